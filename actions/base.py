@@ -1,0 +1,134 @@
+"""Say what an action is: what it is given, what it answers, how it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+# A value that PostgreSQL's jsonb can hold: no NaN, no NUL, integers of at most 64 bits.
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+class Config(BaseModel):
+    """What a step's `with` must look like, after its expressions were rendered. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+C = TypeVar("C", bound=Config)
+
+
+class ActionError(Exception):
+    """An attempt that failed. `kind` is a short class name for `retry.on`: `timeout`, `http:503`, `error`."""
+
+    permanent: ClassVar[bool] = True
+
+    def __init__(
+        self, message: str, *, kind: str = "error", details: Mapping[str, Json] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.details = dict(details or {})
+
+
+class Permanent(ActionError):
+    """Trying again would fail again: the step fails now, whatever attempts are left."""
+
+
+class Retryable(ActionError):
+    """Trying again may help. `delay_seconds` (a Retry-After) wins over the step's retry policy."""
+
+    permanent = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str = "error",
+        delay_seconds: float | None = None,
+        details: Mapping[str, Json] | None = None,
+    ) -> None:
+        super().__init__(message, kind=kind, details=details)
+        self.delay_seconds = delay_seconds
+
+
+@dataclass(frozen=True)
+class Park:
+    """Answered instead of an output: the step waits as a row, holding no worker, and then succeeds with `output`."""
+
+    wake_at: datetime
+    output: Json = None
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often and when a failed attempt is repeated.
+
+    Seconds before attempt n (n >= 2): initial * factor**(n-2), at most `max`, times 1 +- jitter;
+    `delays`, where given, is the ladder instead (its last rung repeats).
+    """
+
+    max_attempts: int = 3
+    initial_seconds: float = 1.0
+    factor: float = 2.0
+    max_seconds: float = 60.0
+    jitter: float = 0.1
+    on: tuple[str, ...] = ()
+    delays_seconds: tuple[float, ...] = ()
+
+
+ONCE = Retry(max_attempts=1)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What one attempt of one step may know besides its config.
+
+    `input` is the step's own input. `names` are the names an expression may use (`input` there is the run's input,
+    `steps`, `run`, ... and the keys of the step's input as bare names). `idempotency_key` is the same for every
+    attempt of this step of this run, and differs from every other step's.
+    """
+
+    input: Json
+    names: Mapping[str, Json]
+    run_id: str
+    step: str
+    attempt: int
+    idempotency_key: str
+    now: datetime
+    timeout_seconds: float
+    item: int = -1
+    labels: Mapping[str, Json] = field(default_factory=dict)
+
+
+class Action(Generic[C]):
+    """One thing a step can do. Subclass it in a file of its own, and list that file in actions/registry.py.
+
+    `pure` says: same input, same output, nothing touched outside; it may be computed twice without harm and costs no
+    write of its own. `repeatable` says whether doing the effect again with the same idempotency key is safe. `raw`
+    names config fields that the engine hands over unrendered, because the action evaluates them itself.
+    """
+
+    name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    summary: ClassVar[str]
+    output: ClassVar[str]
+    pure: ClassVar[bool] = False
+    repeatable: ClassVar[bool] = True
+    timeout_seconds: ClassVar[float] = 60.0
+    retry: ClassVar[Retry] = Retry()
+    raw: ClassVar[frozenset[str]] = frozenset()
+    config_class: ClassVar[type[Config]]
+
+    def perform(self, config: C, context: Context) -> Json | Park:
+        """Do it once. Raises Retryable or Permanent; any other exception counts as Retryable of kind `error`."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_payload(cls, payload: Json) -> Json:
+        """The config that a short-form payload stands for; by default the payload is the config as it is."""
+        return payload

@@ -1,0 +1,1 @@
+"""Wiring only: settings, Celery, URLs, health, logs, the embedded stack. Imported by nobody."""

@@ -1,0 +1,1 @@
+"""What happened: states, transitions, compile, execute, recover, dead letters."""

@@ -1,0 +1,223 @@
+"""Runs as rows: what was started, what happened at each step, what is to be done next, and what gave up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import ClassVar
+
+from django.contrib.auth import get_user_model
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
+
+from runs.states import RUN_ENDED, RUN_LIVE, STEP_ENDED, DeadLetterState, RunState, StepState
+from workflows.models import Version, Workflow, Workspace
+
+
+def _values(states: Iterable[StrEnum]) -> list[str]:
+    return sorted(state.value for state in states)
+
+
+class Run(models.Model):
+    """One execution of a version. Written by runs.transitions only."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="runs")
+    workflow = models.ForeignKey(Workflow, on_delete=models.PROTECT, db_index=False, related_name="runs")
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, db_index=False, related_name="runs")
+    state = models.CharField(max_length=12, choices=[(s.value, s.value) for s in RunState])
+    idempotency_key = models.CharField(max_length=255, null=True)
+    # Through which door it came: api, admin, command, job, ...
+    source = models.CharField(max_length=20)
+    labels = models.JSONField(default=dict)
+    input = models.JSONField()
+    output = models.JSONField(null=True)
+    error = models.JSONField(null=True)
+    generation = models.PositiveSmallIntegerField(default=1)
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["workflow", "idempotency_key"],
+                condition=Q(idempotency_key__isnull=False),
+                name="run_key_once",
+            ),
+            models.CheckConstraint(condition=Q(state__in=_values(RunState)), name="run_state_known"),
+            models.CheckConstraint(
+                condition=Q(state__in=_values(RUN_ENDED), finished_at__isnull=False)
+                | (~Q(state__in=_values(RUN_ENDED)) & Q(finished_at__isnull=True)),
+                name="run_ended_iff_finished_at",
+            ),
+            models.CheckConstraint(
+                condition=Q(started_at__isnull=False)
+                | Q(state__in=_values([RunState.QUEUED, RunState.CANCELLED])),
+                name="run_started_unless_queued",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["workflow", "id"], name="run_of_workflow"),
+            models.Index(
+                fields=["workspace", "id"], name="run_queued", condition=Q(state=RunState.QUEUED.value)
+            ),
+            models.Index(
+                fields=["workspace", "id"],
+                name="run_live",
+                condition=Q(state__in=_values(RUN_LIVE)),
+            ),
+            models.Index(
+                fields=["workspace", "id"], name="run_failed", condition=Q(state=RunState.FAILED.value)
+            ),
+            # Only runs with labels pay for the search by label.
+            GinIndex(fields=["labels"], name="run_labels", condition=~Q(labels={})),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class StepRun(models.Model):
+    """What happened to one step (or one item of it) of one run. There is no row before something happens."""
+
+    # The engine finds rows by (run, step, item); the id is for the admin, which knows no composite keys.
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(
+        Run, on_delete=models.CASCADE, db_index=False, db_constraint=False, related_name="steps"
+    )
+    step = models.TextField()
+    item = models.IntegerField(default=-1)
+    state = models.CharField(max_length=12, choices=[(s.value, s.value) for s in StepState])
+    attempt = models.PositiveIntegerField(default=1)
+    # Attempts that did not succeed: number, outcome, error, times, process.
+    attempts = models.JSONField(default=list)
+    process = models.UUIDField(null=True)
+    deadline = models.DateTimeField(null=True)
+    wake_at = models.DateTimeField(null=True)
+    # Stored only where it cannot be worked out: input when a human edited it, config when it has expressions.
+    input = models.JSONField(null=True)
+    config = models.JSONField(null=True)
+    output = models.JSONField(null=True)
+    error = models.JSONField(null=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["run", "step", "item"], name="step_run_once"),
+            models.CheckConstraint(condition=Q(state__in=_values(StepState)), name="step_run_state_known"),
+            models.CheckConstraint(
+                condition=Q(state=StepState.RUNNING.value, process__isnull=False, deadline__isnull=False)
+                | (~Q(state=StepState.RUNNING.value) & Q(process__isnull=True, deadline__isnull=True)),
+                name="step_run_running_iff_leased",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=_values(STEP_ENDED), finished_at__isnull=False)
+                | (~Q(state__in=_values(STEP_ENDED)) & Q(finished_at__isnull=True)),
+                name="step_run_ended_iff_finished_at",
+            ),
+            models.CheckConstraint(
+                condition=Q(state=StepState.WAITING.value, wake_at__isnull=False)
+                | ~Q(state=StepState.WAITING.value),
+                name="step_run_waiting_has_wake",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["deadline"], name="step_run_deadline", condition=Q(state=StepState.RUNNING.value)
+            ),
+            models.Index(
+                fields=["process"], name="step_run_process", condition=Q(state=StepState.RUNNING.value)
+            ),
+            models.Index(
+                fields=["wake_at"], name="step_run_wake", condition=Q(state=StepState.WAITING.value)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.step} of {self.run_id}"
+
+
+class Ticket(models.Model):
+    """Somebody should work at this head of this run. Outbox, fence and retry timer in one row."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(
+        Run, on_delete=models.CASCADE, db_index=False, db_constraint=False, related_name="tickets"
+    )
+    head = models.TextField()
+    item = models.IntegerField(default=-1)
+    # A claim refuses before this time (a retry's delay).
+    due_at = models.DateTimeField(db_default=Now())
+    # The next time that a knock is sent for it.
+    knock_at = models.DateTimeField(db_default=Now())
+    sends = models.PositiveIntegerField(default=0)
+    suspect = models.BooleanField(default=False)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["run", "head", "item"], name="ticket_once")]
+        indexes: ClassVar = [models.Index(fields=["knock_at"], name="ticket_knock_at")]
+
+    def __str__(self) -> str:
+        return f"{self.head} of {self.run_id}"
+
+
+class DeadLetter(models.Model):
+    """A step that used up its attempts and whose failure nothing handled."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="dead_letters")
+    step = models.TextField()
+    item = models.IntegerField(default=-1)
+    state = models.CharField(
+        max_length=10,
+        choices=[(s.value, s.value) for s in DeadLetterState],
+        default=DeadLetterState.OPEN.value,
+    )
+    # failed, poison, timed_out, unrecordable
+    reason = models.CharField(max_length=20)
+    error = models.JSONField()
+    input = models.JSONField(null=True)
+    config = models.JSONField(null=True)
+    attempts = models.JSONField(default=list)
+    created_at = models.DateTimeField(db_default=Now())
+    resolved_at = models.DateTimeField(null=True)
+    resolved_by = models.ForeignKey(get_user_model(), on_delete=models.PROTECT, null=True, related_name="+")
+    resolution = models.TextField(blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(state__in=_values(DeadLetterState)), name="dead_letter_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(state=DeadLetterState.OPEN.value, resolved_at__isnull=True)
+                | (~Q(state=DeadLetterState.OPEN.value) & Q(resolved_at__isnull=False)),
+                name="dead_letter_resolved_iff_not_open",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["workspace", "state", "id"], name="dead_letter_list")]
+
+    def __str__(self) -> str:
+        return f"{self.step} of {self.run_id}: {self.reason}"
+
+
+class Process(models.Model):
+    """The lease of one performing process. What it runs counts as lost once the lease has passed."""
+
+    id = models.UUIDField(primary_key=True)
+    host = models.TextField()
+    pid = models.IntegerField()
+    started_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["expires_at"], name="process_expires_at")]
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"

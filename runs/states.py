@@ -1,0 +1,87 @@
+"""The states of runs, step runs and dead letters, and every transition between them that is allowed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RunState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    COMPENSATING = "compensating"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    COMPENSATED = "compensated"
+
+
+class StepState(StrEnum):
+    RUNNING = "running"
+    RETRYING = "retrying"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+    COMPENSATED = "compensated"
+
+
+class DeadLetterState(StrEnum):
+    OPEN = "open"
+    RETRIED = "retried"
+    DISCARDED = "discarded"
+
+
+# What the API says of a step that has no row yet.
+PENDING = "pending"
+
+RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
+    RunState.QUEUED: frozenset({RunState.RUNNING, RunState.CANCELLED}),
+    RunState.RUNNING: frozenset(
+        {RunState.WAITING, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.COMPENSATING}
+    ),
+    RunState.WAITING: frozenset(
+        {RunState.RUNNING, RunState.FAILED, RunState.CANCELLED, RunState.COMPENSATING}
+    ),
+    RunState.COMPENSATING: frozenset({RunState.COMPENSATED, RunState.FAILED}),
+    RunState.SUCCEEDED: frozenset(),
+    RunState.FAILED: frozenset({RunState.RUNNING}),  # a human's retry
+    RunState.CANCELLED: frozenset(),
+    RunState.COMPENSATED: frozenset(),
+}
+
+# None stands for: no row yet.
+STEP_TRANSITIONS: dict[StepState | None, frozenset[StepState]] = {
+    None: frozenset(
+        {
+            StepState.RUNNING,
+            StepState.SKIPPED,
+            # A pure step is recorded when it has ended, and never stands as running.
+            StepState.SUCCEEDED,
+            StepState.FAILED,
+            StepState.RETRYING,
+            StepState.WAITING,
+        }
+    ),
+    StepState.RUNNING: frozenset(
+        {StepState.SUCCEEDED, StepState.FAILED, StepState.RETRYING, StepState.WAITING, StepState.CANCELLED}
+    ),
+    StepState.RETRYING: frozenset(
+        {StepState.RUNNING, StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED}
+    ),
+    StepState.WAITING: frozenset(
+        {StepState.RUNNING, StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED}
+    ),
+    StepState.SUCCEEDED: frozenset({StepState.COMPENSATED}),
+    StepState.FAILED: frozenset({StepState.RETRYING}),  # a human's retry
+    StepState.SKIPPED: frozenset(),
+    StepState.CANCELLED: frozenset(),
+    StepState.COMPENSATED: frozenset(),
+}
+
+RUN_LIVE = frozenset({RunState.RUNNING, RunState.WAITING, RunState.COMPENSATING})
+RUN_ENDED = frozenset(RunState) - RUN_LIVE - {RunState.QUEUED}
+STEP_ENDED = frozenset(
+    {StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED, StepState.COMPENSATED}
+)

@@ -1,0 +1,1 @@
+"""What should happen: definitions, versions, graph. Never asks whether it happened."""

@@ -1,0 +1,116 @@
+"""The canonical definition: what every accepted form of a workflow is normalised into before it is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from actions.base import Json
+
+STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(value: object) -> float:
+    """Seconds in `30`, `1.5`, `30s`, `500ms`, `5m`, `2h` or `1d`. Raises ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError("must be a number of seconds or a text like 30s, 5m, 2h")
+    match = _DURATION.fullmatch(str(value).strip())
+    if match is None:
+        raise ValueError(f"{value!r} is no duration; write a number of seconds or a text like 30s, 5m, 2h")
+    return float(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, le=366 * 86400)]
+
+
+class Join(StrEnum):
+    """When a step with parents may run. A skipped parent skips its children unless their join says otherwise."""
+
+    ALL_SUCCEEDED = "all_succeeded"
+    NONE_FAILED = "none_failed"
+    ALL_DONE = "all_done"
+    ANY_SUCCEEDED = "any_succeeded"
+    ANY_FAILED = "any_failed"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class RetryDefinition(_Part):
+    """A step's retry policy; what is not given comes from its action."""
+
+    max_attempts: int | None = Field(default=None, ge=1, le=1000)
+    initial: Seconds | None = None
+    factor: float | None = Field(default=None, ge=1, le=100, allow_inf_nan=False)
+    max: Seconds | None = None
+    jitter: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
+    on: tuple[str, ...] | None = None
+    delays: tuple[Seconds, ...] | None = None
+
+
+class Compensation(_Part):
+    """What undoes a step."""
+
+    action: str
+    with_: dict[str, Any] | str = Field(default_factory=dict, alias="with")
+    retry: RetryDefinition | None = None
+    timeout: Seconds | None = None
+
+
+class StepDefinition(_Part):
+    """One step. `needs` is always explicit here; `payload` is the short form's config and input by reference."""
+
+    id: str = Field(pattern=rf"^{STEP_ID.pattern}$")
+    name: str | None = Field(default=None, max_length=200)
+    action: str
+    with_: dict[str, Any] | str = Field(default_factory=dict, alias="with")
+    payload: str | None = None
+    needs: tuple[str, ...] = ()
+    if_: str | None = Field(default=None, alias="if")
+    join: Join = Join.ALL_SUCCEEDED
+    retry: RetryDefinition | None = None
+    timeout: Seconds | None = None
+    on_error: str = Field(default="fail", pattern=rf"^(fail|continue|goto:{STEP_ID.pattern})$")
+    compensate: Compensation | None = None
+
+    @property
+    def goto(self) -> str | None:
+        """The step that a failure jumps to, if any."""
+        return self.on_error.removeprefix("goto:") if self.on_error.startswith("goto:") else None
+
+
+class Definition(_Part):
+    """A whole workflow: steps in the order of the file, and what is said once for all of them."""
+
+    MAX_STEPS: ClassVar[int] = 10_000
+
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[^_\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")
+    description: str = Field(default="", max_length=10_000)
+    inputs: dict[str, Any] | None = None
+    output: Any = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    triggers: tuple[dict[str, Any], ...] = ()
+    concurrency: dict[str, Any] | None = None
+    steps: tuple[StepDefinition, ...] = Field(min_length=1, max_length=MAX_STEPS)
+    on_failure: tuple[StepDefinition, ...] = ()
+
+    def canonical(self) -> dict[str, Json]:
+        """The definition as JSON without defaults, keys as in a file; what is stored, hashed and exported."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+    def hash(self) -> str:
+        """sha256 of the canonical form with sorted keys, in hex: equal content, equal hash."""
+        return hashlib.sha256(orjson.dumps(self.canonical(), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+    def roots(self) -> list[str]:
+        """Steps that a new run begins with: those that need nothing and are not only jumped to."""
+        targets = {step.goto for step in self.steps}
+        return [step.id for step in self.steps if not step.needs and step.id not in targets]

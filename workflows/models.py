@@ -1,0 +1,122 @@
+"""Definitions as rows: workspaces, workflows, their editable steps, their frozen versions, and API tokens."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
+
+
+class Workspace(models.Model):
+    """A tenant: whatever is created belongs to exactly one."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=100, unique=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ApiToken(models.Model):
+    """A bearer token of one user in one workspace. Only its sha256 is stored; the token is shown once."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="tokens")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=12, editable=False)
+    sha256 = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class Workflow(models.Model):
+    """A recipe under a name. `current` is the version that new runs pin; `kind` jobs holds one-step jobs."""
+
+    class Kind(models.TextChoices):
+        WORKFLOW = "workflow"
+        JOBS = "jobs"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="workflows")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.WORKFLOW, editable=False)
+    description = models.TextField(blank=True)
+    # Everything of the draft besides its steps: inputs, output, labels, triggers, concurrency, on_failure.
+    settings = models.JSONField(default=dict, blank=True)
+    current = models.ForeignKey(
+        "Version", on_delete=models.PROTECT, null=True, blank=True, editable=False, related_name="+"
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["workspace", "name"], name="workflow_name_once"),
+            models.CheckConstraint(
+                condition=models.Q(kind__in=["workflow", "jobs"]), name="workflow_kind_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Version(models.Model):
+    """A frozen recipe, found by the sha256 of its canonical definition. Never changed; a trigger refuses it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workflow = models.ForeignKey(Workflow, on_delete=models.PROTECT, related_name="versions", db_index=False)
+    number = models.PositiveIntegerField()
+    hash = models.CharField(max_length=64)
+    definition = models.JSONField()
+    # The steps that a new run begins with; admission gives each a ticket without reading the definition.
+    roots = ArrayField(models.TextField())
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
+    )
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["workflow", "number"], name="version_number_once"),
+            models.UniqueConstraint(fields=["workflow", "hash"], name="version_hash_once"),
+            models.CheckConstraint(condition=models.Q(number__gte=1), name="version_number_from_one"),
+        ]
+
+    def __str__(self) -> str:
+        return f"version {self.number}"
+
+
+class Step(models.Model):
+    """One line of a workflow's draft. Editing it changes nothing that runs until the draft is published."""
+
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="steps")
+    position = models.PositiveIntegerField()
+    key = models.CharField("id", max_length=64)
+    label = models.CharField(max_length=200, blank=True)
+    action = models.CharField(max_length=64)
+    # `with`, `needs`, `if`, ... in the words of the definition; empty means: not given.
+    config = models.JSONField("with", default=dict, blank=True)
+    needs = models.JSONField(null=True, blank=True, default=None)
+    condition = models.TextField("if", blank=True)
+    join = models.CharField(max_length=20, blank=True)
+    retry = models.JSONField(null=True, blank=True, default=None)
+    timeout = models.CharField(max_length=20, blank=True)
+    on_error = models.CharField(max_length=80, blank=True)
+    # Whatever else a step of the definition may say (input, payload, compensate, ...).
+    more = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["position", "id"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["workflow", "key"], name="step_key_once")]
+
+    def __str__(self) -> str:
+        return self.key
