@@ -1,16 +1,29 @@
 #!/usr/bin/env python
-"""Django's command line for this project."""
+"""Django's command line for this project. Exit status 2 and one line when a setting is missing or wrong."""
 
 import os
 import sys
 
 
-def main() -> None:
+def main() -> int:
+    """Run one command. A missing setting or an unreachable database gets one line instead of a traceback."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
+    from django.db import OperationalError
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        print(f"stepwise: {error}", file=sys.stderr)
+        return 2
+    except OperationalError as error:
+        from project.running import why_no_database
+
+        print(f"stepwise: {why_no_database(error)}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,14 +1,62 @@
-"""Django settings (first cut; project/env.py takes over reading the environment)."""
+"""Every setting, read once through project.env; what depends on another is checked in project.checks."""
 
-import os
+from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import unquote, urlparse, parse_qs
+from typing import Any
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-SECRET_KEY = os.environ.get("SECRET_KEY", "insecure-skeleton-key-which-project-env-replaces-at-once-000000")
-DEBUG = False
-ALLOWED_HOSTS = ["*"]
+from django.core.exceptions import ImproperlyConfigured
+
+from project import dburl, env, logs
+from project.env import env_bool, env_choice, env_int, env_list, env_str
+
+BASE_DIR = env.BASE_DIR
+STEPWISE_HOME = env.home()
+
+try:
+    # Written to credentials.env by `make up`; a secret has no default.
+    SECRET_KEY = env_str("SECRET_KEY")
+    DATABASE_URL = env_str("DATABASE_URL")
+    # redis://host:port/0; the broker of Celery and nothing else.
+    REDIS_URL = env_str("REDIS_URL")
+    # Prefix of every key in the broker, so that two installations can share one.
+    INSTALLATION_ID = env_str("INSTALLATION_ID", default="stepwise")
+    _database = dburl.parse(DATABASE_URL)
+
+    DEBUG = env_bool("DEBUG", default=False)
+    # The site is reached by https only: cookies, redirects and HSTS follow.
+    STEPWISE_HTTPS = env_bool("STEPWISE_HTTPS", default=False)
+    STEPWISE_ENVIRONMENT = env_str("STEPWISE_ENVIRONMENT", default="development")
+    ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]"))
+    CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
+    LOG_FORMAT = env_choice("LOG_FORMAT", default="text", choices=("text", "json"))
+    LOG_LEVEL = env_choice("LOG_LEVEL", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+
+    # Worker children; each performs one slice of runs at a time.
+    WORKERS = env_int("WORKERS", default=2, minimum=1, maximum=256)
+    # The longest time that one step may take; the hard limit of a worker's child lies 30 s above.
+    STEP_TIMEOUT_SECONDS = env_int("STEP_TIMEOUT_SECONDS", default=300, minimum=1)
+    # What a process had in hand counts as lost when it has not renewed its lease for so long.
+    PROCESS_LEASE_SECONDS = env_int("PROCESS_LEASE_SECONDS", default=20, minimum=2)
+    # How many knocks may lie in the broker at once; the backlog itself stays in PostgreSQL.
+    DISPATCH_WINDOW_MESSAGES = env_int("DISPATCH_WINDOW_MESSAGES", default=4 * WORKERS, minimum=1)
+    # Runs in one knock, for links that only compute and for links that reach outside.
+    PURE_BATCH_RUNS = env_int("PURE_BATCH_RUNS", default=200, minimum=1, maximum=1000)
+    EFFECTFUL_BATCH_RUNS = env_int("EFFECTFUL_BATCH_RUNS", default=20, minimum=1, maximum=1000)
+    # Hosts, host:port or CIDR that http_request may reach besides public addresses.
+    OUTBOUND_ALLOW = env_list("OUTBOUND_ALLOW")
+
+    # Late acknowledgement is correct too, only slower to come back; the tests run both ways.
+    CELERY_ACKS_LATE = env_bool("CELERY_ACKS_LATE", default=False)
+    # 0 switches it off, for migrations over big tables.
+    DATABASE_STATEMENT_TIMEOUT_SECONDS = env_int("DATABASE_STATEMENT_TIMEOUT_SECONDS", default=15)
+    # How long a browser remembers to come by https only.
+    HSTS_SECONDS = env_int("HSTS_SECONDS", default=31_536_000)
+    STATIC_ROOT = Path(env_str("STATIC_ROOT", default=str(STEPWISE_HOME / "static")))
+except env.SettingError as error:
+    raise ImproperlyConfigured(str(error)) from None
+
 INSTALLED_APPS = [
+    "project.apps.ProjectConfig",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -25,13 +73,18 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "project.headers.ContentSecurityPolicy",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "project.urls"
+WSGI_APPLICATION = "project.wsgi.application"
+APPEND_SLASH = False
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -45,26 +98,93 @@ TEMPLATES = [
         },
     }
 ]
-_url = urlparse(os.environ.get("DATABASE_URL", "postgresql://postgres@127.0.0.1:55432/stepwise"))
+
+# A process frozen between BEGIN and COMMIT would otherwise hold the locks of a hundred runs.
+_postgres_options = (
+    "-c idle_in_transaction_session_timeout=5000 -c lock_timeout=4000"
+    f" -c statement_timeout={DATABASE_STATEMENT_TIMEOUT_SECONDS * 1000}"
+)
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": _url.path.lstrip("/"),
-        "USER": unquote(_url.username or ""),
-        "PASSWORD": unquote(_url.password or ""),
-        "HOST": parse_qs(_url.query).get("host", [_url.hostname or ""])[0],
-        "PORT": parse_qs(_url.query).get("port", [str(_url.port or "")])[0],
+        "NAME": _database.name,
+        "USER": _database.user,
+        "PASSWORD": _database.password,
+        "HOST": _database.host,
+        "PORT": _database.port,
         "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "connect_timeout": 5,
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "application_name": "stepwise",
+            "options": _postgres_options,
+            **_database.options,
+        },
     }
 }
-REDIS_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:56379/0")
-INSTALLATION_ID = os.environ.get("INSTALLATION_ID", "dev")
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
 USE_TZ = True
 TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+# A draft with thousands of steps is one form in the admin.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 200_000
+
+LOGGING = logs.configure(log_format=LOG_FORMAT, level=LOG_LEVEL)
+
 STATIC_URL = "/static/"
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-OUTBOUND_ALLOW: list[str] = []
-DISPATCH_WINDOW_MESSAGES = 8
-PURE_BATCH_RUNS = 200
-EFFECTFUL_BATCH_RUNS = 20
-PROCESS_LEASE_SECONDS = 20
+# Served straight from the installed packages: no collectstatic, no second copy to go stale.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = STEPWISE_HTTPS
+SESSION_COOKIE_NAME = f"stepwise_{INSTALLATION_ID}_session"
+CSRF_COOKIE_NAME = f"stepwise_{INSTALLATION_ID}_csrf"
+SECURE_HSTS_SECONDS = HSTS_SECONDS if STEPWISE_HTTPS else 0
+# A probe inside the cluster asks by plain http.
+SECURE_REDIRECT_EXEMPT = [r"^health$"]
+# STEPWISE_HTTPS says that a proxy in front ends TLS and sets this header itself; see deploy/README.md.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if STEPWISE_HTTPS else None
+X_FRAME_OPTIONS = "DENY"
+# HSTS for subdomains and browsers' preload lists would speak for hosts that are not ours.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        *(["workflows.authentication.BearerToken"] if find_spec("workflows.authentication") else []),
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "runs.api.problems.handler",
+    "URL_FORMAT_OVERRIDE": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Stepwise",
+    "DESCRIPTION": "Durable workflow automation.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "ENABLE_DJANGO_DEPLOY_CHECK": False,
+}
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Stepwise",
+    "SITE_HEADER": "Stepwise",
+    "SITE_SYMBOL": "account_tree",
+    "SITE_URL": "/admin/",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "ENVIRONMENT": "project.headers.environment_label",
+}
+DJANGO_CELERY_BEAT_TZ_AWARE = True

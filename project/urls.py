@@ -1,6 +1,18 @@
-"""Every URL of the project."""
+"""Every URL of the project. None but the admin's ends in a slash."""
+
+from importlib.util import find_spec
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularJSONAPIView
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from project.health import health
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/admin/")),
+    path("health", health, name="health"),
+    path("admin/", admin.site.urls),
+    path("api/v1/schema", SpectacularJSONAPIView.as_view(), name="schema"),
+    *([path("api/v1/", include("runs.api.urls"))] if find_spec("runs.api") else []),
+]

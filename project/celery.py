@@ -1,0 +1,83 @@
+"""The Celery app. What differs from Celery's defaults differs because of a way to lose or double work."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+
+# Seconds. The broker's answer to BRPOP takes up to 1 s, so a consumer may not give up before; a publisher
+# gives up as soon as the sweep would do it better.
+_CONSUMER_SOCKET_SECONDS = 5
+_PUBLISHER_ACQUIRE_SECONDS = 2
+
+
+def _transport() -> dict[str, Any]:
+    return {
+        "global_keyprefix": f"{settings.INSTALLATION_ID}:",
+        # Counts with late acks only: longer than any step's hard limit, or a running step is sent again.
+        "visibility_timeout": max(600, settings.STEP_TIMEOUT_SECONDS * 2),
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": _CONSUMER_SOCKET_SECONDS,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        "health_check_interval": 15,
+    }
+
+
+def _configuration() -> dict[str, Any]:
+    return {
+        "broker_url": settings.REDIS_URL,
+        "broker_transport_options": _transport(),
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_pool_limit": 10,
+        # A state in the broker is a second truth: ours is PostgreSQL.
+        "result_backend": None,
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        "task_track_started": False,
+        "task_default_queue": "runs",
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        # Early acks and no prefetch: a kill costs at most what was running, and the sweep brings that back.
+        "task_acks_late": settings.CELERY_ACKS_LATE,
+        "task_reject_on_worker_lost": False,
+        "worker_disable_prefetch": True,
+        "worker_prefetch_multiplier": 1,
+        # No soft limit: its exception can land inside a commit.
+        "task_time_limit": settings.STEP_TIMEOUT_SECONDS + 30,
+        "worker_max_tasks_per_child": 1000,
+        "worker_soft_shutdown_timeout": 20,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_hijack_root_logger": False,
+        "worker_enable_remote_control": True,
+        "worker_send_task_events": True,
+        "task_send_sent_event": False,
+        # A failed publish is left to the next sweep, so it may fail fast.
+        "task_publish_retry": True,
+        "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0.1, "interval_max": 0.1},
+        "broker_connection_timeout": _PUBLISHER_ACQUIRE_SECONDS,
+        "timezone": "UTC",
+        "enable_utc": True,
+        "beat_scheduler": "django_celery_beat.schedulers:DatabaseScheduler",
+        # Celery's Django fix-up otherwise closes the database connection around every single task.
+        "CELERY_DB_REUSE_MAX": 10**12,
+    }
+
+
+@setup_logging.connect
+def _leave_logging_to_django(**_: object) -> None:
+    """A receiver here is how Celery is told that logging is configured already."""
+
+
+app = Celery("stepwise")
+app.config_from_object(_configuration())
+app.autodiscover_tasks(["runs"])
+# runs.sweeper: the worker bootstep that sweeps in a thread of the main process is added here.

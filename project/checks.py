@@ -1,0 +1,78 @@
+"""System checks: settings that are dangerous or contradict each other, each said under an id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's own name
+from django.db import connections
+
+OLDEST_POSTGRES = 15
+_SHORTEST_SECRET = 50
+
+
+@register(Tags.security)
+def check_secrets(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Beside https, E001: DEBUG. E002: a weak secret key. E003: any Host header accepted."""
+    if not settings.STEPWISE_HTTPS:
+        return []
+    found: list[CheckMessage] = []
+    if settings.DEBUG:
+        found.append(
+            Error(
+                "DEBUG shows settings and source to every visitor.", hint="Unset DEBUG.", id="stepwise.E001"
+            )
+        )
+    if len(settings.SECRET_KEY) < _SHORTEST_SECRET or "insecure" in settings.SECRET_KEY:
+        hint = "Set SECRET_KEY to 50 or more random characters."
+        found.append(Error("SECRET_KEY is short or known.", hint=hint, id="stepwise.E002"))
+    if "*" in settings.ALLOWED_HOSTS:
+        hint = "Set ALLOWED_HOSTS to the names that the site is reached by."
+        found.append(Error("ALLOWED_HOSTS accepts any Host header.", hint=hint, id="stepwise.E003"))
+    return found
+
+
+@register()
+def check_limits(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """W004: a window too small for the workers. E005: an installation id that cannot be a key's prefix."""
+    found: list[CheckMessage] = []
+    if settings.DISPATCH_WINDOW_MESSAGES < settings.WORKERS:
+        found.append(
+            Warning(
+                f"DISPATCH_WINDOW_MESSAGES={settings.DISPATCH_WINDOW_MESSAGES} leaves some of "
+                f"WORKERS={settings.WORKERS} without work.",
+                hint="Use about 4 messages for each worker child, or leave it unset.",
+                id="stepwise.W004",
+            )
+        )
+    if not settings.INSTALLATION_ID.replace("-", "").replace("_", "").isalnum():
+        found.append(
+            Error(
+                f"INSTALLATION_ID={settings.INSTALLATION_ID!r} cannot be the prefix of a key.",
+                hint="Use letters, digits, - and _.",
+                id="stepwise.E005",
+            )
+        )
+    return found
+
+
+@register(Tags.database)
+def check_postgres(*, databases: Sequence[str] | None, **_: Any) -> list[CheckMessage]:
+    """E006: a PostgreSQL that is too old. Asked by `migrate` and `check --database default`."""
+    found: list[CheckMessage] = []
+    for alias in databases or ():
+        with connections[alias].cursor() as cursor:
+            cursor.execute("SHOW server_version_num")
+            version = int(cursor.fetchone()[0]) // 10_000
+        if version < OLDEST_POSTGRES:
+            found.append(
+                Error(
+                    f"PostgreSQL {version} is too old.",
+                    hint=f"Use PostgreSQL {OLDEST_POSTGRES} or newer.",
+                    id="stepwise.E006",
+                )
+            )
+    return found

@@ -1,0 +1,51 @@
+"""Answer `/health`: 200 when this process, PostgreSQL and the broker answer, else 503."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+_BROKER_SECONDS = 1.0
+
+
+def database_answers() -> bool:
+    """Whether a statement comes back. A broken connection is dropped: the next question opens a new one."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        connection.close()
+        return False
+    return True
+
+
+def broker_answers() -> bool:
+    """Whether the broker answers a PING within a second."""
+    client = redis.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=_BROKER_SECONDS, socket_connect_timeout=_BROKER_SECONDS
+    )
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()
+
+
+_PROBES: dict[str, Callable[[], bool]] = {"database": database_answers, "broker": broker_answers}
+
+
+@never_cache
+@require_safe
+def health(_: HttpRequest) -> JsonResponse:
+    """No login: it says nothing but ok or away."""
+    answers = {name: probe() for name, probe in _PROBES.items()}
+    body = {name: "ok" if answer else "away" for name, answer in answers.items()}
+    healthy = all(answers.values())
+    return JsonResponse({"status": "ok" if healthy else "away", **body}, status=200 if healthy else 503)

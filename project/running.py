@@ -1,0 +1,36 @@
+"""Whether `make up` runs here, for messages of a second terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from django.db import OperationalError
+
+from project import env
+
+LOCK = "up.lock"
+
+
+def is_running(home: Path) -> bool:
+    """Whether a supervisor holds this home's lock. The kernel drops it when that process ends."""
+    try:
+        descriptor = os.open(home / LOCK, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def why_no_database(error: OperationalError) -> str:
+    """One line for a failed connection: `make up` is not running, or what the driver said."""
+    home = env.home()
+    if "DATABASE_URL" not in os.environ and (home / env.CREDENTIALS).exists() and not is_running(home):
+        return f"the database does not answer: `make up` is not running with {home}; start it first"
+    return " ".join(str(error).split())
