@@ -22,9 +22,7 @@ def check_secrets(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[
     found: list[CheckMessage] = []
     if settings.DEBUG:
         found.append(
-            Error(
-                "DEBUG shows settings and source to every visitor.", hint="Unset DEBUG.", id="stepwise.E001"
-            )
+            Error("DEBUG shows settings and source to every visitor.", hint="Unset DEBUG.", id="stepwise.E001")
         )
     if len(settings.SECRET_KEY) < _SHORTEST_SECRET or "insecure" in settings.SECRET_KEY:
         hint = "Set SECRET_KEY to 50 or more random characters."

@@ -21,7 +21,7 @@ class SettingError(Exception):
 
 
 def parse(text: str, *, source: str) -> dict[str, str]:
-    """The `KEY=value` lines of a file. `export` and outer quotes are dropped, comments and blank lines skipped.
+    """The `KEY=value` lines of a file. `export` and outer quotes are dropped, comments skipped.
 
     Raises SettingError naming the line that is none of these.
     """
@@ -74,6 +74,11 @@ def forget() -> None:
 def lookup(name: str) -> str | None:
     """The raw text of a setting from the first place that has it. An empty value counts as given."""
     return os.environ[name] if name in os.environ else _files().get(name)
+
+
+def told(name: str) -> str | None:
+    """What a human set, in the environment or `.env`; what `make up` wrote for itself does not count."""
+    return os.environ.get(name) or read_file(dotenv_path()).get(name) or None
 
 
 def env_str(name: str, *, default: str | None = None) -> str:

@@ -60,9 +60,7 @@ def configure(*, log_format: str, level: str) -> dict[str, Any]:
                 ],
             }
         },
-        "handlers": {
-            "stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line"}
-        },
+        "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line"}},
         "root": {"handlers": ["stdout"], "level": level},
         "loggers": {
             # One line for each message and each HTTP request is noise; the event log says it better.

@@ -1,0 +1,59 @@
+# Everything starts here. `make` alone lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.runtime
+DEV_STAMP := .venv/.development
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check e2e chaos bench bench-quick migrate docs
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(STAMP) ## Start everything: PostgreSQL, Valkey, web, worker, beat, Flower; Ctrl-C stops it
+	@exec $(BIN)/python -m project.up
+
+test: $(DEV_STAMP) ## Run the whole suite on servers of its own
+	@$(BIN)/python -m pytest
+
+check: $(DEV_STAMP) ## Lint, types, migrations complete, system checks with deploy settings
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy .
+	@DJANGO_SETTINGS_MODULE=project.settings_static $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	@DJANGO_SETTINGS_MODULE=project.settings_static STEPWISE_HTTPS=1 $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+e2e: $(DEV_STAMP) ## Only the tests that start real processes (`make test` runs them too)
+	@$(BIN)/python -m pytest -m e2e
+
+chaos: ## Not there yet: kills processes, servers and connections
+	@echo "make chaos: there is no chaos suite yet" >&2; exit 1
+
+bench: ## Not there yet: measures, with a plain Celery chain beside it
+	@echo "make bench: there are no benchmarks yet" >&2; exit 1
+
+bench-quick: ## Not there yet: the short form of bench
+	@echo "make bench-quick: there are no benchmarks yet" >&2; exit 1
+
+migrate: $(STAMP) ## Bring the running installation's database up to date
+	@DATABASE_STATEMENT_TIMEOUT_SECONDS=0 $(BIN)/python manage.py migrate
+
+docs: ## List the documentation
+	@ls docs/*.md docs/*/*.md 2>/dev/null || true
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "stepwise: $(PYTHON) is missing or older than 3.11; install Python 3.11 or newer, or run make PYTHON=/path/to/it" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "stepwise: $(PYTHON) has no venv module; install it (Debian, Ubuntu: apt install python3-venv) and run make again" >&2; exit 1; }
+	@echo "making .venv"
+	@$(PYTHON) -m venv .venv
+
+$(STAMP): requirements.txt constraints.txt | $(BIN)/python
+	@echo "installing requirements.txt"
+	@$(PIP) -r requirements.txt -c constraints.txt
+	@touch $@
+
+$(DEV_STAMP): requirements.txt requirements-dev.txt constraints.txt | $(BIN)/python
+	@echo "installing requirements-dev.txt"
+	@$(PIP) -r requirements-dev.txt -c constraints.txt
+	@touch $@ $(STAMP)

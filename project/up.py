@@ -1,0 +1,240 @@
+"""`make up`: from nothing to a running installation, and back to nothing on Ctrl-C. The functions read in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+
+from project.env import BASE_DIR, SettingError
+from project.stack import apps, credentials, ports, postgres, valkey
+from project.stack import plan as plans
+from project.stack.children import MARK, Child, Command, end_leftovers, stop_together
+from project.stack.errors import StackError
+from project.stack.home import held
+from project.stack.plan import Plan
+
+_EXAMPLE = "order-intake"
+_START_SECONDS = 60.0
+# A server that replays its log after a crash may take its time.
+_RECOVERY_SECONDS = 300.0
+
+
+class StopRequestedError(Exception):
+    """Ctrl-C or SIGTERM came."""
+
+
+class Stack:
+    """What was started: servers first to come and last to go."""
+
+    def __init__(self) -> None:
+        self.servers: list[Child] = []
+        self.apps: list[Child] = []
+        self.stopping = threading.Event()
+
+    def heed_signals(self) -> None:
+        """Ctrl-C, SIGTERM and a closed terminal end it in order; a second Ctrl-C changes nothing."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: self.stopping.set())
+
+    def wait_until(self, condition: Callable[[], bool], *, child: Child | None, seconds: float) -> None:
+        """Raises StackError when the child dies or the time is over, StopRequestedError when we are told to end."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if self.stopping.wait(0.05):
+                raise StopRequestedError
+            if child and (ended := child.died()):
+                raise StackError(f"{child.command.name} did not start ({ended}): {_last_line(child.command)}")
+            if time.monotonic() > deadline:
+                name = child.command.name if child else "the web server"
+                raise StackError(f"{name} did not answer within {seconds:.0f} s; see the log directory")
+
+    def serve(self) -> None:
+        """Start again whatever dies, until told to stop."""
+        while not self.stopping.wait(0.2):
+            for child in (*self.servers, *self.apps):
+                if line := child.tend():
+                    say(line)
+
+    def stop(self) -> None:
+        """Our own processes together, then the servers."""
+        stop_together(self.apps)
+        stop_together(self.servers)
+
+
+def main() -> int:
+    """Exit status 0 after a stop that was asked for, 1 and one line when something is wrong."""
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    stack = Stack()
+    stack.heed_signals()
+    try:
+        up(stack)
+    except StopRequestedError:
+        say("stopped")
+    except (StackError, SettingError) as error:
+        print(f"stepwise: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def up(stack: Stack) -> None:
+    """The whole story."""
+    plan = plans.read()
+    with held(plan.home):
+        end_leftovers(plan.home)
+        plans.check_ports(plan)
+        secrets = write_credentials(plan)
+        try:
+            start_servers(stack, plan, secrets)
+            prepare_database(stack)
+            start_apps(stack, plan, secrets)
+            show_example(stack)
+            wait_for_apps(stack, plan)
+            announce(plan)
+            stack.serve()
+        finally:
+            say("stopping")
+            stack.stop()
+    say("stopped")
+
+
+def write_credentials(plan: Plan) -> dict[str, str]:
+    """What is known before a server runs, written and put into the environment of every child."""
+    known = credentials.read(plan.home)
+    secrets = credentials.update(plan.home, {**credentials.generated(known), "STEPWISE_URL": plan.url})
+    os.environ.update(
+        {
+            MARK: str(plan.home),
+            "STEPWISE_HOME": str(plan.home),
+            "WORKERS": str(plan.workers),
+            "DJANGO_SETTINGS_MODULE": "project.settings",
+            "PYTHONUNBUFFERED": "1",
+        }
+    )
+    return secrets
+
+
+def start_servers(stack: Stack, plan: Plan, secrets: dict[str, str]) -> None:
+    """The embedded ones, side by side; a given one is only asked whether it is there."""
+    urls: dict[str, str] = {}
+    started: list[tuple[Child, Callable[[], bool]]] = []
+    if plan.database_url is None:
+        directory = plan.home / "postgres"
+        directory.mkdir(exist_ok=True)
+        database = postgres.prepare(directory, password=secrets["POSTGRES_PASSWORD"])
+        started.append((_server(stack, database.command(log=plan.log("postgres"))), database.answers))
+    if plan.redis_url is None:
+        broker = valkey.prepare(plan.home / "valkey", port=_port_of(secrets.get("REDIS_URL")))
+        started.append((_server(stack, broker.command(log=plan.log("valkey"))), broker.answers))
+    for child, answers in started:
+        stack.wait_until(answers, child=child, seconds=_RECOVERY_SECONDS)
+    if plan.database_url is None:
+        database.create_database()
+        urls["DATABASE_URL"] = database.url()
+    urls["REDIS_URL"] = plan.redis_url or broker.url
+    urls["DATABASE_URL"] = plan.database_url or urls["DATABASE_URL"]
+    check_given_broker(plan)
+    credentials.update(plan.home, urls)
+
+
+def check_given_broker(plan: Plan) -> None:
+    """A broker that is not ours has to answer, and should not throw messages away."""
+    if plan.redis_url is None:
+        return
+    if not valkey.answers(plan.redis_url):
+        raise StackError("the broker of REDIS_URL does not answer; start it, or unset REDIS_URL")
+    if valkey.evicts(plan.redis_url):
+        say("warning: the broker of REDIS_URL may evict messages; set its maxmemory-policy to noeviction")
+
+
+def prepare_database(stack: Stack) -> None:
+    """Migrations, workspace, admin, token and examples in one process: each start of Python costs a second."""
+    _finish(stack, apps.manage("bootstrap", "--examples", str(BASE_DIR / "examples")))
+
+
+def start_apps(stack: Stack, plan: Plan, secrets: dict[str, str]) -> None:
+    """The worker first: the example waits for it."""
+    user, password = secrets["STEPWISE_ADMIN_USER"], secrets["STEPWISE_ADMIN_PASSWORD"]
+    flower = apps.flower(plan, user=user, password=password)
+    for command in (apps.worker(plan), apps.web(plan), flower, apps.beat(plan)):
+        stack.apps.append(Child(command))
+
+
+def show_example(stack: Stack) -> None:
+    """One real workflow to its end through the worker; it prints its timeline."""
+    inputs = BASE_DIR / "examples" / "inputs" / f"{_EXAMPLE}.json"
+    _finish(stack, apps.manage("run_workflow", _EXAMPLE, "--input", f"@{inputs}"))
+
+
+def wait_for_apps(stack: Stack, plan: Plan) -> None:
+    """Until the web process says that all is well, and Flower listens."""
+    worker, web, flower, _ = stack.apps
+    stack.wait_until(lambda: _healthy(plan), child=web, seconds=_START_SECONDS)
+    stack.wait_until(lambda: ports.answers(plan.flower_port), child=flower, seconds=_START_SECONDS)
+    stack.wait_until(lambda: worker.died() is None, child=worker, seconds=_START_SECONDS)
+
+
+def announce(plan: Plan) -> None:
+    """Where everything is; the last line begins with `ready`."""
+    say(f"admin    {plan.url}/admin/")
+    say(f"API      {plan.url}/api/v1/   (schema: {plan.url}/api/v1/schema)")
+    say(f"Flower   {plan.flower_url}")
+    say(f"logs     {plan.home / 'log'}")
+    say(f"ready    {plan.url}  user, password and token are in {plan.home / 'credentials.env'}; Ctrl-C stops")
+
+
+def say(line: str) -> None:
+    """One line to whoever started us; a closed terminal is no reason to fail."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _server(stack: Stack, command: Command) -> Child:
+    child = Child(command)
+    stack.servers.append(child)
+    return child
+
+
+def _finish(stack: Stack, argv: list[str]) -> None:
+    """Run a command to its end with its output on ours. Raises StackError when it fails."""
+    process = subprocess.Popen(argv, cwd=BASE_DIR, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        while process.poll() is None:
+            if stack.stopping.wait(0.02):
+                raise StopRequestedError
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(30)
+    if process.returncode != 0:
+        raise StackError(f"manage.py {argv[2]} ended with exit status {process.returncode}")
+
+
+def _healthy(plan: Plan) -> bool:
+    try:
+        with urllib.request.urlopen(f"{plan.url}/health", timeout=5) as answer:  # noqa: S310 - our own URL
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _last_line(command: Command) -> str:
+    lines = command.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[-1] if lines else f"see {command.log}"
+
+
+def _port_of(url: str | None) -> int | None:
+    return urllib.parse.urlsplit(url).port if url else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
