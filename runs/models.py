@@ -55,24 +55,19 @@ class Run(models.Model):
                 name="run_ended_iff_finished_at",
             ),
             models.CheckConstraint(
-                condition=Q(started_at__isnull=False)
-                | Q(state__in=_values([RunState.QUEUED, RunState.CANCELLED])),
+                condition=Q(started_at__isnull=False) | Q(state__in=_values([RunState.QUEUED, RunState.CANCELLED])),
                 name="run_started_unless_queued",
             ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["workflow", "id"], name="run_of_workflow"),
-            models.Index(
-                fields=["workspace", "id"], name="run_queued", condition=Q(state=RunState.QUEUED.value)
-            ),
+            models.Index(fields=["workspace", "id"], name="run_queued", condition=Q(state=RunState.QUEUED.value)),
             models.Index(
                 fields=["workspace", "id"],
                 name="run_live",
                 condition=Q(state__in=_values(RUN_LIVE)),
             ),
-            models.Index(
-                fields=["workspace", "id"], name="run_failed", condition=Q(state=RunState.FAILED.value)
-            ),
+            models.Index(fields=["workspace", "id"], name="run_failed", condition=Q(state=RunState.FAILED.value)),
             # Only runs with labels pay for the search by label.
             GinIndex(fields=["labels"], name="run_labels", condition=~Q(labels={})),
         ]
@@ -86,9 +81,7 @@ class StepRun(models.Model):
 
     # The engine finds rows by (run, step, item); the id is for the admin, which knows no composite keys.
     id = models.BigAutoField(primary_key=True)
-    run = models.ForeignKey(
-        Run, on_delete=models.CASCADE, db_index=False, db_constraint=False, related_name="steps"
-    )
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, db_index=False, db_constraint=False, related_name="steps")
     step = models.TextField()
     item = models.IntegerField(default=-1)
     state = models.CharField(max_length=12, choices=[(s.value, s.value) for s in StepState])
@@ -121,21 +114,14 @@ class StepRun(models.Model):
                 name="step_run_ended_iff_finished_at",
             ),
             models.CheckConstraint(
-                condition=Q(state=StepState.WAITING.value, wake_at__isnull=False)
-                | ~Q(state=StepState.WAITING.value),
+                condition=Q(state=StepState.WAITING.value, wake_at__isnull=False) | ~Q(state=StepState.WAITING.value),
                 name="step_run_waiting_has_wake",
             ),
         ]
         indexes: ClassVar = [
-            models.Index(
-                fields=["deadline"], name="step_run_deadline", condition=Q(state=StepState.RUNNING.value)
-            ),
-            models.Index(
-                fields=["process"], name="step_run_process", condition=Q(state=StepState.RUNNING.value)
-            ),
-            models.Index(
-                fields=["wake_at"], name="step_run_wake", condition=Q(state=StepState.WAITING.value)
-            ),
+            models.Index(fields=["deadline"], name="step_run_deadline", condition=Q(state=StepState.RUNNING.value)),
+            models.Index(fields=["process"], name="step_run_process", condition=Q(state=StepState.RUNNING.value)),
+            models.Index(fields=["wake_at"], name="step_run_wake", condition=Q(state=StepState.WAITING.value)),
         ]
 
     def __str__(self) -> str:
@@ -146,9 +132,7 @@ class Ticket(models.Model):
     """Somebody should work at this head of this run. Outbox, fence and retry timer in one row."""
 
     id = models.BigAutoField(primary_key=True)
-    run = models.ForeignKey(
-        Run, on_delete=models.CASCADE, db_index=False, db_constraint=False, related_name="tickets"
-    )
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, db_index=False, db_constraint=False, related_name="tickets")
     head = models.TextField()
     item = models.IntegerField(default=-1)
     # A claim refuses before this time (a retry's delay).
@@ -192,9 +176,7 @@ class DeadLetter(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            models.CheckConstraint(
-                condition=Q(state__in=_values(DeadLetterState)), name="dead_letter_state_known"
-            ),
+            models.CheckConstraint(condition=Q(state__in=_values(DeadLetterState)), name="dead_letter_state_known"),
             models.CheckConstraint(
                 condition=Q(state=DeadLetterState.OPEN.value, resolved_at__isnull=True)
                 | (~Q(state=DeadLetterState.OPEN.value) & Q(resolved_at__isnull=False)),

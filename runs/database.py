@@ -1,0 +1,51 @@
+"""Run the hot path's statements on Django's connection, without the ORM in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from django.db import connection
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One SQL statement under a name that logs, metrics and tests know it by."""
+
+    name: str
+    sql: str
+
+
+_observers: list[Callable[[str], None]] = []
+
+
+def run(statement: Statement, **params: object) -> list[Row]:
+    """The statement's rows. Prepared on the server; raises django.db's exceptions like the ORM does."""
+    connection.ensure_connection()
+    for observer in _observers:
+        observer(statement.name)
+    # Django's own cursors bind on the client, which neither prepares nor passes arrays as they are.
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(statement.sql, params, prepare=True)
+        return cursor.fetchall() if cursor.description is not None else []
+
+
+@contextmanager
+def observed() -> Iterator[list[str]]:
+    """The names of the statements that run inside the block, in order, in this process."""
+    seen: list[str] = []
+    _observers.append(seen.append)
+    try:
+        yield seen
+    finally:
+        _observers.remove(seen.append)
+
+
+def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
+    """Rows turned into `width` columns, as unnest takes them."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

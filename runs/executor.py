@@ -1,0 +1,144 @@
+"""Take runs through a link: load or claim, perform with no transaction open, record and release."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+
+from actions.base import Retryable
+from runs import lease, perform, transitions
+from runs.database import Row
+from runs.names import RunFacts
+from runs.outcomes import HeldClaim, HeldTicket, Key, Outcome, Recorded, StepResult
+from runs.perform import Clock, Work
+from runs.plan import Link, Plan
+
+log = logging.getLogger(__name__)
+
+# After this long a delivery hands back the candidates that it has not claimed yet.
+SLICE_BUDGET_SECONDS = 1.0
+# The executor answers at the timeout; the row's deadline lets it.
+DEADLINE_GRACE_SECONDS = 5
+_RECORD_TRIES = 3
+
+
+def advance(keys: Sequence[Key], *, plan: Plan, head: str, carried: str | None) -> Recorded:
+    """Take the runs that have a ticket at this head through its link; answers those won and those handed on."""
+    link = plan.link(head)
+    if link.head.inline:
+        return _inline(keys, plan=plan, link=link, carried=carried)
+    return _effectful(keys, plan=plan, link=link, carried=carried)
+
+
+def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None) -> Recorded:
+    reads = link.reads
+    if plan.linear and link.follower is None:
+        reads |= plan.output_reads - {step.id for step in link.steps}
+    found = transitions.load(keys, head=link.head.id, reads=plan.step_ids(reads))
+    outcomes = []
+    for row in found:
+        ticket, suspect, attempt, attempts = row[7:]
+        work = replace(_work(row), attempt=(attempt or 0) + 1, attempts=_json(attempts) or [], suspect=suspect)
+        results = perform.walk(plan, link.alone() if suspect else link, work)
+        outcomes.append(Outcome(run=work.run, fence=HeldTicket(ticket), results=results, steps=work.steps))
+    return transitions.record(outcomes, plan=plan, carried=carried)
+
+
+def _effectful(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None) -> Recorded:
+    """Claim, perform and record in slices as wide as they are performed at once; hand back what takes too long."""
+    recorded = Recorded()
+    width = settings.EFFECTFUL_BATCH_RUNS
+    began = time.monotonic()
+    for start in range(0, len(keys), width):
+        if time.monotonic() - began > SLICE_BUDGET_SECONDS:
+            transitions.hand_back(keys[start:], head=link.head.id)
+            break
+        outcomes = _slice(keys[start : start + width], plan=plan, link=link)
+        recorded = recorded.joined(_record_surely(outcomes, plan=plan, carried=carried))
+    return recorded
+
+
+def _slice(keys: Sequence[Key], *, plan: Plan, link: Link) -> list[Outcome]:
+    process = lease.current()
+    claimed = transitions.claim(
+        keys,
+        head=link.head.id,
+        reads=plan.step_ids(link.reads),
+        process=process,
+        timeout_seconds=link.head.timeout_seconds + DEADLINE_GRACE_SECONDS,
+    )
+    work = [replace(_work(row), attempt=row[7], attempts=_json(row[8])) for row in claimed]
+    results = _together(link, work)
+    return [
+        Outcome(
+            run=one.run,
+            item=one.item,
+            fence=HeldClaim(attempt=one.attempt, process=process),
+            results=(result,),
+            steps=one.steps,
+        )
+        for one, result in zip(work, results, strict=True)
+    ]
+
+
+def _together(link: Link, work: Sequence[Work]) -> list[StepResult]:
+    """Every attempt in a thread of its own; one that outlasts the step's timeout is answered for, and left behind.
+
+    The threads are daemons: Python cannot end them, so a stuck one must hold up neither its slice nor a shutdown.
+    """
+    answers: queue.SimpleQueue[tuple[int, StepResult]] = queue.SimpleQueue()
+
+    def one(index: int) -> None:
+        answers.put((index, perform.attempt(link.head, work[index])))
+
+    for index in range(len(work)):
+        threading.Thread(target=one, args=(index,), name=f"step-{link.head.id}", daemon=True).start()
+    results: dict[int, StepResult] = {}
+    ends = time.monotonic() + link.head.timeout_seconds
+    while len(results) < len(work):
+        try:
+            index, result = answers.get(timeout=max(0.0, ends - time.monotonic()))
+        except queue.Empty:
+            break
+        results[index] = result
+    return [results.get(index) or _timed_out(link, one) for index, one in enumerate(work)]
+
+
+def _timed_out(link: Link, work: Work) -> StepResult:
+    seconds = link.head.timeout_seconds
+    error = Retryable(f"step {link.head.id!r} did not end within its timeout of {seconds:g} s", kind="timeout")
+    tried = perform.Tried(work.clock.at, outcome="timed_out", reason="timed_out")
+    return perform.failed(link.head, work, error, tried)
+
+
+def _record_surely(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
+    """Record what was done outside, over a new connection where the old one broke; the lease covers a failure."""
+    for number in range(1, _RECORD_TRIES + 1):
+        try:
+            return transitions.record(outcomes, plan=plan, carried=carried)
+        except (OperationalError, InterfaceError):
+            if number == _RECORD_TRIES:
+                raise
+            log.warning("record_repeated", extra={"number": number})
+            connection.close()
+            time.sleep(0.2 * number)  # a server that restarts needs a moment; the lease runs meanwhile
+    raise AssertionError("unreachable: the loop returns or raises")
+
+
+def _work(row: Row) -> Work:
+    run_id, item, given, started_at, generation, steps, at = row[:7]
+    facts = RunFacts(id=run_id, input=_json(given), started_at=started_at.isoformat(), generation=generation)
+    return Work(run=facts, item=item, steps=_json(steps) or {}, clock=Clock(at=at))
+
+
+def _json(value: Any) -> Any:
+    return orjson.loads(value) if value is not None else None

@@ -1,0 +1,153 @@
+"""Decide what follows: which steps a finished step releases, and which can no longer run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from runs.plan import Plan, PlannedStep
+from runs.states import StepState
+from workflows.definition import Join
+
+
+class Standing(Enum):
+    """What a step means to those that need it."""
+
+    OPEN = "open"
+    OK = "ok"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Verdict(Enum):
+    WAIT = "wait"
+    RUN = "run"
+    SKIP = "skip"
+    # Skipped because something before it failed; counts as a failure for what comes after it.
+    BLOCK = "block"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A step's row or ticket, as far as those that need it care."""
+
+    state: StepState | None
+    blocked: bool = False
+
+
+RELEASED = Mark(state=None)
+
+
+@dataclass(frozen=True)
+class Ripple:
+    """Heads that became ready, and steps that are skipped (`blocked`: because of a failure), in plan order."""
+
+    heads: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
+
+
+def ripple(plan: Plan, marks: Mapping[str, Mark], *, ended: Iterable[str]) -> Ripple:
+    """What the steps that just ended release. `marks` has every step with a row or a ticket, those ended included.
+
+    Skips are closed transitively: a skipped step is taken as ended in turn.
+    """
+    known = dict(marks)
+    found = Ripple()
+    queue = list(ended)
+    while queue:
+        for candidate in _after(plan.steps[queue.pop()]):
+            if candidate in known:
+                continue
+            verdict = decide(plan, plan.steps[candidate], known)
+            if verdict is Verdict.WAIT:
+                continue
+            if verdict is Verdict.RUN:
+                known[candidate] = RELEASED
+                found.heads.append(candidate)
+                continue
+            blocked = verdict is Verdict.BLOCK
+            known[candidate] = Mark(state=StepState.SKIPPED, blocked=blocked)
+            (found.blocked if blocked else found.skipped).append(candidate)
+            queue.append(candidate)
+    return found
+
+
+def decide(plan: Plan, step: PlannedStep, marks: Mapping[str, Mark]) -> Verdict:
+    """Whether a step that was not touched yet may run, must wait or is skipped, from what stands before it."""
+    if step.jumped_from:
+        return _jump(step, marks)
+    standings = [standing(plan.steps[parent], marks.get(parent)) for parent in step.parents]
+    return _RULES[step.definition.join](standings)
+
+
+def standing(step: PlannedStep, mark: Mark | None) -> Standing:
+    """What a step's mark means to its children. A failure that the step handles by `continue` counts as success."""
+    if mark is None or mark.state is None:
+        return Standing.OPEN
+    if mark.state is StepState.SUCCEEDED:
+        return Standing.OK
+    if mark.state is StepState.FAILED:
+        return Standing.OK if step.definition.on_error == "continue" else Standing.FAILED
+    if mark.state is StepState.SKIPPED:
+        return Standing.FAILED if mark.blocked else Standing.SKIPPED
+    if mark.state in (StepState.CANCELLED, StepState.COMPENSATED):
+        return Standing.FAILED
+    return Standing.OPEN
+
+
+def _after(step: PlannedStep) -> list[str]:
+    goto = step.definition.goto
+    return [*step.children, goto] if goto is not None else list(step.children)
+
+
+def _jump(step: PlannedStep, marks: Mapping[str, Mark]) -> Verdict:
+    states = [marks[source].state if source in marks else None for source in step.jumped_from]
+    if StepState.FAILED in states:
+        return Verdict.RUN
+    open_states = (None, StepState.RUNNING, StepState.RETRYING, StepState.WAITING)
+    return Verdict.WAIT if any(state in open_states for state in states) else Verdict.SKIP
+
+
+def _all_succeeded(standings: list[Standing]) -> Verdict:
+    if Standing.OPEN in standings:
+        return Verdict.WAIT
+    if Standing.FAILED in standings:
+        return Verdict.BLOCK
+    return Verdict.SKIP if Standing.SKIPPED in standings else Verdict.RUN
+
+
+def _none_failed(standings: list[Standing]) -> Verdict:
+    if Standing.OPEN in standings:
+        return Verdict.WAIT
+    if Standing.FAILED in standings:
+        return Verdict.BLOCK
+    return Verdict.RUN if Standing.OK in standings else Verdict.SKIP
+
+
+def _all_done(standings: list[Standing]) -> Verdict:
+    return Verdict.WAIT if Standing.OPEN in standings else Verdict.RUN
+
+
+def _any_succeeded(standings: list[Standing]) -> Verdict:
+    if Standing.OK in standings:
+        return Verdict.RUN
+    if Standing.OPEN in standings:
+        return Verdict.WAIT
+    return Verdict.BLOCK if Standing.FAILED in standings else Verdict.SKIP
+
+
+def _any_failed(standings: list[Standing]) -> Verdict:
+    if Standing.FAILED in standings:
+        return Verdict.RUN
+    return Verdict.WAIT if Standing.OPEN in standings else Verdict.SKIP
+
+
+_RULES = {
+    Join.ALL_SUCCEEDED: _all_succeeded,
+    Join.NONE_FAILED: _none_failed,
+    Join.ALL_DONE: _all_done,
+    Join.ANY_SUCCEEDED: _any_succeeded,
+    Join.ANY_FAILED: _any_failed,
+}

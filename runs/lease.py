@@ -1,0 +1,83 @@
+"""The process lease: the row by which others know that what this process performs is still being performed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from uuid_utils.compat import uuid7
+
+from runs import sweep_queries
+from runs.database import run
+
+log = logging.getLogger(__name__)
+
+
+class _Lease:
+    """The name under which this process performs, and the thread that keeps it alive."""
+
+    def __init__(self) -> None:
+        self.process: UUID | None = None
+        self.lock = threading.Lock()
+        self.stop = threading.Event()
+
+
+_lease = _Lease()
+
+
+def _forget() -> None:
+    """A forked child performs under a name of its own."""
+    global _lease  # noqa: PLW0603 - one lease per process is the point
+    _lease = _Lease()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def current() -> UUID:
+    """This process's name; its row is committed, and beaten by a thread, before the first claim asks for it."""
+    with _lease.lock:
+        if _lease.process is None:
+            _lease.process = uuid7()
+            beat(_lease.process)
+            threading.Thread(target=_keep, args=(_lease, _lease.process), name="process-lease", daemon=True).start()
+        return _lease.process
+
+
+def beat(process: UUID) -> bool:
+    """Renew the lease; false when it had passed, and so may never be renewed again."""
+    found = run(
+        sweep_queries.BEAT,
+        process=process,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        lease=settings.PROCESS_LEASE_SECONDS,
+    )
+    return bool(found)
+
+
+def give_up() -> None:
+    """Take a new name at the next claim: the old one's lease has passed, and others may have taken its steps."""
+    with _lease.lock:
+        _lease.stop.set()
+        _forget()
+
+
+def _keep(lease: _Lease, process: UUID) -> None:
+    """Beat every quarter lease on a connection of this thread's own, until the lease is lost."""
+    while not lease.stop.wait(settings.PROCESS_LEASE_SECONDS / 4):
+        try:
+            if not beat(process):
+                log.warning("lease_lost", extra={"lease": str(process)})
+                break
+        except DatabaseError:
+            # The database is away; the lease may pass meanwhile, and then the next beat says so.
+            connection.close()
+    connection.close()
+    if not lease.stop.is_set():
+        give_up()

@@ -1,0 +1,79 @@
+"""Work out what a step is given: its input, and the names that its expressions may use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from actions import expressions
+from actions.base import Json
+from runs.plan import PlannedStep
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a run knows of itself. `started_at` is ISO 8601 UTC."""
+
+    id: UUID
+    input: Json
+    started_at: str
+    generation: int = 1
+
+
+# What expressions see of each step that has a row: output, state, error.
+Steps = Mapping[str, Mapping[str, Json]]
+
+
+def step_input(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:
+    """The run's input for a root, the parent's output with one parent, `{parent: output}` with several.
+
+    Parents that were skipped are absent. A step with a payload is given that payload.
+    """
+    if step.definition.payload is not None:
+        return expressions.render(step.definition.payload, _reserved(run, steps))
+    return _handed_down(step, run, steps)
+
+
+def names(step: PlannedStep, run: RunFacts, steps: Steps, *, given: Json) -> dict[str, Json]:
+    """The names for a step's expressions. A bare name is looked up in the step's input, then in the run's input."""
+    found: dict[str, Json] = {}
+    layers = [run.input, given]
+    if step.definition.payload is not None:
+        # A payload is config as well as input, so what the parent hands down stays in reach beside it.
+        layers.insert(1, _handed_down(step, run, steps))
+    for layer in layers:
+        if isinstance(layer, dict):
+            found.update(layer)
+    found.update(_reserved(run, steps))
+    return found
+
+
+def output_names(run: RunFacts, steps: Steps) -> dict[str, Json]:
+    """The names for the definition's `output` expression."""
+    bare = dict(run.input) if isinstance(run.input, dict) else {}
+    return {**bare, **_reserved(run, steps)}
+
+
+def _handed_down(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:
+    if not step.parents:
+        return run.input
+    if len(step.parents) == 1:
+        return _output(steps, step.parents[0])
+    return {
+        parent: _output(steps, parent)
+        for parent in step.parents
+        if parent in steps and steps[parent].get("state") != "skipped"
+    }
+
+
+def _output(steps: Steps, step: str) -> Json:
+    return steps[step].get("output") if step in steps else None
+
+
+def _reserved(run: RunFacts, steps: Steps) -> dict[str, Json]:
+    return {
+        "input": run.input,
+        "steps": {step: dict(seen) for step, seen in steps.items()},
+        "run": {"id": str(run.id), "started_at": run.started_at},
+    }

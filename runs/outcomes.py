@@ -1,0 +1,113 @@
+"""What a worker says of the steps it performed, on its way to being recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from actions.base import Json
+from runs.names import RunFacts
+from runs.states import StepState
+
+# (run, item): what every verb takes a set of. The item is -1 outside a for_each.
+Key = tuple[UUID, int]
+
+# What expressions see of each loaded step: output, state, error.
+LoadedSteps = dict[str, dict[str, Json]]
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One step as it is to be recorded.
+
+    `config` is None where the config has no expressions. `delay_seconds` goes with `retrying`, `wake_at` with
+    `waiting`, `dead_reason` with a failure that nothing handles; `given` and `used` are the input and the config
+    that its dead letter keeps.
+    """
+
+    step: str
+    state: StepState
+    output: Json = None
+    error: dict[str, Json] | None = None
+    config: Json = None
+    attempt: int = 1
+    attempts: list[Any] = field(default_factory=list)
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    wake_at: datetime | None = None
+    delay_seconds: float | None = None
+    dead_reason: str | None = None
+    given: Json = None
+    used: Json = None
+    suspect: bool = False
+
+
+@dataclass(frozen=True)
+class HeldTicket:
+    """The fence of an inline link: the ticket read together with the inputs."""
+
+    id: int
+
+
+@dataclass(frozen=True)
+class HeldClaim:
+    """The fence of an effectful step: this attempt, by this process."""
+
+    attempt: int
+    process: UUID
+
+
+@dataclass(frozen=True)
+class HeldWait:
+    """The fence of a wake-up: the step still waits, and its time has come."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done for one run: the results of a link's steps in order, under the fence that lets them in."""
+
+    run: RunFacts
+    fence: HeldTicket | HeldClaim | HeldWait
+    results: tuple[StepResult, ...]
+    steps: LoadedSteps = field(default_factory=dict)
+    item: int = -1
+
+    @property
+    def key(self) -> Key:
+        """The run and item that it is about."""
+        return (self.run.id, self.item)
+
+    @property
+    def last(self) -> StepResult:
+        """The result that decides how the run goes on."""
+        return self.results[-1]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a record won, and what to do about it after its commit.
+
+    `handed_on` are the winners whose ticket for the chain's next link is written; `released` says that other
+    tickets were; `hints` are (key, head, seconds) of retries that a delayed message may speed up; `ended` are
+    (run id, state) of runs that came to their end; `failed` are results that made a dead letter.
+    """
+
+    won: frozenset[Key] = frozenset()
+    handed_on: tuple[Key, ...] = ()
+    released: bool = False
+    hints: tuple[tuple[Key, str, float], ...] = ()
+    ended: tuple[tuple[UUID, str], ...] = ()
+    failed: tuple[tuple[UUID, StepResult], ...] = ()
+
+    def joined(self, other: Recorded) -> Recorded:
+        """Both records as one."""
+        return Recorded(
+            won=self.won | other.won,
+            handed_on=self.handed_on + other.handed_on,
+            released=self.released or other.released,
+            hints=self.hints + other.hints,
+            ended=self.ended + other.ended,
+            failed=self.failed + other.failed,
+        )

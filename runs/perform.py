@@ -1,0 +1,209 @@
+"""Perform one step of one run: decide whether it runs, render its config, call its action, name the outcome."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import time
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from pydantic import ValidationError
+
+from actions import expressions, payload
+from actions.base import ActionError, Config, Context, Json, Park, Permanent, Retryable
+from runs import retry
+from runs.joins import Mark, Verdict, decide
+from runs.names import RunFacts, names, step_input
+from runs.outcomes import LoadedSteps, StepResult
+from runs.plan import Link, Plan, PlannedStep
+from runs.states import StepState
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The database's clock as this process reads it: its time at the load, moved on by the monotonic clock."""
+
+    at: datetime
+    mark: float = field(default_factory=time.monotonic)
+
+    def now(self) -> datetime:
+        """Now, by the database's clock."""
+        return self.at + timedelta(seconds=time.monotonic() - self.mark)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One run at one link, as it was loaded or claimed."""
+
+    run: RunFacts
+    item: int
+    steps: LoadedSteps
+    clock: Clock
+    attempt: int = 1
+    attempts: list[Any] = field(default_factory=list)
+    suspect: bool = False
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What is known of an attempt that failed; `outcome` is its word in the history, `reason` its dead letter's."""
+
+    started_at: datetime
+    given: Json = None
+    used: Json = None
+    outcome: str = "failed"
+    reason: str = "failed"
+
+
+def walk(plan: Plan, link: Link, work: Work) -> tuple[StepResult, ...]:
+    """Take a run through an inline link: every step in turn, up to and with the first that does not succeed."""
+    results: list[StepResult] = []
+    steps = dict(work.steps)
+    marks: dict[str, Mark] = {}
+    for step in link.steps:
+        if results and (verdict := decide(plan, step, marks)) is not Verdict.RUN:
+            result = _passed_by(step, blocked=verdict is Verdict.BLOCK)
+        else:
+            own = replace(work, steps=steps)
+            result = attempt(step, own if not results else replace(own, attempt=1, attempts=[]))
+        results.append(result)
+        if result.state in (StepState.RETRYING, StepState.WAITING):
+            break
+        marks[step.id] = Mark(state=result.state, blocked=result.error is not None)
+        steps[step.id] = {"output": result.output, "state": result.state.value, "error": result.error}
+    return tuple(results)
+
+
+def attempt(step: PlannedStep, work: Work) -> StepResult:
+    """One attempt of one step, whose `if` is looked at first. Never raises: a failure is a result, too."""
+    started_at = work.clock.now()
+    given: Json = None
+    used: Json = None
+    try:
+        given = step_input(step, work.run, work.steps)
+        scope = names(step, work.run, work.steps, given=given)
+        condition = step.definition.if_
+        if condition is not None and not expressions.truthy(expressions.evaluate(condition, scope)):
+            return _passed_by(step, blocked=False)
+        used = rendered(step, scope)
+        answer = _perform(step, work, used=used, given=given, scope=scope)
+        output = payload.clean(answer.output if isinstance(answer, Park) else answer)
+    except ActionError as error:
+        return failed(step, work, error, Tried(started_at, given, used))
+    except Exception as error:  # the one boundary: whatever an action raises is the step's failure, not ours
+        return failed(step, work, error, Tried(started_at, given, used))
+    result = StepResult(
+        step=step.id,
+        state=StepState.SUCCEEDED,
+        output=output,
+        config=used if expressions.has_expression(step.template) else None,
+        attempt=work.attempt,
+        attempts=work.attempts,
+        started_at=started_at,
+        finished_at=work.clock.now(),
+    )
+    if isinstance(answer, Park):
+        return replace(result, state=StepState.WAITING, wake_at=answer.wake_at, finished_at=None)
+    return result
+
+
+def rendered(step: PlannedStep, scope: dict[str, Json]) -> Json:
+    """The step's config as its action gets it: expressions rendered, but for the fields it evaluates itself."""
+    if step.definition.payload is not None:
+        return step.action.from_payload(expressions.render(step.definition.payload, scope))
+    template = step.definition.with_
+    if not isinstance(template, dict):
+        return expressions.render(template, scope)
+    raw = step.action.raw
+    if not raw:
+        return expressions.render(template, scope)
+    plain = expressions.render({key: value for key, value in template.items() if key not in raw}, scope)
+    kept = {key: value for key, value in template.items() if key in raw}
+    return {**plain, **kept} if isinstance(plain, dict) else plain
+
+
+def failed(step: PlannedStep, work: Work, error: Exception, tried: Tried) -> StepResult:
+    """What a failed attempt comes to: retry policy first, then `on_error`, then a dead letter."""
+    told = _cleaned(retry.described(error))
+    known = error if isinstance(error, ActionError) else Retryable(str(error))
+    finished_at = work.clock.now()
+    history = {
+        "number": work.attempt,
+        "outcome": tried.outcome,
+        "error": told,
+        "started_at": tried.started_at.isoformat(),
+        "finished_at": finished_at.isoformat(),
+    }
+    result = StepResult(
+        step=step.id,
+        state=StepState.FAILED,
+        error=told,
+        config=tried.used if expressions.has_expression(step.template) else None,
+        attempt=work.attempt,
+        attempts=[*work.attempts, history],
+        started_at=tried.started_at,
+        finished_at=finished_at,
+        given=tried.given,
+        used=tried.used,
+        suspect=work.suspect,
+    )
+    if retry.wanted(step.retry, error=known, attempt=work.attempt):
+        delay = retry.wait_seconds(step.retry, error=known, attempt=work.attempt)
+        return replace(result, state=StepState.RETRYING, delay_seconds=delay, finished_at=None)
+    if step.definition.on_error == "continue":
+        return replace(result, output={"error": told})
+    return result if step.definition.goto is not None else replace(result, dead_reason=tried.reason)
+
+
+def idempotency_key(run: RunFacts, *, step: str, item: int) -> str:
+    """The same for every attempt of this step, item and generation; HMAC-SHA256 under the installation's key."""
+    told = f"{run.id}|{step}|{item}|{run.generation}".encode()
+    return (
+        base64.urlsafe_b64encode(hmac.digest(settings.SECRET_KEY.encode(), told, hashlib.sha256)).decode().rstrip("=")
+    )
+
+
+def _perform(step: PlannedStep, work: Work, *, used: Json, given: Json, scope: dict[str, Json]) -> Json | Park:
+    context = Context(
+        input=given,
+        names=scope,
+        run_id=str(work.run.id),
+        step=step.id,
+        attempt=work.attempt,
+        idempotency_key=idempotency_key(work.run, step=step.id, item=work.item),
+        now=work.clock.now(),
+        timeout_seconds=step.timeout_seconds,
+        item=work.item,
+    )
+    return step.action.perform(_config(step, used), context)
+
+
+def _config(step: PlannedStep, used: Json) -> Config:
+    try:
+        return step.action.config_class.model_validate(used)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']) or 'with'}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_input=False)
+        )
+        raise Permanent(
+            f"step {step.id!r}: the config does not fit action {step.action.name!r}: {faults}", kind="config"
+        ) from None
+
+
+def _passed_by(step: PlannedStep, *, blocked: bool) -> StepResult:
+    reason: dict[str, Json] = {"kind": "upstream_failed", "message": "a step that it needs has failed"}
+    return StepResult(step=step.id, state=StepState.SKIPPED, error=reason if blocked else None, attempt=0)
+
+
+def _cleaned(told: dict[str, Json]) -> dict[str, Json]:
+    """An error that PostgreSQL can hold; its details are dropped where they are not JSON."""
+    try:
+        cleaned = payload.clean(told)
+    except ActionError:
+        cleaned = payload.clean({key: str(told[key]) for key in ("kind", "message")})
+    return cleaned if isinstance(cleaned, dict) else {}

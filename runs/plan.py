@@ -1,0 +1,250 @@
+"""Turn a version's definition into a plan: what follows what, what fuses, and what each step must read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from graphlib import TopologicalSorter
+from uuid import UUID
+
+from actions import expressions, registry
+from actions.base import Action, Config, Context, Json, Permanent, Retry
+from workflows.definition import Definition, StepDefinition
+from workflows.models import Version
+
+ANY_STEP = "*"  # what actions.expressions.references answers when a reference is only known at run time
+
+
+class Unavailable(Action[Config]):
+    """Stands for an action that this code does not know: the step fails, and says why."""
+
+    pure = True
+    config_class = Config
+
+    def __init__(self, name: str) -> None:
+        self.missing = name
+
+    def perform(self, config: Config, context: Context) -> Json:
+        """Fail for good, naming the action."""
+        raise Permanent(
+            f"action {self.missing!r} is not known to this worker; deploy the code that has it, then retry the step",
+            kind="unknown_action",
+        )
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One step with everything worked out that does not depend on a run."""
+
+    definition: StepDefinition
+    action: Action[Config]
+    parents: tuple[str, ...]
+    children: tuple[str, ...]
+    jumped_from: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """The step's id in the definition."""
+        return self.definition.id
+
+    @cached_property
+    def inline(self) -> bool:
+        """Whether it is performed without a claim: it is pure, or only parks."""
+        return self.action.pure or self.action.parks
+
+    @cached_property
+    def template(self) -> Json:
+        """`with` as written, or the payload's reference."""
+        return self.definition.payload if self.definition.payload is not None else self.definition.with_
+
+    @cached_property
+    def retry(self) -> Retry:
+        """The retry policy: what the definition says, over what the action declares."""
+        return _retry(self.definition, self.action.retry)
+
+    @cached_property
+    def timeout_seconds(self) -> float:
+        """How long one attempt may take."""
+        return self.definition.timeout or self.action.timeout_seconds
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """Ids of the steps whose rows it needs: its parents and what its expressions refer to; may hold `*`."""
+        found = expressions.references(self.template) | frozenset(self.parents)
+        if self.definition.if_ is not None:
+            found |= expressions.expression_references(self.definition.if_)
+        return found
+
+
+@dataclass(frozen=True)
+class Link:
+    """A head and the inline steps fused behind it; one effectful step is a link of its own.
+
+    `follower` is the head of the next link of the same segment, if there is one.
+    """
+
+    steps: tuple[PlannedStep, ...]
+    follower: str | None
+
+    @property
+    def head(self) -> PlannedStep:
+        """The first step, which names the link."""
+        return self.steps[0]
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """Ids of the steps whose rows must be loaded before the link is performed; may hold `*`."""
+        own = {step.id for step in self.steps}
+        return frozenset().union(*(step.reads for step in self.steps)) - own
+
+    def alone(self) -> Link:
+        """The link without the steps fused behind its head, as a suspect run takes it."""
+        follower = self.steps[1].id if len(self.steps) > 1 else self.follower
+        return Link(steps=self.steps[:1], follower=follower)
+
+
+class Plan:
+    """A version, ready to be worked on. `steps` are in topological order, file order where that leaves a choice."""
+
+    def __init__(self, version_id: UUID, definition: Definition) -> None:
+        self.version_id = version_id
+        self.definition = definition
+        self.steps = {step.id: step for step in _planned(definition)}
+        self.links: dict[str, Link] = {}
+        for segment in self.segments():
+            self.links.update(_links(segment))
+
+    def segments(self) -> list[list[PlannedStep]]:
+        """The steps, cut into longest paths without a fork or a join, in topological order."""
+        found: list[list[PlannedStep]] = []
+        taken: set[str] = set()
+        for step in self.steps.values():
+            if step.id in taken:
+                continue
+            segment = [step]
+            while (child := self._only_child(segment[-1])) is not None:
+                segment.append(child)
+            taken.update(member.id for member in segment)
+            found.append(segment)
+        return found
+
+    def chain(self, head: str) -> list[str]:
+        """Heads of the links of one segment, from `head` to the segment's end."""
+        heads = [head]
+        while (follower := self.link(heads[-1]).follower) is not None:
+            heads.append(follower)
+        return heads
+
+    def link(self, head: str) -> Link:
+        """The link that `head` names; any step can be one (a retry by hand, another deploy's fusing)."""
+        if head in self.links:
+            return self.links[head]
+        segment = next(s for s in self.segments() if any(step.id == head for step in s))
+        start = next(i for i, step in enumerate(segment) if step.id == head)
+        found = _links(segment[start:])
+        self.links[head] = found[head]
+        return found[head]
+
+    @cached_property
+    def linear(self) -> bool:
+        """Whether it is one path on which a failure that nothing handles ends the run: nothing needs counting."""
+        plain = all(
+            step.definition.join in ("all_succeeded", "none_failed") and step.definition.goto is None
+            for step in self.steps.values()
+        )
+        return plain and len(self.segments()) == 1
+
+    @cached_property
+    def leaves(self) -> list[str]:
+        """Steps that nothing needs."""
+        return [step.id for step in self.steps.values() if not step.children]
+
+    @cached_property
+    def output_reads(self) -> frozenset[str]:
+        """Ids of the steps that the run's output is made of; may hold `*`."""
+        if self.definition.output is None:
+            return frozenset(self.leaves)
+        return expressions.references(self.definition.output)
+
+    def step_ids(self, ids: Iterable[str]) -> list[str]:
+        """The ids, `*` expanded to every step, in the plan's order."""
+        wanted = set(ids)
+        return list(self.steps) if ANY_STEP in wanted else [step for step in self.steps if step in wanted]
+
+    def _only_child(self, step: PlannedStep) -> PlannedStep | None:
+        if len(step.children) != 1:
+            return None
+        child = self.steps[step.children[0]]
+        return child if len(child.parents) == 1 and not child.jumped_from else None
+
+
+@lru_cache(maxsize=512)
+def load(version_id: UUID) -> Plan:
+    """The plan of a version, kept in this process. Versions never change. Raises Version.DoesNotExist."""
+    definition = Version.objects.values_list("definition", flat=True).get(pk=version_id)
+    return Plan(version_id, Definition.model_validate(definition))
+
+
+def _planned(definition: Definition) -> list[PlannedStep]:
+    children: dict[str, list[str]] = {step.id: [] for step in definition.steps}
+    jumps: dict[str, list[str]] = {step.id: [] for step in definition.steps}
+    for step in definition.steps:
+        for parent in step.needs:
+            children[parent].append(step.id)
+        if step.goto is not None:
+            jumps[step.goto].append(step.id)
+    by_id = {step.id: step for step in definition.steps}
+    # A jump orders like an edge does, so that a target never stands before the step that jumps to it.
+    order = TopologicalSorter({step.id: [*step.needs, *jumps[step.id]] for step in definition.steps})
+    return [
+        PlannedStep(
+            definition=by_id[key],
+            action=_action(by_id[key].action),
+            parents=by_id[key].needs,
+            children=tuple(children[key]),
+            jumped_from=tuple(jumps[key]),
+        )
+        for key in order.static_order()
+    ]
+
+
+def _action(name: str) -> Action[Config]:
+    try:
+        return registry.get(name)
+    except registry.UnknownAction:
+        return Unavailable(name)
+
+
+def _links(segment: Sequence[PlannedStep]) -> dict[str, Link]:
+    groups: list[list[PlannedStep]] = []
+    for step in segment:
+        # A step that parks ends its link: what follows waits for the wake-up.
+        fuses = groups and step.inline and groups[-1][-1].inline and not groups[-1][-1].action.parks
+        if fuses:
+            groups[-1].append(step)
+        else:
+            groups.append([step])
+    followers = [group[0].id for group in groups[1:]] + [None]
+    return {
+        group[0].id: Link(steps=tuple(group), follower=follower)
+        for group, follower in zip(groups, followers, strict=True)
+    }
+
+
+def _retry(definition: StepDefinition, declared: Retry) -> Retry:
+    given = definition.retry
+    if given is None:
+        return declared
+    attempts = given.max_attempts
+    if attempts is None:
+        attempts = len(given.delays) + 1 if given.delays else declared.max_attempts
+    return Retry(
+        max_attempts=attempts,
+        initial_seconds=declared.initial_seconds if given.initial is None else given.initial,
+        factor=declared.factor if given.factor is None else given.factor,
+        max_seconds=declared.max_seconds if given.max is None else given.max,
+        jitter=declared.jitter if given.jitter is None else given.jitter,
+        on=declared.on if given.on is None else given.on,
+        delays_seconds=given.delays or (),
+    )

@@ -1,0 +1,319 @@
+"""Every statement of the hot path.
+
+Lock order: gate, signal (advisory), run (ids ascending), ticket, step run, process. A statement that locks a set does
+so in a MATERIALIZED CTE with ORDER BY, because `id = ANY(...)` alone locks in plan order and deadlocks. A statement
+that locks never decides what depends on other rows: its snapshot is older than the lock it waited for. Only the
+database's clock counts: clock_timestamp(), because now() stands still inside a transaction.
+"""
+
+from __future__ import annotations
+
+from runs.database import Statement
+
+# -- start ------------------------------------------------------------------------------------------------------
+
+START = Statement(
+    "start",
+    """
+    INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, idempotency_key, source, labels, input,
+                          generation)
+    SELECT d.id, %(workspace)s, %(workflow)s, %(version)s, 'queued', d.key, %(source)s, d.labels::jsonb,
+           d.input::jsonb, 1
+    FROM unnest(%(ids)s::uuid[], %(keys)s::text[], %(labels)s::text[], %(inputs)s::text[])
+         AS d(id, key, labels, input)
+    ORDER BY d.key
+    ON CONFLICT (workflow_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+    RETURNING id
+    """,
+)
+
+# A statement of its own: the INSERT's snapshot does not see the twin that it lost to.
+KNOWN_KEYS = Statement(
+    "known_keys",
+    """
+    SELECT idempotency_key, id, state FROM runs_run
+    WHERE workflow_id = %(workflow)s AND idempotency_key = ANY(%(keys)s::text[])
+    """,
+)
+
+# -- dispatch ---------------------------------------------------------------------------------------------------
+
+# Fair turn between workspaces: a loose scan of index run_queued finds the workspaces with a backlog, and each gets
+# its share of the room, oldest first. The tickets are written as sent once, for the caller sends them at once.
+ADMIT = Statement(
+    "admit",
+    """
+    WITH RECURSIVE backlog AS (
+        (SELECT workspace_id FROM runs_run WHERE state = 'queued' ORDER BY workspace_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT r.workspace_id FROM runs_run r
+                WHERE r.state = 'queued' AND r.workspace_id > b.workspace_id ORDER BY r.workspace_id LIMIT 1)
+        FROM backlog b WHERE b.workspace_id IS NOT NULL
+    ),
+    picked AS MATERIALIZED (
+        SELECT turn.id FROM backlog b, LATERAL (
+            SELECT r.id FROM runs_run r
+            WHERE r.workspace_id = b.workspace_id AND r.state = 'queued' ORDER BY r.id
+            LIMIT greatest(1, %(limit)s::int / (SELECT count(*) FROM backlog WHERE workspace_id IS NOT NULL))
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) turn
+    ),
+    admitted AS (
+        UPDATE runs_run r SET state = 'running', started_at = clock_timestamp() FROM picked p
+        WHERE r.id = p.id AND r.state = 'queued' RETURNING r.id, r.version_id
+    ),
+    tickets AS (
+        INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
+        SELECT a.id, head, -1, clock_timestamp(), clock_timestamp() + %(repeat)s * interval '1 second', 1, false
+        FROM admitted a JOIN workflows_version v ON v.id = a.version_id, unnest(v.roots) head
+        RETURNING id, run_id, head
+    )
+    SELECT t.id, t.run_id, -1, a.version_id, t.head, false FROM tickets t JOIN admitted a ON a.id = t.run_id
+    ORDER BY t.id
+    """,
+)
+
+# Tickets whose knock is due: released heads, retries, repeats. Index ticket_knock_at; the next knock moves away with
+# every send, 10 s doubled each time, 10 minutes at most.
+PICK = Statement(
+    "pick",
+    """
+    WITH due AS MATERIALIZED (
+        SELECT id FROM runs_ticket WHERE knock_at <= clock_timestamp() ORDER BY knock_at LIMIT %(limit)s
+        FOR UPDATE SKIP LOCKED
+    ),
+    picked AS (
+        UPDATE runs_ticket t SET sends = t.sends + 1,
+            knock_at = clock_timestamp() + least(600, %(repeat)s * 2 ^ least(t.sends, 10)) * interval '1 second'
+        FROM due WHERE t.id = due.id RETURNING t.id, t.run_id, t.item, t.head, t.suspect
+    )
+    SELECT p.id, p.run_id, p.item, r.version_id, p.head, p.suspect FROM picked p JOIN runs_run r ON r.id = p.run_id
+    ORDER BY p.id
+    """,
+)
+
+# Picked but not sent (no room, or the broker is away): due again at once, and not counted as a send.
+UNSEND = Statement(
+    "unsend",
+    """
+    WITH mine AS MATERIALIZED (
+        SELECT id FROM runs_ticket WHERE id = ANY(%(tickets)s::bigint[]) ORDER BY run_id, head, item FOR UPDATE
+    )
+    UPDATE runs_ticket t SET knock_at = clock_timestamp(), sends = greatest(0, t.sends - 1)
+    FROM mine WHERE t.id = mine.id
+    """,
+)
+
+# Candidates of a message that were not claimed in time: somebody else may take them now.
+HAND_BACK = Statement(
+    "hand_back",
+    """
+    WITH mine AS MATERIALIZED (
+        SELECT t.id FROM runs_ticket t
+        JOIN unnest(%(runs)s::uuid[], %(items)s::int[]) d(run_id, item) ON t.run_id = d.run_id AND t.item = d.item
+        WHERE t.head = %(head)s AND t.due_at <= clock_timestamp() ORDER BY t.run_id, t.item FOR UPDATE OF t SKIP LOCKED
+    )
+    UPDATE runs_ticket t SET knock_at = clock_timestamp() FROM mine WHERE t.id = mine.id
+    """,
+)
+
+# -- load and claim ---------------------------------------------------------------------------------------------
+
+_FACTS = """
+    r.id, t.item, r.input, r.started_at, r.generation,
+    (SELECT jsonb_object_agg(s.step, jsonb_build_object('output', s.output, 'state', s.state, 'error', s.error))
+     FROM runs_steprun s WHERE s.run_id = r.id AND s.item = -1 AND s.step = ANY(%(reads)s::text[])) AS steps,
+    clock_timestamp() AS at
+"""
+
+# The tickets' ids and the inputs in one snapshot: the id is the fence under which the result is recorded.
+LOAD = Statement(
+    "load",
+    f"""
+    SELECT {_FACTS}, t.id, t.suspect, h.attempt, h.attempts
+    FROM unnest(%(runs)s::uuid[], %(items)s::int[]) d(run_id, item)
+    JOIN runs_ticket t ON t.run_id = d.run_id AND t.item = d.item AND t.head = %(head)s
+    JOIN runs_run r ON r.id = t.run_id
+    LEFT JOIN runs_steprun h ON h.run_id = t.run_id AND h.step = t.head AND h.item = t.item
+    WHERE t.due_at <= clock_timestamp()
+    """,  # noqa: S608 - constant text only
+)
+
+# A ticket becomes a running row. Refused before due_at, and without a live lease of the claimer.
+CLAIM = Statement(
+    "claim",
+    f"""
+    WITH due AS MATERIALIZED (
+        SELECT t.id FROM runs_ticket t
+        JOIN unnest(%(runs)s::uuid[], %(items)s::int[]) d(run_id, item) ON t.run_id = d.run_id AND t.item = d.item
+        WHERE t.head = %(head)s AND t.due_at <= clock_timestamp()
+          AND EXISTS (SELECT 1 FROM runs_process WHERE id = %(process)s AND expires_at > clock_timestamp())
+        ORDER BY t.run_id, t.item FOR UPDATE OF t
+    ),
+    taken AS (DELETE FROM runs_ticket t USING due WHERE t.id = due.id RETURNING t.run_id, t.item),
+    t AS (
+        INSERT INTO runs_steprun AS s (run_id, step, item, state, attempt, attempts, process, deadline, started_at)
+        SELECT run_id, %(head)s, item, 'running', 1, '[]', %(process)s,
+               clock_timestamp() + %(timeout)s * interval '1 second', clock_timestamp()
+        FROM taken ORDER BY run_id, item
+        ON CONFLICT (run_id, step, item) DO UPDATE
+            SET state = 'running', attempt = s.attempt + 1, process = excluded.process,
+                deadline = excluded.deadline, started_at = excluded.started_at, error = NULL
+            WHERE s.state = 'retrying'
+        RETURNING s.run_id, s.item, s.attempt, s.attempts
+    )
+    SELECT {_FACTS}, t.attempt, t.attempts FROM t JOIN runs_run r ON r.id = t.run_id
+    """,  # noqa: S608 - constant text only
+)
+
+# -- record and release -----------------------------------------------------------------------------------------
+
+_LIVE = """
+    live AS MATERIALIZED (
+        SELECT id FROM runs_run WHERE id = ANY(%(runs)s::uuid[]) AND state IN ('running', 'waiting')
+        ORDER BY id FOR NO KEY UPDATE
+    )
+"""
+
+# The three fences. Each names the runs that this delivery won; a lost one is a no-op. Counting `live` first takes
+# every run's lock before the first ticket or row is touched: a plain join would take them in turn.
+_LOCKED = "(SELECT count(*) AS n FROM live) AS locked"
+_FENCE_TICKET = f"""
+    won AS (
+        DELETE FROM runs_ticket t
+        USING {_LOCKED}, unnest(%(runs)s::uuid[], %(tickets)s::bigint[]) d(run_id, id), live
+        WHERE locked.n > 0 AND live.id = d.run_id AND t.run_id = d.run_id AND t.id = d.id
+        RETURNING t.run_id, t.item
+    )
+"""  # noqa: S608 - constant text only
+_SET_STEP = """
+    state = d.state, process = NULL, deadline = NULL, output = d.output::jsonb, error = d.error::jsonb,
+    config = d.config::jsonb, attempts = d.attempts::jsonb, wake_at = d.wake_at,
+    finished_at = CASE WHEN d.state IN ('succeeded', 'failed') THEN clock_timestamp() END
+"""
+_OUTCOMES = """
+    unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[], %(tries)s::int[], %(processes)s::uuid[],
+           %(states)s::text[], %(outputs)s::text[], %(errors)s::text[], %(configs)s::text[], %(histories)s::text[],
+           %(wakes)s::timestamptz[])
+    AS d(run_id, item, step, attempt, process, state, output, error, config, attempts, wake_at)
+"""
+# Written also when the run is no longer live: compensation must know that the card was charged.
+_FENCE_CLAIM = f"""
+    won AS (
+        UPDATE runs_steprun s SET {_SET_STEP} FROM {_LOCKED}, {_OUTCOMES}
+        WHERE locked.n >= 0 AND s.run_id = d.run_id AND s.step = d.step AND s.item = d.item AND s.state = 'running'
+          AND s.attempt = d.attempt AND s.process = d.process RETURNING s.run_id, s.item
+    )
+"""  # noqa: S608 - constant text only
+_FENCE_WAIT = f"""
+    won AS (
+        UPDATE runs_steprun s SET state = d.state, wake_at = NULL, finished_at = clock_timestamp()
+        FROM {_LOCKED}, {_OUTCOMES}, live
+        WHERE locked.n > 0 AND live.id = d.run_id AND s.run_id = d.run_id AND s.step = d.step AND s.item = d.item
+          AND s.state = 'waiting' AND s.wake_at <= clock_timestamp() RETURNING s.run_id, s.item
+    )
+"""  # noqa: S608 - constant text only
+
+# Tickets for what became ready, and the state of runs that end, wait or go on. Only for runs seen live under lock.
+_RELEASE = """
+    tickets AS (
+        INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
+        SELECT n.run_id, n.head, n.item, clock_timestamp() + n.due * interval '1 second',
+               clock_timestamp() + n.knock * interval '1 second', n.sends, n.suspect
+        FROM released w
+        JOIN unnest(%(next_runs)s::uuid[], %(next_heads)s::text[], %(next_items)s::int[], %(next_dues)s::float8[],
+                    %(next_knocks)s::float8[], %(next_sends)s::int[], %(next_suspects)s::bool[])
+             n(run_id, head, item, due, knock, sends, suspect) ON n.run_id = w.run_id
+        RETURNING 1
+    ),
+    settled AS (
+        UPDATE runs_run r SET state = e.state, output = e.output::jsonb, error = e.error::jsonb,
+            finished_at = CASE WHEN e.state IN ('succeeded', 'failed') THEN clock_timestamp() END
+        FROM released w
+        JOIN unnest(%(end_runs)s::uuid[], %(end_states)s::text[], %(end_outputs)s::text[], %(end_errors)s::text[])
+             e(run_id, state, output, error) ON e.run_id = w.run_id
+        WHERE r.id = e.run_id AND r.state IN ('running', 'waiting')
+        RETURNING 1
+    )
+"""
+_RELEASED = "released AS (SELECT DISTINCT won.run_id FROM won JOIN live ON live.id = won.run_id)"
+_WINNERS = "SELECT won.run_id, won.item, live.id IS NOT NULL FROM won LEFT JOIN live ON live.id = won.run_id"
+
+
+def _path(name: str, fence: str) -> Statement:
+    """Lock, fence, release in one statement: safe where a plan is one path, for nothing is counted."""
+    return Statement(name, f"WITH {_LIVE}, {fence}, {_RELEASED}, {_RELEASE} {_WINNERS}")
+
+
+def _fence(name: str, fence: str) -> Statement:
+    """Lock and fence only: a plan with forks looks again, by a statement of its own, before it releases."""
+    return Statement(name, f"WITH {_LIVE}, {fence} {_WINNERS}")
+
+
+PATH_TICKET = _path("path_ticket", _FENCE_TICKET)
+PATH_CLAIM = _path("path_claim", _FENCE_CLAIM)
+PATH_WAIT = _path("path_wait", _FENCE_WAIT)
+FENCE_TICKET = _fence("fence_ticket", _FENCE_TICKET)
+FENCE_CLAIM = _fence("fence_claim", _FENCE_CLAIM)
+FENCE_WAIT = _fence("fence_wait", _FENCE_WAIT)
+
+# Rows and tickets in one snapshot, after the lock: a claim in between would show the step in neither.
+VIEW = Statement(
+    "view",
+    """
+    SELECT run_id, step, state, state = 'skipped' AND error IS NOT NULL FROM runs_steprun
+    WHERE run_id = ANY(%(runs)s::uuid[]) AND item = -1
+    UNION ALL
+    SELECT run_id, head, NULL, false FROM runs_ticket WHERE run_id = ANY(%(runs)s::uuid[]) AND item = -1
+    """,
+)
+
+OUTPUTS = Statement(
+    "outputs",
+    """
+    SELECT run_id, jsonb_object_agg(step, jsonb_build_object('output', output, 'state', state, 'error', error))
+    FROM runs_steprun WHERE run_id = ANY(%(runs)s::uuid[]) AND item = -1 AND step = ANY(%(reads)s::text[])
+    GROUP BY run_id
+    """,
+)
+
+# The runs are locked by an earlier statement of the same transaction.
+RELEASE = Statement(
+    "release",
+    f"WITH released AS (SELECT unnest(%(runs)s::uuid[]) AS run_id), {_RELEASE} SELECT 1",
+)
+
+# Rows of inline and skipped steps. Only a retried head can have one already.
+INSERT_STEPS = Statement(
+    "insert_steps",
+    """
+    INSERT INTO runs_steprun AS s (run_id, step, item, state, attempt, attempts, wake_at, config, output, error,
+                                   started_at, finished_at)
+    SELECT d.run_id, d.step, d.item, d.state, d.attempt, d.attempts::jsonb, d.wake_at, d.config::jsonb,
+           d.output::jsonb, d.error::jsonb, d.started_at,
+           CASE WHEN d.state IN ('succeeded', 'failed', 'skipped') THEN coalesce(d.finished_at, clock_timestamp()) END
+    FROM unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[], %(states)s::text[], %(tries)s::int[],
+                %(histories)s::text[], %(wakes)s::timestamptz[], %(configs)s::text[], %(outputs)s::text[],
+                %(errors)s::text[], %(starts)s::timestamptz[], %(finishes)s::timestamptz[])
+         AS d(run_id, item, step, state, attempt, attempts, wake_at, config, output, error, started_at, finished_at)
+    ON CONFLICT (run_id, step, item) DO UPDATE
+        SET state = excluded.state, attempt = excluded.attempt, attempts = excluded.attempts,
+            wake_at = excluded.wake_at, config = excluded.config, output = excluded.output, error = excluded.error,
+            started_at = excluded.started_at, finished_at = excluded.finished_at
+        WHERE s.state = 'retrying'
+    """,
+)
+
+INSERT_DEAD_LETTERS = Statement(
+    "insert_dead_letters",
+    """
+    INSERT INTO runs_deadletter (id, workspace_id, run_id, step, item, state, reason, error, input, config, attempts,
+                                 resolution)
+    SELECT d.id, r.workspace_id, d.run_id, d.step, d.item, 'open', d.reason, d.error::jsonb, d.input::jsonb,
+           d.config::jsonb, d.attempts::jsonb, ''
+    FROM unnest(%(ids)s::uuid[], %(runs)s::uuid[], %(steps)s::text[], %(items)s::int[], %(reasons)s::text[],
+                %(errors)s::text[], %(inputs)s::text[], %(configs)s::text[], %(histories)s::text[])
+         AS d(id, run_id, step, item, reason, error, input, config, attempts)
+    JOIN runs_run r ON r.id = d.run_id
+    """,
+)

@@ -1,0 +1,145 @@
+"""Recover what no message moves any more: due waits, lost processes, passed deadlines, unsent knocks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from actions.base import Permanent, Retryable
+from runs import delivery, dispatch, perform, sweep_queries, transitions
+from runs import plan as plans
+from runs.database import Row, run
+from runs.names import RunFacts
+from runs.outcomes import HeldClaim, HeldWait, Outcome, StepResult
+from runs.perform import Clock, Work
+from runs.plan import PlannedStep
+from runs.states import StepState
+
+log = logging.getLogger(__name__)
+
+BATCH = 200
+# A step whose worker died this often is poison: it is not tried again by itself.
+MAX_LOST = 3
+
+
+@dataclass(frozen=True)
+class Swept:
+    """How many waits were woken, lost steps rescued and messages sent."""
+
+    woken: int = 0
+    rescued: int = 0
+    sent: int = 0
+
+
+def sweep() -> Swept:
+    """One bounded round; safe in several processes at once. Idle, it costs one statement."""
+    (knocks, waits, lost) = run(sweep_queries.ANYTHING_DUE)[0]
+    woken = wake() if waits else 0
+    rescued = rescue() if lost else 0
+    sent = dispatch.dispatch() if knocks or woken or rescued else 0
+    return Swept(woken=woken, rescued=rescued, sent=sent)
+
+
+def wake() -> int:
+    """Let waiting steps whose time has come succeed, and release what they held."""
+    found = run(sweep_queries.DUE_WAITS, limit=BATCH)
+    return _record_grouped((row[5], row[2], _woken(row)) for row in found)
+
+
+def rescue() -> int:
+    """Take running steps back whose deadline passed or whose process is gone, and forget dead processes."""
+    found = run(sweep_queries.LOST, limit=BATCH)
+    count = _record_grouped((row[9], row[2], _rescued(row)) for row in found)
+    run(sweep_queries.FORGET_PROCESSES)
+    return count
+
+
+def _record_grouped(outcomes: Iterable[tuple[UUID, str, Outcome]]) -> int:
+    groups: dict[tuple[UUID, str], list[Outcome]] = {}
+    for version_id, step, outcome in outcomes:
+        groups.setdefault((version_id, step), []).append(outcome)
+    won = 0
+    for (version_id, _), group in groups.items():
+        recorded = transitions.record(group, plan=plans.load(version_id))
+        delivery.tell(recorded)
+        won += len(recorded.won)
+    return won
+
+
+def _woken(row: Row) -> Outcome:
+    run_id, item, step, attempt, output, _, given, started_at, generation = row
+    result = StepResult(step=step, state=StepState.SUCCEEDED, attempt=attempt, output=_json(output))
+    return Outcome(run=_facts(run_id, given, started_at, generation), item=item, fence=HeldWait(), results=(result,))
+
+
+def _rescued(row: Row) -> Outcome:
+    (
+        run_id,
+        item,
+        step_id,
+        attempt,
+        attempts,
+        process,
+        began,
+        now,
+        late,
+        version_id,
+        given,
+        started_at,
+        gen,
+    ) = row
+    facts = _facts(run_id, given, started_at, gen)
+    step = plans.load(version_id).steps[step_id]
+    work = Work(
+        run=facts,
+        item=item,
+        steps={},
+        clock=Clock(at=now),
+        attempt=attempt,
+        attempts=_json(attempts),
+        suspect=True,
+    )
+    verdict: Callable[[PlannedStep, Work, Any], StepResult] = _late if late else _lost
+    return Outcome(
+        run=facts,
+        item=item,
+        fence=HeldClaim(attempt=attempt, process=process),
+        results=(verdict(step, work, began),),
+    )
+
+
+def _late(step: PlannedStep, work: Work, began: Any) -> StepResult:
+    error = Retryable(
+        f"step {step.id!r} was still running at its deadline of {step.timeout_seconds:g} s", kind="timeout"
+    )
+    return perform.failed(step, work, error, perform.Tried(began, outcome="timed_out", reason="timed_out"))
+
+
+def _lost(step: PlannedStep, work: Work, began: Any) -> StepResult:
+    """A lost attempt is no attempt of the retry policy: it is repeated at once, but not for ever."""
+    before = sum(1 for tried in work.attempts if tried["outcome"] == "lost")
+    if not step.action.repeatable:
+        told = f"the worker of step {step.id!r} died, and the step may not be repeated by itself; retry it by hand"
+        reason = "unknown_outcome"
+    else:
+        told = f"the worker of step {step.id!r} died {before + 1} times while performing it"
+        reason = "poison"
+    dead = before + 1 >= MAX_LOST or not step.action.repeatable
+    tried = perform.Tried(began, outcome="lost", reason=reason)
+    failed = perform.failed(step, work, Permanent(told, kind="lost"), tried)
+    if dead:
+        return failed
+    return replace(failed, state=StepState.RETRYING, delay_seconds=0.0, dead_reason=None, output=None, finished_at=None)
+
+
+def _facts(run_id: UUID, given: Any, started_at: Any, generation: int) -> RunFacts:
+    return RunFacts(id=run_id, input=_json(given), started_at=started_at.isoformat(), generation=generation)
+
+
+def _json(value: Any) -> Any:
+    return orjson.loads(value) if value is not None else None

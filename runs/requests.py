@@ -1,0 +1,27 @@
+"""What a door asks for when it starts runs, and what it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from actions.base import Json
+
+
+@dataclass(frozen=True)
+class Request:
+    """One run to start. A known idempotency key of the workflow answers the first run instead."""
+
+    input: Json = field(default_factory=dict)
+    idempotency_key: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Started:
+    """One answer to one request, in the same order. `created` is false where the key was known."""
+
+    run_id: UUID
+    created: bool
+    state: str

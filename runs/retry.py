@@ -1,0 +1,58 @@
+"""Decide what a failed attempt comes to: another attempt after a while, or a failed step."""
+
+from __future__ import annotations
+
+import random
+import traceback
+
+from actions.base import ActionError, Json, Retry, Retryable
+
+
+def delay_seconds(policy: Retry, *, attempt: int, chance: float | None = None) -> float:
+    """Seconds before attempt n (n >= 2): initial * factor**(n-2), at most max, times 1 +- jitter.
+
+    With `delays_seconds` that ladder holds instead, its last rung repeated, without jitter. `chance` in [0, 1)
+    stands for the dice. Raises ValueError for n < 2.
+    """
+    if attempt < 2:
+        raise ValueError(f"attempt {attempt} is no retry; the first retry is attempt 2")
+    if policy.delays_seconds:
+        return policy.delays_seconds[min(attempt - 2, len(policy.delays_seconds) - 1)]
+    # The exponent is bounded so that no policy overflows a float: 100**150 does not.
+    base = min(policy.max_seconds, policy.initial_seconds * policy.factor ** min(attempt - 2, 150))
+    dice = random.random() if chance is None else chance  # noqa: S311 - spreads load, guards nothing
+    return base * (1 + policy.jitter * (2 * dice - 1))
+
+
+def wanted(policy: Retry, *, error: ActionError, attempt: int) -> bool:
+    """Whether attempt number `attempt`, which failed with this error, is to be followed by another."""
+    if error.permanent or attempt >= policy.max_attempts:
+        return False
+    return not policy.on or any(_matches(pattern, error.kind) for pattern in policy.on)
+
+
+def wait_seconds(policy: Retry, *, error: ActionError, attempt: int) -> float:
+    """Seconds until the next attempt; what the other side asked for (Retry-After) wins over the policy."""
+    asked = error.delay_seconds if isinstance(error, Retryable) else None
+    return asked if asked is not None else delay_seconds(policy, attempt=attempt + 1)
+
+
+def described(error: Exception) -> dict[str, Json]:
+    """An error as it is stored: kind, message, details; with the traceback where the action did not expect it."""
+    if isinstance(error, ActionError):
+        found: dict[str, Json] = {"kind": error.kind, "message": str(error)}
+        if error.details:
+            found["details"] = error.details
+        return found
+    return {
+        "kind": "error",
+        "message": f"{type(error).__name__}: {error}",
+        "traceback": "".join(traceback.format_exception(error))[-8000:],
+    }
+
+
+def _matches(pattern: str, kind: str) -> bool:
+    """`http:5xx` matches `http:503`; anything else matches itself."""
+    if pattern.endswith("xx"):
+        return len(pattern) == len(kind) and kind.startswith(pattern[:-2])
+    return pattern == kind

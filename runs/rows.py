@@ -1,0 +1,110 @@
+"""Turn what is recorded into the columns that the statements of runs.queries take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+from uuid_utils.compat import uuid7
+
+from actions.base import Json
+from runs.database import columns
+from runs.outcomes import HeldClaim, Key, Outcome, StepResult
+from runs.release import Release
+
+Params = dict[str, Any]
+_STEP = ("runs", "items", "steps")
+
+
+def dumps(value: Json) -> str:
+    """The value as JSON text for a jsonb column."""
+    return orjson.dumps(value).decode()
+
+
+def nullable(value: Json) -> str | None:
+    """The value as JSON text; None stands for SQL's NULL."""
+    return None if value is None else orjson.dumps(value).decode()
+
+
+def keys(found: Sequence[Key]) -> Params:
+    """Columns `runs`, `items`."""
+    return {"runs": [key[0] for key in found], "items": [key[1] for key in found]}
+
+
+def steps(results: Sequence[tuple[UUID, int, StepResult]]) -> Params:
+    """Columns of INSERT_STEPS."""
+    values = [
+        (
+            run_id,
+            item,
+            r.step,
+            r.state.value,
+            r.attempt,
+            dumps(r.attempts),
+            r.wake_at,
+            nullable(r.config),
+            nullable(r.output),
+            nullable(r.error),
+            r.started_at,
+            r.finished_at,
+        )
+        for run_id, item, r in results
+    ]
+    names = [*_STEP, "states", "tries", "histories", "wakes", "configs", "outputs", "errors", "starts", "finishes"]
+    return dict(zip(names, columns(values, len(names)), strict=True))
+
+
+def outcomes(found: Sequence[Outcome]) -> Params:
+    """Columns of the fences by claim and by wait, where an outcome has exactly one result."""
+    values = [
+        (
+            o.run.id,
+            o.item,
+            o.last.step,
+            o.fence.attempt if isinstance(o.fence, HeldClaim) else o.last.attempt,
+            o.fence.process if isinstance(o.fence, HeldClaim) else None,
+            o.last.state.value,
+            nullable(o.last.output),
+            nullable(o.last.error),
+            nullable(o.last.config),
+            dumps(o.last.attempts),
+            o.last.wake_at,
+        )
+        for o in found
+    ]
+    names = [*_STEP, "tries", "processes", "states", "outputs", "errors", "configs", "histories", "wakes"]
+    return dict(zip(names, columns(values, len(names)), strict=True))
+
+
+def releases(found: Sequence[Release]) -> Params:
+    """Columns of the tickets to write and of the runs that change their state."""
+    tickets = [(r.run.id, t.head, -1, t.due, t.knock, t.sends, t.suspect) for r in found for t in r.tickets]
+    ends = [(r.run.id, r.state.value, nullable(r.output), nullable(r.error)) for r in found if r.state]
+    first = ["next_runs", "next_heads", "next_items", "next_dues", "next_knocks", "next_sends", "next_suspects"]
+    second = ["end_runs", "end_states", "end_outputs", "end_errors"]
+    return {
+        **dict(zip(first, columns(tickets, len(first)), strict=True)),
+        **dict(zip(second, columns(ends, len(second)), strict=True)),
+    }
+
+
+def dead_letters(found: Sequence[tuple[UUID, int, StepResult]]) -> Params:
+    """Columns of INSERT_DEAD_LETTERS."""
+    values = [
+        (
+            uuid7(),
+            run_id,
+            r.step,
+            item,
+            r.dead_reason,
+            dumps(r.error),
+            nullable(r.given),
+            nullable(r.used),
+            dumps(r.attempts),
+        )
+        for run_id, item, r in found
+    ]
+    names = ["ids", "runs", "steps", "items", "reasons", "errors", "inputs", "configs", "histories"]
+    return dict(zip(names, columns(values, len(names)), strict=True))

@@ -1,0 +1,60 @@
+"""The statements of leases and of the sweep. Each is bounded, and answered by a partial index."""
+
+from __future__ import annotations
+
+from runs.database import Statement
+
+# One statement answers whether anything is to do, so that an idle installation asks no more than that.
+ANYTHING_DUE = Statement(
+    "anything_due",
+    """
+    SELECT EXISTS (SELECT 1 FROM runs_ticket WHERE knock_at <= clock_timestamp())
+        OR EXISTS (SELECT 1 FROM runs_run WHERE state = 'queued'),
+           EXISTS (SELECT 1 FROM runs_steprun WHERE state = 'waiting' AND wake_at <= clock_timestamp()),
+           EXISTS (SELECT 1 FROM runs_steprun WHERE state = 'running' AND deadline < clock_timestamp())
+        OR EXISTS (SELECT 1 FROM runs_process WHERE expires_at < clock_timestamp())
+    """,
+)
+
+# Index step_run_wake. Locks nothing: waking locks the run first, and its fence decides again.
+DUE_WAITS = Statement(
+    "due_waits",
+    """
+    SELECT s.run_id, s.item, s.step, s.attempt, s.output, r.version_id, r.input, r.started_at, r.generation
+    FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id
+    WHERE s.state = 'waiting' AND s.wake_at <= clock_timestamp() ORDER BY s.wake_at LIMIT %(limit)s
+    """,
+)
+
+# Running steps past their deadline, or whose process has no live lease. Locks nothing: the record's fence decides.
+LOST = Statement(
+    "lost",
+    """
+    SELECT s.run_id, s.item, s.step, s.attempt, s.attempts, s.process, s.started_at, clock_timestamp(),
+           s.deadline < clock_timestamp(), r.version_id, r.input, r.started_at, r.generation
+    FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id
+    WHERE s.state = 'running' AND (s.deadline < clock_timestamp() OR NOT EXISTS (
+        SELECT 1 FROM runs_process p WHERE p.id = s.process AND p.expires_at > clock_timestamp()))
+    LIMIT %(limit)s
+    """,
+)
+
+# A lease that has passed is not taken up again: no row, and the process must take a new name.
+BEAT = Statement(
+    "beat",
+    """
+    INSERT INTO runs_process AS p (id, host, pid, started_at, expires_at)
+    VALUES (%(process)s, %(host)s, %(pid)s, clock_timestamp(), clock_timestamp() + %(lease)s * interval '1 second')
+    ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at WHERE p.expires_at > clock_timestamp()
+    RETURNING 1
+    """,
+)
+
+# Kept while a running row names it: the sweep must find the row by its process's passed lease.
+FORGET_PROCESSES = Statement(
+    "forget_processes",
+    """
+    DELETE FROM runs_process p WHERE p.expires_at < clock_timestamp()
+      AND NOT EXISTS (SELECT 1 FROM runs_steprun s WHERE s.process = p.id AND s.state = 'running')
+    """,
+)

@@ -1,0 +1,34 @@
+"""Celery's tasks: thin shells around the executor."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from celery import Task, shared_task
+from celery.exceptions import Ignore
+from django.db import InterfaceError, OperationalError, connection
+
+from runs import delivery
+from runs.compiler import ADVANCE
+
+
+@shared_task(
+    bind=True,
+    name=ADVANCE,
+    # Only for the moment before the claim: the database cannot be reached. The ticket is still there.
+    autoretry_for=(OperationalError, InterfaceError),
+    retry_backoff=1,
+    retry_backoff_max=30,
+    max_retries=10,
+)
+def advance(self: Task[Any, Any], runs: list[str], version: str, head: str) -> list[str]:
+    """Take runs through the link at `head`, and hand on to the chain's next link those that it won."""
+    connection.close_if_unusable_or_obsolete()
+    # Celery keeps the links still to come in reverse.
+    rest: Any = self.request.chain
+    carried = str(rest[-1]["kwargs"]["head"]) if rest else None
+    handed_on = delivery.deliver(runs, version_id=UUID(version), head=head, carried=carried)
+    if not handed_on:
+        raise Ignore
+    return handed_on

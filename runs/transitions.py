@@ -1,0 +1,290 @@
+"""The only writer of state: start, admit, pick, claim and record, each over a set, each answering what it won."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from django.db import DataError, IntegrityError, OperationalError, transaction
+from uuid_utils.compat import uuid7
+
+from actions.base import Json
+from runs import queries, rows
+from runs.database import Row, Statement, run
+from runs.joins import Mark
+from runs.outcomes import HeldClaim, HeldTicket, Key, LoadedSteps, Outcome, Recorded, StepResult
+from runs.plan import Plan
+from runs.release import HINT_SECONDS, REPEAT_SECONDS, Release, finished, release
+from runs.requests import Request, Started
+from runs.states import RunState, StepState
+from workflows.models import Version, Workflow
+
+log = logging.getLogger(__name__)
+
+
+class Due(NamedTuple):
+    """A ticket that a knock is to be sent for."""
+
+    ticket: int
+    run_id: UUID
+    item: int
+    version_id: UUID
+    head: str
+    suspect: bool
+
+
+def admit(*, limit: int) -> list[Due]:
+    """Take up to `limit` queued runs into `running`, in fair turn between workspaces, and write their first tickets.
+
+    The tickets count as sent: the caller sends them, or calls unsend.
+    """
+    return [Due(*row) for row in run(queries.ADMIT, limit=limit, repeat=REPEAT_SECONDS)] if limit > 0 else []
+
+
+def pick(*, limit: int) -> list[Due]:
+    """Up to `limit` tickets whose knock is due, longest due first; they count as sent."""
+    return [Due(*row) for row in run(queries.PICK, limit=limit, repeat=REPEAT_SECONDS)] if limit > 0 else []
+
+
+def unsend(tickets: Sequence[int]) -> None:
+    """Make tickets due again that were picked and then not sent."""
+    if tickets:
+        run(queries.UNSEND, tickets=list(tickets))
+
+
+def hand_back(keys: Sequence[Key], *, head: str) -> None:
+    """Make the tickets of candidates due at once that this delivery will not get to."""
+    if keys:
+        run(queries.HAND_BACK, head=head, **rows.keys(keys))
+
+
+def load(keys: Sequence[Key], *, head: str, reads: Sequence[str]) -> list[Row]:
+    """Tickets at an inline head with what its link needs, in one snapshot (queries.LOAD)."""
+    return run(queries.LOAD, head=head, reads=list(reads), **rows.keys(keys))
+
+
+def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID, timeout_seconds: float) -> list[Row]:
+    """Turn tickets at an effectful head into running rows under the process's lease (queries.CLAIM)."""
+    return run(
+        queries.CLAIM,
+        head=head,
+        reads=list(reads),
+        process=process,
+        timeout=timeout_seconds,
+        **rows.keys(keys),
+    )
+
+
+def record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None = None) -> Recorded:
+    """Write what was done, and release what follows, in one transaction. A lost fence is a no-op.
+
+    `carried` is the head that this delivery's chain goes on to. A set that the database refuses is split and
+    recorded one by one; the single that it still refuses is recorded as failed, reason `unrecordable`.
+    """
+    if not outcomes:
+        return Recorded()
+    try:
+        with transaction.atomic():
+            return _record(outcomes, plan=plan, carried=carried)
+    except (DataError, IntegrityError, OperationalError) as error:
+        if isinstance(error, OperationalError) and not _lock_trouble(error):
+            raise
+        if len(outcomes) == 1:
+            log.exception("step_unrecordable", extra={"run_id": str(outcomes[0].run.id)})
+            with transaction.atomic():
+                return _record([_unrecordable(outcomes[0], error)], plan=plan, carried=carried)
+    found = Recorded()
+    for outcome in outcomes:
+        found = found.joined(record([outcome], plan=plan, carried=carried))
+    return found
+
+
+def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, source: str) -> list[Started]:
+    """Insert queued runs; where an idempotency key is known (or comes twice), answer the first run."""
+    ids = [uuid7() for _ in requests]
+    inserted = run(
+        queries.START,
+        workspace=workflow.workspace_id,
+        workflow=workflow.pk,
+        version=version.pk,
+        source=source,
+        ids=ids,
+        keys=[request.idempotency_key for request in requests],
+        labels=[rows.dumps(dict(request.labels)) for request in requests],
+        inputs=[rows.dumps(request.input) for request in requests],
+    )
+    created = {row[0] for row in inserted}
+    wanted = [r.idempotency_key for r, i in zip(requests, ids, strict=True) if i not in created]
+    known = {}
+    if wanted:
+        known = {row[0]: row[1:] for row in run(queries.KNOWN_KEYS, workflow=workflow.pk, keys=wanted)}
+    answers = []
+    for request, run_id in zip(requests, ids, strict=True):
+        if run_id in created:
+            answers.append(Started(run_id=run_id, created=True, state=RunState.QUEUED.value))
+        else:
+            first, state = known[request.idempotency_key]
+            answers.append(Started(run_id=first, created=False, state=state))
+    return answers
+
+
+@dataclass(frozen=True)
+class _Fenced:
+    """The outcomes that passed their fence, and those of them whose run is live."""
+
+    won: list[Outcome]
+    live: list[Outcome]
+
+
+def _record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
+    ordered = sorted(outcomes, key=lambda outcome: outcome.key)
+    if plan.linear:
+        releases = [release(plan, o, _own_marks(o), carried=carried) for o in ordered]
+        releases = _with_outputs(plan, releases)
+        fenced = _fence(ordered, releases)
+        winners = {outcome.run.id for outcome in fenced.live}
+        releases = [found for found in releases if found.run.id in winners]
+        _insert_steps(fenced, releases)
+    else:
+        fenced = _fence(ordered, None)
+        _insert_steps(fenced, [])
+        releases = _release_graph(fenced.live, plan=plan, carried=carried)
+    letters = _dead_letters(fenced.won)
+    return _recorded(fenced, releases, carried=carried, letters=letters)
+
+
+def _release_graph(live: Sequence[Outcome], *, plan: Plan, carried: str | None) -> list[Release]:
+    """Look at each run again, now that its lock is held, and release from that one snapshot."""
+    if not live:
+        return []
+    marks: dict[UUID, dict[str, Mark]] = {outcome.run.id: {} for outcome in live}
+    for run_id, step, state, blocked in run(queries.VIEW, runs=list(marks)):
+        # A retrying row stands beside its ticket; the row says more.
+        if state is not None or step not in marks[run_id]:
+            marks[run_id][step] = Mark(state=StepState(state) if state else None, blocked=bool(blocked))
+    releases = [release(plan, outcome, marks[outcome.run.id], carried=carried) for outcome in live]
+    releases = _with_outputs(plan, releases)
+    skipped = [(found.run.id, -1, result) for found in releases for result in found.skipped]
+    if skipped:
+        run(queries.INSERT_STEPS, **rows.steps(skipped))
+    if any(found.tickets or found.state for found in releases):
+        run(queries.RELEASE, runs=list(marks), **rows.releases(releases))
+    return releases
+
+
+def _with_outputs(plan: Plan, releases: Sequence[Release]) -> list[Release]:
+    wanting = [found for found in releases if found.missing]
+    fetched: dict[UUID, LoadedSteps] = {}
+    if wanting:
+        reads = sorted(frozenset[str]().union(*(found.missing for found in wanting)))
+        answer = run(queries.OUTPUTS, runs=[found.run.id for found in wanting], reads=reads)
+        fetched = {run_id: orjson.loads(steps) for run_id, steps in answer}
+    return [finished(plan, found, fetched=fetched.get(found.run.id, {})) for found in releases]
+
+
+def _fence(outcomes: Sequence[Outcome], releases: Sequence[Release] | None) -> _Fenced:
+    """Let in the outcomes whose fence still holds; with `releases`, release in the same statement."""
+    params: dict[str, Any] = {"runs": [outcome.run.id for outcome in outcomes]}
+    if isinstance(outcomes[0].fence, HeldTicket):
+        params["tickets"] = [o.fence.id for o in outcomes if isinstance(o.fence, HeldTicket)]
+    else:
+        params |= rows.outcomes(outcomes)
+    if releases is not None:
+        params |= rows.releases(releases)
+    answer = {(row[0], row[1]): row[2] for row in run(_statement(outcomes[0], path=releases is not None), **params)}
+    return _Fenced(
+        won=[outcome for outcome in outcomes if outcome.key in answer],
+        live=[outcome for outcome in outcomes if answer.get(outcome.key)],
+    )
+
+
+def _statement(outcome: Outcome, *, path: bool) -> Statement:
+    if isinstance(outcome.fence, HeldTicket):
+        return queries.PATH_TICKET if path else queries.FENCE_TICKET
+    if isinstance(outcome.fence, HeldClaim):
+        return queries.PATH_CLAIM if path else queries.FENCE_CLAIM
+    return queries.PATH_WAIT if path else queries.FENCE_WAIT
+
+
+def _insert_steps(fenced: _Fenced, releases: Iterable[Release]) -> None:
+    """The rows of inline steps of the winners, and of what they skip."""
+    new = [
+        (outcome.run.id, outcome.item, result)
+        for outcome in fenced.won
+        if isinstance(outcome.fence, HeldTicket)
+        for result in outcome.results
+    ]
+    new += [(found.run.id, -1, result) for found in releases for result in found.skipped]
+    if new:
+        run(queries.INSERT_STEPS, **rows.steps(new))
+
+
+def _dead_letters(won: Sequence[Outcome]) -> list[tuple[UUID, StepResult]]:
+    letters = [(o.run.id, o.item, r) for o in won for r in o.results if r.dead_reason is not None]
+    if letters:
+        run(queries.INSERT_DEAD_LETTERS, **rows.dead_letters(letters))
+    return [(run_id, result) for run_id, _, result in letters]
+
+
+def _recorded(
+    fenced: _Fenced,
+    releases: Sequence[Release],
+    *,
+    carried: str | None,
+    letters: list[tuple[UUID, StepResult]],
+) -> Recorded:
+    by_run = {found.run.id: found for found in releases}
+    handed_on = [
+        o.key for o in fenced.live if carried is not None and any(t.head == carried for t in by_run[o.run.id].tickets)
+    ]
+    return Recorded(
+        won=frozenset(outcome.key for outcome in fenced.won),
+        handed_on=tuple(handed_on),
+        released=any(ticket.knock == 0 for found in releases for ticket in found.tickets),
+        hints=tuple(
+            (o.key, r.step, r.delay_seconds)
+            for o in fenced.live
+            for r in o.results
+            if r.delay_seconds is not None and r.delay_seconds <= HINT_SECONDS
+        ),
+        ended=tuple(
+            (found.run.id, found.state.value)
+            for found in releases
+            if found.state in (RunState.SUCCEEDED, RunState.FAILED)
+        ),
+        failed=tuple(letters),
+    )
+
+
+def _own_marks(outcome: Outcome) -> dict[str, Mark]:
+    return {
+        r.step: Mark(state=r.state, blocked=r.state is StepState.SKIPPED and r.error is not None)
+        for r in outcome.results
+    }
+
+
+def _lock_trouble(error: OperationalError) -> bool:
+    """Deadlock or lock timeout: the set asked for too much at once; alone each gets through."""
+    return getattr(error.__cause__, "sqlstate", None) in ("40P01", "55P03")
+
+
+def _unrecordable(outcome: Outcome, error: Exception) -> Outcome:
+    """The outcome as a failure that PostgreSQL can hold: the values that it refused are left out."""
+    told: dict[str, Json] = {
+        "kind": "unrecordable",
+        "message": f"PostgreSQL refused the result: {error}"[:2000],
+    }
+    failed = StepResult(
+        step=outcome.results[0].step,
+        state=StepState.FAILED,
+        error=told,
+        attempt=outcome.results[0].attempt,
+        started_at=outcome.results[0].started_at,
+        finished_at=outcome.results[0].finished_at,
+        dead_reason="unrecordable",
+    )
+    return replace(outcome, results=(failed,))

@@ -1,0 +1,34 @@
+"""The short window of knocks that the broker holds: how much room it has."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import cast
+
+import redis
+from celery import current_app
+from django.conf import settings
+
+log = logging.getLogger(__name__)
+
+
+def room() -> int:
+    """Messages that may be sent now. 0 when the window is full or the broker does not answer."""
+    try:
+        length = cast(int, _client().llen(_queue()))
+    except redis.RedisError as error:
+        log.warning("broker_away", extra={"error": str(error)})
+        return 0
+    return max(0, settings.DISPATCH_WINDOW_MESSAGES - length)
+
+
+def _queue() -> str:
+    """The list in which Celery keeps the knocks."""
+    return f"{current_app.conf.broker_transport_options['global_keyprefix']}{current_app.conf.task_default_queue}"
+
+
+@lru_cache(maxsize=1)
+def _client() -> redis.Redis:
+    # Short timeouts: a door never waits long for a broker that does not answer.
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=1.0)

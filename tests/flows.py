@@ -1,0 +1,53 @@
+"""Make workflows and runs the way a user does: by publishing a definition and starting it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+
+from runs import control
+from runs.models import Run, StepRun
+from workflows import parse
+from workflows.models import Workspace
+from workflows.publish import Published, publish
+
+
+def workspace(name: str = "default") -> Workspace:
+    """The workspace of that name, made where it is not there yet."""
+    return Workspace.objects.get_or_create(name=name)[0]
+
+
+def owner() -> User:
+    """The user that owns whatever tests publish."""
+    user: User = get_user_model().objects.get_or_create(username="owner")[0]
+    return user
+
+
+def published(text: str) -> Published:
+    """A definition in YAML, published in the default workspace."""
+    return publish(parse.load(text).document, workspace=workspace(), owner=owner())
+
+
+def begun(found: Published, *inputs: Any, **options: Any) -> list[UUID]:
+    """One run for each input (for one empty input where none is given); options go to every request."""
+    requests = [control.Request(input=one, **options) for one in inputs or ({},)]
+    started = control.start(requests, version=found.version, workflow=found.workflow, source="test")
+    return [one.run_id for one in started]
+
+
+def steps(run_id: UUID) -> dict[str, StepRun]:
+    """The run's step rows by step."""
+    return {row.step: row for row in StepRun.objects.filter(run_id=run_id)}
+
+
+def states(run_id: UUID) -> dict[str, str]:
+    """The state of every step that has a row."""
+    return {step: row.state for step, row in steps(run_id).items()}
+
+
+def the_run(run_id: UUID) -> Run:
+    """The run as it stands in the database."""
+    return Run.objects.get(pk=run_id)

@@ -1,0 +1,160 @@
+"""Retries, waits, timeouts and what PostgreSQL refuses."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+
+from runs.models import DeadLetter, Process, StepRun, Ticket
+from runs.recovery import sweep
+from tests.engine import drain, knock_once
+from tests.flows import begun, published, states, steps, the_run
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOUR = timedelta(hours=1)
+
+
+def past() -> None:
+    """Let an hour pass for every ticket and wait."""
+    Ticket.objects.update(due_at=F("due_at") - HOUR, knock_at=F("knock_at") - HOUR)
+    StepRun.objects.filter(wake_at__isnull=False).update(wake_at=F("wake_at") - HOUR)
+
+
+def test_a_transient_failure_is_retried_until_the_attempts_are_used_up() -> None:
+    flow = published(
+        """
+name: flaky-always
+steps:
+  - {id: a, action: flaky, with: {failure_rate: 1}, retry: {max_attempts: 3, initial: 5s}}
+"""
+    )
+    [run_id] = begun(flow)
+    for attempt in (1, 2):
+        drain()
+        row = steps(run_id)["a"]
+        assert (row.state, row.attempt) == ("retrying", attempt)
+        ticket = Ticket.objects.get(run_id=run_id)
+        drain()
+        assert steps(run_id)["a"].attempt == attempt, "it ran before it was due"
+        assert ticket.due_at > row.started_at + timedelta(seconds=4)
+        past()
+    drain()
+    row = steps(run_id)["a"]
+    assert (row.state, row.attempt) == ("failed", 3)
+    assert [tried["number"] for tried in row.attempts] == [1, 2, 3]
+    assert the_run(run_id).state == "failed"
+    assert DeadLetter.objects.get(run_id=run_id).attempts == row.attempts
+
+
+def test_a_pure_step_retries_where_its_policy_says_so() -> None:
+    flow = published(
+        "name: pure-retry\nsteps: [{id: a, action: transform, with: {select: [gone]}, retry: {max_attempts: 2}}]"
+    )
+    [run_id] = begun(flow, {"x": 1})
+    drain()
+    past()
+    drain()
+    assert the_run(run_id).state == "failed"
+
+
+def test_a_wait_parks_the_run_as_a_row_and_wakes_it() -> None:
+    flow = published(
+        """
+name: waits
+steps:
+  - {id: a, action: default}
+  - {id: nap, action: wait, with: {for: 30m}}
+  - {id: b, action: default}
+"""
+    )
+    [run_id] = begun(flow, {"x": 1})
+    drain()
+    assert the_run(run_id).state == "waiting"
+    assert states(run_id) == {"a": "succeeded", "nap": "waiting"}
+    assert not Ticket.objects.exists()
+    past()
+    drain()
+    assert the_run(run_id).state == "succeeded"
+    assert states(run_id) == {"a": "succeeded", "nap": "succeeded", "b": "succeeded"}
+
+
+def test_one_waiting_branch_leaves_the_run_running_while_another_works() -> None:
+    flow = published(
+        """
+name: branch-waits
+steps:
+  - {id: a, action: default}
+  - {id: nap, needs: [a], action: wait, with: {for: 30m}}
+  - {id: work, needs: [a], action: sleep, with: {seconds: 0}}
+  - {id: end, needs: [nap, work], action: default}
+"""
+    )
+    [run_id] = begun(flow)
+    drain()
+    assert states(run_id) == {"a": "succeeded", "nap": "waiting", "work": "succeeded"}
+    assert the_run(run_id).state == "waiting"
+    past()
+    drain()
+    assert the_run(run_id).state == "succeeded"
+
+
+def test_a_step_past_its_timeout_is_recorded_as_timed_out() -> None:
+    flow = published(
+        """
+name: slow
+steps:
+  - {id: a, action: sleep, with: {seconds: 5}, timeout: 200ms, retry: {max_attempts: 1}}
+"""
+    )
+    [run_id] = begun(flow)
+    drain()
+    row = steps(run_id)["a"]
+    assert row.state == "failed"
+    assert row.attempts[0]["outcome"] in ("timed_out", "failed")
+    assert row.error["kind"] == "timeout"
+
+
+def test_what_postgresql_refuses_fails_one_run_and_not_its_neighbours() -> None:
+    flow = published("name: poisoned\nsteps: [{id: a, action: default}]")
+    good, bad, fine = begun(flow, {"n": 1}, {"n": 2}, {"n": 3})
+    # A row in the way that is not retrying: the record of this run alone is refused by a constraint.
+    StepRun.objects.create(run_id=bad, step="a", state="cancelled", finished_at=the_run(bad).created_at, attempt=1)
+    knock_once()
+    assert the_run(good).state == "succeeded"
+    assert the_run(fine).state == "succeeded"
+
+
+def test_the_sweep_takes_up_the_step_of_a_process_that_is_gone() -> None:
+    flow = published("name: lost\nsteps: [{id: a, action: sleep, with: {seconds: 0}}]")
+    [run_id] = begun(flow)
+    from runs import lease, transitions
+
+    transitions.admit(limit=10)
+    transitions.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
+    assert states(run_id) == {"a": "running"}
+    assert sweep().rescued == 0
+    Process.objects.update(expires_at=F("expires_at") - HOUR)
+    lease.give_up()
+    assert sweep().rescued == 1
+    assert states(run_id) == {"a": "retrying"}
+    drain()
+    row = steps(run_id)["a"]
+    assert (row.state, row.attempt) == ("succeeded", 2)
+    assert row.attempts[0]["outcome"] == "lost"
+
+
+def test_a_claim_without_a_live_lease_gets_nothing() -> None:
+    from runs import lease, transitions
+
+    flow = published("name: leaseless\nsteps: [{id: a, action: sleep, with: {seconds: 0}}]")
+    [run_id] = begun(flow)
+    transitions.admit(limit=10)
+    process = lease.current()
+    Process.objects.filter(id=process).update(expires_at=F("expires_at") - HOUR)
+    got = transitions.claim([(run_id, -1)], head="a", reads=[], process=process, timeout_seconds=60)
+    assert got == []
+    assert Ticket.objects.filter(run_id=run_id).count() == 1
+    lease.give_up()
