@@ -44,7 +44,7 @@ def read_file(path: Path) -> dict[str, str]:
     """The settings of one file, none where it does not exist. Raises SettingError when it cannot be read."""
     try:
         return parse(path.read_text(encoding="utf-8"), source=str(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(f"{path} cannot be read ({error}); mend or remove it") from None

@@ -1,7 +1,6 @@
 """Every setting, read once through project.env; what depends on another is checked in project.checks."""
 
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -51,7 +50,6 @@ try:
     DATABASE_STATEMENT_TIMEOUT_SECONDS = env_int("DATABASE_STATEMENT_TIMEOUT_SECONDS", default=15)
     # How long a browser remembers to come by https only.
     HSTS_SECONDS = env_int("HSTS_SECONDS", default=31_536_000)
-    STATIC_ROOT = Path(env_str("STATIC_ROOT", default=str(STEPWISE_HOME / "static")))
 except env.SettingError as error:
     raise ImproperlyConfigured(str(error)) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.test import Client
+from pytest_django import Settings
 
 
 @pytest.mark.django_db
@@ -13,7 +14,7 @@ def test_health_is_ok_while_database_and_broker_answer(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_health_names_the_broker_that_is_away(client: Client, settings) -> None:  # type: ignore[no-untyped-def]
+def test_health_names_the_broker_that_is_away(client: Client, settings: Settings) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     answer = client.get("/health")
     assert (answer.status_code, answer.json()["broker"]) == (503, "away")

@@ -1,0 +1,33 @@
+"""The files that people start with are sound."""
+
+from __future__ import annotations
+
+import subprocess
+
+import yaml
+
+from project import env
+from project.env import BASE_DIR
+
+
+def test_compose_file_names_every_process() -> None:
+    compose = yaml.safe_load((BASE_DIR / "docker-compose.yml").read_text(encoding="utf-8"))
+    assert set(compose["services"]) >= {"postgres", "valkey", "web", "worker", "beat", "flower"}
+
+
+def test_the_example_of_dotenv_can_be_read() -> None:
+    assert env.read_file(BASE_DIR / ".env.example") == {}
+
+
+def test_make_help_lists_every_target() -> None:
+    listed = subprocess.run(["make", "help"], cwd=BASE_DIR, check=True, capture_output=True, text=True).stdout
+    names = {line.split()[0] for line in listed.splitlines() if line.strip()}
+    assert {"help", "up", "test", "check", "e2e", "chaos", "bench", "bench-quick", "migrate", "docs"} <= names
+
+
+def test_every_direct_requirement_is_pinned_as_the_constraints_say() -> None:
+    pins = set((BASE_DIR / "constraints.txt").read_text(encoding="utf-8").lower().replace("_", "-").split())
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        lines = (BASE_DIR / name).read_text(encoding="utf-8").split("\n")
+        wanted = [line.replace("[binary,pool]", "") for line in lines if "==" in line]
+        assert not [line for line in wanted if line not in pins]
