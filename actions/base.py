@@ -27,9 +27,7 @@ class ActionError(Exception):
 
     permanent: ClassVar[bool] = True
 
-    def __init__(
-        self, message: str, *, kind: str = "error", details: Mapping[str, Json] | None = None
-    ) -> None:
+    def __init__(self, message: str, *, kind: str = "error", details: Mapping[str, Json] | None = None) -> None:
         super().__init__(message)
         self.kind = kind
         self.details = dict(details or {})
@@ -109,8 +107,9 @@ class Action(Generic[C]):
     """One thing a step can do. Subclass it in a file of its own, and list that file in actions/registry.py.
 
     `pure` says: same input, same output, nothing touched outside; it may be computed twice without harm and costs no
-    write of its own. `repeatable` says whether doing the effect again with the same idempotency key is safe. `raw`
-    names config fields that the engine hands over unrendered, because the action evaluates them itself.
+    write of its own. `parks` says: it answers Park and touches nothing, so it needs no claim either. `repeatable`
+    says whether doing the effect again with the same idempotency key is safe. `raw` names config fields that the
+    engine hands over unrendered, because the action evaluates them itself.
     """
 
     name: ClassVar[str]
@@ -118,6 +117,7 @@ class Action(Generic[C]):
     summary: ClassVar[str]
     output: ClassVar[str]
     pure: ClassVar[bool] = False
+    parks: ClassVar[bool] = False
     repeatable: ClassVar[bool] = True
     timeout_seconds: ClassVar[float] = 60.0
     retry: ClassVar[Retry] = Retry()

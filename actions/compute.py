@@ -1,0 +1,31 @@
+"""Do a given amount of work with the processor: for demonstrations and load tests."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import ClassVar
+
+from pydantic import Field
+
+from actions.base import ONCE, Action, Config, Context, Json, Retry
+
+
+class ComputeConfig(Config):
+    iterations: int = Field(default=1000, ge=0, le=50_000_000, description="How many hashes to chain")
+
+
+class Compute(Action[ComputeConfig]):
+    """A chain of sha256: each round hashes the one before, so none can be left out."""
+
+    name: ClassVar[str] = "compute"
+    summary: ClassVar[str] = "Hash `iterations` times over; the same answer every time"
+    output: ClassVar[str] = '{"iterations": number, "result": sha256 in hex}'
+    pure: ClassVar[bool] = True
+    retry: ClassVar[Retry] = ONCE
+    config_class: ClassVar[type[Config]] = ComputeConfig
+
+    def perform(self, config: ComputeConfig, context: Context) -> Json:
+        digest = b""
+        for _ in range(config.iterations):
+            digest = hashlib.sha256(digest).digest()
+        return {"iterations": config.iterations, "result": digest.hex()}

@@ -1,0 +1,24 @@
+"""Seconds as people write them: `30`, `1.5`, `500ms`, `30s`, `5m`, `2h`, `1d`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ms|s|m|h|d)?", re.ASCII)
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(value: object) -> float:
+    """Seconds in a number or a text like `30s`. Raises ValueError for anything else."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{str(value)[:40]!r} is no duration; write a number of seconds or a text like 30s, 5m, 2h")
+    return float(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, le=366 * 86400, allow_inf_nan=False)]

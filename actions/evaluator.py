@@ -1,0 +1,217 @@
+"""Run one checked expression: look its values up in plain JSON, and let MiniJinja combine them, under limits."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from minijinja import Environment, TemplateError
+
+from actions import filters, operators
+from actions.base import Json
+from actions.nearest import shortened
+from actions.operators import Refused, kind, refill, weigh
+from actions.payload import PayloadError
+from actions.payload import check as check_json
+from actions.syntax import KEYWORDS, Path, emit
+
+FUEL = 10_000
+T = TypeVar("T")
+
+_PLAIN_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\.\d{1,9}|\[\d{1,9}\]|\[\"[^\"\\]*\"\]|\['[^'\\]*'\])*")
+_KEY = re.compile(r"(?P<name>[A-Za-z_]\w*)|(?P<index>\d+)|\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'")
+
+
+class Misses(Exception):
+    """A path that leads nowhere; the message says where it ends and what there is."""
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A checked expression: a plain path that is looked up, or what MiniJinja is to work out."""
+
+    source: str
+    path: Path | None = None
+    emitted: str = ""
+    constants: dict[str, Any] = field(default_factory=dict)
+    paths: tuple[Path, ...] = ()
+    references: frozenset[str] = frozenset()
+
+    def evaluate(self, names: Mapping[str, Json]) -> Json:
+        """What it comes to. Raises Misses for a path that leads nowhere, Refused for what may not be done."""
+        if self.path is not None:
+            return look_up(self.path, names)
+        return _run(self, names)
+
+
+def compiled(source: str) -> Expression:
+    """The expression of a source without braces. Raises Unacceptable; nothing is run."""
+    if len(source) < 1000 and _PLAIN_PATH.fullmatch(source) and source.isascii():
+        path = tuple(_key(match) for match in _KEY.finditer(source))
+        if KEYWORDS.isdisjoint(part for part in path if isinstance(part, str)):
+            return Expression(source=source, path=path, references=_references([path]))
+    return _emitted(source)
+
+
+@lru_cache(maxsize=4096)
+def _emitted(source: str) -> Expression:
+    out = emit(source)
+    return Expression(
+        source=source,
+        emitted=out.source,
+        constants=out.constants,
+        paths=tuple(out.paths),
+        references=_references(out.paths),
+    )
+
+
+def _key(match: re.Match[str]) -> str | int:
+    if match["index"] is not None:
+        return int(match["index"])
+    return next(text for text in (match["name"], match["double"], match["single"]) if text is not None)
+
+
+def _references(paths: list[Path]) -> frozenset[str]:
+    """Steps that the paths lead to; `steps` alone, or with a computed key, may be any of them."""
+    return frozenset(str(path[1]) if len(path) > 1 else "*" for path in paths if path and path[0] == "steps")
+
+
+def look_up(path: Path, names: Mapping[str, Json]) -> Json:
+    """The value at a path: keys of objects, positions in lists, nothing else. Raises Misses."""
+    here: Any = names
+    for at, key in enumerate(path):
+        found = _stepped(here, key)
+        if found is _NOTHING:
+            raise Misses(_missing(path, at, here))
+        here = found
+    return here  # type: ignore[no-any-return]  # what lies in JSON is JSON
+
+
+def within_budget(function: Callable[[Json], T], value: Json) -> T:
+    """Call a charging function with a budget of its own. Raises Refused."""
+    refill()
+    return function(value)
+
+
+_NOTHING = object()
+
+
+def _stepped(here: Any, key: str | int) -> Any:
+    if isinstance(here, list):
+        return here[key] if isinstance(key, int) and -len(here) <= key < len(here) else _NOTHING
+    if isinstance(here, (dict, Mapping)):
+        found = here.get(key, _NOTHING)
+        return here.get(str(key), _NOTHING) if found is _NOTHING and isinstance(key, int) else found
+    return _NOTHING
+
+
+def _written(path: Path) -> str:
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).lstrip(".")
+
+
+def _missing(path: Path, at: int, here: Any) -> str:
+    """Where a path ends and what there is instead."""
+    what = shortened(_written(path[: at + 1]))
+    if at == 0:
+        return f"needs {what}, which is not there; the names are {_listed(here)}; or write `|default(...)`"
+    owner = shortened(_written(path[:at]))
+    if isinstance(here, (dict, Mapping)):
+        there = f"has {_listed(here)}" if here else "is empty"
+    else:
+        there = f"has {len(here)} items" if isinstance(here, list) else f"is {kind(here)}"
+    return f"needs {what}, which is not there; {owner} {there}; or write `|default(...)`"
+
+
+def _listed(keys: Any, *, limit: int = 12) -> str:
+    names = [shortened(str(key), limit=40) for key, _ in zip(keys, range(limit + 1), strict=False)]
+    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
+
+
+def _at(value: Any, key: Any) -> Any:
+    """`value[key]` where either was worked out."""
+    found = _stepped(value, key) if _is_key(key) else _NOTHING
+    if found is _NOTHING:
+        raise Misses(f"needs {shortened(str(key), limit=40)!r} in {kind(value)} that does not have it")
+    return found
+
+
+def _has_at(value: Any, key: Any) -> bool:
+    return _is_key(key) and _stepped(value, key) is not _NOTHING
+
+
+def _is_key(key: Any) -> bool:
+    return isinstance(key, (str, int)) and not isinstance(key, bool)
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "add": operators.add,
+    "multiply": operators.multiply,
+    "power": operators.power,
+    "concat": operators.concat,
+    "cut": operators.cut,
+    "range_": operators.range_,
+    "at": _at,
+    "has_at": _has_at,
+    **{f"f_{name}": function for name, function in {**filters.FILTERS, **filters.LIST_FILTERS}.items()},
+    **{f"t_{name}": function for name, function in filters.TESTS.items()},
+}
+
+
+class _Local(threading.local):
+    """An environment per thread: one that calls back into Python must not be shared, or threads may block for ever."""
+
+    def __init__(self) -> None:
+        self.environment = Environment(
+            globals=_FUNCTIONS, fuel=FUEL, undefined_behavior="strict", debug=False, pycompat=False
+        )
+
+
+_local = _Local()
+
+
+def _run(expression: Expression, names: Mapping[str, Json]) -> Json:
+    paths = expression.paths
+
+    def present(number: int) -> bool:
+        try:
+            look_up(paths[number], names)
+        except Misses:
+            return False
+        return True
+
+    refill()
+    try:
+        value = _local.environment.eval_expr(
+            expression.emitted,
+            p=lambda number: look_up(paths[number], names),
+            has=present,
+            **expression.constants,
+        )
+    except TemplateError as error:
+        raise Refused(_said(error)) from None
+    except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise Refused(f"cannot be worked out: {shortened(str(error))}") from None
+    return _checked(value)
+
+
+def _said(error: TemplateError) -> str:
+    if error.kind == "OutOfFuel":
+        return f"takes more than {FUEL:,} steps"
+    detail = error.detail or error.kind
+    return f"cannot be worked out: {shortened(detail.splitlines()[0])}"
+
+
+def _checked(value: Any) -> Json:
+    """A value that came out of MiniJinja, if it is JSON of bearable size."""
+    if value is None or isinstance(value, bool):
+        return value
+    try:
+        within_budget(weigh, value)
+        check_json(value)
+    except PayloadError as error:
+        raise Refused(f"gives what is not JSON: {error}") from None
+    return value  # type: ignore[no-any-return]  # just checked

@@ -1,0 +1,281 @@
+"""Expressions in configs: `{{ steps.pick.output.email }}` in any text, and bare ones as in `if`.
+
+The language is MiniJinja's expressions, without statements. Jinja2's parser checks a source and never runs it
+(actions/syntax.py); values are looked up here, in plain JSON; MiniJinja does the rest, under limits. A text that is
+exactly one `{{ }}` keeps its JSON type; in any other text a value stands as it is if it is a text, else as JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from actions import evaluator
+from actions.base import Json, Permanent
+from actions.evaluator import Expression, Misses
+from actions.nearest import shortened
+from actions.operators import Refused, as_text, weigh
+from actions.syntax import MAX_BYTES, Unacceptable
+
+MAX_DEPTH = 100
+MAX_TEXT = 1_000_000
+# Looked-up values cost nothing, but a config of many of them is written out when it is recorded.
+_FREE_LOOKUPS = 8
+_QUOTES = "'\""
+_OPENING, _CLOSING = "([{", ")]}"
+_TAGS = re.compile(r"\{[{%#]")
+
+
+class ExpressionError(Permanent):
+    """An expression that cannot be used or gave no value; says which one and where in its text it begins."""
+
+    def __init__(self, message: str, *, source: str, position: int = 0, path: str = "") -> None:
+        where = f"{path}: " if path else ""
+        super().__init__(
+            f"{where}expression `{shortened(source)}` at position {position}: {message}",
+            kind="expression",
+            details={"expression": source, "position": position, "path": path},
+        )
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A text in parts: plain text, or an expression and where in the text it begins."""
+
+    parts: tuple[str | tuple[Expression, int], ...]
+
+
+class _Fault(Exception):
+    def __init__(self, message: str, *, source: str, position: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.source = source
+        self.position = position
+
+
+def render(value: Json, names: Mapping[str, Json]) -> Json:
+    """The value with every expression in its texts replaced by what it comes to. The value itself is not changed.
+
+    Raises ExpressionError for an expression that does not parse, names a missing path, or makes too much.
+    """
+    if not has_expression(value):
+        return value
+    lookups = 0
+
+    def walk(part: Json, path: str, depth: int) -> Json:
+        nonlocal lookups
+        if isinstance(part, str):
+            lookups += "{{" in part
+            return _render_text(part, names, path) if _TAGS.search(part) else part
+        if not isinstance(part, (dict, list)):
+            return part
+        if depth == MAX_DEPTH:
+            raise Permanent(f"{path}: is nested deeper than {MAX_DEPTH}", kind="expression")
+        if isinstance(part, dict):
+            return {key: walk(item, _joined(path, key), depth + 1) for key, item in part.items()}
+        return [walk(item, f"{path}[{at}]", depth + 1) for at, item in enumerate(part)]
+
+    rendered = walk(value, "", 0)
+    if lookups > _FREE_LOOKUPS:
+        _refuse_huge(rendered)
+    return rendered
+
+
+def evaluate(source: str, names: Mapping[str, Json]) -> Json:
+    """What a bare expression comes to; one wrapped in `{{ }}` is taken without them. Raises ExpressionError."""
+    try:
+        expression, position = _bare(source)
+    except _Fault as fault:
+        raise ExpressionError(fault.message, source=fault.source, position=fault.position) from None
+    return _value(expression, names, position=position, path="")
+
+
+def truthy(value: Json) -> bool:
+    """Whether a condition holds: null, false, 0, and an empty text, list or object do not."""
+    return bool(value)
+
+
+def check(value: Json, *, path: str) -> list[tuple[str, str]]:
+    """Every text of the value that may not be used, as (path, message). Nothing is run."""
+    found = []
+    for where, text in _texts(value, path):
+        try:
+            _compiled(text)
+        except _Fault as fault:
+            found.append((where, _told(fault)))
+    return found
+
+
+def check_expression(source: str) -> str | None:
+    """What is wrong with a bare expression, or None. Nothing is run."""
+    try:
+        _bare(source)
+    except _Fault as fault:
+        return _told(fault)
+    return None
+
+
+def has_expression(value: Json) -> bool:
+    """Whether any text of the value holds a tag."""
+    if isinstance(value, str):
+        return _TAGS.search(value) is not None
+    return any(True for _ in _texts(value, "")) if isinstance(value, (dict, list)) else False
+
+
+def references(value: Json) -> frozenset[str]:
+    """Ids of the steps that the value's expressions look at; `*` stands for ones not known before it runs."""
+    found: set[str] = set()
+    for _, text in _texts(value, ""):
+        try:
+            parts = _compiled(text).parts
+        except _Fault:
+            continue
+        found.update(*(part[0].references for part in parts if not isinstance(part, str)))
+    return frozenset(found)
+
+
+def expression_references(source: str) -> frozenset[str]:
+    """Ids of the steps that a bare expression looks at; `*` stands for ones not known before it runs."""
+    try:
+        return _bare(source)[0].references
+    except _Fault:
+        return frozenset()
+
+
+def _told(fault: _Fault) -> str:
+    return f"expression `{shortened(fault.source)}` at position {fault.position}: {fault.message}"
+
+
+def _joined(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _texts(value: Json, path: str) -> Iterator[tuple[str, str]]:
+    """Texts with a tag, in the order of the document, and their paths. Iterative: the value may be deep."""
+    pending: list[tuple[str, Json]] = [(path, value)]
+    while pending:
+        where, part = pending.pop()
+        if isinstance(part, str):
+            if _TAGS.search(part):
+                yield where, part
+        elif isinstance(part, dict):
+            pending.extend((_joined(where, key), part[key]) for key in reversed(part))
+        elif isinstance(part, list):
+            pending.extend((f"{where}[{at}]", part[at]) for at in reversed(range(len(part))))
+
+
+def _render_text(text: str, names: Mapping[str, Json], path: str) -> Json:
+    try:
+        parts = _compiled(text).parts
+    except _Fault as fault:
+        raise ExpressionError(fault.message, source=fault.source, position=fault.position, path=path) from None
+    if len(parts) == 1 and not isinstance(parts[0], str):
+        return _value(parts[0][0], names, position=parts[0][1], path=path)
+    return "".join(_pieces(parts, names, path))
+
+
+def _pieces(parts: tuple[str | tuple[Expression, int], ...], names: Mapping[str, Json], path: str) -> Iterator[str]:
+    size = 0
+    for part in parts:
+        if isinstance(part, str):
+            piece = part
+        else:
+            expression, position = part
+            piece = _as_text(_value(expression, names, position=position, path=path), part, path)
+        size += len(piece)
+        if size > MAX_TEXT:
+            raise Permanent(f"{path}: the text is longer than {MAX_TEXT:,} characters", kind="expression")
+        yield piece
+
+
+def _as_text(value: Json, part: tuple[Expression, int], path: str) -> str:
+    try:
+        return evaluator.within_budget(as_text, value)
+    except Refused as error:
+        raise ExpressionError(str(error), source=part[0].source, position=part[1], path=path) from None
+
+
+def _value(expression: Expression, names: Mapping[str, Json], *, position: int, path: str) -> Json:
+    try:
+        return expression.evaluate(names)
+    except (Misses, Refused) as error:
+        raise ExpressionError(str(error), source=expression.source, position=position, path=path) from None
+
+
+def _refuse_huge(value: Json) -> None:
+    try:
+        evaluator.within_budget(weigh, value)
+    except Refused as error:
+        raise Permanent(f"the rendered config is too large: it {error}", kind="expression") from None
+
+
+@lru_cache(maxsize=2048)
+def _bare(source: str) -> tuple[Expression, int]:
+    stripped = source.strip()
+    if len(stripped) > 2 * MAX_BYTES:
+        raise _Fault(f"is longer than {MAX_BYTES // 1024} KB", source=source, position=0)
+    if not stripped.startswith("{{"):
+        return _expression(stripped, position=0), 0
+    parts = _compiled(stripped).parts
+    if len(parts) != 1 or isinstance(parts[0], str):
+        raise _Fault("must be one expression; write `a and b`, not text", source=source, position=0)
+    return parts[0]
+
+
+def _compiled(text: str) -> _Text:
+    # A long text is not worth its room in the cache.
+    return _compiled_short(text) if len(text) < 20_000 else _parts(text)
+
+
+def _parts(text: str) -> _Text:
+    parts: list[str | tuple[Expression, int]] = []
+    at = 0
+    while (tag := _TAGS.search(text, at)) is not None:
+        begin = tag.start()
+        if tag.group() != "{{":
+            what = "a statement" if tag.group() == "{%" else "a comment"
+            hint = f"only {{{{ }}}} may be used; write {{{{ '{tag.group()}' }}}} for the characters themselves"
+            raise _Fault(f"is {what}; {hint}", source=text[begin:], position=begin)
+        end = _end(text, begin)
+        if begin > at:
+            parts.append(text[at:begin])
+        parts.append((_expression(text[begin + 2 : end], position=begin), begin))
+        at = end + 2
+    if at < len(text):
+        parts.append(text[at:])
+    return _Text(tuple(parts))
+
+
+_compiled_short = lru_cache(maxsize=2048)(_parts)
+
+
+def _end(text: str, begin: int) -> int:
+    """Where the `}}` of an expression stands: outside of quotes and brackets."""
+    quote, depth, at = "", 0, begin + 2
+    while at < len(text):
+        character = text[at]
+        if quote:
+            at += character == "\\"
+            quote = "" if character == quote else quote
+        elif character in _QUOTES:
+            quote = character
+        elif depth == 0 and text.startswith("}}", at):
+            return at
+        elif character in _OPENING:
+            depth += 1
+        elif character in _CLOSING:
+            depth = max(0, depth - 1)
+        at += 1
+    raise _Fault("does not end; close it with }}", source=text[begin:], position=begin)
+
+
+def _expression(source: str, *, position: int) -> Expression:
+    if source[:1] in ("-", "+") and source[1:2].isspace():
+        message = f"uses whitespace control; write {{{{ x }}}} without the {source[0]}"
+        raise _Fault(message, source=source, position=position)
+    try:
+        return evaluator.compiled(source.strip())
+    except Unacceptable as error:
+        raise _Fault(str(error), source=source.strip(), position=position) from None

@@ -1,0 +1,23 @@
+"""Fail for good: to end a branch on purpose, and to try out what handles failures."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from actions.base import Action, Config, Context, Json, Permanent
+
+
+class FailConfig(Config):
+    message: str = Field(default="failed on purpose", max_length=10_000, description="The error's text")
+
+
+class Fail(Action[FailConfig]):
+    name: ClassVar[str] = "fail"
+    summary: ClassVar[str] = "Fail permanently with a message"
+    output: ClassVar[str] = "none: it never succeeds"
+    config_class: ClassVar[type[Config]] = FailConfig
+
+    def perform(self, config: FailConfig, context: Context) -> Json:
+        raise Permanent(config.message, kind="fail")

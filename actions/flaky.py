@@ -1,0 +1,34 @@
+"""Fail now and then, the same way each time a test is repeated with the same ids."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import ClassVar
+
+from pydantic import Field
+
+from actions.base import Action, Config, Context, Json, Retryable
+
+
+class FlakyConfig(Config):
+    failure_rate: float = Field(
+        default=0.5, ge=0, le=1, allow_inf_nan=False, description="Share of attempts that fail, 0 to 1"
+    )
+
+
+class Flaky(Action[FlakyConfig]):
+    name: ClassVar[str] = "flaky"
+    summary: ClassVar[str] = "Fail a given share of attempts; a retry may succeed"
+    output: ClassVar[str] = '{"attempt": the attempt that succeeded}'
+    config_class: ClassVar[type[Config]] = FlakyConfig
+
+    def perform(self, config: FlakyConfig, context: Context) -> Json:
+        if _chance(context) < config.failure_rate:
+            raise Retryable(f"attempt {context.attempt} failed by chance ({config.failure_rate:.0%})", kind="flaky")
+        return {"attempt": context.attempt}
+
+
+def _chance(context: Context) -> float:
+    """From 0 up to 1, drawn from run, step, item and attempt: differs per attempt, and can be repeated."""
+    drawn = f"{context.run_id}/{context.step}/{context.item}/{context.attempt}".encode()
+    return int.from_bytes(hashlib.sha256(drawn).digest()[:6], "big") / 2**48

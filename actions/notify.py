@@ -1,0 +1,35 @@
+"""Tell a channel something. For now the channel is the log."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from actions.base import Action, Config, Context, Json
+from actions.payload import dumps
+
+log = logging.getLogger("stepwise.notify")
+
+
+class NotifyConfig(Config):
+    channel: str = Field(min_length=1, max_length=200, description="Where to, such as slack or ops")
+    text: Any = Field(default="", description="What to say; anything but a text is written as JSON")
+
+
+class Notify(Action[NotifyConfig]):
+    name: ClassVar[str] = "notify"
+    summary: ClassVar[str] = "Write one line for a channel to the log"
+    output: ClassVar[str] = '{"channel": text, "text": text}'
+    config_class: ClassVar[type[Config]] = NotifyConfig
+
+    def perform(self, config: NotifyConfig, context: Context) -> Json:
+        text = config.text if isinstance(config.text, str) else dumps(config.text)
+        log.info("notify %s: %s", _line(config.channel), _line(text))
+        return {"channel": config.channel, "text": text}
+
+
+def _line(text: str) -> str:
+    """The text on one line, so that nobody can write log lines of their own."""
+    return "".join(character if character.isprintable() else " " for character in text[:10_000])

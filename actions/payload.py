@@ -1,0 +1,231 @@
+"""JSON hygiene: only what PostgreSQL's jsonb and every JSON reader can hold comes in or goes out.
+
+Refused are NaN and Infinity, integers beyond 64 bits, NUL and lone surrogates, duplicate keys, and nesting that would
+run a parser out of stack. All walks are iterative.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from actions.base import Json, Permanent
+
+MAX_DEPTH = 64
+# Characters and values in one output: a chain of steps that doubles its output must end somewhere.
+MAX_OUTPUT = 10_000_000
+_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
+_SCALARS = frozenset({int, float, bool, type(None)})
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_UNFIT = re.compile("[\x00\ud800-\udfff]")
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+class PayloadError(ValueError):
+    """A value that cannot be stored as JSON. `path` says where, like `steps[0].with.url`; '' is the whole."""
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Json:
+    """The value of a JSON text. Raises PayloadError; for a syntax error its message has line and column."""
+    raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
+    _refuse_deep_text(raw, max_depth=max_depth)
+    try:
+        value: Json = json.loads(
+            raw.decode("utf-8-sig"),
+            object_pairs_hook=_once,
+            parse_int=_whole,
+        )
+    except UnicodeDecodeError as error:
+        raise PayloadError(f"is not UTF-8 (byte {error.start})") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise PayloadError(f"is not JSON: {error.msg.lower()}, at {where}") from None
+    check(value, max_depth=max_depth)
+    return value
+
+
+def check(value: Any, *, path: str = "", max_depth: int = MAX_DEPTH) -> None:
+    """Refuse a parsed value that jsonb could not hold. Raises PayloadError with the path of the first fault."""
+    if _plain_size(value, max_depth=max_depth) is not None:
+        return
+    for where, part, depth in _walk(value, path):
+        if depth > max_depth:
+            raise PayloadError(f"is nested deeper than {max_depth}", where)
+        if isinstance(part, _Twice):
+            raise PayloadError(f"has the key {part.key!r} twice", where)
+        if isinstance(part, dict):
+            _check_keys(part, where)
+        fault = _fault(part)
+        if fault is not None:
+            raise PayloadError(fault, where)
+
+
+def clean(value: Any) -> Json:
+    """An action's output as JSON of its own: NUL and lone surrogates become U+FFFD, tuples become lists.
+
+    Raises Permanent (kind `output`) for anything that is not JSON, and for what is larger than MAX_OUTPUT.
+    """
+    plain = _plain_size(value, max_depth=MAX_DEPTH)
+    if plain is not None and plain <= MAX_OUTPUT:
+        return value  # type: ignore[no-any-return]  # just checked
+    holder: list[Any] = [None]
+    pending: list[tuple[Any, Any, Any, int, str]] = [(value, holder, 0, 0, "output")]
+    size = 0
+    while pending:
+        part, owner, key, depth, path = pending.pop()
+        size += len(part) if isinstance(part, str) else 1
+        if size > MAX_OUTPUT:
+            raise _unfit("output", f"is larger than {MAX_OUTPUT:,} characters and values")
+        if depth > MAX_DEPTH:
+            raise _unfit(path, f"is nested deeper than {MAX_DEPTH}")
+        if isinstance(part, str):
+            owner[key] = _mended(part)
+        elif isinstance(part, dict):
+            _unfit_keys(part, path)
+            made: dict[str, Any] = {_mended(name): None for name in part}
+            owner[key] = made
+            pending.extend((item, made, _mended(name), depth + 1, _below(path, name)) for name, item in part.items())
+        elif isinstance(part, (list, tuple)):
+            copy: list[Any] = [None] * len(part)
+            owner[key] = copy
+            pending.extend((item, copy, at, depth + 1, f"{path}[{at}]") for at, item in enumerate(part))
+        else:
+            fault = _fault(part)
+            if fault is not None:
+                raise _unfit(path, fault)
+            owner[key] = part
+    return holder[0]  # type: ignore[no-any-return]  # built above out of JSON alone
+
+
+def dumps(value: Json) -> str:
+    """The value as JSON text, without spaces."""
+    return orjson.dumps(value).decode()
+
+
+class _Twice:
+    """Stands where an object had a key twice, so that the walk can say where."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Any:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    seen: set[str] = set()
+    return _Twice(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
+
+
+def _whole(digits: str) -> int:
+    # Python refuses to parse thousands of digits; any number this long is beyond 64 bits anyway.
+    return int(digits) if len(digits) <= 20 else _INT_MAX + 1
+
+
+def _refuse_deep_text(raw: bytes, *, max_depth: int) -> None:
+    """Count brackets outside of strings first: the parsers recurse, and would run out of stack."""
+    if raw.count(b"[") + raw.count(b"{") <= max_depth:
+        return
+    depth = 0
+    for match in _STRUCTURE.finditer(raw):
+        mark = match.group()
+        if mark in (b"[", b"{"):
+            depth += 1
+            if depth > max_depth + 1:
+                raise PayloadError(f"is nested deeper than {max_depth}")
+        elif mark in (b"]", b"}"):
+            depth -= 1
+
+
+def _plain_size(value: Any, *, max_depth: int) -> int | None:
+    """Characters and values in something that is JSON as it is; None where a closer look is needed. The fast path."""
+    level, size, depth = [value], 0, 0
+    while level:
+        if depth > max_depth or size > MAX_OUTPUT:
+            return None
+        below: list[Any] = []
+        for part in level:
+            kind = type(part)
+            if kind is dict:
+                if not all(type(key) is str and _fit(key) for key in part):
+                    return None
+                below.extend(part.values())
+            elif kind is list:
+                below.extend(part)
+            elif kind is str:
+                size += len(part)
+                if not _fit(part):
+                    return None
+            elif _fault(part) is not None or kind not in _SCALARS:
+                return None
+        size += len(level)
+        level, depth = below, depth + 1
+    return size
+
+
+def _fit(text: str) -> bool:
+    return "\0" not in text if text.isascii() else not _UNFIT.search(text)
+
+
+def _walk(value: Any, path: str) -> Iterator[tuple[str, Any, int]]:
+    """Every value inside a value, in the order of the document, with its path and depth."""
+    pending: list[tuple[str, Any, int]] = [(path, value, 0)]
+    while pending:
+        where, part, depth = pending.pop()
+        yield where, part, depth
+        if isinstance(part, dict):
+            pending.extend((_below(where, str(key)), part[key], depth + 1) for key in reversed(part))
+        elif isinstance(part, (list, tuple)):
+            pending.extend((f"{where}[{at}]", part[at], depth + 1) for at in reversed(range(len(part))))
+
+
+def _below(path: str, key: str) -> str:
+    if not _NAME.fullmatch(key):
+        shown = json.dumps(key[:40])
+        return f"{path}[{shown}]"
+    return f"{path}.{key}" if path else key
+
+
+def _check_keys(part: dict[Any, Any], path: str) -> None:
+    for key in part:
+        if not isinstance(key, str):
+            raise PayloadError(f"has a key that is {key!r}; keys must be texts", path)
+        fault = _fault(key)
+        if fault is not None:
+            raise PayloadError(f"has a key that {fault}", path)
+
+
+def _fault(part: Any) -> str | None:
+    """What keeps a single value from being JSON, if anything."""
+    if isinstance(part, str):
+        return "has a NUL or a lone surrogate in a text" if _UNFIT.search(part) else None
+    if part is None or isinstance(part, (bool, list, tuple, dict)):
+        return None
+    if isinstance(part, int):
+        return None if _INT_MIN <= part <= _INT_MAX else "is an integer beyond 64 bits"
+    if isinstance(part, float):
+        finite = part - part == 0
+        return None if finite else "is no finite number (NaN, Infinity, or beyond what 64 bits hold)"
+    return f"is of type {type(part).__name__}, which is not JSON"
+
+
+def _mended(text: str) -> str:
+    return _UNFIT.sub("\ufffd", text) if _UNFIT.search(text) else text
+
+
+def _unfit_keys(part: dict[Any, Any], path: str) -> None:
+    for key in part:
+        if not isinstance(key, str):
+            raise _unfit(path, f"has a key that is {key!r}; keys must be texts")
+
+
+def _unfit(path: str, message: str) -> Permanent:
+    return Permanent(f"{path} {message}", kind="output")

@@ -1,0 +1,62 @@
+"""Find an action by its name. To add one, write its file and list it here."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from actions.base import Action
+from actions.nearest import nearest
+
+ACTIONS: dict[str, str] = {
+    "compute": "actions.compute.Compute",
+    "condition": "actions.condition.Condition",
+    "default": "actions.default.Default",
+    "fail": "actions.fail.Fail",
+    "flaky": "actions.flaky.Flaky",
+    "notify": "actions.notify.Notify",
+    "sleep": "actions.sleep.Sleep",
+    "transform": "actions.transform.Transform",
+    "wait": "actions.wait.Wait",
+}
+
+
+class UnknownAction(LookupError):
+    """No action has this name; the message names the nearest one that exists."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no action {name[:100]!r}{nearest(name, names())}")
+        self.name = name
+
+
+def names() -> list[str]:
+    """The names of all actions, sorted, without aliases."""
+    return sorted(ACTIONS)
+
+
+def canonical(name: str) -> str:
+    """The action's own name, whether given that or an alias. Raises UnknownAction."""
+    if name in ACTIONS:
+        return name
+    try:
+        return _aliases()[name]
+    except KeyError:
+        raise UnknownAction(name) from None
+
+
+def get(name: str) -> Action[Any]:
+    """The action of this name or alias, imported on first use; always the same instance. Raises UnknownAction."""
+    return _instance(canonical(name))
+
+
+@cache
+def _instance(name: str) -> Action[Any]:
+    module, _, attribute = ACTIONS[name].rpartition(".")
+    action: Action[Any] = getattr(import_module(module), attribute)()
+    return action
+
+
+@cache
+def _aliases() -> dict[str, str]:
+    return {alias: name for name in ACTIONS for alias in _instance(name).aliases}

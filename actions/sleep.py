@@ -1,0 +1,28 @@
+"""Hold a worker for a while: for demonstrations and tests. To wait without holding one, use `wait`."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+from pydantic import Field
+
+from actions.base import Action, Config, Context, Json, Retryable
+from actions.durations import Seconds
+
+
+class SleepConfig(Config):
+    seconds: Seconds = Field(default=1.0, description="How long, such as 0.5 or 2s")
+
+
+class Sleep(Action[SleepConfig]):
+    name: ClassVar[str] = "sleep"
+    summary: ClassVar[str] = "Block a worker for some seconds"
+    output: ClassVar[str] = '{"seconds": number}'
+    config_class: ClassVar[type[Config]] = SleepConfig
+
+    def perform(self, config: SleepConfig, context: Context) -> Json:
+        time.sleep(min(config.seconds, context.timeout_seconds))
+        if config.seconds > context.timeout_seconds:
+            raise Retryable(f"{config.seconds} s is longer than the step's timeout", kind="timeout")
+        return {"seconds": config.seconds}

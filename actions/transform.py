@@ -1,0 +1,156 @@
+"""Pick, set, rename and compute the fields of a step's input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from actions import expressions
+from actions.base import ONCE, Action, Config, Context, Json, Permanent, Retry
+
+_KEYS = frozenset({"select", "set", "rename", "map"})
+
+
+class TransformConfig(Config):
+    """Applied in this order: select, rename, map, set."""
+
+    select: list[str] | dict[str, str] | None = Field(
+        default=None,
+        description="Keys or dotted paths to keep, each under its last part; or {new name: path}",
+    )
+    rename: dict[str, str] | None = Field(default=None, description="{old name: new name}; others stay")
+    map: dict[str, Any] | None = Field(
+        default=None,
+        description="{name: expression} over `item`: a list gives a list of objects, anything else one object",
+    )
+    set: dict[str, Any] | None = Field(default=None, description="{name: value}, added to what is there")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if all(part is None for part in (self.select, self.rename, self.map, self.set)):
+            raise ValueError("needs at least one of select, rename, map and set")
+        if isinstance(self.select, list):
+            last = [_last(path) for path in self.select]
+            twice = next((name for name in last if last.count(name) > 1), None)
+            if twice is not None:
+                raise ValueError(f"selects {twice!r} twice; write select as {{new name: path}}")
+        return self
+
+
+class Transform(Action[TransformConfig]):
+    """Each part works on every object of a list, or on the one object that the input is.
+
+    `set` alone starts from an empty object: its output is what was set, not the input with it.
+    """
+
+    name: ClassVar[str] = "transform"
+    summary: ClassVar[str] = "Select, rename, compute and set fields"
+    output: ClassVar[str] = "an object; with a list as input and select, rename or map, a list of objects"
+    pure: ClassVar[bool] = True
+    retry: ClassVar[Retry] = ONCE
+    raw: ClassVar[frozenset[str]] = frozenset({"map"})
+    config_class: ClassVar[type[Config]] = TransformConfig
+
+    def perform(self, config: TransformConfig, context: Context) -> Json:
+        shaped = config.select is not None or config.rename is not None or config.map is not None
+        if not shaped:
+            return dict(config.set or {})
+        if isinstance(context.input, list):
+            return [_shape(item, config, context.names, f"input[{at}]") for at, item in enumerate(context.input)]
+        return _shape(context.input, config, context.names, "input")
+
+    @classmethod
+    def from_payload(cls, payload: Json) -> Json:
+        if isinstance(payload, dict) and _KEYS.isdisjoint(payload):
+            return {"set": payload}
+        return payload
+
+
+def _shape(value: Json, config: TransformConfig, names: Mapping[str, Json], where: str) -> Json:
+    if config.select is not None:
+        value = _select(value, config.select, names, where)
+    if config.rename is not None:
+        value = _rename(_object(value, "rename", where), config.rename, where)
+    if config.map is not None:
+        value = _map(value, config.map, names)
+    if config.set is not None:
+        value = {**_object(value, "set", where), **config.set}
+    return value
+
+
+def _select(value: Json, paths: list[str] | dict[str, str], names: Mapping[str, Json], where: str) -> Json:
+    wanted = paths if isinstance(paths, dict) else {_last(path): path for path in paths}
+    return {name: _at(value, path, names, where) for name, path in wanted.items()}
+
+
+def _last(path: str) -> str:
+    return path.rsplit(".", 1)[-1]
+
+
+def _at(value: Json, path: str, names: Mapping[str, Json], where: str) -> Json:
+    """The value at a path, in the step's own input first, then in the run's input."""
+    run_input = names.get("input")
+    holder = value
+    if not _has(value, path) and where == "input" and _has(run_input, path):
+        holder = run_input
+    if isinstance(holder, dict) and path in holder:
+        return holder[path]
+    return _descend(holder, path, where)
+
+
+def _has(value: Json, path: str) -> bool:
+    return isinstance(value, dict) and (path in value or path.split(".", 1)[0] in value)
+
+
+def _descend(value: Json, path: str, where: str) -> Json:
+    here, walked = value, where
+    for key in path.split("."):
+        if isinstance(here, dict) and key in here:
+            here = here[key]
+        elif isinstance(here, list) and key.isascii() and key.isdecimal() and len(key) < 10 and int(key) < len(here):
+            here = here[int(key)]
+        else:
+            raise Permanent(
+                f"select: {path!r} is missing: {walked} {_content(here)}",
+                kind="missing",
+                details={"path": path, "where": walked},
+            )
+        walked = f"{walked}.{key}"
+    return here
+
+
+def _content(value: Json) -> str:
+    if isinstance(value, dict):
+        keys = ", ".join(key[:40] for key in list(value)[:20])
+        return f"has the keys {keys}" if keys else "is an empty object"
+    if isinstance(value, list):
+        return f"is a list of {len(value)} items"
+    return "is no object"
+
+
+def _object(value: Json, part: str, where: str) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        raise Permanent(f"{part}: {where} must be an object, but {_content(value)}", kind="missing")
+    return value
+
+
+def _rename(value: dict[str, Json], new_names: dict[str, str], where: str) -> Json:
+    missing = [old for old in new_names if old not in value]
+    if missing:
+        raise Permanent(f"rename: {missing[0]!r} is missing: {where} {_content(value)}", kind="missing")
+    return {new_names.get(key, key): item for key, item in value.items()}
+
+
+def _map(value: Json, fields: dict[str, Any], names: Mapping[str, Json]) -> Json:
+    """Names in an expression: `item`, then the item's own keys, then all names of the step."""
+    own = value if isinstance(value, dict) else {}
+    reserved = {name: names[name] for name in ("input", "steps", "run") if name in names}
+    known = {**names, **own, **reserved, "item": value}
+    return {name: _computed(source, known) for name, source in fields.items()}
+
+
+def _computed(source: Any, known: Mapping[str, Json]) -> Json:
+    """A text is an expression; in an object or list only `{{ }}` is."""
+    return expressions.evaluate(source, known) if isinstance(source, str) else expressions.render(source, known)
