@@ -20,8 +20,11 @@ _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 
 def seconds(value: object) -> float:
     """Seconds in `30`, `1.5`, `30s`, `500ms`, `5m`, `2h` or `1d`. Raises ValueError for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError("must be a number of seconds or a text like 30s, 5m, 2h")
-    match = _DURATION.fullmatch(str(value).strip())
+        # Pydantic makes a complaint of a ValueError only.
+        raise ValueError("must be a number of seconds or a text like 30s, 5m, 2h")  # noqa: TRY004
+    if not isinstance(value, str):
+        return float(value)
+    match = _DURATION.fullmatch(value.strip())
     if match is None:
         raise ValueError(f"{value!r} is no duration; write a number of seconds or a text like 30s, 5m, 2h")
     return float(match[1]) * _UNIT_SECONDS[match[2]]
@@ -31,7 +34,7 @@ Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, le=366 * 86400)
 
 
 class Join(StrEnum):
-    """When a step with parents may run. A skipped parent skips its children unless their join says otherwise."""
+    """When a step with parents may run. A skipped parent skips children of the default join."""
 
     ALL_SUCCEEDED = "all_succeeded"
     NONE_FAILED = "none_failed"
@@ -66,7 +69,7 @@ class Compensation(_Part):
 
 
 class StepDefinition(_Part):
-    """One step. `needs` is always explicit here; `payload` is the short form's config and input by reference."""
+    """One step. `needs` is explicit here; `payload` is the short form's config and input by reference."""
 
     id: str = Field(pattern=rf"^{STEP_ID.pattern}$")
     name: str | None = Field(default=None, max_length=200)
@@ -80,6 +83,13 @@ class StepDefinition(_Part):
     timeout: Seconds | None = None
     on_error: str = Field(default="fail", pattern=rf"^(fail|continue|goto:{STEP_ID.pattern})$")
     compensate: Compensation | None = None
+
+    def canonical(self) -> dict[str, Json]:
+        """The step as JSON without defaults, but with its `needs`."""
+        said: dict[str, Json] = self.model_dump(
+            mode="json", by_alias=True, exclude_defaults=True, exclude={"id", "needs"}
+        )
+        return {"id": self.id, "needs": [*self.needs], **said}
 
     @property
     def goto(self) -> str | None:
@@ -103,8 +113,18 @@ class Definition(_Part):
     on_failure: tuple[StepDefinition, ...] = ()
 
     def canonical(self) -> dict[str, Json]:
-        """The definition as JSON without defaults, keys as in a file; what is stored, hashed and exported."""
-        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        """The definition as JSON without defaults, keys as in a file; what is stored, hashed and exported.
+
+        `needs` is written even where it is empty: steps without any would be read as following one another.
+        """
+        lists = {"steps": self.steps, "on_failure": self.on_failure}
+        document: dict[str, Json] = self.model_dump(
+            mode="json", by_alias=True, exclude_defaults=True, exclude=set(lists)
+        )
+        for key, steps in lists.items():
+            if steps:
+                document[key] = [step.canonical() for step in steps]
+        return document
 
     def hash(self) -> str:
         """sha256 of the canonical form with sorted keys, in hex: equal content, equal hash."""

@@ -70,7 +70,7 @@ class Workflow(models.Model):
 
 
 class Version(models.Model):
-    """A frozen recipe, found by the sha256 of its canonical definition. Never changed; a trigger refuses it."""
+    """A frozen recipe, found by the sha256 of its canonical definition. A trigger refuses changes."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     workflow = models.ForeignKey(Workflow, on_delete=models.PROTECT, related_name="versions", db_index=False)

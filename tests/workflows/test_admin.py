@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from tests.workflows.definitions import document, step
+from workflows import tokens
+from workflows.models import ApiToken, Step, Version, Workflow, Workspace
+from workflows.publish import job_version, publish
+
+
+@pytest.fixture
+def browser(owner: User, client: Client) -> Client:
+    client.force_login(owner)
+    return client
+
+
+@pytest.fixture
+def workflow(workspace: Workspace, owner: User) -> Workflow:
+    given = document(step("a"), step("b", name="<b>bold</b>"), description="<script>alert(1)</script>")
+    return publish(given, workspace=workspace, owner=owner).workflow
+
+
+def form_of(page: str) -> dict[str, str]:
+    """The values that a browser would send back from the page's form."""
+    values: dict[str, str] = {}
+    for tag in re.findall(r"<input\b[^>]*>", page):
+        name, value = re.search(r'\bname="([^"]*)"', tag), re.search(r'\bvalue="([^"]*)"', tag)
+        if name and not re.search(r'type="(checkbox|submit)"', tag):
+            values[name[1]] = value[1].replace("&quot;", '"') if value else ""
+    for name, text in re.findall(r'<textarea\b[^>]*\bname="([^"]*)"[^>]*>(.*?)</textarea>', page, re.DOTALL):
+        values[name] = text.strip().replace("&quot;", '"').replace("&lt;", "<").replace("&gt;", ">")
+    for name, options in re.findall(r'<select\b[^>]*\bname="([^"]*)"[^>]*>(.*?)</select>', page, re.DOTALL):
+        chosen = re.search(r'value="([^"]*)" selected', options)
+        values[name] = chosen[1] if chosen else ""
+    return {name: value for name, value in values.items() if "__prefix__" not in name and name != "action"}
+
+
+@pytest.mark.parametrize("model", ["workspace", "apitoken", "workflow", "version"])
+def test_lists_cost_the_same_number_of_queries_however_long_they_are(
+    model: str,
+    browser: Client,
+    workflow: Workflow,
+    owner: User,
+    django_assert_max_num_queries: Callable[..., object],
+) -> None:
+    def fill(n: int) -> None:
+        other = Workspace.objects.create(name=f"other {n}")
+        tokens.issue(other, owner, "ci")
+        publish(document(step(f"s{n}")), workspace=other, owner=owner)
+
+    url = reverse(f"admin:workflows_{model}_changelist")
+    fill(0)
+    with django_assert_max_num_queries(12) as few:  # type: ignore[attr-defined]
+        assert browser.get(url).status_code == 200
+    for n in range(1, 6):
+        fill(n)
+    with django_assert_max_num_queries(len(few.captured_queries)):  # type: ignore[attr-defined]
+        assert browser.get(url).status_code == 200
+
+
+def test_pages_escape_what_authors_write(browser: Client, workflow: Workflow) -> None:
+    for page in ("workflow", "version"):
+        target = workflow.pk if page == "workflow" else workflow.current_id
+        text = browser.get(reverse(f"admin:workflows_{page}_change", args=[target])).content.decode()
+        assert "<script>alert(1)" not in text
+        assert "<b>bold" not in text
+        assert "&lt;b&gt;bold" in text
+
+
+def test_a_version_s_page_shows_its_yaml_and_nothing_can_be_changed(browser: Client, workflow: Workflow) -> None:
+    url = reverse("admin:workflows_version_change", args=[workflow.current_id])
+    assert "- id: a\n" in browser.get(url).content.decode()
+    assert browser.post(url, {"number": 7}).status_code == 403
+    assert browser.get(reverse("admin:workflows_version_add")).status_code == 403
+
+
+def test_saving_a_draft_publishes_nothing_and_the_button_publishes_it(browser: Client, workflow: Workflow) -> None:
+    url = reverse("admin:workflows_workflow_change", args=[workflow.pk])
+    form = form_of(browser.get(url).content.decode())
+    form["steps-0-key"] = "first"
+    browser.post(url, {**form, "_save": "Save"})
+    assert Step.objects.filter(key="first").exists()
+    assert Version.objects.count() == 1
+
+    answer = browser.post(url, {**form, "workflows_workflow_publish_draft": "1"}, follow=True).content.decode()
+    assert "version 2 is published" in answer
+    current = Workflow.objects.get(pk=workflow.pk).current
+    assert current is not None
+    assert [each["id"] for each in current.definition["steps"]] == ["first", "b"]
+
+
+def test_a_bad_draft_is_kept_and_its_problems_are_shown_at_their_path(browser: Client, workflow: Workflow) -> None:
+    url = reverse("admin:workflows_workflow_change", args=[workflow.pk])
+    form = form_of(browser.get(url).content.decode())
+    form["steps-1-action"] = "compte"
+    page = browser.post(url, {**form, "workflows_workflow_publish_draft": "1"}, follow=True).content.decode()
+    assert "steps[1].action: there is no action &#x27;compte&#x27;; did you mean &#x27;compute&#x27;?" in page
+    assert Step.objects.get(key="b").action == "compte"
+    assert Version.objects.count() == 1
+
+
+def test_drafts_are_published_from_the_list(browser: Client, workflow: Workflow) -> None:
+    Step.objects.filter(key="b").delete()
+    browser.post(
+        reverse("admin:workflows_workflow_changelist"),
+        {"action": "publish_selected", "_selected_action": [str(workflow.pk)]},
+    )
+    assert Version.objects.filter(workflow=workflow).count() == 2
+
+
+def test_the_workflow_of_jobs_cannot_be_edited(browser: Client, workspace: Workspace, owner: User) -> None:
+    version = job_version(workspace, owner=owner, action="compute", max_retries=1)
+    url = reverse("admin:workflows_workflow_change", args=[version.workflow_id])
+    assert browser.get(url).status_code == 200
+    assert browser.post(url, {"name": "mine"}).status_code == 403
+
+
+def test_a_token_is_shown_once_when_it_is_made(browser: Client, workspace: Workspace, owner: User) -> None:
+    form = {"workspace": str(workspace.pk), "user": str(owner.pk), "name": "ci", "expires_at_0": "", "expires_at_1": ""}
+    page = browser.post(reverse("admin:workflows_apitoken_add"), form, follow=True).content.decode()
+    shown = re.search(r"stw_[A-Za-z0-9_-]{43}", page)
+    assert shown is not None
+    assert tokens.find(shown[0]) == ApiToken.objects.get()
+    again = browser.get(reverse("admin:workflows_apitoken_change", args=[ApiToken.objects.get().pk]))
+    assert shown[0] not in again.content.decode()

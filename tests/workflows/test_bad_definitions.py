@@ -1,0 +1,199 @@
+"""What is wrong with a definition is said at its path, and nothing is accepted half."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from actions.base import Json
+from tests.workflows.definitions import document, faults, step
+from tests.workflows.test_forms import EDGES, NODES
+from workflows.errors import DefinitionError
+from workflows.validate import validate
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "said"),
+    [
+        ([1], "", "must be a mapping"),
+        ({"name": "x"}, "steps", "is required"),
+        ({"name": "x", "steps": []}, "steps", "at least one step"),
+        ({"name": "x", "steps": "a"}, "steps", "must be a list"),
+        ({"name": "x", "steps": [3]}, "steps[0]", "must be a mapping"),
+        ({"steps": [step("a")]}, "name", "is required"),
+        ({"name": "_jobs", "steps": [step("a")]}, "name", "must not begin with an underscore"),
+        (document(step("a"), stepz=[]), "stepz", "did you mean 'steps'?"),
+        (document(step("a"), on=[], triggers=[]), "triggers", "means the same"),
+        (document(step("a"), triggers=[{"shedule": {}}]), "triggers[0]", "did you mean 'schedule'?"),
+        (document(step("a"), concurrency={"limits": 1}), "concurrency.limits", "did you mean 'limit'?"),
+        (document(step("a"), inputs={"type": "objct"}), "inputs.type", "is no valid JSON Schema"),
+        (document(step("a"), inputs={"$ref": "http://127.0.0.1/x"}), "inputs", "is no valid JSON Schema"),
+        (document(step("a"), labels={"a": 1}), "labels.a", "must be a valid string"),
+        (document(step("a"), output="{{ steps.b.output }}"), "output", "there is no step 'b'"),
+    ],
+)
+def test_the_document_as_a_whole(given: Json, path: str, said: str) -> None:
+    assert said in faults(given)[path]
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "said"),
+    [
+        (step("a", neds=[]), "neds", "did you mean 'needs'?"),
+        (step("a-b"), "id", "write 'a_b'"),
+        (step("1a"), "id", "must be a text of letters"),
+        ({"id": "a", "action": "compte"}, "action", "did you mean 'compute'?"),
+        ({"id": "a"}, "action", "is required"),
+        (step("a", type="default"), "type", "means the same as action"),
+        (step("a", max_retries=-1), "max_retries", "must be a whole number from 0"),
+        (step("a", max_retries=True), "max_retries", "must be a whole number from 0"),
+        (step("a", retry={"max_attempts": 0}), "retry.max_attempts", "must be greater than or equal to 1"),
+        (step("a", retry={"max_atempts": 2}), "retry.max_atempts", "did you mean 'max_attempts'?"),
+        (step("a", retry={"initial": "soon"}), "retry.initial", "is no duration"),
+        (step("a", timeout=-1), "timeout", "is no duration"),
+        (step("a", join="al_done"), "join", "must be all_succeeded, none_failed"),
+        (step("a", on_error="ignore"), "on_error", "must be fail, continue or goto:"),
+        (step("a", on_error="goto:b"), "on_error", "there is no such step"),
+        (step("a", on_error="goto:a"), "on_error", "jumps to the step itself"),
+        (step("a", with_=[]), "with", "must be"),
+        (step("a", payload={"b": 1}), "payload", "belongs to the short form"),
+        ({"id": "a", "action": "compute"}, "with.iterations", "is required"),
+        ({"id": "a", "action": "compute", "with": {"iterations": "many"}}, "with.iterations", "integer"),
+        ({"id": "a", "action": "compute", "config": {"iterations": "many"}}, "config.iterations", "integer"),
+        ({"id": "a", "action": "notify", "with": {"chanel": "x"}}, "with.chanel", "did you mean 'channel'?"),
+        (step("a", needs=["b"]), "needs[0]", "there is no step 'b'"),
+        (step("a", needs=["a"]), "needs", "need each other in a cycle: a -> a"),
+        (step("a", if_="steps.b.output"), "if", "there is no step 'b'"),
+        (step("a", if_="steps.a.output"), "if", "is the step itself"),
+        (step("a", compensate={"action": "noop", "wth": {}}), "compensate.wth", "did you mean 'with'?"),
+        (step("a", compensate={"action": "nop"}), "compensate.action", "did you mean 'noop'?"),
+    ],
+)  # fmt: skip
+def test_a_step(given: Json, path: str, said: str) -> None:
+    assert said in faults(document(given))[f"steps[0].{path}"]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["{{ 1 + }}", "{% if x %}", "{# note #}", "{{ input.x | nofilter }}", "{{ input.keys() }}", "{{ input.x", "{{ '" + "a" * 9000 + "' }}",
+     "{{ " + "(" * 5000 + ")" * 5000 + " }}"],
+)  # fmt: skip
+def test_an_expression_that_may_not_be_used(expression: str) -> None:
+    found = faults(document({"id": "a", "action": "notify", "with": {"channel": expression}}))
+    assert [*found] == ["steps[0].with.channel"]
+
+
+def test_a_bare_expression_is_checked_too() -> None:
+    found = faults(document(step("a", if_="1 +"), {"id": "b", "action": "condition", "with": {"expression": "a +"}}))
+    assert [*found] == ["steps[0].if", "steps[1].with.expression"]
+
+
+def test_values_with_expressions_have_no_type_yet_but_keys_are_checked() -> None:
+    config: Json = {"iterations": "{{ input.n }}"}
+    assert faults(document({"id": "a", "action": "compute", "with": config})) == {}
+    assert "steps[0].with.n" in faults(document({"id": "a", "action": "compute", "with": {**config, "n": 1}}))
+
+
+def test_every_problem_is_said_at_once_with_its_line() -> None:
+    with pytest.raises(DefinitionError) as caught:
+        validate(document(step("a", needs=["x"]), {"id": "b", "action": "compute", "with": {}}))
+    assert str(caught.value).splitlines() == [
+        "steps[0].needs[0]: there is no step 'x'; known are a, b",
+        "steps[1].with.iterations: is required",
+    ]
+
+
+def test_duplicate_ids_and_names_that_collide_are_refused() -> None:
+    assert "steps[0] has already" in faults(document(step("a"), step("a")))["steps[1].id"]
+    named: Json = {"name": "send mail", "action": "noop"}
+    assert "gives the id 'send_mail'" in faults(document(step("send_mail"), named))["steps[1].name"]
+
+
+def test_a_cycle_names_its_steps() -> None:
+    given = document(step("a", needs=["c"]), step("b", needs=["a"]), step("c", needs=["b"]), step("d"))
+    assert faults(given) == {"steps[0].needs": "these steps need each other in a cycle: a -> b -> c -> a"}
+
+
+def test_a_goto_leads_neither_backwards_nor_into_a_step_with_needs() -> None:
+    back = document(step("a"), step("b", needs=["a"], on_error="goto:a"))
+    assert "lead back to themselves by a goto: " in faults(back)["steps[1].on_error"]
+    assert "backwards" in faults(document(step("a"), step("b", on_error="goto:a")))["steps[1].on_error"]
+    into = document(step("a", on_error="goto:c"), step("b"), step("c", needs=["b"]))
+    assert "must have no needs" in faults(into)["steps[0].on_error"]
+
+
+def test_an_expression_may_only_look_at_steps_upstream() -> None:
+    look: Json = {"channel": "{{ steps.b.output }}"}
+    beside = document(step("a"), step("b", needs=["a"]), {"id": "c", "action": "notify", "with": look, "needs": ["a"]})
+    assert "is not upstream of 'c'" in faults(beside)["steps[2].with"]
+    above = document(step("a"), step("b"), step("d"), {"id": "c", "action": "notify", "with": look})
+    assert faults(above) == {}
+
+
+def test_a_step_that_is_jumped_to_may_look_at_the_step_that_failed() -> None:
+    mend = step("mend", action="notify", with_={"channel": "{{ steps.a.error.message }}"})
+    assert faults(document(step("a", on_error="goto:mend"), mend)) == {}
+
+
+@pytest.mark.parametrize(
+    ("edge", "path", "said"),
+    [
+        ({"source": "start", "target": "nowhere"}, "target", "there is no node 'nowhere'"),
+        ({"source": "strt", "target": "join"}, "source", "did you mean 'start'?"),
+        ({"source": "join", "target": "join"}, "target", "to itself"),
+        ({"source": "join", "target": "start"}, "target", "is a trigger"),
+        ({"source": "start", "target": "join", "condition": "maybe"}, "condition", "must be true or false"),
+        ({"source": "start", "target": "join", "condition": "true"}, "condition", "is no condition node"),
+        ({"source": "start"}, "target", "is required"),
+        ({"source": "start", "target": "join", "weight": 1}, "weight", "is not a known key"),
+    ],
+)
+def test_an_edge(edge: Json, path: str, said: str) -> None:
+    found = faults({"name": "x", "nodes": NODES, "edges": [*EDGES, edge]})
+    assert said in found[f"edges[5].{path}"]
+
+
+def test_edges_given_twice_and_cycles_of_edges_are_refused() -> None:
+    assert "is the same as edges[0]" in faults({"name": "x", "nodes": NODES, "edges": [*EDGES, EDGES[0]]})["edges[5]"]
+    back: list[Json] = [*EDGES, {"source": "join", "target": "is-adult"}]
+    assert "in a cycle" in faults({"name": "x", "nodes": NODES, "edges": back})["edges"]
+
+
+@pytest.mark.parametrize(
+    ("node", "path", "said"),
+    [
+        ({"id": "n", "type": "acton"}, "type", "did you mean 'action'?"),
+        ({"id": "start", "type": "trigger"}, "id", "is given to two nodes"),
+        ({"type": "trigger"}, "id", "must be a text"),
+        ({"id": "n", "type": "action", "data": {"action": "compte"}}, "data.action", "did you mean 'compute'?"),
+        ({"id": "n", "type": "action", "data": {"action": "compute", "config": {"iterations": "x"}}}, "data.config.iterations", "integer"),
+        ({"id": "n", "type": "wait", "data": {"second": 1}}, "data.second", "did you mean 'seconds'?"),
+        ({"id": "n", "type": "condition", "data": {"expression": "1 +"}}, "data.expression", "does not parse"),
+        ({"id": "n", "type": "action", "data": {"action": "noop", "max_retries": -1}}, "data.max_retries", "whole number"),
+    ],
+)  # fmt: skip
+def test_a_node(node: Json, path: str, said: str) -> None:
+    found = faults({"name": "x", "nodes": [*NODES, node], "edges": EDGES})
+    assert said in found[f"nodes[5].{path}"]
+
+
+def test_a_short_form_payload_is_checked_before_anything_is_stored() -> None:
+    def short(payload: Json, kind: str = "compute") -> Json:
+        return {"name": "x", "steps": [{"name": "a", "type": kind, "payload": payload}]}
+
+    assert "integer" in faults(short({"iterations": "many"}))["steps[0].payload.iterations"]
+    assert "is not a known key" in faults(short({"iterations": 1, "more": 1}))["steps[0].payload.more"]
+    assert "steps[0].payload.b" in faults(short({"b": "{{ 1 + }}"}, kind="transform"))
+    assert "did you mean 'compute'?" in faults(short({}, kind="compte"))["steps[0].type"]
+
+
+def test_ten_thousand_steps_are_checked_in_a_couple_of_seconds() -> None:
+    steps: list[Json] = [step("s0")]
+    for n in range(1, 10_000):
+        look: Json = {"channel": "{{ steps.s0.output }}", "text": f"{{{{ steps.s{n - 1}.state }}}}"}
+        steps.append({"id": f"s{n}", "action": "notify", "with": look, "needs": [f"s{n - 1}"]})
+    begin = time.process_time()
+    assert len(validate(document(*steps)).definition.steps) == 10_000
+    assert time.process_time() - begin < 5
+    assert "steps" in faults(document(*steps, step("one_more", needs=["s0"])))

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+
+from tests.workflows.definitions import read
+from workflows import tokens
+from workflows.models import Workflow, Workspace
+
+EXAMPLES = sorted(map(str, Path(__file__).parents[2].joinpath("examples").glob("*.*")))
+pytestmark = pytest.mark.usefixtures("workspace", "owner")
+
+
+def refused(*arguments: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        call_command(*arguments)
+    assert caught.value.code == 2
+
+
+def test_all_examples_are_loaded_and_loading_again_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("load_workflow", *EXAMPLES)
+    first = capsys.readouterr()
+    assert first.err == ""
+    assert "order-intake version 1 created" in first.out.splitlines()
+    call_command("load_workflow", *EXAMPLES)
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["unchanged"] * len(EXAMPLES)
+
+
+def test_bad_files_are_refused_with_one_line_a_problem_and_the_others_are_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad, worse = tmp_path / "good.yaml", tmp_path / "bad.yaml", tmp_path / "worse.yaml"
+    good.write_text("steps: [{id: a, action: noop}]")
+    bad.write_text("name: bad\nsteps:\n  - {id: a, action: compte}\n  - {id: b, action: noop, neds: []}\n")
+    worse.write_text("a: [")
+    refused("load_workflow", str(bad), str(worse), str(tmp_path / "missing.yaml"), str(good))
+    out, err = capsys.readouterr()
+    assert out == "good version 1 created\n"
+    lines = err.splitlines()
+    assert lines[0] == f"{bad}: steps[1].neds (line 4): is not a known key; did you mean 'needs'?"
+    assert "is neither YAML nor JSON" in lines[1]
+    assert lines[2] == f"{tmp_path}/missing.yaml: cannot be read: No such file or directory"
+    assert [*Workflow.objects.values_list("name", flat=True)] == ["good"]
+
+
+def test_warnings_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "later.yaml"
+    file.write_text("steps: [{id: a, action: noop}]\nconcurrency: {limit: 1}\n")
+    call_command("load_workflow", str(file))
+    expected = "later version 1 created; concurrency is stored; this version does not perform it yet\n"
+    assert capsys.readouterr().out == expected
+
+
+def test_a_workflow_is_exported_as_yaml_of_the_same_content(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("load_workflow", *EXAMPLES)
+    capsys.readouterr()
+    call_command("export_workflow", "order-intake")
+    current = Workflow.objects.get(name="order-intake").current
+    assert current is not None
+    assert read(capsys.readouterr().out).definition.hash() == current.hash
+
+
+def test_names_that_do_not_exist_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    refused("export_workflow", "nothing")
+    refused("load_workflow", EXAMPLES[0], "--workspace", "nowhere")
+    refused("create_token", "ci", "--user", "nobody")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert "there is no workflow 'nothing' with a published version" in lines[0]
+
+
+def test_a_token_is_made_and_printed_once(workspace: Workspace, owner: User, capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("create_token", "ci")
+    token = tokens.find(capsys.readouterr().out.strip())
+    assert token is not None
+    assert (token.workspace, token.user, token.name) == (workspace, owner, "ci")

@@ -1,0 +1,151 @@
+"""The admin's pages for workspaces, tokens, workflows with their steps, and versions. Thin doors to the verbs."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin, StackedInline
+
+from workflows import tokens
+from workflows.definition import Definition
+from workflows.errors import DefinitionError
+from workflows.export import export_yaml
+from workflows.models import ApiToken, Step, Version, Workflow, Workspace
+from workflows.publish import publish_draft
+
+_PUBLISH_BUTTON = "workflows_workflow_publish_draft"
+
+
+@admin.register(Workspace)
+class WorkspaceAdmin(ModelAdmin):
+    list_display = ("name", "created_at")
+    search_fields = ("name",)
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ModelAdmin):
+    """Tokens are made here and shown once; afterwards only their name and end can be changed."""
+
+    list_display = ("name", "prefix", "workspace", "user", "created_at", "expires_at")
+    list_select_related = ("workspace", "user")
+    list_filter = ("workspace",)
+    fields = ("workspace", "user", "name", "expires_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> tuple[str, ...]:
+        return ("workspace", "user") if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: ApiToken, form: ModelForm[ApiToken], change: bool) -> None:
+        plaintext = None if change else tokens.give_secret(obj)
+        super().save_model(request, obj, form, change)
+        if plaintext is not None:
+            text = format_html("Copy this token now, it is not shown again: <code>{}</code>", plaintext)
+            messages.warning(request, text)
+
+
+class StepInline(StackedInline):
+    """The steps of a draft, in their order."""
+
+    model = Step
+    extra = 0
+    per_page = 50
+    ordering_field = "position"
+    fields = (
+        ("position", "key", "label", "action"),
+        "config",
+        ("needs", "join"),
+        "condition",
+        ("timeout", "on_error"),
+        ("retry", "more"),
+    )
+
+
+@admin.register(Workflow)
+class WorkflowAdmin(ModelAdmin):
+    """Editing changes the draft; `publish_draft` makes a version of it that new runs pin."""
+
+    list_display = ("name", "workspace", "owner", "kind", "current", "created_at")
+    list_select_related = ("workspace", "owner", "current")
+    list_filter = ("workspace", "kind")
+    search_fields = ("name", "description")
+    readonly_fields = ("current", "created_at")
+    fields = ("workspace", "owner", "name", "description", "settings", "current", "created_at")
+    inlines: ClassVar = [StepInline]
+    actions: ClassVar = ["publish_selected"]
+    actions_submit_line: ClassVar = ["publish_draft"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Workflow | None = None) -> bool:
+        """Nobody edits the workflow that holds a workspace's jobs."""
+        return not _holds_jobs(obj) and super().has_change_permission(request, obj)
+
+    @admin.action(description="Save and publish")
+    def publish_draft(self, request: HttpRequest, obj: Workflow) -> None:
+        """Named by unfold as a button of the form. It is done in save_related, once the steps are saved too."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if _PUBLISH_BUTTON in request.POST:
+            _publish(request, form.instance)
+
+    @admin.action(description="Publish the drafts", permissions=["change"])
+    def publish_selected(self, request: HttpRequest, queryset: QuerySet[Workflow]) -> None:
+        for workflow in queryset.filter(kind=Workflow.Kind.WORKFLOW):
+            _publish(request, workflow)
+
+
+@admin.register(Version)
+class VersionAdmin(ModelAdmin):
+    """Versions are read only: the database refuses to change them."""
+
+    list_display = ("workflow", "number", "short_hash", "created_at", "created_by")
+    list_select_related = ("workflow", "created_by")
+    list_filter = ("workflow__workspace",)
+    search_fields = ("workflow__name", "hash")
+    ordering = ("-id",)
+    fields = ("workflow", "number", "hash", "created_at", "created_by", "yaml")
+    readonly_fields = fields
+
+    @admin.display(description="hash")
+    def short_hash(self, version: Version) -> str:
+        return version.hash[:12]
+
+    @admin.display(description="definition")
+    def yaml(self, version: Version) -> SafeString:
+        return format_html("<pre>{}</pre>", export_yaml(Definition.model_validate(version.definition)))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Version]:
+        """Lists do without the definition, which may be large."""
+        versions: QuerySet[Version] = super().get_queryset(request)
+        return versions if request.resolver_match and request.resolver_match.kwargs else versions.defer("definition")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Version | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Version | None = None) -> bool:
+        return False
+
+
+def _holds_jobs(workflow: Workflow | None) -> bool:
+    return workflow is not None and workflow.kind == Workflow.Kind.JOBS
+
+
+def _publish(request: HttpRequest, workflow: Workflow) -> None:
+    """Publish and say what came of it, each problem at its path."""
+    try:
+        published = publish_draft(workflow, by=request.user)
+    except DefinitionError as error:
+        for problem in error.problems[:20]:
+            messages.error(request, f"{workflow.name}: {problem}")
+        return
+    done = "is published" if published.version_created else "had this content already"
+    messages.success(request, f"{workflow.name}: {published.version} {done}")
+    for warning in published.warnings:
+        messages.warning(request, f"{workflow.name}: {warning}")

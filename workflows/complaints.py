@@ -1,0 +1,83 @@
+"""Turn Pydantic's errors into problems that a workflow's author understands: path, message, hint."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from actions.base import Json
+from workflows.errors import Problem, join_path, nearest
+
+_SAID_BETTER = {
+    "on_error": "must be fail, continue or goto:<id of a step>",
+    "name": "must not begin with an underscore or hold control characters",
+    "join": "must be all_succeeded, none_failed, all_done, any_succeeded or any_failed",
+}
+
+
+def complaints(error: ValidationError, *, model: type[BaseModel], given: Json, path: str) -> list[Problem]:
+    """One problem for each fault of `given`, which `model` refused; a union's many faults count once."""
+    found: dict[str, Problem] = {}
+    for details in error.errors(include_url=False, include_context=False):
+        if details["type"] == "too_short" and details["input"]:
+            continue  # only says that Pydantic refused what is in it, which has problems of its own
+        parts = location(details, given)
+        where = join_path(path, *parts)
+        found.setdefault(where, Problem(where, _message(details, parts, model)))
+    return list(found.values())
+
+
+def location(details: ErrorDetails, given: Json) -> list[str | int]:
+    """The error's place in what was given, without the tags that Pydantic adds for unions and functions."""
+    parts: list[str | int] = []
+    here = given
+    for part in details["loc"]:
+        known = isinstance(here, dict) and part in here
+        if known or (isinstance(here, list) and isinstance(part, int) and part < len(here)):
+            here = here[part]  # type: ignore[index, call-overload]  # looked up just before
+        elif details["type"] != "missing" or part != details["loc"][-1]:
+            continue
+        parts.append(part)
+    return parts
+
+
+def shown(value: object) -> str:
+    """A value as it may stand in a message: at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _message(details: ErrorDetails, parts: list[str | int], model: type[BaseModel]) -> str:
+    kind, value = details["type"], details["input"]
+    last = str(parts[-1]) if parts else ""
+    if kind == "missing":
+        return "is required"
+    if kind == "extra_forbidden":
+        return f"is not a known key{nearest(last, _keys_at(model, parts[:-1]))}"
+    if last in _SAID_BETTER and isinstance(value, str) and kind in {"string_pattern_mismatch", "enum"}:
+        return f"{_SAID_BETTER[last]}, not {shown(value)}"
+    said = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    return said if kind == "value_error" else f"{said}, not {shown(value)}"
+
+
+def _keys_at(model: type[BaseModel], parts: list[str | int]) -> list[str]:
+    here: type[BaseModel] | None = model
+    for part in parts:
+        if isinstance(part, str) and here is not None:
+            fields = here.model_fields
+            field = fields.get(part) or next((f for f in fields.values() if f.alias == part), None)
+            here = next(_models_in(field.annotation), None) if field else None
+    return [field.alias or name for name, field in here.model_fields.items()] if here else []
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        if issubclass(annotation, BaseModel):
+            yield annotation
+        return
+    for argument in typing.get_args(annotation):
+        yield from _models_in(argument)

@@ -1,0 +1,79 @@
+"""A workflow's draft: its editable fields and step rows, to and from a definition's document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actions.base import Json
+from workflows.definition import Definition, StepDefinition
+from workflows.errors import refuse
+from workflows.models import Step, Workflow
+from workflows.steps import is_sequence
+
+_OWN_FIELDS = ("name", "description", "steps")
+_COLUMNS = {"id", "name", "action", "with", "needs", "if", "join", "retry", "timeout", "on_error"}
+
+
+def document(workflow: Workflow) -> dict[str, Json]:
+    """The document that the draft stands for, to be validated and published. Raises DefinitionError."""
+    if not isinstance(workflow.settings, dict):
+        raise refuse("settings", "must be a mapping of inputs, output, labels and the like")
+    steps: list[Json] = [
+        _step_document(step, path=f"steps[{index}]") for index, step in enumerate(workflow.steps.all())
+    ]
+    return {**workflow.settings, "name": workflow.name, "description": workflow.description, "steps": steps}
+
+
+def settings_of(definition: Definition) -> dict[str, Json]:
+    """What the definition says besides name, description and steps."""
+    return {key: value for key, value in definition.canonical().items() if key not in _OWN_FIELDS}
+
+
+def replace_steps(workflow: Workflow, definition: Definition) -> None:
+    """Let the step rows mirror what was published."""
+    in_line = is_sequence(definition)
+    Step.objects.filter(workflow=workflow).delete()
+    Step.objects.bulk_create(
+        (
+            _row(workflow, step, position=position, in_line=in_line)
+            for position, step in enumerate(definition.steps)
+        ),
+        batch_size=1000,
+    )
+
+
+def _row(workflow: Workflow, step: StepDefinition, *, position: int, in_line: bool) -> Step:
+    said: dict[str, Any] = step.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return Step(
+        workflow=workflow,
+        position=position,
+        key=step.id,
+        label=step.name or "",
+        action=step.action,
+        config=said.get("with", {}),
+        needs=None if in_line else list(step.needs),
+        condition=step.if_ or "",
+        join=said.get("join", ""),
+        retry=said.get("retry"),
+        timeout="" if step.timeout is None else f"{step.timeout:g}",
+        on_error=said.get("on_error", ""),
+        more={key: value for key, value in said.items() if key not in _COLUMNS},
+    )
+
+
+def _step_document(step: Step, *, path: str) -> dict[str, Json]:
+    if not isinstance(step.more, dict):
+        raise refuse(f"{path}.more", "must be a mapping of what else the definition may say of a step")
+    said: dict[str, Json] = {
+        "id": step.key,
+        "name": step.label or None,
+        "action": step.action,
+        "with": step.config,
+        "needs": step.needs,
+        "if": step.condition or None,
+        "join": step.join or None,
+        "retry": step.retry,
+        "timeout": step.timeout or None,
+        "on_error": step.on_error or None,
+    }
+    return {**step.more, **{key: value for key, value in said.items() if value is not None}}

@@ -1,0 +1,79 @@
+"""Write a definition as canonical YAML, which loads back to the same content hash."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from actions.base import Json
+from workflows import parse
+from workflows.definition import Definition
+from workflows.steps import is_sequence
+
+_STEP_DURATIONS = ("timeout",)
+_RETRY_DURATIONS = ("initial", "max")
+
+
+def export_yaml(definition: Definition) -> str:
+    """The definition as YAML, keys in the order of the model; durations are seconds."""
+    document = definition.canonical()
+    if is_sequence(definition):
+        document["steps"] = [_without_needs(step) for step in _mappings(document["steps"])]
+    for key in ("steps", "on_failure"):
+        for step in _mappings(document.get(key)):
+            _plain_durations(step)
+    return yaml.dump(
+        document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=110
+    )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML 1.1 or our reader would not take for a text; never makes aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_WHOLE = r"^(?:{})$"
+for _tag, _pattern in (
+    ("int", parse.INT),
+    ("float", parse.FLOAT),
+    ("bool", parse.BOOL),
+    ("null", parse.NULL),
+):
+    _Dumper.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(_WHOLE.format(_pattern.pattern)), None
+    )
+
+
+def _without_needs(step: dict[str, Json]) -> dict[str, Json]:
+    return {key: value for key, value in step.items() if key != "needs"}
+
+
+def _mappings(value: Json) -> list[dict[str, Json]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _plain_durations(step: dict[str, Json]) -> None:
+    """Write 30 for 30.0 where the reader makes seconds of either."""
+    for holder in (step, step.get("compensate")):
+        if isinstance(holder, dict):
+            _plain(holder, _STEP_DURATIONS)
+            retry = holder.get("retry")
+            if isinstance(retry, dict):
+                _plain(retry, _RETRY_DURATIONS)
+                delays = retry.get("delays")
+                if isinstance(delays, list):
+                    retry["delays"] = [_whole(delay) for delay in delays]
+
+
+def _plain(holder: dict[str, Json], keys: tuple[str, ...]) -> None:
+    for key in keys:
+        if key in holder:
+            holder[key] = _whole(holder[key])
+
+
+def _whole(value: Json) -> Json:
+    return int(value) if isinstance(value, float) and value.is_integer() else value

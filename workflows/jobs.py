@@ -1,0 +1,43 @@
+"""Jobs: one action with a payload and a number of retries, as a workflow of one step."""
+
+from __future__ import annotations
+
+from actions.base import Json
+from workflows.configs import config_problems, find_action, unknown_action
+from workflows.definition import Definition
+from workflows.errors import DefinitionError, Problem
+from workflows.validate import validate
+
+# All jobs of a workspace are runs of this workflow; no definition may have a name that begins so.
+JOBS_WORKFLOW = "_jobs"
+
+
+def job_definition(action_name: str, *, max_retries: int | None = None) -> Definition:
+    """The definition that all jobs of this type and number of retries share: the payload is the run's input.
+
+    Raises DefinitionError at `type` or `max_retries`.
+    """
+    action = find_action(action_name)
+    if action is None:
+        raise DefinitionError([unknown_action(action_name, path="type")])
+    step: dict[str, Json] = {"id": action.name, "action": action.name, "payload": "{{ input }}"}
+    if max_retries is not None:
+        step["max_retries"] = max_retries
+    try:
+        return validate({"name": f"job {action.name}", "steps": [step]}).definition
+    except DefinitionError as error:
+        raise DefinitionError(
+            Problem(problem.path.removeprefix("steps[0]."), problem.message) for problem in error.problems
+        ) from None
+
+
+def check_payload(action_name: str, payload: Json) -> Json:
+    """The payload, if the action accepts it. Raises DefinitionError at `type` or below `payload`."""
+    action = find_action(action_name)
+    if action is None:
+        raise DefinitionError([unknown_action(action_name, path="type")])
+    config = action.from_payload(payload)
+    problems = config_problems(action, config, path="payload")
+    if problems:
+        raise DefinitionError(problems)
+    return payload

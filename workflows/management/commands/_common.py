@@ -1,0 +1,48 @@
+"""What the commands share: the workspace and user they act for, and how they end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import NoReturn
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.management.base import BaseCommand, CommandParser
+
+from workflows.models import Workspace
+
+# Bad input: a file, a name or a value that the caller can mend.
+BAD_INPUT = 2
+
+
+def leave(command: BaseCommand, lines: Iterable[object], *, status: int = BAD_INPUT) -> NoReturn:
+    """End the command with these lines on standard error, one each, and this exit status."""
+    for line in lines:
+        command.stderr.write(" ".join(str(line).splitlines()))
+    sys.exit(status)
+
+
+def add_workspace(parser: CommandParser) -> None:
+    parser.add_argument("--workspace", default="default", help="name of the workspace (default: default)")
+
+
+def add_owner(parser: CommandParser) -> None:
+    parser.add_argument("--owner", default="admin", help="user who owns what is made (default: admin)")
+
+
+def find_workspace(command: BaseCommand, name: str) -> Workspace:
+    workspace = Workspace.objects.filter(name=name).first()
+    if workspace is None:
+        leave(
+            command, [f"--workspace: there is no workspace {name!r}; make it in the admin, or `make up` does"]
+        )
+    return workspace
+
+
+def find_user(command: BaseCommand, name: str) -> AbstractBaseUser:
+    model = get_user_model()
+    user = model._default_manager.filter(**{model.USERNAME_FIELD: name}).first()
+    if user is None:
+        leave(command, [f"there is no user {name!r}; make one with createsuperuser"])
+    return user

@@ -1,0 +1,153 @@
+"""Bring every accepted form of a workflow into the canonical document.
+
+Accepted are: steps in the definition's own words, the short form (every step has `type` and `payload`), and
+nodes with edges. What is not understood is refused here with its path; what is understood but wrong is left for
+workflows.validate.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from actions import expressions
+from actions.base import Json
+from workflows.complaints import shown
+from workflows.configs import config_problems, find_action, uses_raw
+from workflows.definition import Definition
+from workflows.errors import DefinitionError, Problem, nearest
+from workflows.graph_form import read_graph
+from workflows.steps import Draft, read_steps
+
+KNOWN = frozenset(Definition.model_fields)
+_GRAPH = frozenset({"nodes", "edges"})
+# `true` is what a YAML 1.1 reader makes of `on`.
+_TRIGGER_ALIASES = frozenset({"on", "true"})
+_LAST_PART = re.compile(r"(\[[^\[\]]*\]|\.[^.\[\]]*|[^.\[\]]+)$")
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """A canonical document that is not validated yet.
+
+    `start_input` is there for the short form: the run is to be started at once with it. `origins` leads from a
+    part of the canonical document to where it stood in what was given.
+    """
+
+    document: dict[str, Json]
+    start_input: dict[str, Json] | None = None
+    warnings: tuple[str, ...] = ()
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def origin(self, path: str) -> str:
+        """The path in what was given for a path in the canonical document."""
+        head, tail = path, ""
+        while head:
+            if head in self.origins:
+                return self.origins[head] + tail
+            part = _LAST_PART.search(head)
+            if part is None:
+                break
+            head, tail = head[: part.start()], part[0] + tail
+        return path
+
+
+def normalise(document: Json) -> Normalised:
+    """The canonical document of one that is plain JSON. Raises DefinitionError with every fault found."""
+    if not isinstance(document, dict):
+        raise DefinitionError([Problem("", f"must be a mapping with name and steps, not {shown(document)}")])
+    draft = Draft()
+    top = _top(document, draft=draft)
+    start_input: dict[str, Json] | None = None
+    if draft.problems:
+        raise DefinitionError(draft.problems)
+    if _GRAPH & top.keys():
+        given: Json = read_graph(top.pop("nodes", None), top.pop("edges", []), draft=draft)
+    else:
+        given = top["steps"]
+    steps = read_steps(given, path="steps", draft=draft) if not draft.problems else []
+    if _is_short(given) and not draft.problems:
+        start_input = _take_payloads(steps, draft=draft)
+        top.setdefault("inputs", {"type": "object", "required": [*start_input]} if start_input else None)
+    else:
+        _refuse_payloads(steps, draft=draft)
+    top["steps"] = [*steps]
+    if top.get("on_failure"):
+        top["on_failure"] = [*read_steps(top["on_failure"], path="on_failure", draft=draft)]
+    normalised = Normalised(top, start_input, tuple(draft.warnings), draft.origins)
+    if draft.problems:
+        raise located(draft.problems, normalised)
+    return normalised
+
+
+def located(problems: list[Problem], normalised: Normalised) -> DefinitionError:
+    """The error for problems of the canonical document, at their places in what was given."""
+    return DefinitionError(Problem(normalised.origin(p.path), p.message, p.line) for p in problems)
+
+
+def _top(document: dict[str, Json], *, draft: Draft) -> dict[str, Json]:
+    """What is said once for all steps, in canonical words; an empty value counts as not given."""
+    top: dict[str, Json] = {}
+    for key, value in document.items():
+        word = "triggers" if key in _TRIGGER_ALIASES else key
+        if word not in KNOWN | _GRAPH:
+            draft.refuse(key, f"is not a known key{nearest(key, KNOWN | _GRAPH)}")
+        elif word in top:
+            draft.refuse(key, f"means the same as {word}, which is given too; keep one of them")
+        elif value is not None:
+            top[word] = _triggers(value) if word == "triggers" else value
+            if word != key:
+                draft.origins[word] = key
+    if "steps" in top and _GRAPH & top.keys():
+        draft.refuse("nodes", "is given beside steps; write the workflow as steps, or as nodes with edges")
+    elif not {"steps", "nodes"} & top.keys() and not draft.problems:
+        draft.refuse("steps", "is required: a list of steps (or nodes with edges)")
+    return top
+
+
+def _triggers(value: Json) -> Json:
+    """`{webhook: {...}, schedule: {...}}` is read as a list of the two."""
+    return [{kind: details} for kind, details in value.items()] if isinstance(value, dict) else value
+
+
+def _is_short(given: Json) -> bool:
+    """Whether every step is name, type, payload: a workflow and its first run in one."""
+    return (
+        isinstance(given, list)
+        and all(isinstance(s, dict) and "type" in s and not {"with", "config"} & s.keys() for s in given)
+        and any(isinstance(s, dict) and not isinstance(s.get("payload"), str | None) for s in given)
+    )
+
+
+def _take_payloads(steps: list[dict[str, Json]], *, draft: Draft) -> dict[str, Json]:
+    """Replace payloads by references into the run's input, and return that input.
+
+    A payload with expressions is part of the recipe instead: it becomes the step's `with`, so that they are
+    checked now and see what comes before the step.
+    """
+    start_input: dict[str, Json] = {}
+    for index, step in enumerate(steps):
+        path = f"steps[{index}]"
+        payload = step.pop("payload", {})
+        action = find_action(str(step["action"]))
+        if action is None:
+            continue
+        config = action.from_payload(payload)
+        if config is not payload:
+            draft.origins[f"{path}.with.set"] = f"{path}.payload"
+        draft.origins[f"{path}.with"] = f"{path}.payload"
+        if expressions.has_expression(config) or uses_raw(action, config):
+            step["with"] = config
+            continue
+        draft.problems += config_problems(action, config, path=f"{path}.with")
+        step["payload"] = f"{{{{ input.{step['id']} }}}}"
+        start_input[str(step["id"])] = payload
+    return start_input
+
+
+def _refuse_payloads(steps: list[dict[str, Json]], *, draft: Draft) -> None:
+    for index, step in enumerate(steps):
+        if "payload" in step and not isinstance(step["payload"], str):
+            message = "belongs to the short form, where every step has type and payload; write `with` here"
+            draft.refuse(f"steps[{index}].payload", message)

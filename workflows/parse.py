@@ -1,0 +1,259 @@
+"""Read a definition's text, YAML or JSON, into plain JSON, and know on which line each part of it stands.
+
+YAML is read with the rules of YAML 1.2: only `true` and `false` are booleans, so `on`, `no` and `12:30` stay
+texts, and so do dates. Keys are always texts. The events of the parser are folded here without recursion, so that
+neither depth nor aliases can hurt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import yaml
+
+from actions import payload
+from actions.base import Json
+from workflows.errors import DefinitionError, Problem, join_path, refuse
+
+MAX_BYTES = 10 * 1024 * 1024
+MAX_DEPTH = 64
+# Values after aliases are written out; 10,000 steps with everything given have about 300,000.
+MAX_VALUES = 2_000_000
+
+NULL = re.compile(r"~|null|Null|NULL|")
+BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
+INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+FLOAT = re.compile(
+    r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+)
+# Longer numbers cannot be 64-bit, and Python refuses to read very long ones.
+_MAX_DIGITS = 25
+_LOOKS_LIKE_JSON = re.compile(r'\s*(?:\[|\{\s*["}])')
+_SEGMENT = re.compile(r"\[(\d+)\]|\.?([^.\[\]]+)")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A document and where its parts stand."""
+
+    document: Json
+    marks: dict[int, dict[str | int, int]] = field(default_factory=dict)
+
+    def line(self, path: str) -> int | None:
+        """The line (from 1) of the deepest part of this path that is in the text; None for JSON."""
+        here: Json = self.document
+        found = None
+        for index, key in _SEGMENT.findall(path):
+            part = int(index) if index else key
+            found = self.marks.get(id(here), {}).get(part, found)
+            try:
+                here = here[part]  # type: ignore[index, call-overload]  # whatever it is, a miss ends the walk
+            except (KeyError, IndexError, TypeError):
+                break
+        return found
+
+    def locate(self, error: DefinitionError) -> DefinitionError:
+        """The same error with the lines of its paths."""
+        return DefinitionError(
+            Problem(problem.path, problem.message, problem.line or self.line(problem.path))
+            for problem in error.problems
+        )
+
+
+def load(data: bytes | str) -> Source:
+    """The document in a text that is YAML or JSON. Raises DefinitionError."""
+    text = _text(data)
+    if _LOOKS_LIKE_JSON.match(text):
+        try:
+            return Source(payload.loads(text, max_depth=MAX_DEPTH))
+        except payload.PayloadError as error:
+            raise refuse(error.path, str(error)) from None
+    source = _Folder().fold(text)
+    try:
+        payload.check(source.document)
+    except payload.PayloadError as error:
+        raise source.locate(refuse(error.path, str(error))) from None
+    return source
+
+
+def _text(data: bytes | str) -> str:
+    if len(data) > MAX_BYTES:
+        raise refuse("", f"is larger than {MAX_BYTES // 1024 // 1024} MB; split it")
+    if isinstance(data, str):
+        return data
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise refuse("", f"is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+
+
+@dataclass
+class _Open:
+    """A list or mapping whose end has not been reached; `key` waits for its value."""
+
+    value: list[Json] | dict[str, Json]
+    marks: dict[str | int, int]
+    path: str
+    anchor: str | None = None
+    key: str | None = None
+    merging: bool = False
+    merges: list[dict[str, Json]] = field(default_factory=list)
+    values: int = 1
+
+
+class _Folder:
+    """Folds parser events into plain JSON values."""
+
+    def __init__(self) -> None:
+        self.stack: list[_Open] = []
+        self.marks: dict[int, dict[str | int, int]] = {}
+        self.anchors: dict[str, tuple[Json, int]] = {}
+        self.document: Json = None
+        self.documents = 0
+
+    def fold(self, text: str) -> Source:
+        for event in _events(text):
+            line = event.start_mark.line + 1
+            if isinstance(event, yaml.DocumentStartEvent):
+                self.documents += 1
+                if self.documents > 1:
+                    raise _at(line, "", "has a second document; write one workflow per file")
+            elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+                self._open(event, line)
+            elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+                self._close(line)
+            elif isinstance(event, yaml.ScalarEvent):
+                self._scalar(event, line)
+            elif isinstance(event, yaml.AliasEvent):
+                self._alias(event, line)
+        return Source(self.document, self.marks)
+
+    def _path(self, top: _Open) -> str:
+        return (
+            join_path(top.path, top.key or "")
+            if isinstance(top.value, dict)
+            else f"{top.path}[{len(top.value)}]"
+        )
+
+    def _open(self, event: yaml.CollectionStartEvent, line: int) -> None:
+        path = self._path(self.stack[-1]) if self.stack else ""
+        if self._wants_key():
+            raise _at(line, self.stack[-1].path, "has a key that is no text; quote it")
+        if len(self.stack) >= MAX_DEPTH:
+            raise _at(line, "", f"is nested deeper than {MAX_DEPTH} levels; flatten it")
+        _plain_tag(event.tag, line, path)
+        value: list[Json] | dict[str, Json] = {} if isinstance(event, yaml.MappingStartEvent) else []
+        self.marks[id(value)] = marks = {}
+        if self.stack:
+            self._mark(line)
+        self.stack.append(_Open(value, marks, path, anchor=event.anchor))
+
+    def _close(self, line: int) -> None:
+        done = self.stack.pop()
+        if isinstance(done.value, dict):
+            for merged in done.merges:
+                done.value.update({key: value for key, value in merged.items() if key not in done.value})
+        self._put(done.value, line, anchor=done.anchor, values=done.values)
+
+    def _scalar(self, event: yaml.ScalarEvent, line: int) -> None:
+        if self._wants_key():
+            self._take_key(event.value, line, plain=event.implicit[0])
+            return
+        path = self._path(self.stack[-1]) if self.stack else ""
+        _plain_tag(event.tag, line, path)
+        quoted = not event.implicit[0] or event.tag is not None
+        value = event.value if quoted else _resolve(event.value, line=line, path=path)
+        if self.stack:
+            self._mark(line)
+        self._put(value, line, anchor=event.anchor, values=1)
+
+    def _alias(self, event: yaml.AliasEvent, line: int) -> None:
+        if event.anchor not in self.anchors:
+            raise _at(line, "", f"uses *{event.anchor} before &{event.anchor} is complete; define it above")
+        value, values = self.anchors[event.anchor]
+        if self._wants_key():
+            raise _at(line, self.stack[-1].path, "has an alias as a key; write the key out")
+        self._mark(line)
+        self._put(value, line, anchor=None, values=values)
+
+    def _take_key(self, key: str, line: int, *, plain: bool) -> None:
+        top = self.stack[-1]
+        path = join_path(top.path, key)
+        top.merging = plain and key == "<<"
+        if isinstance(top.value, dict) and key in top.value and not top.merging:
+            raise _at(line, path, "is given twice; keep one of them")
+        top.key = key
+        if not top.merging:
+            self._mark(line)
+
+    def _put(self, value: Json, line: int, *, anchor: str | None, values: int) -> None:
+        if anchor:
+            self.anchors[anchor] = (value, values)
+        if not self.stack:
+            self.document = value
+            return
+        top = self.stack[-1]
+        top.values += values
+        if top.values > MAX_VALUES:
+            raise _at(line, "", f"has more than {MAX_VALUES:,} values once its aliases are written out")
+        if isinstance(top.value, list):
+            top.value.append(value)
+        elif top.merging:
+            top.merges += _merged(value, line=line, path=top.path)
+        else:
+            top.value[top.key or ""] = value
+        top.key = None
+
+    def _mark(self, line: int) -> None:
+        top = self.stack[-1]
+        top.marks.setdefault(len(top.value) if isinstance(top.value, list) else top.key or "", line)
+
+    def _wants_key(self) -> bool:
+        return bool(self.stack) and isinstance(self.stack[-1].value, dict) and self.stack[-1].key is None
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    """What libyaml finds, as it goes, so that a bomb is refused before it is read to its end."""
+    try:
+        yield from yaml.parse(text, Loader=yaml.CSafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" at column {mark.column + 1}" if mark else ""
+        message = f"is neither YAML nor JSON: {error.problem or error.context}{where}"
+        raise _at(mark.line + 1 if mark else None, "", message) from None
+    except (yaml.YAMLError, UnicodeEncodeError) as error:
+        reason = getattr(error, "reason", "unreadable characters")
+        raise refuse("", f"is neither YAML nor JSON: {reason}; save it as plain UTF-8 text") from None
+
+
+def _resolve(text: str, *, line: int, path: str) -> Json:
+    """The value of a plain scalar. Infinite and not-a-number floats are left for payload.check to refuse."""
+    if NULL.fullmatch(text):
+        return None
+    if BOOL.fullmatch(text):
+        return text.lower() == "true"
+    if INT.fullmatch(text):
+        if len(text) > _MAX_DIGITS:
+            raise _at(line, path, "is an integer beyond 64 bits; quote it to keep it as a text")
+        return int(text)
+    if FLOAT.fullmatch(text):
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    return text
+
+
+def _merged(value: Json, *, line: int, path: str) -> list[dict[str, Json]]:
+    items = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, dict) for item in items):
+        raise _at(line, path, "merges (<<) something that is no mapping")
+    return [item for item in items if isinstance(item, dict)]
+
+
+def _plain_tag(tag: str | None, line: int, path: str) -> None:
+    if tag not in (None, "!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
+        raise _at(line, path, f"has the tag {tag}, which is not supported; remove it")
+
+
+def _at(line: int | None, path: str, message: str) -> DefinitionError:
+    return DefinitionError([Problem(path, message, line)])

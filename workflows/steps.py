@@ -1,0 +1,180 @@
+"""Bring the accepted forms of a step into the canonical one: words, ids, order."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+
+from actions import registry
+from actions.base import Json
+from workflows.complaints import shown
+from workflows.definition import STEP_ID, Definition, StepDefinition
+from workflows.errors import Problem, nearest
+
+KNOWN = frozenset(f.alias or name for name, f in StepDefinition.model_fields.items())
+# Accepted word -> canonical word.
+ALIASES = {"type": "action", "config": "with", "max_retries": "retry"}
+_GOTO = "goto:"
+_MAX_RETRIES = 999
+
+
+@dataclass
+class Draft:
+    """What normalising gathers: canonical steps, and where each part of them stood in what was given."""
+
+    steps: list[dict[str, Json]] = field(default_factory=list)
+    origins: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def refuse(self, path: str, message: str) -> None:
+        self.problems.append(Problem(path, message))
+
+
+def slug(name: str, *, position: int) -> str:
+    """A step id made of a name: `send mail` -> `send_mail`, `2` -> `step_2`."""
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    word = re.sub(r"[^A-Za-z0-9_]+", "_", ascii_name).strip("_")
+    if not word:
+        return f"step_{position + 1}"
+    return (f"step_{word}" if word[0].isdigit() else word)[:64]
+
+
+def read_steps(given: Json, *, path: str, draft: Draft) -> list[dict[str, Json]]:
+    """Canonical steps of a list of accepted ones; `needs` is always there. Faults go into the draft."""
+    if not isinstance(given, list) or not given:
+        draft.refuse(path, f"must be a list of at least one step, not {shown(given)}")
+        return []
+    steps = []
+    for index, step in enumerate(given):
+        where = f"{path}[{index}]"
+        if isinstance(step, dict):
+            steps.append(_words(step, path=where, draft=draft))
+        else:
+            draft.refuse(where, f"must be a mapping with id and action, not {shown(step)}")
+    if draft.problems:
+        return []
+    by_name = _give_ids(steps, path=path, draft=draft)
+    for step in steps:
+        _follow_names(step, by_name=by_name)
+    if not any("needs" in step for step in steps):
+        _put_in_sequence(steps, path=path, draft=draft)
+    for step in steps:
+        step.setdefault("needs", [])
+    return steps
+
+
+def sequence_needs(steps: list[dict[str, Json]]) -> list[list[Json]]:
+    """What each step needs when all follow one another; steps that are jumped to stand outside the line."""
+    targets = {_goto(step) for step in steps} - {None}
+    needs: list[list[Json]] = []
+    last: Json = None
+    for step in steps:
+        outside = step["id"] in targets
+        needs.append([] if outside or last is None else [last])
+        last = last if outside else step["id"]
+    return needs
+
+
+def is_sequence(definition: Definition) -> bool:
+    """Whether the steps need each other just as steps without any `needs` would: it may be left out."""
+    shapes: list[dict[str, Json]] = [{"id": step.id, "on_error": step.on_error} for step in definition.steps]
+    return [list(step.needs) for step in definition.steps] == sequence_needs(shapes)
+
+
+def _words(given: dict[str, Json], *, path: str, draft: Draft) -> dict[str, Json]:
+    """One step in canonical words; an empty value (`needs:`) counts as not given."""
+    step: dict[str, Json] = {}
+    for key, value in given.items():
+        word = ALIASES.get(key, key)
+        if word not in KNOWN:
+            draft.refuse(f"{path}.{key}", f"is not a known key{nearest(key, KNOWN | ALIASES.keys())}")
+        elif word in step:
+            draft.refuse(f"{path}.{key}", f"means the same as {word}, which is given too; keep one of them")
+        elif value is not None:
+            step[word] = _retries(value, path=f"{path}.{key}", draft=draft) if key == "max_retries" else value
+            if word != key:
+                draft.origins.setdefault(f"{path}.{word}", f"{path}.{key}")
+    action = step.get("action")
+    if not isinstance(action, str):
+        draft.refuse(f"{path}.action", "is required: the name of an action as text")
+    else:
+        step["action"] = _canonical(action)
+    if isinstance(step.get("if"), bool):
+        step["if"] = "true" if step["if"] else "false"
+    if isinstance(step.get("needs"), str):
+        step["needs"] = [step["needs"]]
+    return step
+
+
+def _canonical(action: str) -> str:
+    try:
+        return registry.canonical(action)
+    except registry.UnknownAction:
+        return action
+
+
+def _retries(value: Json, *, path: str, draft: Draft) -> Json:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_RETRIES:
+        draft.refuse(path, f"must be a whole number from 0 to {_MAX_RETRIES}, not {shown(value)}")
+        return None
+    return {"max_attempts": value + 1}
+
+
+def _give_ids(steps: list[dict[str, Json]], *, path: str, draft: Draft) -> dict[str, str]:
+    """Give every step its id, made of its name or action where it has none; names and ids -> ids."""
+    seen: dict[str, int] = {}
+    by_name: dict[str, str] = {}
+    for index, step in enumerate(steps):
+        where = f"{path}[{index}]"
+        explicit, name = step.get("id"), step.get("name")
+        if "id" in step:
+            identity = _checked_id(explicit, path=f"{where}.id", draft=draft)
+        else:
+            identity = slug(str(name if name is not None else step["action"]), position=index)
+        if identity in seen:
+            key = "id" if "id" in step else "name" if "name" in step else "action"
+            twin = f"{path}[{seen[identity]}]"
+            draft.refuse(
+                f"{where}.{key}", f"gives the id {identity!r}, which {twin} has already; name one otherwise"
+            )
+        seen.setdefault(identity, index)
+        step["id"] = identity
+        if isinstance(name, str):
+            by_name.setdefault(name, identity)
+        if name == identity:
+            del step["name"]
+    return {**by_name, **{identity: identity for identity in seen}}
+
+
+def _checked_id(value: Json, *, path: str, draft: Draft) -> str:
+    if isinstance(value, str) and STEP_ID.fullmatch(value):
+        return value
+    hint = f"; write {slug(value, position=0)!r}" if isinstance(value, str) and value else ""
+    rule = "must be a text of letters, digits and underscores, at most 64, not beginning with a digit"
+    draft.refuse(path, f"{rule}, not {shown(value)}{hint}")
+    return str(value)
+
+
+def _follow_names(step: dict[str, Json], *, by_name: dict[str, str]) -> None:
+    """Let `needs` and `goto:` name steps by their names too."""
+    needs, target = step.get("needs"), _goto(step)
+    if isinstance(needs, list):
+        step["needs"] = [by_name.get(need, need) if isinstance(need, str) else need for need in needs]
+    if target is not None:
+        step["on_error"] = _GOTO + by_name.get(target, target)
+
+
+def _put_in_sequence(steps: list[dict[str, Json]], *, path: str, draft: Draft) -> None:
+    position = {str(step["id"]): index for index, step in enumerate(steps)}
+    for index, step in enumerate(steps):
+        if position.get(_goto(step) or "", index + 1) < index:
+            draft.refuse(f"{path}[{index}].on_error", "jumps backwards; a goto leads to a step further down")
+    for step, needs in zip(steps, sequence_needs(steps), strict=True):
+        step["needs"] = list(needs)
+
+
+def _goto(step: dict[str, Json]) -> str | None:
+    on_error = step.get("on_error")
+    return on_error.removeprefix(_GOTO) if isinstance(on_error, str) and on_error.startswith(_GOTO) else None

@@ -1,0 +1,167 @@
+"""Check a normalised definition as a whole, so that nothing wrong is ever stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from actions import expressions, payload
+from actions.base import Json
+from workflows import schema
+from workflows.complaints import complaints
+from workflows.configs import (
+    config_problems,
+    config_references,
+    expression_problems,
+    find_action,
+    unknown_action,
+)
+from workflows.definition import Compensation, Definition, StepDefinition
+from workflows.errors import DefinitionError, Problem, join_path, nearest, refuse
+from workflows.graph import Upstream, graph_problems
+from workflows.normalise import Normalised, located, normalise
+
+_TRIGGERS = ("webhook", "schedule", "event")
+_CONCURRENCY = ("limit", "key", "policy")
+_LATER = "is stored; this version does not perform it yet"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A definition that may be published. `start_input` is the short form's: start it at once with it."""
+
+    definition: Definition
+    start_input: dict[str, Json] | None
+    warnings: tuple[str, ...]
+
+
+def validate(document: Json, *, name: str | None = None) -> Checked:
+    """The definition in a document of any accepted form; `name` counts where the document has none.
+
+    Raises DefinitionError with every problem found, at its path in the document as it was given.
+    """
+    try:
+        payload.check(document)
+    except payload.PayloadError as error:
+        raise refuse(error.path, str(error)) from None
+    if name is not None and isinstance(document, dict) and document.get("name") is None:
+        document = {"name": name, **{key: value for key, value in document.items() if key != "name"}}
+    normalised = normalise(document)
+    definition = _parse(normalised)
+    problems = [*_definition_problems(definition)]
+    if problems:
+        raise located(problems, normalised)
+    warnings = (*normalised.warnings, *_later(definition))
+    return Checked(definition, normalised.start_input, warnings)
+
+
+def _parse(normalised: Normalised) -> Definition:
+    try:
+        return Definition.model_validate(normalised.document)
+    except ValidationError as error:
+        found = complaints(error, model=Definition, given=normalised.document, path="")
+        raise located(found, normalised) from None
+
+
+def _definition_problems(definition: Definition) -> Iterator[Problem]:
+    main = {step.id for step in definition.steps}
+    yield from graph_problems(definition.steps, path="steps", elsewhere=frozenset())
+    yield from graph_problems(definition.on_failure, path="on_failure", elsewhere=frozenset(main))
+    yield from _top_problems(definition)
+    yield from _steps_problems(definition.steps, path="steps", known=frozenset())
+    yield from _steps_problems(definition.on_failure, path="on_failure", known=frozenset(main))
+
+
+def _top_problems(definition: Definition) -> Iterator[Problem]:
+    if definition.inputs is not None:
+        yield from schema.schema_problems(definition.inputs, path="inputs")
+    for where, message in expressions.check(definition.output, path="output"):
+        yield Problem(where, message)
+    ids = {step.id for step in definition.steps}
+    yield from _unknown(expressions.references(definition.output) - ids, ids, path="output")
+    for index, trigger in enumerate(definition.triggers):
+        kinds = [key for key in trigger if key not in _TRIGGERS]
+        if len(trigger) != 1 or kinds:
+            hint = nearest(kinds[0], _TRIGGERS) if kinds else ""
+            yield Problem(f"triggers[{index}]", f"must have one key, webhook, schedule or event{hint}")
+    for key in definition.concurrency or {}:
+        if key not in _CONCURRENCY:
+            yield Problem(f"concurrency.{key}", f"is not a known key{nearest(key, _CONCURRENCY)}")
+
+
+def _steps_problems(
+    steps: tuple[StepDefinition, ...], *, path: str, known: frozenset[str]
+) -> Iterator[Problem]:
+    """Faults of the steps' contents. `known` are steps of another list, ended before these begin."""
+    upstream = Upstream(steps)
+    for index, step in enumerate(steps):
+        where = f"{path}[{index}]"
+        yield from _action_problems(step.action, step.with_, referenced=step.payload is not None, path=where)
+        message = expressions.check_expression(step.if_) if step.if_ is not None else None
+        if message:
+            yield Problem(f"{where}.if", message)
+        for place, error in expressions.check(step.payload, path=f"{where}.payload"):
+            yield Problem(place, error)
+        for part, references in _references(step):
+            yield from upstream.problems(references - known, of=step.id, path=join_path(where, part))
+        if step.compensate is not None:
+            yield from _compensation_problems(
+                step, step.compensate, path=where, upstream=upstream, known=known
+            )
+
+
+def _compensation_problems(
+    step: StepDefinition, undo: Compensation, *, path: str, upstream: Upstream, known: frozenset[str]
+) -> Iterator[Problem]:
+    where = f"{path}.compensate"
+    yield from _action_problems(undo.action, undo.with_, referenced=False, path=where)
+    action = find_action(undo.action)
+    if action is not None:
+        references = config_references(action, undo.with_) - known - {step.id}
+        yield from upstream.problems(references, of=step.id, path=f"{where}.with")
+
+
+def _action_problems(
+    name: str, config: dict[str, Json] | str, *, referenced: bool, path: str
+) -> Iterable[Problem]:
+    """Faults of an action and its config; with a payload by reference the config comes with the run."""
+    action = find_action(name)
+    if action is None:
+        return [unknown_action(name, path=f"{path}.action")]
+    if not referenced:
+        return config_problems(action, config, path=f"{path}.with")
+    if config:
+        return [Problem(f"{path}.with", "is given beside payload, which is the config; keep one of them")]
+    return expression_problems(action, config, path=f"{path}.with")
+
+
+def _references(step: StepDefinition) -> Iterator[tuple[str, frozenset[str]]]:
+    action = find_action(step.action)
+    if action is not None:
+        yield "with", config_references(action, step.with_)
+    if step.if_ is not None:
+        yield "if", expressions.expression_references(step.if_)
+    if step.payload is not None:
+        yield "payload", expressions.references(step.payload)
+
+
+def _unknown(references: Iterable[str], ids: set[str], *, path: str) -> Iterator[Problem]:
+    for each in sorted(set(references) - {"*"}):
+        yield Problem(path, f"looks at steps.{each}, but there is no step {each!r}{nearest(each, ids)}")
+
+
+def _later(definition: Definition) -> Iterator[str]:
+    """What this version keeps but does not perform: said, so that nothing is ignored in silence."""
+    for word in ("triggers", "concurrency", "on_failure"):
+        if getattr(definition, word):
+            yield f"{word} {_LATER}"
+    for step in definition.steps:
+        if step.compensate is not None:
+            yield f"steps.{step.id}.compensate {_LATER}"
+        if isinstance(step.with_, dict) and "credential" in step.with_:
+            yield f"steps.{step.id}.with.credential {_LATER}"
+
+
+__all__ = ["Checked", "DefinitionError", "validate"]
