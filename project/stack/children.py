@@ -13,11 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from project.stack.errors import StackError
+
 _PR_SET_PDEATHSIG = 1
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 # A child that lived so long died of something new: its next pause is the first again.
 _SETTLED_SECONDS = 60.0
+_LEFTOVER_SECONDS = 15.0
 _LOG_BYTES = 10 * 1024 * 1024
 # In the environment of every child: the next start finds by it what a killed supervisor left behind.
 MARK = "STEPWISE_SUPERVISED"
@@ -117,15 +120,30 @@ def stop_together(children: list[Child]) -> None:
 
 
 def end_leftovers(home: Path) -> None:
-    """Kill what a killed supervisor of this home left behind. Linux only: it is found by the mark in /proc.
+    """Kill what a killed supervisor of this home left behind, and wait until it is gone and its ports are free.
 
-    The caller holds the home's lock, so that nobody else's processes bear the mark.
+    Linux only: it is found by the mark in /proc. The caller holds the home's lock, so that nobody else's processes
+    bear the mark.
     """
+    deadline = time.monotonic() + _LEFTOVER_SECONDS
+    while left := _marked(home):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise StackError(f"processes {left} of an earlier start do not end; end them and start again")
+        time.sleep(0.02)
+
+
+def _marked(home: Path) -> list[int]:
     mark = f"{MARK}={home}".encode()
+    found: list[int] = []
     for entry in Path("/proc").glob("[0-9]*"):
+        # Other people's processes do not show their environment; ours do.
         with contextlib.suppress(OSError):
-            if mark in (entry / "environ").read_bytes().split(b"\0") and int(entry.name) != os.getpid():
-                os.kill(int(entry.name), signal.SIGKILL)
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return [pid for pid in found if pid != os.getpid()]
 
 
 def _rotate(log: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, examples: Path | None, **__: Any) -> None:
         """Each part stands alone, so that a start that was cut off is made whole by the next."""
-        call_command("check", databases=["default"], verbosity=0)
+        call_command("check", databases=["default"], stdout=io.StringIO())
         call_command("migrate", interactive=False, verbosity=0)
         user = ensure_admin()
         ensure_token(user)

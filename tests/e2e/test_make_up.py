@@ -1,0 +1,130 @@
+"""`make up`: everything starts, serves, comes back when killed, and is gone when it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from project.env import BASE_DIR
+from tests.e2e.installation import Installation
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One installation for the tests that only look at it, or leave it whole."""
+    installation = Installation(tmp_path_factory.mktemp("up") / "home")
+    installation.start()
+    yield installation
+    installation.stop()
+
+
+def test_it_shows_one_example_that_ran_to_its_end(running: Installation) -> None:
+    said = running.said()
+    assert "succeeded" in said
+    assert "order-intake" in said
+    assert said.index("order-intake") < said.index("\nready")
+
+
+def test_health_is_ok(running: Installation) -> None:
+    assert running.status("/health") == 200
+
+
+def test_flower_wants_the_admin_s_password(running: Installation) -> None:
+    known = running.credentials()
+    login = f"{known['STEPWISE_ADMIN_USER']}:{known['STEPWISE_ADMIN_PASSWORD']}"
+    assert running.status("/", flower=True) == 401
+    assert running.status("/", flower=True, login=login) == 200
+    assert running.status("/api/workers", flower=True) == 401
+
+
+def test_credentials_hold_what_a_client_needs(running: Installation) -> None:
+    known = running.credentials()
+    assert {
+        "STEPWISE_URL",
+        "STEPWISE_ADMIN_USER",
+        "STEPWISE_ADMIN_PASSWORD",
+        "STEPWISE_TOKEN",
+        "DATABASE_URL",
+        "REDIS_URL",
+        "SECRET_KEY",
+    } <= set(known)
+    assert known["STEPWISE_URL"] == f"http://127.0.0.1:{running.port}"
+    assert (running.home / "credentials.env").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_token_opens_the_api_and_nothing_else_does(running: Installation) -> None:
+    assert running.status("/api/v1/runs") == 401
+    assert running.status("/api/v1/runs", bearer=running.credentials()["STEPWISE_TOKEN"]) == 200
+
+
+def test_the_admin_s_style_sheets_come_from_the_installed_packages(running: Installation) -> None:
+    assert running.status("/admin/login/") == 200
+    assert running.status("/static/unfold/css/styles.css") == 200
+
+
+def test_manage_py_works_in_a_second_terminal_with_nothing_exported(running: Installation) -> None:
+    keep = ("PATH", "HOME", "STEPWISE_ENV_FILE")
+    bare = {key: os.environ[key] for key in keep if key in os.environ}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "run_workflow", "select-email", "--input", '{"email": "a@b.c", "age": 2}'],
+        check=False,
+        cwd=BASE_DIR,
+        env={**bare, "STEPWISE_HOME": str(running.home)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "a@b.c" in done.stdout
+
+
+def test_every_key_in_the_broker_bears_the_installation_s_prefix(running: Installation) -> None:
+    import redis
+
+    known = running.credentials()
+    client = redis.Redis.from_url(known["REDIS_URL"])
+    keys = [key.decode() for key in client.keys("*")]
+    client.close()
+    assert keys
+    assert not [key for key in keys if not key.startswith(f"{known['INSTALLATION_ID']}:")]
+
+
+@pytest.mark.parametrize("name", ["project.wsgi", "project worker", "flower", "project beat", "valkey-server"])
+def test_a_killed_child_is_started_again(running: Installation, name: str) -> None:
+    before = _named(running, name)
+    # The oldest process of that name is the parent of the others.
+    os.kill(min(before), signal.SIGKILL)
+    wait_for(lambda: "(killed by SIGKILL)" in running.said(), what="the line of the death")
+    wait_for(lambda: _named(running, name) - before, what=f"{name} to come back", timeout_seconds=30)
+    wait_for(lambda: running.status("/health") == 200, what="health", timeout_seconds=30)
+
+
+def _named(installation: Installation, name: str) -> set[int]:
+    return {pid for pid, command in installation.processes().items() if name in command}
+
+
+def test_sigterm_stops_everything_and_a_second_start_keeps_the_data(tmp_path: Path) -> None:
+    installation = Installation(tmp_path / "home")
+    installation.start()
+    first = installation.credentials()
+    assert installation.stop(signal.SIGTERM) == 0
+    assert installation.processes() == {}
+    installation.start()
+    second = installation.credentials()
+    assert {**first, "REDIS_URL": ""} == {**second, "REDIS_URL": ""}
+    assert installation.status("/api/v1/runs", bearer=first["STEPWISE_TOKEN"]) == 200
+    assert "unchanged" in installation.said()
+    # What a kill -9 of the supervisor leaves behind is gone, or is found by the next start.
+    installation.stop(signal.SIGKILL)
+    installation.start()
+    assert installation.stop(signal.SIGINT) == 0
+    assert installation.processes() == {}
