@@ -60,6 +60,8 @@ def render(value: Json, names: Mapping[str, Json]) -> Json:
 
     Raises ExpressionError for an expression that does not parse, names a missing path, or makes too much.
     """
+    if isinstance(value, str):
+        return _render_text(value, names, "") if has_expression(value) else value
     if not has_expression(value):
         return value
     lookups = 0
@@ -68,7 +70,7 @@ def render(value: Json, names: Mapping[str, Json]) -> Json:
         nonlocal lookups
         if isinstance(part, str):
             lookups += "{{" in part
-            return _render_text(part, names, path) if _TAGS.search(part) else part
+            return _render_text(part, names, path) if has_expression(part) else part
         if not isinstance(part, (dict, list)):
             return part
         if depth == MAX_DEPTH:
@@ -120,7 +122,7 @@ def check_expression(source: str) -> str | None:
 def has_expression(value: Json) -> bool:
     """Whether any text of the value holds a tag."""
     if isinstance(value, str):
-        return _TAGS.search(value) is not None
+        return "{" in value and _TAGS.search(value) is not None
     return any(True for _ in _texts(value, "")) if isinstance(value, (dict, list)) else False
 
 
@@ -158,7 +160,7 @@ def _texts(value: Json, path: str) -> Iterator[tuple[str, str]]:
     while pending:
         where, part = pending.pop()
         if isinstance(part, str):
-            if _TAGS.search(part):
+            if has_expression(part):
                 yield where, part
         elif isinstance(part, dict):
             pending.extend((_joined(where, key), part[key]) for key in reversed(part))

@@ -15,6 +15,7 @@ ACTIONS: dict[str, str] = {
     "default": "actions.default.Default",
     "fail": "actions.fail.Fail",
     "flaky": "actions.flaky.Flaky",
+    "http_request": "actions.http_request.HttpRequest",
     "notify": "actions.notify.Notify",
     "sleep": "actions.sleep.Sleep",
     "transform": "actions.transform.Transform",

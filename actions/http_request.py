@@ -1,0 +1,151 @@
+"""Ask a server over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from actions import expressions, network, payload
+from actions.base import Action, Config, Context, Json, Permanent, Retryable
+from actions.durations import Seconds
+from actions.network import Answer
+
+_OURS = frozenset({"connection", "content-length", "host", "transfer-encoding"})
+_TRY_AGAIN = frozenset({408, 425, 429})
+_LONGEST_DELAY = 86_400.0
+
+Method = Annotated[
+    Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+    BeforeValidator(lambda given: given.upper() if isinstance(given, str) else given),
+]
+Scalar = str | int | float | bool
+
+
+class HttpRequestConfig(Config):
+    url: str = Field(min_length=1, description="Where to: http or https, a public address")
+    method: Method = "GET"
+    headers: dict[str, str] = Field(default_factory=dict)
+    query: dict[str, Scalar | list[Scalar] | None] = Field(
+        default_factory=dict, description="Added to the URL's own; null leaves one out"
+    )
+    body: Any = Field(default=None, description="A text is sent as it is, anything else as JSON")
+    body_template: Any = Field(default=None, description="As body; its expressions are evaluated by the action")
+    timeout: Seconds | None = Field(default=None, description="Of the whole exchange; at most the step's own")
+    response: Literal["auto", "json", "text", "none"] = Field(
+        default="auto", description="How to read the body: auto takes JSON where the server says so, else text"
+    )
+    credential: str | None = Field(default=None, description="Name of a stored credential")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.body is not None and self.body_template is not None:
+            raise ValueError("give body or body_template, not both")
+        ours = next((name for name in self.headers if name.lower() in _OURS), None)
+        if ours is not None:
+            raise ValueError(f"the header {ours!r} is set by the request itself; leave it out")
+        return self
+
+
+class HttpRequest(Action[HttpRequestConfig]):
+    """Answers 2xx are outputs. Whether a failure is worth another attempt follows from the status."""
+
+    name: ClassVar[str] = "http_request"
+    aliases: ClassVar[tuple[str, ...]] = ("http_call",)
+    summary: ClassVar[str] = "Send an HTTP request and read the answer"
+    output: ClassVar[str] = '{"status": number, "headers": {lower-case name: text}, "body": JSON, text or null}'
+    timeout_seconds: ClassVar[float] = 30.0
+    raw: ClassVar[frozenset[str]] = frozenset({"body_template"})
+    config_class: ClassVar[type[Config]] = HttpRequestConfig
+
+    def perform(self, config: HttpRequestConfig, context: Context) -> Json:
+        if config.credential is not None:
+            raise Permanent("credentials are not available yet; leave `credential` out", kind="credential")
+        content, content_type = _content(config, context)
+        call = network.Call(
+            method=config.method,
+            url=config.url,
+            headers=_headers(config.headers, content_type=content_type, key=context.idempotency_key),
+            query={name: value for name, value in config.query.items() if value is not None},
+            content=content,
+        )
+        most = context.timeout_seconds if config.timeout is None else min(config.timeout, context.timeout_seconds)
+        answer = network.request(call, timeout_seconds=most)
+        _refuse_failure(answer, config, now=context.now)
+        return {"status": answer.status, "headers": dict(answer.headers), "body": _read(answer, config)}
+
+
+def _content(config: HttpRequestConfig, context: Context) -> tuple[bytes | None, str | None]:
+    """The bytes to send and their type."""
+    body = config.body
+    if config.body_template is not None:
+        body = expressions.render(config.body_template, context.names)
+    if body is None:
+        return None, None
+    if isinstance(body, str):
+        return body.encode(errors="replace"), "text/plain; charset=utf-8"
+    return payload.dumps(body).encode(), "application/json"
+
+
+def _headers(given: Mapping[str, str], *, content_type: str | None, key: str) -> dict[str, str]:
+    """What the config says wins over what we would add."""
+    known = {name.lower() for name in given}
+    added = {"Idempotency-Key": key, **({"Content-Type": content_type} if content_type else {})}
+    return {**{name: value for name, value in added.items() if name.lower() not in known}, **given}
+
+
+def _refuse_failure(answer: Answer, config: HttpRequestConfig, *, now: datetime) -> None:
+    """Raises Retryable for what may pass, Permanent for any other answer that is no success."""
+    if 200 <= answer.status < 300:
+        return
+    message = f"{config.method} {network.shown(config.url)} answered {answer.status} {answer.reason}".rstrip()
+    kind = f"http:{answer.status}"
+    details: dict[str, Json] = {"status": answer.status, "body": _text(answer)[:1000]}
+    if answer.status in _TRY_AGAIN or answer.status >= 500:
+        delay = _retry_after(answer.headers.get("retry-after"), now=now)
+        raise Retryable(message, kind=kind, delay_seconds=delay, details=details)
+    raise Permanent(message, kind=kind, details=details)
+
+
+def _retry_after(header: str | None, *, now: datetime) -> float | None:
+    """Seconds from a Retry-After in either form, at most a day; None without one that can be read."""
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text[:10]), _LONGEST_DELAY)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        return None
+    return min(max((moment - now).total_seconds(), 0.0), _LONGEST_DELAY)
+
+
+def _read(answer: Answer, config: HttpRequestConfig) -> Json:
+    if config.response == "none" or not answer.body:
+        return None
+    if config.response == "text":
+        return _text(answer)
+    says_json = answer.headers.get("content-type", "").partition(";")[0].strip().endswith(("/json", "+json"))
+    if config.response == "auto" and not says_json:
+        return _text(answer)
+    try:
+        return payload.loads(answer.body)
+    except payload.PayloadError as error:
+        if config.response == "auto":
+            return _text(answer)
+        where = f" at {error.path}" if error.path else ""
+        raise Permanent(f"the answer of {network.shown(config.url)}{where} {error}", kind="response") from None
+
+
+def _text(answer: Answer) -> str:
+    charset = answer.headers.get("content-type", "").partition("charset=")[2].partition(";")[0].strip(" \"'")
+    try:
+        return answer.body.decode(charset or "utf-8", errors="replace")
+    except LookupError:
+        return answer.body.decode(errors="replace")

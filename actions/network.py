@@ -1,0 +1,283 @@
+"""The only way out: HTTP with the network guard, bounded in time, size and redirects.
+
+A host is resolved once, every address is checked, and the checked address is the one dialled; the Host header and the
+TLS name stay as they were. Each redirect goes the same way. The proxies of the environment are not used.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import httpcore2
+import httpx2
+
+from actions import addresses
+from actions.addresses import Allowed, Blocked
+from actions.base import Permanent, Retryable
+
+MAX_BODY = 10 * 1024 * 1024
+MAX_REDIRECTS = 3
+MAX_URL = 8 * 1024
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# What may go along to another origin; anything else might be a secret.
+_HARMLESS = frozenset({"accept", "accept-encoding", "accept-language", "content-type", "idempotency-key", "user-agent"})
+
+
+class _Settings:
+    """What the process was told at start."""
+
+    allowed: tuple[Allowed, ...] = ()
+
+
+_settings = _Settings()
+
+
+@dataclass(frozen=True)
+class Call:
+    """What to ask. `query` is added to the URL's own."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, Any] = field(default_factory=dict)
+    content: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said. Header names are in lower case; the body is decompressed."""
+
+    status: int
+    reason: str
+    headers: dict[str, str]
+    body: bytes
+
+
+def configure(allow: Sequence[str]) -> None:
+    """Set what may be reached besides public addresses: hosts, host:port or CIDR. Raises ValueError for a bad entry."""
+    _settings.allowed = addresses.parse_allowed(allow)
+
+
+def request(call: Call, *, timeout_seconds: float) -> Answer:
+    """Ask once, following up to 3 redirects, all within the time.
+
+    Raises Permanent of kind `blocked`, `url`, `header` or `too_large`; Retryable of kind `timeout` or `connection`. A
+    status, whatever it is, is no error here.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    asked = _request(call.method, _url(call.url, call.query), dict(call.headers), call.content)
+    for _ in range(MAX_REDIRECTS):
+        answer = _send(asked, deadline)
+        onward = _redirected(asked, answer)
+        if onward is None:
+            return answer
+        asked = onward
+    return _send(asked, deadline)
+
+
+def _url(text: str, query: Mapping[str, Any] | None) -> httpx2.URL:
+    if len(text) > MAX_URL:
+        raise Permanent(f"the URL is longer than {MAX_URL} characters", kind="url")
+    try:
+        url = httpx2.URL(text)
+        if query:
+            url = url.copy_merge_params(dict(query))
+    except (httpx2.InvalidURL, TypeError, ValueError) as error:
+        raise Permanent(f"{text[:200]!r} is no URL: {error}", kind="url") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise Permanent(f"the URL {text[:200]!r} must begin with http:// or https:// and name a host", kind="url")
+    if url.userinfo:
+        raise Permanent("the URL holds a user or password; send them as a header instead", kind="url")
+    return url
+
+
+def _request(method: str, url: httpx2.URL, headers: dict[str, str], content: bytes | None) -> httpx2.Request:
+    known = {name.lower() for name in headers}
+    defaults = {"Accept-Encoding": "gzip, deflate", "User-Agent": "stepwise", "Accept": "*/*"}
+    full = {**{name: value for name, value in defaults.items() if name.lower() not in known}, **headers}
+    try:
+        return httpx2.Request(method, url, headers=full, content=content)
+    except (UnicodeEncodeError, TypeError, ValueError) as error:
+        raise Permanent(f"a header cannot be sent: {error}", kind="header") from None
+
+
+def _redirected(asked: httpx2.Request, answer: Answer) -> httpx2.Request | None:
+    """The request that a redirect asks for; None when the answer is none, or leads nowhere."""
+    location = answer.headers.get("location")
+    if answer.status not in _REDIRECTS or not location:
+        return None
+    try:
+        target = asked.url.join(location)
+    except (httpx2.InvalidURL, ValueError):
+        return None
+    url = _url(str(target), None)
+    if asked.url.scheme == "https" and url.scheme == "http":
+        raise Permanent(f"{shown(asked.url)} redirects from https to http, which is refused", kind="blocked")
+    headers = {name: value for name, value in asked.headers.items() if name not in ("host", "content-length")}
+    if _origin(url) != _origin(asked.url):
+        headers = {name: value for name, value in headers.items() if name in _HARMLESS}
+    method, content = asked.method, asked.content
+    if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
+        method, content = "GET", b""
+        headers.pop("content-type", None)
+    return _request(method, url, headers, content or None)
+
+
+def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
+def shown(url: httpx2.URL | str) -> str:
+    """A URL for messages: without its query, which may hold secrets."""
+    return str(httpx2.URL(url).copy_with(query=None, fragment=None))[:300]
+
+
+def _send(asked: httpx2.Request, deadline: float) -> Answer:
+    where = f"{asked.method} {shown(asked.url)}"
+    left = deadline - time.monotonic()
+    _clock.deadline = deadline
+    asked.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), max(left, 0.001))
+    try:
+        return _exchange(asked)
+    except Blocked as error:
+        raise Permanent(f"{where} is refused: {error}", kind="blocked") from None
+    except (httpcore2.TimeoutException, httpx2.TimeoutException):
+        raise Retryable(f"{where} did not answer in time", kind="timeout") from None
+    except (httpcore2.LocalProtocolError, httpcore2.UnsupportedProtocol) as error:
+        raise Permanent(f"{where} cannot be sent: {error}", kind="header") from None
+    except (httpcore2.NetworkError, httpcore2.ProtocolError, httpx2.DecodingError) as error:
+        raise Retryable(f"{where} failed: {error}", kind="connection") from None
+
+
+def _exchange(asked: httpx2.Request) -> Answer:
+    url = asked.url
+    target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+    with _pool(os.getpid()).stream(
+        asked.method, target, headers=asked.headers.raw, content=asked.content or None, extensions=asked.extensions
+    ) as received:
+        response = httpx2.Response(received.status, headers=received.headers, stream=_Chunks(received), request=asked)
+        body = _body(response)
+    return Answer(
+        status=response.status_code,
+        reason=response.reason_phrase,
+        headers={name.lower(): value for name, value in response.headers.items()},
+        body=body,
+    )
+
+
+def _body(response: httpx2.Response) -> bytes:
+    """The decompressed body; httpx2 inflates at most 1 MiB at a time, so a bomb ends here."""
+    chunks, size = [], 0
+    for chunk in response.iter_bytes():
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise Permanent(f"{shown(response.request.url)} answered with more than 10 MB", kind="too_large")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+class _Chunks(httpx2.SyncByteStream):
+    def __init__(self, received: httpcore2.Response) -> None:
+        self._received = received
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._received.iter_stream()
+
+
+class _Clock(threading.local):
+    """When the request of this thread must have ended, by the monotonic clock."""
+
+    deadline = float("inf")
+
+    def left(self, timeout: float | None) -> float:
+        """Seconds for one operation: a server that sends a byte now and then gains no time. Raises ReadTimeout."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise httpcore2.ReadTimeout("the deadline has passed")
+        return left if timeout is None else min(left, timeout)
+
+
+_clock = _Clock()
+
+
+class _GuardedBackend(httpcore2.NetworkBackend):
+    """Dials only addresses that were checked, and keeps to the deadline."""
+
+    def __init__(self) -> None:
+        self._sockets = httpcore2.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.NetworkStream:
+        try:
+            targets = addresses.resolve(host, port, allowed=_settings.allowed)
+        except OSError as error:
+            raise httpcore2.ConnectError(f"{host} does not resolve: {error}") from error
+        failure: Exception = httpcore2.ConnectError(f"{host} has no address")
+        for target in targets:
+            try:
+                return _Stream(
+                    self._sockets.connect_tcp(target, port, _clock.left(timeout), local_address, socket_options or [])
+                )
+            except httpcore2.ConnectError as error:
+                failure = error
+        raise failure
+
+    def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore2.NetworkStream:
+        raise Blocked(f"the socket {path} is no Internet address")
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class _Stream(httpcore2.NetworkStream):
+    """A stream whose every wait ends with the request's deadline."""
+
+    def __init__(self, inner: httpcore2.NetworkStream) -> None:
+        self._inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, _clock.left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, _clock.left(timeout))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.NetworkStream:
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, _clock.left(timeout)))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+@cache
+def _pool(process: int) -> httpcore2.ConnectionPool:
+    """Kept connections of this process; a forked child must not use its parent's sockets, hence the pid."""
+    pool = httpcore2.ConnectionPool(
+        ssl_context=httpx2.create_ssl_context(trust_env=False),
+        max_connections=100,
+        max_keepalive_connections=20,
+        keepalive_expiry=5,
+        network_backend=_GuardedBackend(),
+    )
+    atexit.register(pool.close)
+    return pool
