@@ -80,4 +80,5 @@ def _leave_logging_to_django(**_: object) -> None:
 app = Celery("stepwise")
 app.config_from_object(_configuration())
 app.autodiscover_tasks(["runs"])
-# runs.sweeper: the worker bootstep that sweeps in a thread of the main process is added here.
+# By name: its module needs Django set up, which the worker does before it builds its steps.
+app.steps["worker"].add("runs.sweeper:SweepStep")

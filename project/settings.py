@@ -1,6 +1,5 @@
 """Every setting, read once through project.env; what depends on another is checked in project.checks."""
 
-from importlib.util import find_spec
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -158,7 +157,7 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        *(["workflows.authentication.BearerToken"] if find_spec("workflows.authentication") else []),
+        "workflows.authentication.BearerToken",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

@@ -36,7 +36,7 @@ class Identity:
 
 
 def identity(program: Path, *, directory: Path) -> Identity:
-    """Who may run `program` and write into a directory under `directory`: ourselves, or as root the first that can.
+    """Who may run initdb (`program`) and write below `directory`: ourselves, or as root the first that can.
 
     Raises StackError where root finds nobody.
     """
@@ -68,10 +68,13 @@ def _candidates() -> Iterator[Identity]:
 
 
 def _works(candidate: Identity, *, program: Path, directory: Path) -> bool:
-    """Try it: run the program from, and write into, a directory of its own; parents may be closed to it."""
+    """Try it in a directory of its own. Parents may be closed to it, also those of the program.
+
+    `initdb --show` makes nothing, but looks for its neighbours by access(2), which heeds no capability.
+    """
     with tempfile.TemporaryDirectory(dir=directory, prefix="probe-") as probe:
         candidate.own(Path(probe))
-        script = 'cd "$1" && : > written && "$2" --version'
+        script = 'cd "$1" && : > "$1/written" && "$2" --show -D "$1/data"'
         return _succeeds([*candidate.prefix, "/bin/sh", "-c", script, "sh", probe, str(program)])
 
 

@@ -93,7 +93,7 @@ def binary(name: str) -> Path:
 
 def prepare(directory: Path, *, password: str) -> Postgres:
     """Make ready what is in `directory`: `data` (made on the first call) and `socket`. Ends a left-over server."""
-    who = identity(binary("postgres"), directory=directory)
+    who = identity(binary("initdb"), directory=directory)
     data = directory / "data"
     if not (data / "PG_VERSION").exists():
         _initialise(data, password=password, identity=who)

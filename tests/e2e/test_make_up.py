@@ -91,8 +91,8 @@ def test_every_key_in_the_broker_bears_the_installation_s_prefix(running: Instal
     import redis
 
     known = running.credentials()
-    client = redis.Redis.from_url(known["REDIS_URL"])
-    keys = [key.decode() for key in client.keys("*")]
+    client = redis.Redis.from_url(known["REDIS_URL"], decode_responses=True)
+    keys = list(client.scan_iter())
     client.close()
     assert keys
     assert not [key for key in keys if not key.startswith(f"{known['INSTALLATION_ID']}:")]
