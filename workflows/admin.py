@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, StackedInline
 
 from workflows import tokens
 from workflows.definition import Definition
@@ -18,6 +18,13 @@ from workflows.errors import DefinitionError
 from workflows.export import export_yaml
 from workflows.models import ApiToken, Step, Version, Workflow, Workspace
 from workflows.publish import publish_draft
+
+if TYPE_CHECKING:
+    # Unfold ships no types; its classes are Django's with another look.
+    ModelAdmin = admin.ModelAdmin[Any]
+    StackedInline = admin.StackedInline[Step, Workflow]
+else:
+    from unfold.admin import ModelAdmin, StackedInline
 
 _PUBLISH_BUTTON = "workflows_workflow_publish_draft"
 
@@ -75,9 +82,9 @@ class WorkflowAdmin(ModelAdmin):
     search_fields = ("name", "description")
     readonly_fields = ("current", "created_at")
     fields = ("workspace", "owner", "name", "description", "settings", "current", "created_at")
-    inlines: ClassVar = [StepInline]
-    actions: ClassVar = ["publish_selected"]
-    actions_submit_line: ClassVar = ["publish_draft"]
+    inlines = (StepInline,)
+    actions = ("publish_selected",)
+    actions_submit_line = ("publish_draft",)
 
     def has_change_permission(self, request: HttpRequest, obj: Workflow | None = None) -> bool:
         """Nobody edits the workflow that holds a workspace's jobs."""
@@ -140,7 +147,7 @@ def _holds_jobs(workflow: Workflow | None) -> bool:
 def _publish(request: HttpRequest, workflow: Workflow) -> None:
     """Publish and say what came of it, each problem at its path."""
     try:
-        published = publish_draft(workflow, by=request.user)
+        published = publish_draft(workflow, by=cast(User, request.user))
     except DefinitionError as error:
         for problem in error.problems[:20]:
             messages.error(request, f"{workflow.name}: {problem}")

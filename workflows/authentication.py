@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
@@ -16,7 +16,7 @@ _SCHEME = b"bearer"
 class BearerToken(BaseAuthentication):
     """`request.user` is the token's user, `request.auth` the token, which names the workspace."""
 
-    def authenticate(self, request: Request) -> tuple[AbstractBaseUser, ApiToken] | None:
+    def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
         """None where no bearer token is given; a wrong one is refused with 401."""
         words = get_authorization_header(request).split()
         if not words or words[0].lower() != _SCHEME:

@@ -38,7 +38,7 @@ def location(details: ErrorDetails, given: Json) -> list[str | int]:
     for part in details["loc"]:
         known = isinstance(here, dict) and part in here
         if known or (isinstance(here, list) and isinstance(part, int) and part < len(here)):
-            here = here[part]  # type: ignore[index, call-overload]  # looked up just before
+            here = here[part]  # type: ignore[index]  # looked up just before
         elif details["type"] != "missing" or part != details["loc"][-1]:
             continue
         parts.append(part)

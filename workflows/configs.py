@@ -39,11 +39,7 @@ def config_problems(action: Action[Any], config: Json, *, path: str) -> list[Pro
     try:
         action.config_class.model_validate(config)
     except ValidationError as error:
-        kept = [
-            each
-            for each in error.errors()
-            if not _excused(location(each, config), each["type"], config, action)
-        ]
+        kept = [each for each in error.errors() if not _excused(location(each, config), each["type"], config, action)]
         if kept:
             known = {problem.path for problem in wrong}
             places = {join_path(path, *location(each, config)) for each in kept}

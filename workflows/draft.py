@@ -34,10 +34,7 @@ def replace_steps(workflow: Workflow, definition: Definition) -> None:
     in_line = is_sequence(definition)
     Step.objects.filter(workflow=workflow).delete()
     Step.objects.bulk_create(
-        (
-            _row(workflow, step, position=position, in_line=in_line)
-            for position, step in enumerate(definition.steps)
-        ),
+        (_row(workflow, step, position=position, in_line=in_line) for position, step in enumerate(definition.steps)),
         batch_size=1000,
     )
 

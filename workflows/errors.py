@@ -28,7 +28,7 @@ class DefinitionError(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-class InvalidInput(Exception):  # noqa: N818 - read as a sentence at the doors: except InvalidInput
+class InvalidInput(Exception):
     """A run's input that the version's `inputs` schema refuses; paths begin with `input`."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:

@@ -12,6 +12,7 @@ from workflows import parse
 from workflows.definition import Definition
 from workflows.steps import is_sequence
 
+_RARE_BREAKS = re.compile("[\r\x85\u2028\u2029]")
 _STEP_DURATIONS = ("timeout",)
 _RETRY_DURATIONS = ("initial", "max")
 
@@ -24,9 +25,7 @@ def export_yaml(definition: Definition) -> str:
     for key in ("steps", "on_failure"):
         for step in _mappings(document.get(key)):
             _plain_durations(step)
-    return yaml.dump(
-        document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=110
-    )
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=110)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -35,7 +34,13 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    def represent_text(self, text: str) -> yaml.Node:
+        """Only double quotes keep the line breaks that YAML knows besides the newline."""
+        style = '"' if _RARE_BREAKS.search(text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 _WHOLE = r"^(?:{})$"
 for _tag, _pattern in (
     ("int", parse.INT),
@@ -43,9 +48,7 @@ for _tag, _pattern in (
     ("bool", parse.BOOL),
     ("null", parse.NULL),
 ):
-    _Dumper.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(_WHOLE.format(_pattern.pattern)), None
-    )
+    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_WHOLE.format(_pattern.pattern)), None)
 
 
 def _without_needs(step: dict[str, Json]) -> dict[str, Json]:

@@ -12,17 +12,13 @@ from workflows.errors import Problem, nearest
 _SHOWN = 12
 
 
-def graph_problems(
-    steps: Sequence[StepDefinition], *, path: str, elsewhere: frozenset[str]
-) -> Iterator[Problem]:
+def graph_problems(steps: Sequence[StepDefinition], *, path: str, elsewhere: frozenset[str]) -> Iterator[Problem]:
     """Faults of the graph. `elsewhere` are ids of another list of the same workflow."""
     position: dict[str, int] = {}
     for index, step in enumerate(steps):
         if step.id in position or step.id in elsewhere:
             twin = f"{path}[{position[step.id]}]" if step.id in position else "a step outside"
-            yield Problem(
-                f"{path}[{index}].id", f"{step.id!r} is the id of {twin} already; name one otherwise"
-            )
+            yield Problem(f"{path}[{index}].id", f"{step.id!r} is the id of {twin} already; name one otherwise")
         position.setdefault(step.id, index)
     links = [*_link_problems(steps, position=position, path=path)]
     yield from links or _cycle_problems(steps, position=position, path=path)
@@ -55,9 +51,7 @@ class Upstream:
                 hint = nearest(each, self._bit)
                 yield Problem(path, f"looks at steps.{each}, but there is no step {each!r}{hint}")
             elif self._before and not self._before[of] & self._bit[each]:
-                reason = (
-                    "is the step itself" if each == of else f"is not upstream of {of!r}; let it need {each!r}"
-                )
+                reason = "is the step itself" if each == of else f"is not upstream of {of!r}; let it need {each!r}"
                 yield Problem(path, f"looks at steps.{each}, which {reason}")
 
 
@@ -71,9 +65,7 @@ def parents_of(steps: Iterable[StepDefinition], *, jumps: bool) -> dict[str, lis
     return parents
 
 
-def _link_problems(
-    steps: Sequence[StepDefinition], *, position: dict[str, int], path: str
-) -> Iterator[Problem]:
+def _link_problems(steps: Sequence[StepDefinition], *, position: dict[str, int], path: str) -> Iterator[Problem]:
     for index, step in enumerate(steps):
         seen: set[str] = set()
         for place, need in enumerate(step.needs):
@@ -89,9 +81,7 @@ def _link_problems(
                 yield Problem(f"{path}[{index}].on_error", message)
 
 
-def _goto_fault(
-    step: StepDefinition, *, steps: Sequence[StepDefinition], position: dict[str, int]
-) -> str | None:
+def _goto_fault(step: StepDefinition, *, steps: Sequence[StepDefinition], position: dict[str, int]) -> str | None:
     target = step.goto or ""
     if target not in position:
         return f"jumps to {target!r}, but there is no such step{nearest(target, position)}"
@@ -102,9 +92,7 @@ def _goto_fault(
     return None
 
 
-def _cycle_problems(
-    steps: Sequence[StepDefinition], *, position: dict[str, int], path: str
-) -> Iterator[Problem]:
+def _cycle_problems(steps: Sequence[StepDefinition], *, position: dict[str, int], path: str) -> Iterator[Problem]:
     for jumps, word in ((False, "needs"), (True, "on_error")):
         try:
             graphlib.TopologicalSorter(parents_of(steps, jumps=jumps)).prepare()

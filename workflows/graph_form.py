@@ -75,9 +75,7 @@ def _read_ids(nodes: Json, *, draft: Draft) -> tuple[dict[str, str], dict[str, J
         else:
             identity = key if STEP_ID.fullmatch(key) else slug(key, position=index)
             if identity in ids.values() and identity != key:
-                draft.refuse(
-                    f"{path}.id", f"gives the step id {identity!r}, which another node has; rename one"
-                )
+                draft.refuse(f"{path}.id", f"gives the step id {identity!r}, which another node has; rename one")
             ids[key], kinds[key] = identity, node.get("type")
     return ids, kinds
 
@@ -139,9 +137,7 @@ def _connect(edges: list[_Edge], *, ids: dict[str, str], taken: set[str]) -> lis
             word = "true" if edge.condition else "false"
             identity = _free(f"{ids[edge.source]}_{word}_to_{ids[edge.target]}", taken=taken)
             source: Json = ids[edge.source]
-            passes.append(
-                {"id": identity, "action": "default", "needs": [source], "if": _side(edge, ids=ids)}
-            )
+            passes.append({"id": identity, "action": "default", "needs": [source], "if": _side(edge, ids=ids)})
     return passes
 
 
@@ -197,9 +193,7 @@ def _step(node: dict[str, Json], *, identity: str, path: str, position: int, dra
 def _builtin(kind: Json, data: dict[str, Json], *, path: str, where: str, draft: Draft) -> dict[str, Json]:
     if kind == "trigger":
         if data:
-            draft.warnings.append(
-                f"{where} is not kept: this version starts a workflow by hand or through the API"
-            )
+            draft.warnings.append(f"{where} is not kept: this version starts a workflow by hand or through the API")
         return {"action": "default"}
     if kind == "condition":
         _known_keys(data, {"expression"}, drawing=set(), path=where, draft=draft)
@@ -218,8 +212,6 @@ def _identity(value: Json) -> str | None:
     return str(value) or None
 
 
-def _known_keys(
-    given: dict[str, Json], known: set[str], *, drawing: set[str], path: str, draft: Draft
-) -> None:
+def _known_keys(given: dict[str, Json], known: set[str], *, drawing: set[str], path: str, draft: Draft) -> None:
     for key in given.keys() - known - drawing:
         draft.refuse(f"{path}.{key}", f"is not a known key{nearest(key, known)}")

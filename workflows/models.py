@@ -60,9 +60,7 @@ class Workflow(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["workspace", "name"], name="workflow_name_once"),
-            models.CheckConstraint(
-                condition=models.Q(kind__in=["workflow", "jobs"]), name="workflow_kind_known"
-            ),
+            models.CheckConstraint(condition=models.Q(kind__in=["workflow", "jobs"]), name="workflow_kind_known"),
         ]
 
     def __str__(self) -> str:
@@ -80,9 +78,7 @@ class Version(models.Model):
     # The steps that a new run begins with; admission gives each a ticket without reading the definition.
     roots = ArrayField(models.TextField())
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
-    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:
         constraints: ClassVar = [

@@ -134,7 +134,7 @@ def _take_payloads(steps: list[dict[str, Json]], *, draft: Draft) -> dict[str, J
         if action is None:
             continue
         config = action.from_payload(payload)
-        if config is not payload:
+        if isinstance(config, dict) and config.get("set") is payload:
             draft.origins[f"{path}.with.set"] = f"{path}.payload"
         draft.origins[f"{path}.with"] = f"{path}.payload"
         if expressions.has_expression(config) or uses_raw(action, config):

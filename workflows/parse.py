@@ -49,7 +49,7 @@ class Source:
             part = int(index) if index else key
             found = self.marks.get(id(here), {}).get(part, found)
             try:
-                here = here[part]  # type: ignore[index, call-overload]  # whatever it is, a miss ends the walk
+                here = here[part]  # type: ignore[index]  # whatever it is, a miss ends the walk
             except (KeyError, IndexError, TypeError):
                 break
         return found
@@ -115,7 +115,7 @@ class _Folder:
 
     def fold(self, text: str) -> Source:
         for event in _events(text):
-            line = event.start_mark.line + 1
+            line = event.start_mark.line + 1 if event.start_mark else 1
             if isinstance(event, yaml.DocumentStartEvent):
                 self.documents += 1
                 if self.documents > 1:
@@ -131,11 +131,7 @@ class _Folder:
         return Source(self.document, self.marks)
 
     def _path(self, top: _Open) -> str:
-        return (
-            join_path(top.path, top.key or "")
-            if isinstance(top.value, dict)
-            else f"{top.path}[{len(top.value)}]"
-        )
+        return join_path(top.path, top.key or "") if isinstance(top.value, dict) else f"{top.path}[{len(top.value)}]"
 
     def _open(self, event: yaml.CollectionStartEvent, line: int) -> None:
         path = self._path(self.stack[-1]) if self.stack else ""
@@ -145,7 +141,8 @@ class _Folder:
             raise _at(line, "", f"is nested deeper than {MAX_DEPTH} levels; flatten it")
         _plain_tag(event.tag, line, path)
         value: list[Json] | dict[str, Json] = {} if isinstance(event, yaml.MappingStartEvent) else []
-        self.marks[id(value)] = marks = {}
+        marks: dict[str | int, int] = {}
+        self.marks[id(value)] = marks
         if self.stack:
             self._mark(line)
         self.stack.append(_Open(value, marks, path, anchor=event.anchor))

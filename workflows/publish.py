@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import jsonschema_rs
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max
 
@@ -35,9 +35,7 @@ class Published:
     warnings: tuple[str, ...]
 
 
-def publish(
-    document: Json | Definition, *, workspace: Workspace, owner: AbstractBaseUser, name: str | None = None
-) -> Published:
+def publish(document: Json | Definition, *, workspace: Workspace, owner: User, name: str | None = None) -> Published:
     """Publish a document of any accepted form into the workspace; `name` counts where it has none.
 
     A new name makes the workflow, a known one its next version; content that was published before keeps its
@@ -52,7 +50,7 @@ def publish(
         return _publish(workflow, checked, by=owner, workflow_created=created)
 
 
-def publish_draft(workflow: Workflow, *, by: AbstractBaseUser) -> Published:
+def publish_draft(workflow: Workflow, *, by: User) -> Published:
     """Publish what the workflow's own fields and its step rows say. Raises DefinitionError."""
     checked = validate(draft.document(workflow))
     with transaction.atomic():
@@ -62,7 +60,7 @@ def publish_draft(workflow: Workflow, *, by: AbstractBaseUser) -> Published:
 def job_version(
     workspace: Workspace,
     *,
-    owner: AbstractBaseUser,
+    owner: User,
     action: str,
     max_retries: int | None = None,
 ) -> Version:
@@ -89,9 +87,7 @@ def check_input(version: Version, value: Json) -> None:
         raise InvalidInput(problems)
 
 
-def _publish(
-    workflow: Workflow, checked: Checked, *, by: AbstractBaseUser, workflow_created: bool
-) -> Published:
+def _publish(workflow: Workflow, checked: Checked, *, by: User, workflow_created: bool) -> Published:
     definition = checked.definition
     workflow = _locked(workflow)
     version, created = _version(workflow, definition, by=by)
@@ -109,7 +105,7 @@ def _locked(workflow: Workflow) -> Workflow:
     return Workflow.objects.select_for_update(no_key=True).get(pk=workflow.pk)
 
 
-def _version(workflow: Workflow, definition: Definition, *, by: AbstractBaseUser) -> tuple[Version, bool]:
+def _version(workflow: Workflow, definition: Definition, *, by: User) -> tuple[Version, bool]:
     """The version of a locked workflow with this content, and whether it was made."""
     digest = definition.hash()
     known = Version.objects.filter(workflow=workflow, hash=digest).first()

@@ -136,9 +136,7 @@ def _give_ids(steps: list[dict[str, Json]], *, path: str, draft: Draft) -> dict[
         if identity in seen:
             key = "id" if "id" in step else "name" if "name" in step else "action"
             twin = f"{path}[{seen[identity]}]"
-            draft.refuse(
-                f"{where}.{key}", f"gives the id {identity!r}, which {twin} has already; name one otherwise"
-            )
+            draft.refuse(f"{where}.{key}", f"gives the id {identity!r}, which {twin} has already; name one otherwise")
         seen.setdefault(identity, index)
         step["id"] = identity
         if isinstance(name, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -15,7 +15,7 @@ PREFIX = "stw_"
 _SHOWN = 8
 
 
-def issue(workspace: Workspace, user: AbstractBaseUser, name: str) -> tuple[ApiToken, str]:
+def issue(workspace: Workspace, user: User, name: str) -> tuple[ApiToken, str]:
     """A new token and its plain text (`stw_` and 43 characters), which is stored nowhere."""
     token = ApiToken(workspace=workspace, user=user, name=name)
     plaintext = give_secret(token)

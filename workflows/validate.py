@@ -91,9 +91,7 @@ def _top_problems(definition: Definition) -> Iterator[Problem]:
             yield Problem(f"concurrency.{key}", f"is not a known key{nearest(key, _CONCURRENCY)}")
 
 
-def _steps_problems(
-    steps: tuple[StepDefinition, ...], *, path: str, known: frozenset[str]
-) -> Iterator[Problem]:
+def _steps_problems(steps: tuple[StepDefinition, ...], *, path: str, known: frozenset[str]) -> Iterator[Problem]:
     """Faults of the steps' contents. `known` are steps of another list, ended before these begin."""
     upstream = Upstream(steps)
     for index, step in enumerate(steps):
@@ -107,9 +105,7 @@ def _steps_problems(
         for part, references in _references(step):
             yield from upstream.problems(references - known, of=step.id, path=join_path(where, part))
         if step.compensate is not None:
-            yield from _compensation_problems(
-                step, step.compensate, path=where, upstream=upstream, known=known
-            )
+            yield from _compensation_problems(step, step.compensate, path=where, upstream=upstream, known=known)
 
 
 def _compensation_problems(
@@ -123,9 +119,7 @@ def _compensation_problems(
         yield from upstream.problems(references, of=step.id, path=f"{where}.with")
 
 
-def _action_problems(
-    name: str, config: dict[str, Json] | str, *, referenced: bool, path: str
-) -> Iterable[Problem]:
+def _action_problems(name: str, config: dict[str, Json] | str, *, referenced: bool, path: str) -> Iterable[Problem]:
     """Faults of an action and its config; with a payload by reference the config comes with the run."""
     action = find_action(name)
     if action is None:

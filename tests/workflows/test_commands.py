@@ -72,7 +72,9 @@ def test_names_that_do_not_exist_are_one_line(capsys: pytest.CaptureFixture[str]
     assert "there is no workflow 'nothing' with a published version" in lines[0]
 
 
-def test_a_token_is_made_and_printed_once(workspace: Workspace, owner: User, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_token_is_made_and_printed_once(
+    workspace: Workspace, owner: User, capsys: pytest.CaptureFixture[str]
+) -> None:
     call_command("create_token", "ci")
     token = tokens.find(capsys.readouterr().out.strip())
     assert token is not None

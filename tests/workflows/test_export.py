@@ -19,7 +19,26 @@ EXAMPLES = sorted(Path(__file__).parents[2].joinpath("examples").glob("*.*"))
 
 # Everything that a text may hold: the rest is refused when a definition is read. Braces would be expressions.
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00{"), max_size=20) | st.sampled_from(
-    ["on", "no", "~", "null", "1", "1e3", ".5", "007", "12:30", "2024-01-31", "0x10", "- a", "a: b", "#", " x ", "\n", "=", "<<"]
+    [
+        "on",
+        "no",
+        "~",
+        "null",
+        "1",
+        "1e3",
+        ".5",
+        "007",
+        "12:30",
+        "2024-01-31",
+        "0x10",
+        "- a",
+        "a: b",
+        "#",
+        " x ",
+        "\n",
+        "=",
+        "<<",
+    ]
 )
 numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 values = st.recursive(
@@ -27,9 +46,14 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=8,
 )
-retries = st.fixed_dictionaries(
-    {}, optional={"max_attempts": st.integers(1, 9), "initial": st.floats(0, 99), "delays": st.lists(st.integers(0, 9), max_size=3)}
-)  # fmt: skip
+retries: st.SearchStrategy[Json] = st.fixed_dictionaries(
+    {},
+    optional={
+        "max_attempts": st.integers(1, 9),
+        "initial": st.floats(0, 99),
+        "delays": st.lists(st.integers(0, 9), max_size=3),
+    },
+)
 
 
 @st.composite
@@ -37,10 +61,12 @@ def documents(draw: st.DrawFn) -> Json:
     steps: list[Json] = []
     for n in range(draw(st.integers(1, 5))):
         needs = draw(st.lists(st.sampled_from([f"s{k}" for k in range(n)]), unique=True)) if n else []
-        more = draw(st.fixed_dictionaries({}, optional={"timeout": st.integers(0, 99), "retry": retries}))
+        more: dict[str, Json] = draw(
+            st.fixed_dictionaries({}, optional={"timeout": st.integers(0, 99), "retry": retries})
+        )
         config: Json = {"set": draw(st.dictionaries(texts, values, max_size=3))}
         steps.append({"id": f"s{n}", "action": "transform", "with": config, "needs": [*needs], **more})
-    labels = draw(st.dictionaries(texts, texts, max_size=2))
+    labels: dict[str, Json] = draw(st.dictionaries(texts, texts, max_size=2))
     return {**document(*steps), "labels": labels, "description": draw(texts)}
 
 

@@ -90,7 +90,11 @@ def test_what_is_not_performed_yet_is_said() -> None:
 
 def test_the_short_form_carries_its_payloads_as_the_first_run_s_input() -> None:
     checked = validate(PIPELINE)
-    assert checked.start_input == {"extract": {"source": "db"}, "process": {"iterations": 1000}, "notify": {"channel": "slack"}}
+    assert checked.start_input == {
+        "extract": {"source": "db"},
+        "process": {"iterations": 1000},
+        "notify": {"channel": "slack"},
+    }
     assert [each.payload for each in checked.definition.steps] == [
         "{{ input.extract }}",
         "{{ input.process }}",
@@ -106,7 +110,7 @@ def test_short_forms_with_other_payloads_are_the_same_version() -> None:
 
 
 def test_a_short_form_payload_with_expressions_is_part_of_the_recipe() -> None:
-    given = {
+    given: Json = {
         "name": "x",
         "steps": [
             {"name": "pick", "type": "transform", "payload": {"email": "a@example.com"}},
@@ -121,7 +125,7 @@ def test_a_short_form_payload_with_expressions_is_part_of_the_recipe() -> None:
 
 
 def test_a_transform_payload_with_none_of_its_own_keys_is_read_as_set() -> None:
-    given = {"name": "x", "steps": [{"name": "a", "type": "transform", "payload": {"b": "{{ input.b }}"}}]}
+    given: Json = {"name": "x", "steps": [{"name": "a", "type": "transform", "payload": {"b": "{{ input.b }}"}}]}
     assert validate(given).definition.steps[0].with_ == {"set": {"b": "{{ input.b }}"}}
 
 
@@ -145,7 +149,7 @@ def test_nodes_and_edges_become_steps_with_conditions_on_single_edges() -> None:
 
 
 def test_a_conditional_edge_into_a_join_gets_a_step_that_carries_the_condition() -> None:
-    edges = [*EDGES, {"source": "is-adult", "target": "join", "condition": "false"}]
+    edges: list[Json] = [*EDGES, {"source": "is-adult", "target": "join", "condition": "false"}]
     definition = validate({"name": "x", "nodes": NODES, "edges": edges}).definition
     carrier = next(each for each in definition.steps if each.id == "is_adult_false_to_join")
     assert (carrier.action, carrier.needs, carrier.if_) == (

@@ -6,8 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import NoReturn
 
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandParser
 
 from workflows.models import Workspace
@@ -34,15 +33,12 @@ def add_owner(parser: CommandParser) -> None:
 def find_workspace(command: BaseCommand, name: str) -> Workspace:
     workspace = Workspace.objects.filter(name=name).first()
     if workspace is None:
-        leave(
-            command, [f"--workspace: there is no workspace {name!r}; make it in the admin, or `make up` does"]
-        )
+        leave(command, [f"--workspace: there is no workspace {name!r}; make it in the admin, or `make up` does"])
     return workspace
 
 
-def find_user(command: BaseCommand, name: str) -> AbstractBaseUser:
-    model = get_user_model()
-    user = model._default_manager.filter(**{model.USERNAME_FIELD: name}).first()
+def find_user(command: BaseCommand, name: str) -> User:
+    user = User.objects.filter(username=name).first()
     if user is None:
         leave(command, [f"there is no user {name!r}; make one with createsuperuser"])
     return user

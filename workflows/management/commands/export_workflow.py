@@ -31,7 +31,5 @@ class Command(BaseCommand):
             version = versions.filter(number=number).first()
         if version is None:
             which = "a published version" if number is None else f"version {number}"
-            _common.leave(
-                self, [f"there is no workflow {name!r} with {which} in workspace {workspace.name!r}"]
-            )
+            _common.leave(self, [f"there is no workflow {name!r} with {which} in workspace {workspace.name!r}"])
         self.stdout.write(export_yaml(Definition.model_validate(version.definition)), ending="")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandParser
 
 from workflows import parse
@@ -31,7 +31,7 @@ class Command(BaseCommand):
         if not all(loaded):
             sys.exit(_common.BAD_INPUT)
 
-    def _load(self, file: Path, *, workspace: Workspace, owner: AbstractBaseUser) -> bool:
+    def _load(self, file: Path, *, workspace: Workspace, owner: User) -> bool:
         """Publish one file and say so, or say what is wrong with it."""
         try:
             with file.open("rb") as opened:
