@@ -22,6 +22,7 @@ from actions.nearest import nearest
 MAX_BYTES = 8 * 1024
 MAX_DEPTH = 32
 MAX_NODES = 500
+MAX_EMITTED = 32 * 1024
 KEYWORDS = frozenset(["true", "false", "none", "True", "False", "None", "not", "and", "or", "if", "else", "in", "is"])
 
 Path = tuple[str | int, ...]
@@ -117,10 +118,14 @@ class _Emitter:
         self.emitted = 0
 
     def emit(self, node: nodes.Node) -> str:
-        # `default` writes its value down twice, so nested ones double.
+        # `default` writes its value down twice, so nested ones double, in work and in length.
         self.emitted += 1
-        if self.emitted > 4 * MAX_NODES:
+        text = self._write(node) if self.emitted <= 4 * MAX_NODES else ""
+        if not text or len(text) > MAX_EMITTED:
             raise Unacceptable("is too large once written out; work it out in steps of its own")
+        return text
+
+    def _write(self, node: nodes.Node) -> str:
         path = static_path(node)
         if path is not None:
             if path[0] in KEYWORDS:

@@ -1,0 +1,96 @@
+"""What may come in as JSON, and what an action's output is made into."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from actions import payload
+from actions.base import Permanent
+from actions.payload import PayloadError
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "said"),
+    [
+        ('{"steps":[{"with":{"url":"a\\u0000"}}]}', "steps[0].with.url", "NUL"),
+        ('{"a":"\\ud800"}', "a", "surrogate"),
+        ('{"a\\u0000b":1}', "", "has a key that"),
+        ('{"a":[1,NaN]}', "a[1]", "no finite number"),
+        ('{"a":-Infinity}', "a", "no finite number"),
+        ('{"a":1e400}', "a", "no finite number"),
+        ('{"a b":{"c":9223372036854775808}}', '["a b"].c', "beyond 64 bits"),
+        ("1" * 10_000, "", "beyond 64 bits"),
+        ('{"a":{"b":1,"b":2}}', "a", "has the key 'b' twice"),
+        ("[" * 10_000, "", "nested deeper than 64"),
+        ("[" * 10_000 + "]" * 10_000, "", "nested deeper than 64"),
+        ('{"a":' * 10_000, "", "nested deeper than 64"),
+        ('{"a":', "", "at line 1 column 6"),
+        ("", "", "is not JSON"),
+        ("{'a': 1}", "", "is not JSON"),
+        ('{"a": 1,}', "", "is not JSON"),
+    ],
+)
+def test_json_that_cannot_be_stored_is_refused_with_its_path(text: str, path: str, said: str) -> None:
+    for data in (text, text.encode()):
+        with pytest.raises(PayloadError) as failure:
+            payload.loads(data)
+        assert failure.value.path == path
+        assert said in str(failure.value)
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    with pytest.raises(PayloadError, match="is not UTF-8"):
+        payload.loads(b'{"a": "\xff"}')
+
+
+def test_good_json_is_read_as_it_is() -> None:
+    assert payload.loads('{"a":[1,-9223372036854775808,1.5,true,null,"[[é😀"]}') == {
+        "a": [1, -(2**63), 1.5, True, None, "[[é😀"]
+    }
+    assert payload.loads("[" * 64 + "]" * 64) is not None
+    assert payload.loads(b"\xef\xbb\xbf{}") == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ({"a": [1, {2}]}, "with.a[1]"),
+        ({"a": math.nan}, "with.a"),
+        ({"a": {"b": 2**63}}, "with.a.b"),
+        ({1: 2}, "with"),
+        ({"a": "\x00"}, "with.a"),
+    ],
+)
+def test_parsed_value_is_held_to_the_same_rules(value: Any, path: str) -> None:
+    with pytest.raises(PayloadError) as failure:
+        payload.check(value, path="with")
+    assert failure.value.path == path
+
+
+def test_output_is_mended_where_it_can_be() -> None:
+    given: Any = {"a\x00": ("x\x00", "y\ud800", 1, None), "b": [(), {}]}
+    assert payload.clean(given) == {"a\ufffd": ["x\ufffd", "y\ufffd", 1, None], "b": [[], {}]}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, {1}, 2**64, b"x", {1: 2}, object(), {"a": [1, {"b": 1j}]}])
+def test_output_that_is_not_json_fails_for_good(value: Any) -> None:
+    with pytest.raises(Permanent, match="output"):
+        payload.clean(value)
+
+
+def test_output_too_deep_or_too_large_fails_for_good() -> None:
+    deep: Any = 1
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(Permanent, match="nested deeper"):
+        payload.clean(deep)
+    doubled: Any = ["x" * 1000]
+    for _ in range(40):
+        doubled = [doubled, doubled]
+    with pytest.raises(Permanent, match=r"nested deeper|is larger than"):
+        payload.clean(doubled)
+    while isinstance(deep, list):  # take it apart by hand: freeing it would recurse
+        deep = deep.pop()

@@ -1,0 +1,50 @@
+"""Every listed action is whole, and is found by its name and aliases."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+
+from actions import registry
+
+
+def test_known_action_is_found_by_name_and_alias() -> None:
+    assert registry.get("http_call") is registry.get("http_request")
+    assert registry.canonical("noop") == "default"
+    assert registry.names() == sorted(registry.ACTIONS)
+
+
+def test_unknown_action_names_the_nearest() -> None:
+    with pytest.raises(registry.UnknownAction, match="'transfrom'; did you mean 'transform'"):
+        registry.get("transfrom")
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_listed_action_says_what_it_is(name: str) -> None:
+    action = registry.get(name)
+    assert action.name == name
+    assert action.summary
+    assert action.output
+    assert type(action).__module__ == f"actions.{name}"
+    assert action.raw <= action.config_class.model_fields.keys()
+    assert action.retry.max_attempts == (1 if action.pure or action.parks else 3)
+    assert action.config_class.model_config["extra"] == "forbid"
+    assert not (action.pure and action.parks)
+
+
+def test_command_lists_every_action_for_people_and_for_programs() -> None:
+    text, data = StringIO(), StringIO()
+    call_command("actions", stdout=text)
+    call_command("actions", "--json", stdout=data)
+    listed = json.loads(data.getvalue())
+    assert [action["name"] for action in listed] == registry.names()
+    assert all(f"\n{name}" in "\n" + text.getvalue() for name in registry.names())
+    [http] = [action for action in listed if action["name"] == "http_request"]
+    assert (http["aliases"], http["pure"], http["config"]["properties"]["url"]["type"]) == (
+        ["http_call"],
+        False,
+        "string",
+    )
