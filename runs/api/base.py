@@ -1,0 +1,109 @@
+"""What all views of the API share: who asks, in which workspace, and what an error looks like in the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib.auth.models import User
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from pydantic import BaseModel, create_model
+from rest_framework.parsers import BaseParser
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from runs.api.pages import DEFAULT_LIMIT, MAX_LIMIT, Page
+from runs.api.parsers import JsonBody
+from runs.api.problems import Refused
+from runs.api.shapes import Shape
+from workflows.models import ApiToken, Workspace
+
+# Whoever logs in at the admin instead of bringing a token looks into this workspace.
+SESSION_WORKSPACE = "default"
+
+
+class ScopedView(APIView):
+    """A view that sees one workspace: the token's, or the default one for a superuser with a session."""
+
+    parser_classes: Sequence[type[BaseParser]] = (JsonBody,)
+    workspace: Workspace
+    user: User
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Authenticate, then find the workspace. Raises Refused (403) for accounts without one."""
+        super().initial(request, *args, **kwargs)
+        self.workspace = _workspace(request)
+        if isinstance(request.user, User):
+            self.user = request.user
+
+
+class Nowhere(APIView):
+    """Any other address below the API: a problem, not a page."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Raises Refused (404) whatever the method is."""
+        hint = "; addresses here do not end in a slash" if request.path.endswith("/") else ""
+        raise Refused(f"there is nothing at this address{hint}", status=404)
+
+
+class ProblemError(BaseModel):
+    """One fault and where it is."""
+
+    path: str
+    message: str
+    line: int | None = None
+
+
+class ProblemDetails(BaseModel):
+    """Problem details, RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[ProblemError] = []
+
+
+PROBLEM = OpenApiResponse(response=ProblemDetails, description="What is wrong, where, and what to do about it.")
+PROBLEMS = {401: PROBLEM, 403: PROBLEM}
+READ_ONE = {**PROBLEMS, 404: PROBLEM}
+READ_MANY = {**PROBLEMS, 400: PROBLEM}
+WRITE = {**PROBLEMS, 400: PROBLEM, 413: PROBLEM, 415: PROBLEM}
+
+
+def parameters(**described: str) -> list[OpenApiParameter]:
+    """The query parameters of a list, `limit` and `cursor` included."""
+    paging = {
+        "limit": f"How many, from 1 to {MAX_LIMIT}; {DEFAULT_LIMIT} unless told, more is clamped.",
+        "cursor": "Where the page begins; comes from `next`.",
+    }
+    return [
+        OpenApiParameter(name, int if name == "limit" else str, description=text)
+        for name, text in {**described, **paging}.items()
+    ]
+
+
+def listed(shape: type[Shape]) -> type[BaseModel]:
+    """The shape of a page of these."""
+    return create_model(f"{shape.__name__}Page", results=(list[shape], ...), next=(str | None, None))  # type: ignore[valid-type]  # a type made at run time
+
+
+def answer_page(page: Page[Any], shapes: list[Shape]) -> Response:
+    """The page as an answer."""
+    return Response({"results": [shape.told() for shape in shapes], "next": page.next})
+
+
+def _workspace(request: Request) -> Workspace:
+    token = request.auth
+    if isinstance(token, ApiToken):
+        return token.workspace
+    if getattr(request.user, "is_superuser", False):
+        found = Workspace.objects.filter(name=SESSION_WORKSPACE).first()
+        if found is not None:
+            return found
+    raise Refused("this account belongs to no workspace; send a token of the workspace instead", status=403)

@@ -1,0 +1,62 @@
+"""Dead letters: steps that gave up and whose failure nothing handled."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from runs.api import filters, shapes
+from runs.api.base import READ_MANY, READ_ONE, ScopedView, answer_page, listed, parameters
+from runs.api.pages import page
+from runs.api.problems import missing
+from runs.models import DeadLetter
+from runs.states import DeadLetterState
+from workflows.models import Workspace
+
+
+class DeadLetters(ScopedView):
+    """The dead letters of the workspace."""
+
+    @extend_schema(
+        operation_id="dead_letters_list",
+        parameters=parameters(
+            run="Id of a run.",
+            workflow="Id or name of a workflow.",
+            state="open, retried or discarded; several separated by commas.",
+        ),
+        responses={200: listed(shapes.DeadLetterSummary), **READ_MANY},
+    )
+    def get(self, request: Request) -> Response:
+        """List them, newest first, without input, config and attempts."""
+        given = filters.read(request, known=["run", "workflow"], states=DeadLetterState)
+        found = _letters(self.workspace)
+        if (run := given.get("run")) is not None:
+            found = found.filter(run_id=filters.as_id(run, name="run"))
+        if (key := given.get("workflow")) is not None:
+            found = found.filter(run__workflow__in=filters.find_workflow(key, workspace=self.workspace))
+        if given.states:
+            found = found.filter(state__in=given.states)
+        shown = page(request, of=found.defer("input", "config", "attempts", *_RUN_VALUES))
+        return answer_page(shown, [shapes.dead_letter_summary(letter) for letter in shown.objects])
+
+
+class OneDeadLetter(ScopedView):
+    """One dead letter."""
+
+    @extend_schema(operation_id="dead_letters_retrieve", responses={200: shapes.DeadLetterDetail, **READ_ONE})
+    def get(self, request: Request, key: str) -> Response:
+        """Show it with what its step was given and what it tried."""
+        found = _letters(self.workspace).filter(pk=filters.parse_id(key, what="dead letter"))
+        letter = found.defer(*_RUN_VALUES).first()
+        if letter is None:
+            raise missing("dead letter", key)
+        return Response(shapes.dead_letter_detail(letter).told())
+
+
+_RUN_VALUES = ("run__input", "run__output")
+
+
+def _letters(workspace: Workspace) -> QuerySet[DeadLetter]:
+    return DeadLetter.objects.filter(workspace=workspace).select_related("run__workflow")

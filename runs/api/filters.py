@@ -1,0 +1,93 @@
+"""Read the filters of a list from its query string; an unknown one is refused and the known ones are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from rest_framework.request import Request
+
+from runs.api.problems import bad, missing
+from workflows.errors import nearest
+from workflows.models import Workflow, Workspace
+
+PAGING = ("limit", "cursor")
+# Words of other engines for a run that ended well.
+SYNONYMS = {"success": "succeeded", "completed": "succeeded"}
+_LABEL = "label."
+
+
+@dataclass(frozen=True)
+class Filters:
+    """The filters that were given. `states` is empty where all are wanted."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    states: list[str] = field(default_factory=list)
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def get(self, name: str) -> str | None:
+        """The value of a filter, None where it was not given."""
+        return self.values.get(name)
+
+
+def read(request: Request, *, known: Iterable[str], states: type[StrEnum] | None = None) -> Filters:
+    """The filters of this request. `label.<key>` is read where `label.<key>` is known. Raises Refused (400)."""
+    names = [*known]
+    allowed = [*names, *(("state", "status") if states else ()), *PAGING]
+    values: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    wanted: list[str] = []
+    for name, given in request.query_params.lists():
+        value = given[-1]
+        if "\x00" in name or any("\x00" in part for part in given):
+            raise bad(name.replace("\x00", "?"), "has a NUL character; remove it")
+        if f"{_LABEL}<key>" in names and name.startswith(_LABEL) and len(name) > len(_LABEL):
+            labels[name.removeprefix(_LABEL)] = value
+        elif states is not None and name in ("state", "status"):
+            wanted += _states(",".join(given), name=name, states=states)
+        elif name in allowed:
+            values[name] = value
+        else:
+            raise bad(name, f"is not a known filter; known are {', '.join(sorted(allowed))}")
+    return Filters(values, wanted, labels)
+
+
+def find_workflow(key: str, *, workspace: Workspace) -> QuerySet[Workflow]:
+    """The workflows of a workspace that have this id or this name: one at most, unless a name looks like an id."""
+    if "\x00" in key:
+        raise missing("workflow", key.replace("\x00", "?"))
+    try:
+        same = Q(id=UUID(key))
+    except ValueError:
+        return Workflow.objects.filter(workspace=workspace, name=key)
+    return Workflow.objects.filter(Q(workspace=workspace) & (same | Q(name=key)))
+
+
+def parse_id(key: str, *, what: str) -> UUID:
+    """The id in an address. Raises Refused (404) for what is none."""
+    try:
+        return UUID(key)
+    except ValueError:
+        raise missing(what, key) from None
+
+
+def as_id(given: str, *, name: str) -> UUID:
+    """The id in a filter. Raises Refused (400)."""
+    try:
+        return UUID(given)
+    except ValueError:
+        raise bad(name, f"must be an id, not {given[:40]!r}") from None
+
+
+def _states(given: str, *, name: str, states: type[StrEnum]) -> list[str]:
+    known = [state.value for state in states]
+    found = []
+    for word in given.split(","):
+        state = SYNONYMS.get(word.strip(), word.strip())
+        if state not in known:
+            raise bad(name, f"{word[:40]!r} is not a state{nearest(state, known)}")
+        found.append(state)
+    return found

@@ -1,0 +1,120 @@
+"""Jobs: one action as a run of its own. Start one, list them, look at one."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from runs import control, history
+from runs.api import filters, shapes
+from runs.api.base import READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
+from runs.api.bodies import StartJob
+from runs.api.pages import page
+from runs.api.parsers import read_body
+from runs.api.problems import missing
+from runs.control import Request as RunRequest
+from runs.models import Run, StepRun
+from runs.states import RunState
+from workflows.jobs import check_payload
+from workflows.models import Version, Workflow, Workspace
+from workflows.publish import job_version
+
+_MAX_KNOWN = 1000
+# Versions never change, and a million jobs share a handful of them.
+_known: dict[tuple[UUID, str, int | None], Version] = {}
+
+
+class Jobs(ScopedView):
+    """The jobs of the workspace."""
+
+    @extend_schema(
+        operation_id="jobs_list",
+        parameters=parameters(
+            type="Only jobs of this action.",
+            state="One or more states, separated by commas; `status` means the same.",
+        ),
+        responses={200: listed(shapes.JobSummary), **READ_MANY},
+    )
+    def get(self, request: Request) -> Response:
+        """List them, newest first, without payload and output."""
+        given = filters.read(request, known=["type"], states=RunState)
+        found = _jobs(self.workspace)
+        if (action := given.get("type")) is not None:
+            found = found.filter(version__in=_versions_of(action, workspace=self.workspace))
+        if given.states:
+            found = found.filter(state__in=given.states)
+        shown = page(request, of=found.defer("input", "output"))
+        tries = _attempts([run.pk for run in shown.objects])
+        return answer_page(shown, [shapes.job_summary(run, attempt=tries.get(run.pk, 0)) for run in shown.objects])
+
+    @extend_schema(
+        operation_id="jobs_start",
+        request=StartJob,
+        responses={200: shapes.JobDetail, 201: shapes.JobDetail, **WRITE},
+    )
+    def post(self, request: Request) -> Response:
+        """Start one. 200 and the first job when the idempotency key is known."""
+        wanted = read_body(request.data, model=StartJob)
+        version = _version(self.workspace, wanted=wanted, owner=self.user)
+        check_payload(wanted.type, wanted.payload)
+        asked = RunRequest(wanted.payload, idempotency_key=wanted.idempotency_key)
+        with transaction.atomic():
+            [started] = control.start([asked], version=version, workflow=version.workflow, source="job")
+            answer = _detail(_jobs(self.workspace).get(pk=started.run_id))
+        return Response(answer.told(), status=201 if started.created else 200)
+
+
+class OneJob(ScopedView):
+    """One job."""
+
+    @extend_schema(operation_id="jobs_retrieve", responses={200: shapes.JobDetail, **READ_ONE})
+    def get(self, request: Request, key: str) -> Response:
+        """Show it with its payload, its output and the attempts that did not succeed."""
+        run = _jobs(self.workspace).filter(pk=filters.parse_id(key, what="job")).first()
+        if run is None:
+            raise missing("job", key)
+        return Response(_detail(run).told())
+
+
+def _jobs(workspace: Workspace) -> QuerySet[Run]:
+    holders = Workflow.objects.filter(workspace=workspace, kind=Workflow.Kind.JOBS)
+    return Run.objects.filter(workspace=workspace, workflow__in=holders)
+
+
+def _detail(run: Run) -> shapes.JobDetail:
+    return shapes.job_detail(run, view=history.timeline(run)[0])
+
+
+def _version(workspace: Workspace, *, wanted: StartJob, owner: User) -> Version:
+    key = (workspace.pk, wanted.type, wanted.max_retries)
+    found = _known.get(key)
+    if found is None:
+        with transaction.atomic():
+            version = job_version(workspace, owner=owner, action=wanted.type, max_retries=wanted.max_retries)
+            found = Version.objects.select_related("workflow").get(pk=version.pk)
+            # Only after the commit: one that was rolled back must not be known.
+            transaction.on_commit(lambda: _remember(key, version=found))
+    return found
+
+
+def _remember(key: tuple[UUID, str, int | None], *, version: Version) -> None:
+    if len(_known) >= _MAX_KNOWN:
+        _known.clear()
+    _known[key] = version
+
+
+def _versions_of(action: str, *, workspace: Workspace) -> QuerySet[Version]:
+    holders = Workflow.objects.filter(workspace=workspace, kind=Workflow.Kind.JOBS)
+    return Version.objects.filter(workflow__in=holders, definition__steps__0__action=action)
+
+
+def _attempts(run_ids: list[UUID]) -> dict[UUID, int]:
+    """The attempt of each job's only step, for those that began."""
+    rows = StepRun.objects.filter(run_id__in=run_ids, item=-1)
+    return dict(rows.values_list("run_id", "attempt"))

@@ -1,0 +1,56 @@
+"""Runs: list them and look at one."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from runs import history
+from runs.api import filters, shapes
+from runs.api.base import READ_MANY, READ_ONE, ScopedView, answer_page, listed, parameters
+from runs.api.filters import parse_id
+from runs.api.pages import page
+from runs.api.problems import missing
+from runs.models import Run
+from runs.states import RunState
+
+
+class Runs(ScopedView):
+    """The runs of the workspace, jobs included."""
+
+    @extend_schema(
+        operation_id="runs_list",
+        parameters=parameters(
+            workflow="Id or name of a workflow.",
+            state="One or more states, separated by commas; `status` means the same.",
+        ),
+        responses={200: listed(shapes.RunSummary), **READ_MANY},
+    )
+    def get(self, request: Request) -> Response:
+        """List them, newest first, without input, output and steps. `label.<key>=<value>` filters by label."""
+        given = filters.read(request, known=["workflow", "label.<key>"], states=RunState)
+        found = Run.objects.filter(workspace=self.workspace)
+        if (key := given.get("workflow")) is not None:
+            found = found.filter(workflow__in=filters.find_workflow(key, workspace=self.workspace))
+        if given.states:
+            found = found.filter(state__in=given.states)
+        if given.labels:
+            # The first condition is the one of the index, which leaves out the many runs without labels.
+            found = found.exclude(labels={}).filter(labels__contains=given.labels)
+        slim = found.select_related("workflow", "version").defer("input", "output", "version__definition")
+        shown = page(request, of=slim)
+        return answer_page(shown, [shapes.run_summary(run) for run in shown.objects])
+
+
+class OneRun(ScopedView):
+    """One run."""
+
+    @extend_schema(operation_id="runs_retrieve", responses={200: shapes.RunDetail, **READ_ONE})
+    def get(self, request: Request, key: str) -> Response:
+        """Show it with every step of its plan in topological order."""
+        found = Run.objects.filter(workspace=self.workspace, pk=parse_id(key, what="run"))
+        run = found.select_related("workflow", "version").defer("version__definition").first()
+        if run is None:
+            raise missing("run", key)
+        return Response(shapes.run_detail(run, steps=history.timeline(run)).told())

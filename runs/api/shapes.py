@@ -1,0 +1,282 @@
+"""The answers of the API, field by field, and how they are made from rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from runs import plan
+from runs.history import StepView
+from runs.models import DeadLetter, Run
+from runs.states import DeadLetterState, RunState
+from workflows.models import Version, Workflow
+
+
+class Shape(BaseModel):
+    """An answer; `told` is what is rendered."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def told(self) -> dict[str, Any]:
+        """The answer as plain values; the renderer writes times as ISO 8601 UTC."""
+        return self.model_dump()
+
+
+class StepShape(Shape):
+    """One step of a run; `pending` until something happens to it."""
+
+    step: str
+    action: str
+    state: str
+    attempt: int
+    attempts: list[Any]
+    input: Any
+    config: Any
+    output: Any
+    error: Any
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class RunSummary(Shape):
+    """A run in a list."""
+
+    id: UUID
+    workflow: str
+    workflow_id: UUID
+    version: int
+    state: RunState
+    error: Any
+    labels: dict[str, Any]
+    idempotency_key: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class RunDetail(RunSummary):
+    """A run with its input, its output and every step of its plan in topological order."""
+
+    input: Any
+    output: Any
+    steps: list[StepShape]
+
+
+class RunStarted(Shape):
+    """The answer to a start; the first run's where the idempotency key was known."""
+
+    id: UUID
+    state: RunState
+
+
+class WorkflowSummary(Shape):
+    """A workflow in a list; version and hash are null until it is published, state until it has run."""
+
+    id: UUID
+    name: str
+    description: str
+    version: int | None
+    hash: str | None
+    state: RunState | None
+    status: RunState | None
+    latest_run: RunSummary | None
+    created_at: datetime
+
+
+class WorkflowDetail(Shape):
+    """A workflow with its current definition and its latest run with all steps."""
+
+    id: UUID
+    name: str
+    description: str
+    version: int | None
+    hash: str | None
+    definition: Any
+    state: RunState | None
+    status: RunState | None
+    latest_run: RunDetail | None
+    created_at: datetime
+
+
+class WorkflowPublished(Shape):
+    """The answer to a publish. `warnings` name what is stored but not performed yet."""
+
+    id: UUID
+    name: str
+    version: int
+    hash: str
+    warnings: list[str]
+
+
+class WorkflowStarted(WorkflowPublished):
+    """The answer to a definition in the short form, which is started at once."""
+
+    state: RunState
+    status: RunState
+    run: RunStarted
+
+
+class JobSummary(Shape):
+    """A job in a list. `max_retries` counts after the first attempt; `attempt` is 0 before the first."""
+
+    id: UUID
+    type: str
+    state: RunState
+    status: RunState
+    max_retries: int
+    attempt: int
+    error: Any
+    idempotency_key: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class JobDetail(JobSummary):
+    """A job with its payload, its output and the attempts that did not succeed."""
+
+    payload: Any
+    output: Any
+    attempts: list[Any]
+
+
+class DeadLetterSummary(Shape):
+    """A step that gave up, in a list."""
+
+    id: UUID
+    run: UUID
+    workflow: str
+    workflow_id: UUID
+    step: str
+    state: DeadLetterState
+    reason: str
+    error: Any
+    created_at: datetime
+    resolved_at: datetime | None
+
+
+class DeadLetterDetail(DeadLetterSummary):
+    """A step that gave up, with what it was given and what it tried."""
+
+    input: Any
+    config: Any
+    attempts: list[Any]
+
+
+def step(view: StepView) -> StepShape:
+    """A step of a timeline."""
+    return StepShape(**{field.name: getattr(view, field.name) for field in dataclasses.fields(view)})
+
+
+def run_summary(run: Run) -> RunSummary:
+    """A run with its workflow and version loaded."""
+    return RunSummary(**_run(run))
+
+
+def run_detail(run: Run, *, steps: Iterable[StepView]) -> RunDetail:
+    """A run with its workflow and version loaded, and its timeline."""
+    return RunDetail(**_run(run), input=run.input, output=run.output, steps=[step(view) for view in steps])
+
+
+def workflow_summary(workflow: Workflow, *, newest: Run | None) -> WorkflowSummary:
+    """A workflow with its current version loaded, and its newest run."""
+    return WorkflowSummary(**_workflow(workflow, newest), latest_run=run_summary(newest) if newest else None)
+
+
+def workflow_detail(workflow: Workflow, *, newest: Run | None, steps: Iterable[StepView]) -> WorkflowDetail:
+    """A workflow with its current version loaded, its newest run and that one's timeline."""
+    return WorkflowDetail(
+        **_workflow(workflow, newest),
+        definition=workflow.current.definition if workflow.current else None,
+        latest_run=run_detail(newest, steps=steps) if newest else None,
+    )
+
+
+def job_summary(run: Run, *, attempt: int) -> JobSummary:
+    """A job's run, and the attempt that its step is at."""
+    return JobSummary(**_job(run, attempt))
+
+
+def job_detail(run: Run, *, view: StepView) -> JobDetail:
+    """A job's run and its only step."""
+    told = _job(run, view.attempt)
+    return JobDetail(**told, payload=run.input, output=run.output, attempts=view.attempts)
+
+
+def dead_letter_summary(letter: DeadLetter) -> DeadLetterSummary:
+    """A dead letter with its run's workflow loaded."""
+    return DeadLetterSummary(**_letter(letter))
+
+
+def dead_letter_detail(letter: DeadLetter) -> DeadLetterDetail:
+    """A dead letter with its run's workflow loaded, and all that it keeps."""
+    return DeadLetterDetail(**_letter(letter), input=letter.input, config=letter.config, attempts=letter.attempts)
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.pk,
+        "workflow": run.workflow.name,
+        "workflow_id": run.workflow_id,
+        "version": run.version.number,
+        "state": run.state,
+        "error": run.error,
+        "labels": run.labels,
+        "idempotency_key": run.idempotency_key,
+        **_times(run),
+    }
+
+
+def _times(run: Run) -> Mapping[str, datetime | None]:
+    return {"created_at": run.created_at, "started_at": run.started_at, "finished_at": run.finished_at}
+
+
+def _workflow(workflow: Workflow, newest: Run | None) -> dict[str, Any]:
+    current: Version | None = workflow.current
+    state = newest.state if newest else None
+    return {
+        "id": workflow.pk,
+        "name": workflow.name,
+        "description": workflow.description,
+        "version": current.number if current else None,
+        "hash": current.hash if current else None,
+        "state": state,
+        "status": state,
+        "created_at": workflow.created_at,
+    }
+
+
+def _job(run: Run, attempt: int) -> dict[str, Any]:
+    # Jobs share a handful of versions, so the plan is in this process's memory.
+    only = next(iter(plan.load(run.version_id).steps.values()))
+    return {
+        "id": run.pk,
+        "type": only.definition.action,
+        "state": run.state,
+        "status": run.state,
+        "max_retries": only.retry.max_attempts - 1,
+        "attempt": attempt,
+        "error": run.error,
+        "idempotency_key": run.idempotency_key,
+        **_times(run),
+    }
+
+
+def _letter(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "id": letter.pk,
+        "run": letter.run_id,
+        "workflow": letter.run.workflow.name,
+        "workflow_id": letter.run.workflow_id,
+        "step": letter.step,
+        "state": letter.state,
+        "reason": letter.reason,
+        "error": letter.error,
+        "created_at": letter.created_at,
+        "resolved_at": letter.resolved_at,
+    }

@@ -1,0 +1,139 @@
+"""Workflows: publish, list, look at one, and start a run of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from runs import control, history
+from runs.api import filters, shapes
+from runs.api.base import PROBLEM, READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
+from runs.api.bodies import StartRun
+from runs.api.pages import page
+from runs.api.parsers import DEFINITION_PARSERS, read_body
+from runs.api.problems import Refused, missing
+from runs.control import Request as RunRequest
+from runs.models import Run
+from workflows.errors import DefinitionError
+from workflows.models import Workflow, Workspace
+from workflows.parse import Source
+from workflows.publish import Published, publish
+
+
+class Workflows(ScopedView):
+    """The workflows of the workspace."""
+
+    parser_classes = DEFINITION_PARSERS
+
+    @extend_schema(
+        operation_id="workflows_list",
+        parameters=parameters(name="Only the workflow of this name."),
+        responses={200: listed(shapes.WorkflowSummary), **READ_MANY},
+    )
+    def get(self, request: Request) -> Response:
+        """List them, newest first, each with its latest run."""
+        given = filters.read(request, known=["name"])
+        found = Workflow.objects.filter(workspace=self.workspace, kind=Workflow.Kind.WORKFLOW)
+        if (name := given.get("name")) is not None:
+            found = found.filter(name=name)
+        shown = page(request, of=_slim(found))
+        newest = history.latest(workflow.pk for workflow in shown.objects)
+        return answer_page(shown, [shapes.workflow_summary(one, newest=newest.get(one.pk)) for one in shown.objects])
+
+    @extend_schema(
+        operation_id="workflows_publish",
+        request={"application/json": Any, "application/yaml": Any},
+        responses={
+            200: shapes.WorkflowPublished,
+            201: shapes.WorkflowStarted,
+            **WRITE,
+        },
+    )
+    def post(self, request: Request) -> Response:
+        """Publish a definition; the short form is started at once. 200 when nothing was made."""
+        source = request.data if isinstance(request.data, Source) else Source(None)
+        try:
+            with transaction.atomic():
+                published = publish(source.document, workspace=self.workspace, owner=self.user)
+                answer = _published(published)
+        except DefinitionError as error:
+            raise source.locate(error) from None
+        made = published.workflow_created or published.version_created or "run" in answer
+        return Response(answer, status=201 if made else 200)
+
+
+class OneWorkflow(ScopedView):
+    """One workflow."""
+
+    @extend_schema(operation_id="workflows_retrieve", responses={200: shapes.WorkflowDetail, **READ_ONE})
+    def get(self, request: Request, key: str) -> Response:
+        """Show it with its current definition, and its latest run with the state of every step."""
+        workflow = find(key, workspace=self.workspace)
+        newest = _newest(workflow)
+        steps = history.timeline(newest) if newest else []
+        return Response(shapes.workflow_detail(workflow, newest=newest, steps=steps).told())
+
+
+class StartedRuns(ScopedView):
+    """The runs of one workflow."""
+
+    @extend_schema(
+        operation_id="workflows_start",
+        request=StartRun,
+        responses={200: shapes.RunStarted, 201: shapes.RunStarted, **WRITE, 404: PROBLEM, 409: PROBLEM},
+    )
+    def post(self, request: Request, key: str) -> Response:
+        """Start a run of its current version. 200 and the first run when the idempotency key is known."""
+        wanted = read_body(request.data, model=StartRun)
+        workflow = find(key, workspace=self.workspace)
+        if workflow.current is None:
+            raise Refused(f"workflow {workflow.name!r} is not published yet; publish it first", status=409)
+        asked = RunRequest(wanted.input, idempotency_key=wanted.idempotency_key, labels=wanted.labels)
+        with transaction.atomic():
+            [started] = control.start([asked], version=workflow.current, workflow=workflow, source="api")
+        answer = shapes.RunStarted(id=started.run_id, state=started.state)
+        return Response(answer.told(), status=201 if started.created else 200)
+
+
+def find(key: str, *, workspace: Workspace) -> Workflow:
+    """The workspace's workflow with this id or name, its current version loaded. Raises Refused (404)."""
+    found = filters.find_workflow(key, workspace=workspace).filter(kind=Workflow.Kind.WORKFLOW)
+    # An id wins over a name that looks like one.
+    chosen = sorted(found.select_related("current"), key=lambda one: str(one.pk) != key.lower())
+    if not chosen:
+        raise missing("workflow", key)
+    return chosen[0]
+
+
+def _published(published: Published) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "id": published.workflow.pk,
+        "name": published.workflow.name,
+        "version": published.version.number,
+        "hash": published.version.hash,
+        "warnings": list(published.warnings),
+    }
+    if published.start_input is None:
+        return shapes.WorkflowPublished(**told).told()
+    [started] = control.start(
+        [RunRequest(published.start_input)],
+        version=published.version,
+        workflow=published.workflow,
+        source="api",
+    )
+    run = shapes.RunStarted(id=started.run_id, state=started.state)
+    return shapes.WorkflowStarted(**told, state=started.state, status=started.state, run=run).told()
+
+
+def _newest(workflow: Workflow) -> Run | None:
+    runs = Run.objects.filter(workflow=workflow).select_related("workflow", "version")
+    return runs.defer("version__definition").order_by("-id").first()
+
+
+def _slim(workflows: QuerySet[Workflow]) -> QuerySet[Workflow]:
+    return workflows.select_related("current").defer("current__definition", "settings")

@@ -1,0 +1,119 @@
+"""Tell what happened in a run, step by step, from its plan and its rows; and which run of a workflow was the last."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import OuterRef, Subquery
+from pydantic import ValidationError
+
+from actions.base import ActionError, Json
+from runs import plan
+from runs.models import Run, StepRun
+from runs.names import RunFacts, Steps, names, step_input
+from runs.perform import rendered
+from runs.plan import ANY_STEP, PlannedStep
+from runs.states import PENDING
+from workflows.models import Workflow
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StepView:
+    """One step as people see it. `attempts` are those that did not succeed; `attempt` is 0 before the first.
+
+    A step that never began (pending or skipped) has neither input nor config.
+    """
+
+    step: str
+    action: str
+    state: str
+    attempt: int
+    attempts: list[Any]
+    input: Json
+    config: Json
+    output: Json
+    error: Json
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+def timeline(run: Run) -> list[StepView]:
+    """Every step of the run's plan in topological order, `pending` where nothing has happened yet. One query."""
+    planned = plan.load(run.version_id)
+    rows = {row.step: row for row in StepRun.objects.filter(run_id=run.pk, item=-1)}
+    seen = {key: {"output": r.output, "state": r.state, "error": r.error} for key, r in rows.items()}
+    told = _facts(run)
+    return [_view(step, rows.get(step.id), told, seen) for step in planned.steps.values()]
+
+
+def latest(workflow_ids: Iterable[UUID]) -> dict[UUID, Run]:
+    """The newest run of each workflow that has one, with its version, in one query; input and output are deferred."""
+    newest = Run.objects.filter(workflow=OuterRef("pk")).order_by("-id").values("id")[:1]
+    chosen = Workflow.objects.filter(pk__in=list(workflow_ids)).annotate(newest=Subquery(newest))
+    runs = Run.objects.filter(pk__in=chosen.values("newest")).select_related("version", "workflow")
+    return {run.workflow_id: run for run in runs.defer("input", "output", "version__definition")}
+
+
+def _facts(run: Run) -> RunFacts:
+    begun = run.started_at or run.created_at
+    return RunFacts(
+        id=run.pk,
+        input=run.input,
+        started_at=begun.isoformat(),
+        generation=run.generation,
+    )
+
+
+def _view(step: PlannedStep, row: StepRun | None, run: RunFacts, seen: Steps) -> StepView:
+    begun = row is not None and row.state != "skipped"
+    given = _given(step, row, run, seen) if row is not None and begun else None
+    return StepView(
+        step=step.id,
+        action=step.definition.action,
+        state=row.state if row else PENDING,
+        attempt=row.attempt if row and begun else 0,
+        attempts=row.attempts if row else [],
+        input=given,
+        config=_config(step, row, given, run, seen) if row is not None and begun else None,
+        output=row.output if row else None,
+        error=row.error if row else None,
+        started_at=row.started_at if row else None,
+        finished_at=row.finished_at if row else None,
+    )
+
+
+def _given(step: PlannedStep, row: StepRun, run: RunFacts, seen: Steps) -> Json:
+    if row.input is not None:
+        stored: Json = row.input
+        return stored
+    try:
+        return step_input(step, run, _read_by(step, seen))
+    except ActionError:
+        return None
+
+
+def _config(step: PlannedStep, row: StepRun, given: Json, run: RunFacts, seen: Steps) -> Json:
+    """What `with` became: as stored, as written where it has no expressions, else rendered once more."""
+    if row.config is not None:
+        stored: Json = row.config
+        return stored
+    try:
+        return rendered(step, names(step, run, _read_by(step, seen), given=given))
+    except (ActionError, ValidationError, ValueError, TypeError, LookupError):
+        # The step's own error says more than its config could; one bad step must not hide the others.
+        log.debug("config_not_shown", extra={"run_id": str(run.id), "step": step.id}, exc_info=True)
+        return None
+
+
+def _read_by(step: PlannedStep, seen: Steps) -> Steps:
+    """The rows that the step may look at: few even where the run has thousands."""
+    if ANY_STEP in step.reads:
+        return seen
+    return {key: seen[key] for key in step.reads if key in seen}
