@@ -1,0 +1,23 @@
+"""What run_workflow and show_run print alike: a run's headline and its timeline."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+from runs import history, timeline_text
+from runs.models import Run
+
+
+def timeline(run: Run) -> Iterator[str]:
+    """The headline and one line for each step, as wide as the terminal."""
+    yield headline(run)
+    yield from timeline_text.lines(history.timeline(run), width=shutil.get_terminal_size((100, 24)).columns)
+
+
+def headline(run: Run) -> str:
+    """Which run of which workflow, how it stands, how long it took, and why it failed."""
+    took = timeline_text.duration(run.started_at, run.finished_at)
+    line = f"{run.workflow.name} version {run.version.number}  run {run.pk}  {run.state}"
+    line += f" in {took}" if run.finished_at else ""
+    return line if run.error is None else f"{line}: {timeline_text.error_line(run.error)}"

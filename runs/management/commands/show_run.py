@@ -1,0 +1,58 @@
+"""Print what happened in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.core.management.base import BaseCommand, CommandParser
+
+from runs import history, timeline_text
+from runs.api import shapes
+from runs.management.commands import _report
+from runs.models import DeadLetter, Run
+from workflows.management.commands import _common
+
+
+class Command(BaseCommand):
+    help = "Print a run's timeline, input, output, labels and dead letters; with --json all that the API tells."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("id", metavar="ID")
+        parser.add_argument("--json", action="store_true", help="print it as JSON, steps in full")
+
+    def handle(self, **options: Any) -> None:
+        run = self._find(options["id"])
+        if options["json"]:
+            told = shapes.run_detail(run, steps=history.timeline(run)).told()
+            text = orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
+            self.stdout.write(text)
+            return
+        for line in [*_report.timeline(run), *_facts(run)]:
+            self.stdout.write(line)
+
+    def _find(self, key: str) -> Run:
+        try:
+            run_id = UUID(key)
+        except ValueError:
+            _common.leave(self, [f"{key!r} is no run id; run_workflow and the API print them"])
+        run = Run.objects.select_related("workflow", "version").filter(pk=run_id).first()
+        if run is None:
+            _common.leave(self, [f"there is no run {key}"])
+        return run
+
+
+def _facts(run: Run) -> Iterator[str]:
+    yield f"input   {timeline_text.json_line(run.input)}"
+    if run.output is not None:
+        yield f"output  {timeline_text.json_line(run.output)}"
+    if run.labels:
+        yield f"labels  {timeline_text.json_line(run.labels)}"
+    if run.idempotency_key is not None:
+        yield f"key     {timeline_text.printable(run.idempotency_key)}"
+    for letter in DeadLetter.objects.filter(run=run).order_by("id"):
+        yield f"dead letter {letter.pk}  {letter.state}  step {letter.step}  {letter.reason}"
+        yield f"  error  {timeline_text.error_line(letter.error)}"
+        yield f"  input  {timeline_text.json_line(letter.input)}"
