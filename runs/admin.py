@@ -1,0 +1,243 @@
+"""The admin's pages of what runs: runs with their timeline, step runs, tickets, dead letters, processes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.decorators import display
+
+from runs import admin_page, admin_start
+from runs.admin_parts import (
+    COLOURS,
+    ReadOnlyAdmin,
+    RunsWorkflowFilter,
+    WorkflowFilter,
+    json_block,
+    moment,
+    run_link,
+)
+from runs.models import DeadLetter, Process, Run, StepRun, Ticket
+from runs.timeline_text import duration, error_line
+
+
+class Columns(ReadOnlyAdmin):
+    """Columns and fields that several of the pages have."""
+
+    class Media:
+        css: ClassVar = {"all": ["runs/runs.css"]}
+
+    @display(description="state", ordering="state", label=COLOURS)
+    def state_label(self, row: Any) -> str:
+        return str(row.state)
+
+    @admin.display(description="run", ordering="run")
+    def run_page(self, row: Any) -> SafeString:
+        return run_link(row.run_id)
+
+    @admin.display(description="created", ordering="id")
+    def created(self, row: Any) -> str:
+        return moment(row.created_at)
+
+    @admin.display(description="started", ordering="started_at")
+    def started(self, row: Any) -> str:
+        return moment(row.started_at)
+
+    @admin.display(description="finished", ordering="finished_at")
+    def finished(self, row: Any) -> str:
+        return moment(row.finished_at)
+
+    @admin.display(description="duration")
+    def took(self, row: Any) -> str:
+        return duration(row.started_at, row.finished_at)
+
+    @admin.display(description="input")
+    def input_json(self, row: Any) -> SafeString:
+        return json_block(row.input)
+
+    @admin.display(description="config")
+    def config_json(self, row: Any) -> SafeString:
+        return json_block(row.config)
+
+    @admin.display(description="output")
+    def output_json(self, row: Any) -> SafeString:
+        return json_block(row.output)
+
+    @admin.display(description="error")
+    def error_json(self, row: Any) -> SafeString:
+        return json_block(row.error)
+
+    @admin.display(description="attempts that did not succeed")
+    def attempts_json(self, row: Any) -> SafeString:
+        return json_block(row.attempts)
+
+    @admin.display(description="error")
+    def error_text(self, row: Any) -> str:
+        return error_line(row.error)[:200] if row.error is not None else "-"
+
+
+@admin.register(Run)
+class RunAdmin(Columns):
+    """Runs, and the timeline of each; the button starts one."""
+
+    list_display = ("id", "workflow", "version_number", "state_label", "created", "took", "error_text")
+    list_filter = ("state", WorkflowFilter, "source")
+    search_fields = ("id", "idempotency_key")
+    search_help_text = "A run's id, or an idempotency key"
+    search_texts = ("idempotency_key",)
+    fields = (
+        ("workflow", "version"),
+        ("state_label", "source"),
+        ("idempotency_key", "labels_json"),
+        ("created", "started", "finished"),
+        "input_json",
+        "output_json",
+        "error_json",
+    )
+    readonly_fields = (
+        "workflow",
+        "version",
+        "state_label",
+        "source",
+        "idempotency_key",
+        "labels_json",
+        "created",
+        "started",
+        "finished",
+        "input_json",
+        "output_json",
+        "error_json",
+    )
+
+    @admin.display(description="version")
+    def version_number(self, run: Run) -> int:
+        return run.version.number
+
+    @admin.display(description="labels")
+    def labels_json(self, run: Run) -> SafeString:
+        return json_block(run.labels)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, str] | None = None) -> TemplateResponse:
+        """The list; its template shows the button to those who may start a run."""
+        told = {"start_address": reverse("admin:runs_run_choose")} if admin_page.may_start(request) else {}
+        return super().changelist_view(request, {**(extra_context or {}), **told})
+
+    def get_urls(self) -> list[URLPattern]:
+        """The start pages stand beside the run's own."""
+        site = self.admin_site
+        own = [
+            path("start/", site.admin_view(admin_start.choose), name="runs_run_choose"),
+            path("start/<uuid:workflow_id>/", site.admin_view(admin_start.start), name="runs_run_start"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        """Lists do without the values, which may be large."""
+        runs: QuerySet[Run] = super().get_queryset(request).select_related("workflow", "version")
+        large = ("version__definition", "workflow__settings")
+        alone = bool(request.resolver_match and request.resolver_match.kwargs)
+        return runs.defer(*large) if alone else runs.defer(*large, "input", "output")
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """The page, with what happened in the run."""
+        run = kwargs.get("obj")
+        told = admin_page.context(run) if isinstance(run, Run) else {}
+        answer: HttpResponse = super().render_change_form(request, {**context, **told}, *args, **kwargs)
+        return answer
+
+
+@admin.register(StepRun)
+class StepRunAdmin(Columns):
+    """Steps of all runs that something happened to."""
+
+    list_display = ("step", "run_page", "state_label", "attempt", "started", "took", "error_text")
+    list_filter = ("state",)
+    search_fields = ("run", "step")
+    search_help_text = "A run's id, or a step's"
+    search_ids = ("run_id",)
+    search_texts = ("step",)
+    fields = readonly_fields = (
+        "run_page", "step", "state_label", "attempt", "started", "finished", "wake_at", "process", "deadline",
+        "input_json", "config_json", "output_json", "error_json", "attempts_json",
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[StepRun]:
+        """Lists do without the values, which may be large."""
+        rows: QuerySet[StepRun] = super().get_queryset(request)
+        alone = bool(request.resolver_match and request.resolver_match.kwargs)
+        return rows if alone else rows.defer("input", "config", "output", "attempts")
+
+
+@admin.register(Ticket)
+class TicketAdmin(Columns):
+    """Where work is left to do, and when it is due."""
+
+    list_display = ("head", "run_page", "due", "next_knock", "sends", "suspect")
+    list_filter = ("suspect",)
+    search_fields = ("run",)
+    search_help_text = "A run's id"
+    search_ids = ("run_id",)
+    fields = readonly_fields = ("run_page", "head", "item", "due", "next_knock", "sends", "suspect")
+
+    @admin.display(description="due", ordering="due_at")
+    def due(self, ticket: Ticket) -> str:
+        return moment(ticket.due_at)
+
+    @admin.display(description="next knock", ordering="knock_at")
+    def next_knock(self, ticket: Ticket) -> str:
+        return moment(ticket.knock_at)
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(Columns):
+    """Steps that gave up, with what they were given."""
+
+    list_display = ("step", "workflow_name", "run_page", "state_label", "reason", "error_text", "created")
+    list_filter = ("state", "reason", RunsWorkflowFilter)
+    list_select_related = ("run__workflow",)
+    search_fields = ("id", "run")
+    search_help_text = "A dead letter's id, or its run's"
+    search_ids = ("id", "run_id")
+    fields = readonly_fields = (
+        "run_page", "workflow_name", "step", "state_label", "reason", "created", "resolved_at", "resolved_by",
+        "resolution", "error_json", "input_json", "config_json", "attempts_json",
+    )  # fmt: skip
+
+    @admin.display(description="workflow")
+    def workflow_name(self, letter: DeadLetter) -> str:
+        return letter.run.workflow.name
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
+        """Lists do without the values, which may be large."""
+        letters: QuerySet[DeadLetter] = super().get_queryset(request).select_related("run__workflow")
+        letters = letters.defer("run__input", "run__output", "run__workflow__settings")
+        alone = bool(request.resolver_match and request.resolver_match.kwargs)
+        return letters if alone else letters.defer("input", "config", "attempts")
+
+
+@admin.register(Process)
+class ProcessAdmin(Columns):
+    """Worker processes and their leases."""
+
+    list_display = ("id", "host", "pid", "lives", "started", "expires")
+    ordering = ("-expires_at",)
+    search_fields = ("id", "host")
+    search_help_text = "A process's id, or a host"
+    search_texts = ("host",)
+    fields = readonly_fields = ("id", "host", "pid", "lives", "started", "expires")
+
+    @admin.display(description="alive", boolean=True)
+    def lives(self, process: Process) -> bool:
+        return process.expires_at > timezone.now()
+
+    @admin.display(description="lease until", ordering="expires_at")
+    def expires(self, process: Process) -> str:
+        return moment(process.expires_at)

@@ -1,0 +1,90 @@
+"""What the page of one run shows besides its fields: its timeline and its dead letters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.urls import reverse
+
+from runs import history
+from runs.admin_parts import colour, json_text, moment
+from runs.history import StepView
+from runs.models import Run
+from runs.timeline_text import duration, error_line
+
+SHOWN_STEPS = 500
+# Opened when the page is: what somebody came to look at.
+_OPEN = frozenset({"failed", "retrying", "running", "waiting"})
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """One step, ready for the template. `values` are (title, JSON text) of what there is to show."""
+
+    view: StepView
+    colour: str
+    duration: str
+    begun: str
+    ended: str
+    values: list[tuple[str, str]]
+    attempts: list[dict[str, Any]]
+    open: bool
+
+
+def context(run: Run) -> dict[str, Any]:
+    """The template's variables, in two queries besides the first load of the plan."""
+    views = history.timeline(run)
+    letters = list(run.dead_letters.order_by("id").only("id", "step", "state", "reason", "error"))
+    return {
+        "run": run,
+        "run_colour": colour(run.state),
+        "run_duration": duration(run.started_at, run.finished_at),
+        "run_error": error_line(run.error) if run.error is not None else "",
+        "steps": [_row(view) for view in views[:SHOWN_STEPS]],
+        "steps_left_out": max(0, len(views) - SHOWN_STEPS),
+        "letters": [
+            {
+                "address": reverse("admin:runs_deadletter_change", args=[letter.pk]),
+                "text": f"{letter.step}: {letter.reason}, {letter.state}",
+                "error": error_line(letter.error),
+            }
+            for letter in letters
+        ],
+    }
+
+
+def may_start(request: Any) -> bool:
+    """Whether this user may start runs."""
+    return bool(request.user.has_perm("runs.add_run")) and admin.site.has_permission(request)
+
+
+def _row(view: StepView) -> StepRow:
+    titled = (
+        ("error", view.error),
+        ("input", view.input),
+        ("config", view.config),
+        ("output", view.output),
+    )
+    return StepRow(
+        view=view,
+        colour=colour(view.state),
+        duration=duration(view.started_at, view.finished_at),
+        begun=moment(view.started_at),
+        ended=moment(view.finished_at),
+        values=[(title, json_text(value)) for title, value in titled if value is not None],
+        attempts=[_attempt(told) for told in view.attempts],
+        open=view.state in _OPEN,
+    )
+
+
+def _attempt(told: Any) -> dict[str, Any]:
+    if not isinstance(told, dict):
+        return {"number": "?", "outcome": "", "error": json_text(told), "finished_at": ""}
+    return {
+        "number": told.get("number", "?"),
+        "outcome": told.get("outcome", ""),
+        "error": error_line(told.get("error")),
+        "finished_at": str(told.get("finished_at", ""))[:23].replace("T", " "),
+    }
