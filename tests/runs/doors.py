@@ -1,0 +1,61 @@
+"""Talk to the API and the admin as a client does, and leave runs as the engine leaves them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.test import Client
+
+from runs.models import Run
+from tests import flows
+from workflows import tokens
+
+Answer = tuple[int, Any]
+
+
+@dataclass(frozen=True)
+class Api:
+    """A client of /api/v1 with the token of one workspace."""
+
+    token: str
+
+    def get(self, path: str, **query: Any) -> Answer:
+        """Status and body of a GET."""
+        answer = Client().get(f"/api/v1/{path}", query, headers=self._headers())
+        return answer.status_code, answer.json()
+
+    def post(self, path: str, body: Any, *, content_type: str = "application/json") -> Answer:
+        """Status and body of a POST; a text or bytes are sent as they are."""
+        data = body if isinstance(body, (str, bytes)) else json.dumps(body)
+        answer = Client().post(f"/api/v1/{path}", data=data, content_type=content_type, headers=self._headers())
+        return answer.status_code, answer.json()
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+def api(workspace: str = "default") -> Api:
+    """A client in this workspace, which is made where it is not there yet."""
+    return Api(tokens.issue(flows.workspace(workspace), flows.owner(), "test")[1])
+
+
+def admin() -> Client:
+    """A browser in which a superuser is logged in."""
+    client = Client()
+    user, _ = User.objects.get_or_create(username="root", is_staff=True, is_superuser=True)
+    client.force_login(user)
+    return client
+
+
+def first_error(body: Any) -> tuple[str, str]:
+    """Path and message of a problem's first error."""
+    error = body["errors"][0]
+    return error["path"], error["message"]
+
+
+def newest_run() -> Run:
+    """The run that was made last."""
+    return Run.objects.order_by("-id")[0]
