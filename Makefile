@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.runtime
 DEV_STAMP := .venv/.development
-PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile
+PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help up test check e2e chaos bench bench-quick migrate docs

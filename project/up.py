@@ -94,8 +94,9 @@ def up(stack: Stack) -> None:
         try:
             start_servers(stack, plan, secrets)
             prepare_database(stack)
-            start_apps(stack, plan, secrets)
+            start_apps(stack, apps.worker(plan), apps.web(plan))
             show_example(stack)
+            start_apps(stack, flower_of(plan, secrets), apps.beat(plan))
             wait_for_apps(stack, plan)
             announce(plan)
             stack.serve()
@@ -159,12 +160,14 @@ def prepare_database(stack: Stack) -> None:
     _finish(stack, apps.manage("bootstrap", "--examples", str(BASE_DIR / "examples")))
 
 
-def start_apps(stack: Stack, plan: Plan, secrets: dict[str, str]) -> None:
-    """The worker first: the example waits for it."""
-    user, password = secrets["STEPWISE_ADMIN_USER"], secrets["STEPWISE_ADMIN_PASSWORD"]
-    flower = apps.flower(plan, user=user, password=password)
-    for command in (apps.worker(plan), apps.web(plan), flower, apps.beat(plan)):
-        stack.apps.append(Child(command))
+def start_apps(stack: Stack, *commands: Command) -> None:
+    """Each start costs a second of processor: the example waits for the worker, and not for Flower and beat."""
+    stack.apps.extend(Child(command) for command in commands)
+
+
+def flower_of(plan: Plan, secrets: dict[str, str]) -> Command:
+    """Flower takes the admin's name and password, as they were on the first start."""
+    return apps.flower(plan, user=secrets["STEPWISE_ADMIN_USER"], password=secrets["STEPWISE_ADMIN_PASSWORD"])
 
 
 def show_example(stack: Stack) -> None:

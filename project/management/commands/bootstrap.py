@@ -23,6 +23,8 @@ WORKSPACE = "default"
 class Command(BaseCommand):
     """Does again what `make up` does before it starts anything; doing it twice changes nothing."""
 
+    # Said once, by handle(), with the database's checks among them.
+    requires_system_checks = ()
     help = "Migrate, and make the workspace, the admin, the API token and the examples unless they are there."
 
     def add_arguments(self, parser: CommandParser) -> None:
