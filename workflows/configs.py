@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -14,6 +14,9 @@ from workflows.errors import Problem, join_path, nearest
 
 # Config fields whose texts are bare expressions, as in `if`, by action.
 _BARE = {"condition": "expression", "transform": "map"}
+# Config fields that shape the step's input, by action.
+_OF_INPUT = {"transform": frozenset({"select", "rename"})}
+_ABOUT_KEYS = frozenset({"missing", "extra_forbidden"})
 
 
 def find_action(name: str) -> Action[Any] | None:
@@ -30,22 +33,28 @@ def unknown_action(name: str, *, path: str) -> Problem:
 
 
 def config_problems(action: Action[Any], config: Json, *, path: str) -> list[Problem]:
-    """What is wrong with a config. Values that hold expressions have no type yet; keys are always checked."""
+    """What is wrong with a config as written. Values with expressions have no type yet; keys are always checked."""
     if isinstance(config, str) and expressions.has_expression(config):
         return expression_problems(action, config, path=path)
     if not isinstance(config, dict):
-        return [Problem(path, f"must be a mapping of the action's config, not {shown(config)}")]
+        return [_no_mapping(config, path=path)]
     wrong = expression_problems(action, config, path=path)
-    try:
-        action.config_class.model_validate(config)
-    except ValidationError as error:
-        kept = [each for each in error.errors() if not _excused(location(each, config), each["type"], config, action)]
-        if kept:
-            known = {problem.path for problem in wrong}
-            places = {join_path(path, *location(each, config)) for each in kept}
-            found = complaints(error, model=action.config_class, given=config, path=path)
-            wrong += [each for each in found if each.path in places and each.path not in known]
-    return wrong
+    error = _refusal(action, config)
+    if error is None:
+        return wrong
+    passed_over = {problem.path for problem in wrong} | _excused(action, config, error, path=path)
+    found = complaints(error, model=action.config_class, given=config, path=path)
+    return wrong + [each for each in found if each.path not in passed_over]
+
+
+def payload_problems(action: Action[Any], config: Json, *, path: str) -> list[Problem]:
+    """What is wrong with a config that comes as data: only the fields that the action evaluates hold expressions."""
+    if not isinstance(config, dict):
+        return [_no_mapping(config, path=path)]
+    raw: Json = {key: value for key, value in config.items() if key in action.raw}
+    wrong = expression_problems(action, raw, path=path)
+    known = {problem.path for problem in wrong}
+    return wrong + [each for each in _type_problems(action, config, path=path) if each.path not in known]
 
 
 def expression_problems(action: Action[Any], config: Json, *, path: str) -> list[Problem]:
@@ -66,9 +75,43 @@ def config_references(action: Action[Any], config: Json) -> frozenset[str]:
     return found
 
 
-def uses_raw(action: Action[Any], config: Json) -> bool:
-    """Whether the config has a field that the action itself evaluates against its input."""
-    return isinstance(config, dict) and not action.raw.isdisjoint(config)
+def works_on_input(action: Action[Any], config: Json) -> bool:
+    """Whether the config asks the action to look at the step's input, which then cannot be the config itself."""
+    return isinstance(config, dict) and not (action.raw | _OF_INPUT.get(action.name, frozenset())).isdisjoint(config)
+
+
+def _type_problems(action: Action[Any], config: dict[str, Json], *, path: str) -> list[Problem]:
+    error = _refusal(action, config)
+    return complaints(error, model=action.config_class, given=config, path=path) if error else []
+
+
+def _refusal(action: Action[Any], config: dict[str, Json]) -> ValidationError | None:
+    try:
+        action.config_class.model_validate(config)
+    except ValidationError as error:
+        return error
+    return None
+
+
+def _excused(action: Action[Any], config: dict[str, Json], error: ValidationError, *, path: str) -> set[str]:
+    """Places whose type is not known before their expressions are rendered."""
+    places = [location(each, config) for each in error.errors() if each["type"] not in _ABOUT_KEYS]
+    return {
+        join_path(path, *place)
+        for place in places
+        if not (place and place[0] in action.raw) and expressions.has_expression(_value_at(config, place))
+    }
+
+
+def _value_at(config: dict[str, Json], parts: list[str | int]) -> Json:
+    here: Any = config
+    for part in parts:
+        here = here[part]
+    return cast(Json, here)
+
+
+def _no_mapping(config: Json, *, path: str) -> Problem:
+    return Problem(path, f"must be a mapping of the action's config, not {shown(config)}")
 
 
 def _bare(action: Action[Any], config: Json, *, path: str) -> Iterator[tuple[str, str]]:
@@ -80,12 +123,3 @@ def _bare(action: Action[Any], config: Json, *, path: str) -> Iterator[tuple[str
         for key, source in value.items():
             if isinstance(source, str):
                 yield join_path(path, field or "", key), source
-
-
-def _excused(parts: list[str | int], kind: str, config: dict[str, Json], action: Action[Any]) -> bool:
-    if kind in {"missing", "extra_forbidden"} or (parts and parts[0] in action.raw):
-        return False
-    here: Any = config
-    for part in parts:
-        here = here[part]
-    return expressions.has_expression(here)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actions.base import Json
-from workflows.configs import config_problems, find_action, unknown_action
+from workflows.configs import find_action, payload_problems, unknown_action
 from workflows.definition import Definition
 from workflows.errors import DefinitionError, Problem
 from workflows.validate import validate
@@ -37,7 +37,7 @@ def check_payload(action_name: str, payload: Json) -> Json:
     if action is None:
         raise DefinitionError([unknown_action(action_name, path="type")])
     config = action.from_payload(payload)
-    problems = config_problems(action, config, path="payload")
+    problems = payload_problems(action, config, path="payload")
     if problems:
         raise DefinitionError(problems)
     return payload

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from actions import expressions
 from actions.base import Json
 from workflows.complaints import shown
-from workflows.configs import config_problems, find_action, uses_raw
+from workflows.configs import config_problems, find_action, works_on_input
 from workflows.definition import Definition
 from workflows.errors import DefinitionError, Problem, nearest
 from workflows.graph_form import read_graph
@@ -123,8 +123,8 @@ def _is_short(given: Json) -> bool:
 def _take_payloads(steps: list[dict[str, Json]], *, draft: Draft) -> dict[str, Json]:
     """Replace payloads by references into the run's input, and return that input.
 
-    A payload with expressions is part of the recipe instead: it becomes the step's `with`, so that they are
-    checked now and see what comes before the step.
+    A payload with expressions, or one that works on the step's input, is part of the recipe instead: it becomes
+    the step's `with`, so that it is checked now and sees what comes before the step.
     """
     start_input: dict[str, Json] = {}
     for index, step in enumerate(steps):
@@ -137,7 +137,7 @@ def _take_payloads(steps: list[dict[str, Json]], *, draft: Draft) -> dict[str, J
         if isinstance(config, dict) and config.get("set") is payload:
             draft.origins[f"{path}.with.set"] = f"{path}.payload"
         draft.origins[f"{path}.with"] = f"{path}.payload"
-        if expressions.has_expression(config) or uses_raw(action, config):
+        if expressions.has_expression(config) or works_on_input(action, config):
             step["with"] = config
             continue
         draft.problems += config_problems(action, config, path=f"{path}.with")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actions.base import Json
-from tests.workflows.definitions import document, read, step
+from tests.workflows.definitions import document, faults, read, step
 from workflows import parse
 from workflows.definition import Definition
 from workflows.export import export_yaml
@@ -104,3 +105,10 @@ def test_each_example_is_accepted_without_a_warning_and_exported_as_it_is(file: 
     checked = validate(parse.load(file.read_bytes()).document)
     assert checked.warnings == ()
     assert read(export_yaml(checked.definition)).definition.hash() == checked.definition.hash()
+
+
+def test_the_definitions_in_the_reference_are_accepted() -> None:
+    text = Path(__file__).parents[2].joinpath("docs/definitions.md").read_text()
+    blocks = re.findall(r"```(?:yaml|json)\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 3
+    assert [faults(block) for block in blocks] == [{}, {}, {}]

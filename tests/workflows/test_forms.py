@@ -115,13 +115,15 @@ def test_a_short_form_payload_with_expressions_is_part_of_the_recipe() -> None:
         "steps": [
             {"name": "pick", "type": "transform", "payload": {"email": "a@example.com"}},
             {"name": "tell", "type": "notify", "payload": {"channel": "{{ steps.pick.output.email }}"}},
+            {"name": "keep", "type": "transform", "payload": {"select": ["email"]}},
             {"name": "ask", "type": "condition", "payload": {"expression": "steps.pick.output.email"}},
         ],
     }
     checked = validate(given)
     assert checked.start_input == {"pick": {"email": "a@example.com"}}
     assert checked.definition.steps[1].with_ == {"channel": "{{ steps.pick.output.email }}"}
-    assert checked.definition.steps[2].with_ == {"expression": "steps.pick.output.email"}
+    assert checked.definition.steps[2].with_ == {"select": ["email"]}
+    assert checked.definition.steps[3].with_ == {"expression": "steps.pick.output.email"}
 
 
 def test_a_transform_payload_with_none_of_its_own_keys_is_read_as_set() -> None:

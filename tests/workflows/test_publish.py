@@ -131,6 +131,14 @@ def test_a_job_that_cannot_work_is_refused_at_its_path(workspace: Workspace, own
     assert check_payload("compute", {"iterations": 5}) == {"iterations": 5}
 
 
+def test_a_job_s_payload_is_data_in_which_only_what_the_action_evaluates_is_an_expression() -> None:
+    assert check_payload("notify", {"channel": "{{ 1 + }}"})
+    with pytest.raises(DefinitionError, match=r"^payload\.iterations: "):
+        check_payload("compute", {"iterations": "{{ input.n }}"})
+    with pytest.raises(DefinitionError, match=r"^payload\.body_template\.email: "):
+        check_payload("http_request", {"url": "https://x.example", "body_template": {"email": "{{ 1 + }}"}})
+
+
 def test_an_input_is_checked_by_the_version_s_schema(put: Publish) -> None:
     schema: Json = {"type": "object", "required": ["email"], "properties": {"age": {"type": "integer"}}}
     version = put(document(step("a"), inputs=schema)).version

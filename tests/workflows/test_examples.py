@@ -1,0 +1,62 @@
+"""The examples do what they say, with the inputs that lie beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+
+from runs import control, lease
+from runs.models import Run, StepRun
+from tests.engine import drain
+from workflows import parse
+from workflows.models import Workspace
+from workflows.publish import check_input, publish
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+# The others take a second or more on purpose; they run through real workers in tests/e2e.
+AT_ONCE = ["select-email", "data-pipeline", "if-else", "fan-out", "order-intake"]
+
+
+@pytest.fixture(autouse=True)
+def _no_lease_is_left() -> Iterator[None]:
+    yield
+    lease.give_up()
+
+
+def run_example(name: str, *, workspace: Workspace, owner: User) -> Run:
+    published = publish(
+        parse.load(EXAMPLES.joinpath(f"{name}.yaml").read_bytes()).document, workspace=workspace, owner=owner
+    )
+    beside = EXAMPLES / "inputs" / f"{name}.json"
+    given = json.loads(beside.read_bytes()) if beside.exists() else {}
+    check_input(published.version, given)
+    [started] = control.start(
+        [control.Request(given)], version=published.version, workflow=published.workflow, source="test"
+    )
+    drain()
+    return Run.objects.get(pk=started.run_id)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", AT_ONCE)
+def test_it_runs_to_its_end(name: str, workspace: Workspace, owner: User) -> None:
+    run = run_example(name, workspace=workspace, owner=owner)
+    assert (run.state, run.error) == ("succeeded", None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_only_one_side_of_the_diamond_runs(workspace: Workspace, owner: User) -> None:
+    run = run_example("if-else", workspace=workspace, owner=owner)
+    states = dict(StepRun.objects.filter(run=run).values_list("step", "state"))
+    assert states == {"check": "succeeded", "adult": "succeeded", "minor": "skipped", "greet": "succeeded"}
+    assert run.output == {"result": True}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_order_is_taken_in(workspace: Workspace, owner: User) -> None:
+    run = run_example("order-intake", workspace=workspace, owner=owner)
+    assert run.output == {"email": "orders@example.com", "pieces": 80}
