@@ -86,6 +86,10 @@ class WorkflowAdmin(ModelAdmin):
     actions = ("publish_selected",)
     actions_submit_line = ("publish_draft",)
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Workflow | None = None) -> tuple[str, ...]:
+        """A workflow stays in its workspace: its runs do, too."""
+        return (*self.readonly_fields, "workspace") if obj else self.readonly_fields
+
     def has_change_permission(self, request: HttpRequest, obj: Workflow | None = None) -> bool:
         """Nobody edits the workflow that holds a workspace's jobs."""
         return not _holds_jobs(obj) and super().has_change_permission(request, obj)

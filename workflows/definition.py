@@ -87,9 +87,10 @@ class StepDefinition(_Part):
     def canonical(self) -> dict[str, Json]:
         """The step as JSON without defaults, but with its `needs`."""
         said: dict[str, Json] = self.model_dump(
-            mode="json", by_alias=True, exclude_defaults=True, exclude={"id", "needs"}
+            mode="json", by_alias=True, exclude_defaults=True, exclude={"id", "name", "needs"}
         )
-        return {"id": self.id, "needs": [*self.needs], **said}
+        name: dict[str, Json] = {} if self.name is None else {"name": self.name}
+        return {"id": self.id, **name, "needs": [*self.needs], **said}
 
     @property
     def goto(self) -> str | None:

@@ -105,6 +105,20 @@ def test_a_bad_draft_is_kept_and_its_problems_are_shown_at_their_path(browser: C
     assert Version.objects.count() == 1
 
 
+def test_a_page_of_a_long_workflow_keeps_the_steps_of_the_others(
+    browser: Client, workspace: Workspace, owner: User
+) -> None:
+    long = publish(document(*(step(f"s{n}") for n in range(120))), workspace=workspace, owner=owner).workflow
+    url = reverse("admin:workflows_workflow_change", args=[long.pk])
+    form = form_of(browser.get(url).content.decode())
+    form["steps-7-key"] = "seventh"
+    page = browser.post(url, {**form, "workflows_workflow_publish_draft": "1"}, follow=True).content.decode()
+    assert "version 2 is published" in page
+    assert [*Step.objects.filter(workflow=long).values_list("key", flat=True)] == [
+        "seventh" if n == 7 else f"s{n}" for n in range(120)
+    ]
+
+
 def test_drafts_are_published_from_the_list(browser: Client, workflow: Workflow) -> None:
     Step.objects.filter(key="b").delete()
     browser.post(
