@@ -1,4 +1,4 @@
-"""Take delivery of a knock: advance its runs, then tell, hint and refill."""
+"""Take delivery of a knock: advance its runs, tell what came of it, and refill the window."""
 
 from __future__ import annotations
 
@@ -21,16 +21,10 @@ def deliver(texts: Sequence[str], *, version_id: UUID, head: str, carried: str |
     if len(recorded.won) < len(keys):
         log.info("stale_delivery", extra={"head": head, "count": len(keys) - len(recorded.won)})
     tell(recorded)
-    follow_up(recorded, version_id=version_id)
-    return encode(recorded.handed_on)
-
-
-def follow_up(recorded: Recorded, *, version_id: UUID) -> None:
-    """Hint at the retries, and fill the room that this delivery left in the broker's window."""
-    for key, head, seconds in recorded.hints:
-        dispatch.hint([key], version_id=version_id, head=head, delay_seconds=seconds)
     if not recorded.handed_on or recorded.released:
+        # This delivery left room in the broker's window, or tickets that its chain does not carry.
         dispatch.after_commit()
+    return encode(recorded.handed_on)
 
 
 def tell(recorded: Recorded) -> None:

@@ -14,7 +14,6 @@ from kombu.exceptions import OperationalError as BrokerError
 from runs import plan as plans
 from runs import transitions, window
 from runs.compiler import compile_chain
-from runs.outcomes import Key
 from runs.transitions import Due
 
 log = logging.getLogger(__name__)
@@ -49,15 +48,6 @@ def after_commit() -> None:
         dispatch()
     except (DatabaseError, BrokerError):
         log.exception("dispatch_failed")
-
-
-def hint(keys: Sequence[Key], *, version_id: UUID, head: str, delay_seconds: float) -> None:
-    """Send one delayed message for a retry. Only a hint: the row knows when it is due, and the sweep watches."""
-    signature = compile_chain(keys, plan=plans.load(version_id), head=head)
-    try:
-        signature.apply_async(countdown=delay_seconds)
-    except (BrokerError, OSError) as error:
-        log.warning("hint_unsent", extra={"error": str(error)})
 
 
 def _messages(due: Sequence[Due]) -> Iterator[list[Due]]:

@@ -90,14 +90,13 @@ class Recorded:
     """What a record won, and what to do about it after its commit.
 
     `handed_on` are the winners whose ticket for the chain's next link is written; `released` says that other
-    tickets were; `hints` are (key, head, seconds) of retries that a delayed message may speed up; `ended` are
-    (run id, state) of runs that came to their end; `failed` are results that made a dead letter.
+    tickets were; `ended` are (run id, state) of runs that came to their end; `failed` are results that made a
+    dead letter.
     """
 
     won: frozenset[Key] = frozenset()
     handed_on: tuple[Key, ...] = ()
     released: bool = False
-    hints: tuple[tuple[Key, str, float], ...] = ()
     ended: tuple[tuple[UUID, str], ...] = ()
     failed: tuple[tuple[UUID, StepResult], ...] = ()
 
@@ -107,7 +106,6 @@ class Recorded:
             won=self.won | other.won,
             handed_on=self.handed_on + other.handed_on,
             released=self.released or other.released,
-            hints=self.hints + other.hints,
             ended=self.ended + other.ended,
             failed=self.failed + other.failed,
         )

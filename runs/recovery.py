@@ -29,20 +29,23 @@ MAX_LOST = 3
 
 @dataclass(frozen=True)
 class Swept:
-    """How many waits were woken, lost steps rescued and messages sent."""
+    """How many waits were woken, lost steps rescued and messages sent; seconds until the next ticket or wait is due."""
 
     woken: int = 0
     rescued: int = 0
     sent: int = 0
+    next_seconds: float | None = None
 
 
 def sweep() -> Swept:
     """One bounded round; safe in several processes at once. Idle, it costs one statement."""
-    (knocks, waits, lost) = run(sweep_queries.ANYTHING_DUE)[0]
+    (knocks, waits, lost, next_seconds) = run(sweep_queries.ANYTHING_DUE)[0]
     woken = wake() if waits else 0
     rescued = rescue() if lost else 0
     sent = dispatch.dispatch() if knocks or woken or rescued else 0
-    return Swept(woken=woken, rescued=rescued, sent=sent)
+    if BATCH in (woken, rescued):
+        next_seconds = 0.0  # a full batch: there is more
+    return Swept(woken=woken, rescued=rescued, sent=sent, next_seconds=next_seconds)
 
 
 def wake() -> int:

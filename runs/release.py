@@ -15,10 +15,6 @@ from runs.states import RunState, StepState
 
 # Seconds until a ticket that is sent is knocked for again, doubled with each send.
 REPEAT_SECONDS = 10.0
-# A retry no further away than this also gets a delayed message; beyond it only the row knows, for the broker is no
-# calendar.
-HINT_SECONDS = 30.0
-HINT_GRACE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -93,14 +89,11 @@ def _ticket(head: str, *, carried: str | None) -> NextTicket:
 
 
 def _retries(outcome: Outcome) -> list[NextTicket]:
-    found = []
-    for result in outcome.results:
-        if result.state is StepState.RETRYING:
-            delay = result.delay_seconds or 0.0
-            hinted = delay <= HINT_SECONDS
-            knock = delay + HINT_GRACE_SECONDS if hinted else delay
-            found.append(NextTicket(result.step, due=delay, knock=knock, sends=int(hinted), suspect=result.suspect))
-    return found
+    return [
+        NextTicket(r.step, due=r.delay_seconds or 0.0, knock=r.delay_seconds or 0.0, suspect=r.suspect)
+        for r in outcome.results
+        if r.state is StepState.RETRYING
+    ]
 
 
 def _skips(steps: Sequence[str], *, blocked: bool) -> list[StepResult]:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from runs.database import Statement
 
-# One statement answers whether anything is to do, so that an idle installation asks no more than that.
+# One statement answers whether anything is to do and in how many seconds the next ticket or wait comes due, so that
+# an idle installation asks no more than that, and a retry or wait needs no message that the broker holds back.
 ANYTHING_DUE = Statement(
     "anything_due",
     """
-    SELECT EXISTS (SELECT 1 FROM runs_ticket WHERE knock_at <= clock_timestamp())
-        OR EXISTS (SELECT 1 FROM runs_run WHERE state = 'queued'),
-           EXISTS (SELECT 1 FROM runs_steprun WHERE state = 'waiting' AND wake_at <= clock_timestamp()),
+    WITH next AS MATERIALIZED (
+        SELECT (SELECT min(knock_at) FROM runs_ticket) AS knock,
+               (SELECT min(wake_at) FROM runs_steprun WHERE state = 'waiting') AS wake, clock_timestamp() AS at
+    )
+    SELECT coalesce(knock <= at, false) OR EXISTS (SELECT 1 FROM runs_run WHERE state = 'queued'),
+           coalesce(wake <= at, false),
            EXISTS (SELECT 1 FROM runs_steprun WHERE state = 'running' AND deadline < clock_timestamp())
-        OR EXISTS (SELECT 1 FROM runs_process WHERE expires_at < clock_timestamp())
+        OR EXISTS (SELECT 1 FROM runs_process WHERE expires_at < clock_timestamp()),
+           extract(epoch FROM least(CASE WHEN knock > at THEN knock END, CASE WHEN wake > at THEN wake END) - at)
+               ::float8
+    FROM next
     """,
 )
 

@@ -18,7 +18,7 @@ from runs.database import Row, Statement, run
 from runs.joins import Mark
 from runs.outcomes import HeldClaim, HeldTicket, Key, LoadedSteps, Outcome, Recorded, StepResult
 from runs.plan import Plan
-from runs.release import HINT_SECONDS, REPEAT_SECONDS, Release, finished, release
+from runs.release import REPEAT_SECONDS, Release, finished, release
 from runs.requests import Request, Started
 from runs.states import RunState, StepState
 from workflows.models import Version, Workflow
@@ -245,12 +245,6 @@ def _recorded(
         won=frozenset(outcome.key for outcome in fenced.won),
         handed_on=tuple(handed_on),
         released=any(ticket.knock == 0 for found in releases for ticket in found.tickets),
-        hints=tuple(
-            (o.key, r.step, r.delay_seconds)
-            for o in fenced.live
-            for r in o.results
-            if r.delay_seconds is not None and r.delay_seconds <= HINT_SECONDS
-        ),
         ended=tuple(
             (found.run.id, found.state.value)
             for found in releases

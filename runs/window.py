@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
-from typing import cast
 
 import redis
 from celery import current_app
@@ -16,7 +15,7 @@ log = logging.getLogger(__name__)
 def room() -> int:
     """Messages that may be sent now. 0 when the window is full or the broker does not answer."""
     try:
-        length = cast(int, _client().llen(_queue()))
+        length: int = _client().llen(_queue())
     except redis.RedisError as error:
         log.warning("broker_away", extra={"error": str(error)})
         return 0

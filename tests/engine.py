@@ -1,41 +1,59 @@
-"""Run the engine inside the test's process: every knock is performed here, through the real database."""
+"""Run the engine inside the test's process: real messages through the real broker, performed here one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
-from runs import delivery, transitions
-from runs import plan as plans
-from runs.compiler import encode
-from runs.dispatch import _messages
+from celery import current_app
+from celery.app.trace import trace_task
+from kombu.exceptions import OperationalError
+
+from runs import dispatch, tasks
 from runs.models import Run
-from runs.recovery import sweep, wake
+from runs.recovery import wake
 
 
-def knock_once() -> int:
-    """Admit and pick what is due, and walk each message along its chain; answers how many messages there were."""
-    due = transitions.admit(limit=10_000)
-    due += transitions.pick(limit=10_000)
-    messages = list(_messages(due))
-    for message in messages:
-        first = message[0]
-        heads = plans.load(first.version_id).chain(first.head)
-        texts = encode([(ticket.run_id, ticket.item) for ticket in message])
-        for index, head in enumerate(heads):
-            carried = heads[index + 1] if index + 1 < len(heads) else None
-            texts = delivery.deliver(texts, version_id=first.version_id, head=head, carried=carried)
-            if not texts:
+def messages() -> list[tuple[dict[str, Any], list[Any]]]:
+    """Take every message off the queue: headers and body of each, oldest first."""
+    found = []
+    with current_app.connection_for_read() as connection:
+        waiting = connection.SimpleQueue(current_app.conf.task_default_queue)
+        while True:
+            try:
+                message = waiting.get_nowait()
+            except (waiting.Empty, OperationalError):
                 break
-    return len(messages)
+            message.ack()
+            found.append((message.headers, message.payload))
+        waiting.close()
+    return found
+
+
+def perform(message: tuple[dict[str, Any], list[Any]]) -> None:
+    """Let a task message be performed as a worker's child does, which also sends the next link of its chain."""
+    headers, (args, kwargs, embed) = message
+    assert headers["task"] == tasks.advance.name
+    request = {**headers, "chain": embed["chain"], "delivery_info": {}, "is_eager": False}
+    _, info, *_ = trace_task(tasks.advance, headers["id"], args, kwargs, request=request, app=current_app)
+    if info is not None and info.state == "FAILURE":
+        raise info.retval
+
+
+def deliver() -> int:
+    """Perform the messages that are in the broker now; answers how many there were."""
+    found = messages()
+    for message in found:
+        perform(message)
+    return len(found)
 
 
 def drain(*, rounds: int = 1000) -> None:
     """Perform until nothing is due any more. Retries and waits that lie in the future stay."""
     for _ in range(rounds):
-        wake()
-        if knock_once() == 0:
+        woken = wake()
+        sent = dispatch.dispatch()
+        if not woken + sent + deliver():
             return
     raise AssertionError(f"the engine still found work after {rounds} rounds")
 
@@ -43,6 +61,3 @@ def drain(*, rounds: int = 1000) -> None:
 def state(run_id: UUID) -> str:
     """The run's state as it stands in the database."""
     return str(Run.objects.values_list("state", flat=True).get(pk=run_id))
-
-
-__all__ = ["drain", "knock_once", "state", "sweep"]

@@ -12,7 +12,7 @@ from runs.outcomes import HeldTicket, Outcome, StepResult
 from runs.plan import load
 from runs.states import StepState
 from runs.transitions import record
-from tests.engine import drain, knock_once
+from tests.engine import deliver, drain
 from tests.flows import begun, published, states, steps, the_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -152,12 +152,10 @@ def test_a_wide_fan_out_joins_once() -> None:
 def test_a_second_record_of_the_same_ticket_does_nothing() -> None:
     flow = published("name: twice\nsteps: [{id: a, action: default}, {id: b, action: sleep, with: {seconds: 0}}]")
     [run_id] = begun(flow)
-    from runs import transitions
-
-    [due] = transitions.admit(limit=10)
+    ticket = Ticket.objects.get(run_id=run_id)
     outcome = Outcome(
         run=RunFacts(id=run_id, input={}, started_at=""),
-        fence=HeldTicket(due.ticket),
+        fence=HeldTicket(ticket.id),
         results=(StepResult(step="a", state=StepState.SUCCEEDED, output={}),),
     )
     plan = load(flow.version.id)
@@ -170,6 +168,6 @@ def test_two_last_branches_in_any_order_release_the_join_once() -> None:
     flow = published(DIAMOND)
     for order in itertools.permutations(["b", "c"]):
         [run_id] = begun(flow, {"order": list(order)})
-        knock_once()
+        deliver()
         drain()
         assert states(run_id)["d"] == "succeeded"

@@ -6,7 +6,7 @@ import pytest
 
 from runs.database import observed
 from runs.models import DeadLetter, StepRun, Ticket
-from tests.engine import drain, knock_once
+from tests.engine import deliver, drain
 from tests.flows import begun, published, states, steps, the_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,13 +39,12 @@ def test_ten_pure_steps_cost_three_statements_in_the_worker_and_two_in_dispatch(
     flow = published(linear(10))
     begun(flow, {"a": 1})
     drain()  # a first load of the version
-    [run_id] = begun(flow, {"a": 1})
-    with observed() as seen:
-        knock_once()
-    in_dispatch = [name for name in seen if name in ("admit", "pick", "unsend")]
-    in_worker = [name for name in seen if name not in ("admit", "pick", "unsend")]
-    assert in_dispatch[:2] == ["admit", "pick"]
-    assert in_worker == ["load", "path_ticket", "insert_steps"]
+    with observed() as in_start:
+        [run_id] = begun(flow, {"a": 1})
+    with observed() as after:
+        deliver()
+    assert in_start == ["start", "admit", "pick"]
+    assert after == ["load", "path_ticket", "insert_steps", "admit", "pick"]
     assert the_run(run_id).state == "succeeded"
     assert len(steps(run_id)) == 10
 
@@ -58,7 +57,7 @@ def test_a_hundred_runs_cost_no_more_statements_than_one() -> None:
     for size in (1, 100):
         with observed() as seen:
             ids = begun(flow, *[{"n": n} for n in range(size)])
-            knock_once()
+            deliver()
         counts.append(len(seen))
         assert StepRun.objects.filter(run_id__in=ids, state="succeeded").count() == size * 10
     assert counts[0] == counts[1]
