@@ -189,7 +189,7 @@ _FENCE_TICKET = f"""
 _SET_STEP = """
     state = d.state, process = NULL, deadline = NULL, output = d.output::jsonb, error = d.error::jsonb,
     config = d.config::jsonb, attempts = d.attempts::jsonb, wake_at = d.wake_at,
-    finished_at = CASE WHEN d.state IN ('succeeded', 'failed') THEN clock_timestamp() END
+    finished_at = CASE WHEN d.state IN ('succeeded', 'failed', 'skipped') THEN clock_timestamp() END
 """
 _OUTCOMES = """
     unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[], %(tries)s::int[], %(processes)s::uuid[],

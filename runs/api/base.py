@@ -34,6 +34,9 @@ class ScopedView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Authenticate, then find the workspace. Raises Refused (403) for accounts without one."""
         super().initial(request, *args, **kwargs)
+        if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "") and not request.META.get("CONTENT_LENGTH"):
+            # WSGI knows no body without a length: it would be read as empty.
+            raise Refused("send the body with a Content-Length", status=411)
         self.workspace = _workspace(request)
         if isinstance(request.user, User):
             self.user = request.user

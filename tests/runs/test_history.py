@@ -55,6 +55,15 @@ def test_a_skipped_step_has_neither_input_nor_attempt() -> None:
     assert views["after"].input == {"yes": views["yes"].output}
 
 
+def test_an_effectful_step_whose_condition_is_false_is_skipped_and_the_run_succeeds() -> None:
+    mail = BRANCH.replace('result", action: default', 'result", action: notify, with: {channel: mail}')
+    [run_id] = begun(published(mail), {"age": 20})
+    drain()
+    run = the_run(run_id)
+    assert run.state == "succeeded"
+    assert {view.step: view.state for view in history.timeline(run)}["no"] == "skipped"
+
+
 def test_a_config_that_cannot_be_rendered_leaves_the_other_steps_readable() -> None:
     [run_id] = begun(published(PICK), {"age": 20})
     drain()
