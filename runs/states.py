@@ -41,7 +41,10 @@ RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.RUNNING: frozenset(
         {RunState.WAITING, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.COMPENSATING}
     ),
-    RunState.WAITING: frozenset({RunState.RUNNING, RunState.FAILED, RunState.CANCELLED, RunState.COMPENSATING}),
+    # It ends at once where the step that woke was the last one.
+    RunState.WAITING: frozenset(
+        {RunState.RUNNING, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.COMPENSATING}
+    ),
     RunState.COMPENSATING: frozenset({RunState.COMPENSATED, RunState.FAILED}),
     RunState.SUCCEEDED: frozenset(),
     RunState.FAILED: frozenset({RunState.RUNNING}),  # a human's retry
