@@ -25,8 +25,9 @@ _OURS = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "INSTALLATION_ID", "STEPWISE
 class Installation:
     """`make up` without the installing, in a home and on ports of its own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
+        self.settings = settings
         self.port, self.flower_port = ports.free(), ports.free()
         self.output = home.with_suffix(".out")
 
@@ -38,7 +39,7 @@ class Installation:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "project.up"],
                 cwd=BASE_DIR,
-                env={**clean, **words, "STEPWISE_HOME": str(self.home)},
+                env={**clean, **words, **self.settings, "STEPWISE_HOME": str(self.home)},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
