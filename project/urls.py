@@ -14,3 +14,7 @@ urlpatterns = [
     path("api/v1/schema", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/v1/", include("runs.api.urls")),
 ]
+
+# Below /api/ errors are problem details, elsewhere pages.
+handler404 = "runs.api.problems.not_found"
+handler500 = "runs.api.problems.server_error"

@@ -87,15 +87,16 @@ class RunAdmin(Columns):
     """Runs, and the timeline of each; the button starts one."""
 
     list_display = ("id", "workflow", "version_number", "state_label", "created", "took", "error_text")
-    list_filter = ("state", WorkflowFilter, "source")
+    list_filter = ("state", WorkflowFilter)
     search_fields = ("id", "idempotency_key")
     search_help_text = "A run's id, or an idempotency key"
     search_texts = ("idempotency_key",)
     fields = (
         ("workflow", "version"),
-        ("state_label", "source"),
-        ("idempotency_key", "labels_json"),
-        ("created", "started", "finished"),
+        ("state_label", "idempotency_key"),
+        "labels_json",
+        ("created", "source"),
+        ("started", "finished"),
         "input_json",
         "output_json",
         "error_json",
@@ -201,7 +202,7 @@ class DeadLetterAdmin(Columns):
     """Steps that gave up, with what they were given."""
 
     list_display = ("step", "workflow_name", "run_page", "state_label", "reason", "error_text", "created")
-    list_filter = ("state", "reason", RunsWorkflowFilter)
+    list_filter = ("state", RunsWorkflowFilter)
     list_select_related = ("run__workflow",)
     search_fields = ("id", "run")
     search_help_text = "A dead letter's id, or its run's"

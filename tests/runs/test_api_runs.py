@@ -195,3 +195,15 @@ def _queries(client: Api, path: str) -> int:
     with CaptureQueriesContext(connection) as captured:
         assert client.get(path)[0] == 200
     return len(captured)
+
+
+def test_an_error_that_nobody_expected_is_a_problem_without_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError("secret cause")
+
+    monkeypatch.setattr("runs.history.timeline", broken)
+    [run_id] = begun(published(SELECT), {"email": "e"})
+    client = Client(raise_request_exception=False, headers={"Authorization": f"Bearer {api().token}"})
+    answer = client.get(f"/api/v1/runs/{run_id}")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (500, "application/problem+json")
+    assert b"secret" not in answer.content
