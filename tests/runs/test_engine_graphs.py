@@ -113,7 +113,9 @@ steps:
     [run_id] = begun(flow)
     drain()
     assert states(run_id) == {"a": "failed", "b": "succeeded"}
-    assert steps(run_id)["b"].output["error"]["message"] == "away"
+    output = steps(run_id)["b"].output
+    assert output is not None
+    assert output["error"]["message"] == "away"
     assert the_run(run_id).state == "succeeded"
     assert the_run(run_id).dead_letters.count() == 0
 
