@@ -25,6 +25,8 @@ def start_once() -> None:
     TEST_REDIS_URL name servers of your own instead.
     """
     if "STEPWISE_TEST_HOME" in os.environ:
+        # Databases are apart by pytest-django, queues by the prefix.
+        os.environ["INSTALLATION_ID"] += os.environ.get("PYTEST_XDIST_WORKER", "")
         return
     home = Path(tempfile.mkdtemp(prefix="stepwise-test-"))
     children: list[Child] = []

@@ -71,7 +71,9 @@ def test_the_same_port_twice_is_refused(tmp_path: Path) -> None:
         plan.check_ports(twice)
 
 
-@pytest.mark.parametrize("pid", ["999999999", str(os.getpid()), "not a number"])
+@pytest.mark.parametrize(
+    "pid", ["999999999", str(os.getpid()), "not a number"], ids=["nobody's", "another's", "nonsense"]
+)
 def test_a_stale_pid_file_of_postgres_is_dropped(tmp_path: Path, pid: str) -> None:
     pid_file = tmp_path / "postmaster.pid"
     pid_file.write_text(f"{pid}\n{tmp_path}\n", encoding="utf-8")
