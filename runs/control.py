@@ -1,17 +1,27 @@
-"""Start runs. The other control verbs will stand here beside it."""
+"""The control verbs: start, cancel, retry, replay, discard. Every door calls these."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from django.db import transaction
 
-from runs import dispatch, transitions
+from actions.base import Json
+from runs import dispatch, interventions, transitions
+from runs import plan as plans
+from runs.interventions import Hand
+from runs.models import DeadLetter, Run
 from runs.requests import Request, Started
+from runs.states import RUN_ENDED, DeadLetterState, RunState
 from workflows.models import Version, Workflow
 from workflows.publish import check_input
 
-__all__ = ["Request", "Started", "start"]
+__all__ = ["Hand", "NotNow", "Request", "Started", "cancel", "discard", "replay", "retry", "retry_letters", "start"]
+
+
+class NotNow(Exception):
+    """The verb is not legal for the run as it stands; the message says how it stands, and what would be legal."""
 
 
 def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, source: str) -> list[Started]:
@@ -25,3 +35,69 @@ def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, 
     started = transitions.start(requests, version=version, workflow=workflow, source=source)
     transaction.on_commit(dispatch.after_commit)
     return started
+
+
+def cancel(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
+    """End runs that have not ended; answers those that this call cancelled. Again is a no-op."""
+    return interventions.cancel(run_ids, hand=hand)
+
+
+def retry(
+    run_ids: Sequence[UUID], *, hand: Hand, inputs: Mapping[tuple[UUID, str], Json] | None = None
+) -> frozenset[UUID]:
+    """Let failed runs go on from their failed steps, the same steps in the same runs.
+
+    `inputs` replaces a failed step's input. Answers the runs that this call set going.
+    """
+    won = interventions.retry(run_ids, hand=hand, inputs=inputs)
+    transaction.on_commit(dispatch.after_commit)
+    return won
+
+
+def retry_letters(letter_ids: Sequence[UUID], *, hand: Hand, given: Json = None) -> frozenset[UUID]:
+    """Retry the steps of open dead letters; `given`, if not None, replaces the input of each.
+
+    Answers the runs that this call set going.
+    """
+    letters = DeadLetter.objects.filter(id__in=letter_ids, state=DeadLetterState.OPEN)
+    steps: dict[UUID, list[str]] = {}
+    for run_id, step in letters.values_list("run_id", "step"):
+        steps.setdefault(run_id, []).append(step)
+    inputs = {(run_id, step): given for run_id, named in steps.items() for step in named} if given is not None else {}
+    won = interventions.retry(list(steps), hand=hand, steps=steps, inputs=inputs)
+    transaction.on_commit(dispatch.after_commit)
+    return won
+
+
+def replay(run_id: UUID, *, step: str | None = None, latest: bool = False, given: Json = None, hand: Hand) -> UUID:
+    """A new run from a chosen step (None: from the beginning); the old one, which must have ended, is untouched.
+
+    `latest` takes the workflow's current version instead of the run's own; `given` replaces the run's input.
+    Raises NotNow when the run has not ended or the version has no such step, Run.DoesNotExist.
+    """
+    old = Run.objects.select_related("workflow__current", "version").get(pk=run_id)
+    if old.state not in RUN_ENDED:
+        raise NotNow(f"the run is {old.state}; a replay begins from a run that has ended: cancel it first, or wait")
+    version = (old.workflow.current if latest else None) or old.version
+    if given is not None:
+        check_input(version, given)
+    plan = plans.load(version.pk)
+    if step is None:
+        found = interventions.Replay(entry=tuple(plan.definition.roots()))
+    elif step not in plan.steps:
+        raise NotNow(f"version {version.number} has no step {step!r}; it has {', '.join(list(plan.steps)[:20])}")
+    else:
+        found = interventions.kept_for_replay(run_id, plan=plan, step=step)
+    new = interventions.replay(run_id, found, version_id=version.pk, given=given, hand=hand)
+    transaction.on_commit(dispatch.after_commit)
+    return new
+
+
+def discard(letter_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
+    """Close open dead letters with a reason; answers those that this call closed."""
+    return interventions.discard(letter_ids, hand=hand)
+
+
+def standing(run_id: UUID) -> RunState:
+    """The state that a verb found the run in, for the answer to one that it did not win. Raises Run.DoesNotExist."""
+    return RunState(Run.objects.values_list("state", flat=True).get(pk=run_id))

@@ -46,8 +46,14 @@ def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None)
     found = transitions.load(keys, head=link.head.id, reads=plan.step_ids(reads))
     outcomes = []
     for row in found:
-        ticket, suspect, attempt, attempts = row[7:]
-        work = replace(_work(row), attempt=(attempt or 0) + 1, attempts=_json(attempts) or [], suspect=suspect)
+        ticket, suspect, attempt, attempts, edited = row[7:]
+        work = replace(
+            _work(row),
+            attempt=(attempt or 0) + 1,
+            attempts=_json(attempts) or [],
+            suspect=suspect,
+            edited=_json(edited),
+        )
         results = perform.walk(plan, link.alone() if suspect else link, work)
         outcomes.append(Outcome(run=work.run, fence=HeldTicket(ticket), results=results, steps=work.steps))
     return transitions.record(outcomes, plan=plan, carried=carried)
@@ -76,7 +82,7 @@ def _slice(keys: Sequence[Key], *, plan: Plan, link: Link) -> list[Outcome]:
         process=process,
         timeout_seconds=link.head.timeout_seconds + DEADLINE_GRACE_SECONDS,
     )
-    work = [replace(_work(row), attempt=row[7], attempts=_json(row[8])) for row in claimed]
+    work = [replace(_work(row), attempt=row[7], attempts=_json(row[8]), edited=_json(row[9])) for row in claimed]
     results = _together(link, work)
     return [
         Outcome(
@@ -121,17 +127,26 @@ def _timed_out(link: Link, work: Work) -> StepResult:
 
 
 def _record_surely(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
-    """Record what was done outside, over a new connection where the old one broke; the lease covers a failure."""
+    """Record what was done outside, again where a lock kept it out, over a new connection where the old one broke.
+
+    What still is not recorded is left to the step's deadline.
+    """
+    recorded = Recorded()
+    left = tuple(outcomes)
     for number in range(1, _RECORD_TRIES + 1):
         try:
-            return transitions.record(outcomes, plan=plan, carried=carried)
+            recorded = replace(recorded, left=()).joined(transitions.record(left, plan=plan, carried=carried))
         except (OperationalError, InterfaceError):
             if number == _RECORD_TRIES:
                 raise
-            log.warning("record_repeated", extra={"number": number})
             connection.close()
-            time.sleep(0.2 * number)  # a server that restarts needs a moment; the lease runs meanwhile
-    raise AssertionError("unreachable: the loop returns or raises")
+        else:
+            left = recorded.left
+            if not left:
+                break
+        log.warning("record_repeated", extra={"number": number, "count": len(left)})
+        time.sleep(0.2 * number)  # a server that restarts needs a moment; the lease runs meanwhile
+    return recorded
 
 
 def _work(row: Row) -> Work:

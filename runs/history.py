@@ -105,7 +105,7 @@ def _config(step: PlannedStep, row: StepRun, given: Json, run: RunFacts, seen: S
         stored: Json = row.config
         return stored
     try:
-        return rendered(step, names(step, run, _read_by(step, seen), given=given))
+        return rendered(step, names(step, run, _read_by(step, seen), given=given), given=given)
     except (ActionError, ValidationError, ValueError, TypeError, LookupError):
         # The step's own error says more than its config could; one bad step must not hide the others.
         log.debug("config_not_shown", extra={"run_id": str(run.id), "step": step.id}, exc_info=True)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from django.contrib.auth import get_user_model
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
@@ -37,6 +38,11 @@ class Run(models.Model):
     output = models.JSONField(null=True)
     error = models.JSONField(null=True)
     generation = models.PositiveSmallIntegerField(default=1)
+    # A replay: the run that it repeats, and the steps that it begins with instead of the version's roots.
+    replay_of = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, db_index=False, db_constraint=False, related_name="replays"
+    )
+    entry = ArrayField(models.TextField(), null=True)
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -199,7 +205,24 @@ class Process(models.Model):
     expires_at = models.DateTimeField()
 
     class Meta:
+        verbose_name_plural = "processes"
         indexes: ClassVar = [models.Index(fields=["expires_at"], name="process_expires_at")]
 
     def __str__(self) -> str:
         return f"{self.host}:{self.pid}"
+
+
+class Intervention(models.Model):
+    """What somebody did to a run by hand: the verb, who, when and why. Written with the verb, never changed."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, db_constraint=False, related_name="interventions")
+    verb = models.CharField(max_length=12)
+    by = models.ForeignKey(get_user_model(), on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
+    why = models.TextField(blank=True)
+    # What the verb was given: steps retried, inputs edited, the run that a replay made.
+    details = models.JSONField(default=dict)
+    at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.verb} of {self.run_id}"

@@ -91,7 +91,7 @@ class Recorded:
 
     `handed_on` are the winners whose ticket for the chain's next link is written; `released` says that other
     tickets were; `ended` are (run id, state) of runs that came to their end; `failed` are results that made a
-    dead letter.
+    dead letter; `left` are outcomes that a lock kept out, to be recorded again.
     """
 
     won: frozenset[Key] = frozenset()
@@ -99,6 +99,7 @@ class Recorded:
     released: bool = False
     ended: tuple[tuple[UUID, str], ...] = ()
     failed: tuple[tuple[UUID, StepResult], ...] = ()
+    left: tuple[Outcome, ...] = ()
 
     def joined(self, other: Recorded) -> Recorded:
         """Both records as one."""
@@ -108,4 +109,5 @@ class Recorded:
             released=self.released or other.released,
             ended=self.ended + other.ended,
             failed=self.failed + other.failed,
+            left=self.left + other.left,
         )

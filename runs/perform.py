@@ -46,6 +46,8 @@ class Work:
     attempt: int = 1
     attempts: list[Any] = field(default_factory=list)
     suspect: bool = False
+    # The input that somebody put in the place of the step's own when retrying it by hand.
+    edited: Json = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def walk(plan: Plan, link: Link, work: Work) -> tuple[StepResult, ...]:
             result = _passed_by(step, blocked=verdict is Verdict.BLOCK)
         else:
             own = replace(work, steps=steps)
-            result = attempt(step, own if not results else replace(own, attempt=1, attempts=[]))
+            result = attempt(step, own if not results else replace(own, attempt=1, attempts=[], edited=None))
         results.append(result)
         if result.state in (StepState.RETRYING, StepState.WAITING):
             break
@@ -84,12 +86,12 @@ def attempt(step: PlannedStep, work: Work) -> StepResult:
     given: Json = None
     used: Json = None
     try:
-        given = step_input(step, work.run, work.steps)
+        given = step_input(step, work.run, work.steps) if work.edited is None else work.edited
         scope = names(step, work.run, work.steps, given=given)
         condition = step.definition.if_
         if condition is not None and not expressions.truthy(expressions.evaluate(condition, scope)):
             return _passed_by(step, blocked=False)
-        used = rendered(step, scope)
+        used = rendered(step, scope, given=given)
         answer = _perform(step, work, used=used, given=given, scope=scope)
         output = payload.clean(answer.output if isinstance(answer, Park) else answer)
     except ActionError as error:
@@ -111,10 +113,11 @@ def attempt(step: PlannedStep, work: Work) -> StepResult:
     return result
 
 
-def rendered(step: PlannedStep, scope: dict[str, Json]) -> Json:
+def rendered(step: PlannedStep, scope: dict[str, Json], *, given: Json) -> Json:
     """The step's config as its action gets it: expressions rendered, but for the fields it evaluates itself."""
     if step.definition.payload is not None:
-        return step.action.from_payload(expressions.render(step.definition.payload, scope))
+        # A payload is input and config at once, and so is what was put in its place.
+        return step.action.from_payload(given)
     template = step.definition.with_
     if not isinstance(template, dict):
         return expressions.render(template, scope)
@@ -151,12 +154,18 @@ def failed(step: PlannedStep, work: Work, error: Exception, tried: Tried) -> Ste
         used=tried.used,
         suspect=work.suspect,
     )
-    if retry.wanted(step.retry, error=known, attempt=work.attempt):
-        delay = retry.wait_seconds(step.retry, error=known, attempt=work.attempt)
+    tries = work.attempt - retried_by_hand(work.attempts)
+    if retry.wanted(step.retry, error=known, attempt=tries):
+        delay = retry.wait_seconds(step.retry, error=known, attempt=tries)
         return replace(result, state=StepState.RETRYING, delay_seconds=delay, finished_at=None)
     if step.definition.on_error == "continue":
         return replace(result, output={"error": told})
     return result if step.definition.goto is not None else replace(result, dead_reason=tried.reason)
+
+
+def retried_by_hand(attempts: list[Any]) -> int:
+    """The number of the attempt after which somebody last retried the step: its policy begins anew there."""
+    return max((tried["number"] for tried in attempts if "retried_at" in tried), default=0)
 
 
 def idempotency_key(run: RunFacts, *, step: str, item: int) -> str:

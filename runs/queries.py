@@ -60,12 +60,12 @@ ADMIT = Statement(
     ),
     admitted AS (
         UPDATE runs_run r SET state = 'running', started_at = clock_timestamp() FROM picked p
-        WHERE r.id = p.id AND r.state = 'queued' RETURNING r.id, r.version_id
+        WHERE r.id = p.id AND r.state = 'queued' RETURNING r.id, r.version_id, r.entry
     ),
     tickets AS (
         INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
         SELECT a.id, head, -1, clock_timestamp(), clock_timestamp() + %(repeat)s * interval '1 second', 1, false
-        FROM admitted a JOIN workflows_version v ON v.id = a.version_id, unnest(v.roots) head
+        FROM admitted a JOIN workflows_version v ON v.id = a.version_id, unnest(coalesce(a.entry, v.roots)) head
         RETURNING id, run_id, head
     )
     SELECT t.id, t.run_id, -1, a.version_id, t.head, false FROM tickets t JOIN admitted a ON a.id = t.run_id
@@ -130,7 +130,7 @@ _FACTS = """
 LOAD = Statement(
     "load",
     f"""
-    SELECT {_FACTS}, t.id, t.suspect, h.attempt, h.attempts
+    SELECT {_FACTS}, t.id, t.suspect, h.attempt, h.attempts, h.input
     FROM unnest(%(runs)s::uuid[], %(items)s::int[]) d(run_id, item)
     JOIN runs_ticket t ON t.run_id = d.run_id AND t.item = d.item AND t.head = %(head)s
     JOIN runs_run r ON r.id = t.run_id
@@ -160,9 +160,9 @@ CLAIM = Statement(
             SET state = 'running', attempt = s.attempt + 1, process = excluded.process,
                 deadline = excluded.deadline, started_at = excluded.started_at, error = NULL
             WHERE s.state = 'retrying'
-        RETURNING s.run_id, s.item, s.attempt, s.attempts
+        RETURNING s.run_id, s.item, s.attempt, s.attempts, s.input
     )
-    SELECT {_FACTS}, t.attempt, t.attempts FROM t JOIN runs_run r ON r.id = t.run_id
+    SELECT {_FACTS}, t.attempt, t.attempts, t.input FROM t JOIN runs_run r ON r.id = t.run_id
     """,  # noqa: S608 - constant text only
 )
 
@@ -186,11 +186,17 @@ _FENCE_TICKET = f"""
         RETURNING t.run_id, t.item
     )
 """  # noqa: S608 - constant text only
-_SET_STEP = """
-    state = d.state, process = NULL, deadline = NULL, output = d.output::jsonb, error = d.error::jsonb,
-    config = d.config::jsonb, attempts = d.attempts::jsonb, wake_at = d.wake_at,
-    finished_at = CASE WHEN d.state IN ('succeeded', 'failed', 'skipped') THEN clock_timestamp() END
+# On a run that has ended meanwhile nothing is to follow: what would wait or be retried is cancelled instead.
+_GIVEN_UP = """
+    CASE WHEN d.state IN ('retrying', 'waiting') AND NOT EXISTS (SELECT 1 FROM live WHERE live.id = d.run_id)
+         THEN 'cancelled' ELSE d.state END
 """
+_SET_STEP = f"""
+    state = {_GIVEN_UP}, process = NULL, deadline = NULL, output = d.output::jsonb, error = d.error::jsonb,
+    config = d.config::jsonb, attempts = d.attempts::jsonb,
+    wake_at = CASE WHEN EXISTS (SELECT 1 FROM live WHERE live.id = d.run_id) THEN d.wake_at END,
+    finished_at = CASE WHEN {_GIVEN_UP} NOT IN ('retrying', 'waiting') THEN clock_timestamp() END
+"""  # noqa: S608 - constant text only
 _OUTCOMES = """
     unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[], %(tries)s::int[], %(processes)s::uuid[],
            %(states)s::text[], %(outputs)s::text[], %(errors)s::text[], %(configs)s::text[], %(histories)s::text[],

@@ -125,7 +125,8 @@ def _late(step: PlannedStep, work: Work, began: Any) -> StepResult:
 
 def _lost(step: PlannedStep, work: Work, began: Any) -> StepResult:
     """A lost attempt is no attempt of the retry policy: it is repeated at once, but not for ever."""
-    before = sum(1 for tried in work.attempts if tried["outcome"] == "lost")
+    since = perform.retried_by_hand(work.attempts)
+    before = sum(1 for tried in work.attempts if tried["outcome"] == "lost" and tried["number"] > since)
     if not step.action.repeatable:
         told = f"the worker of step {step.id!r} died, and the step may not be repeated by itself; retry it by hand"
         reason = "unknown_outcome"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from django.db import DataError, IntegrityError, OperationalError, transaction
+from django.db import DatabaseError, OperationalError, transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
@@ -24,6 +24,9 @@ from runs.states import RunState, StepState
 from workflows.models import Version, Workflow
 
 log = logging.getLogger(__name__)
+
+# Deadlock and lock timeout: somebody else is at the run; nothing is wrong with what is to be recorded.
+_LOCK_TROUBLE = ("40P01", "55P03")
 
 
 class Due(NamedTuple):
@@ -82,21 +85,19 @@ def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID
 def record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None = None) -> Recorded:
     """Write what was done, and release what follows, in one transaction. A lost fence is a no-op.
 
-    `carried` is the head that this delivery's chain goes on to. A set that the database refuses is split and
-    recorded one by one; the single that it still refuses is recorded as failed, reason `unrecordable`.
+    `carried` is the head that this delivery's chain goes on to. A set that fails is split and recorded one by one:
+    the single whose values the database refuses is recorded as failed, reason `unrecordable`; one that a lock keeps
+    out is answered as `left`. Raises OperationalError where the database is away.
     """
     if not outcomes:
         return Recorded()
     try:
         with transaction.atomic():
             return _record(outcomes, plan=plan, carried=carried)
-    except (DataError, IntegrityError, OperationalError) as error:
-        if isinstance(error, OperationalError) and not _lock_trouble(error):
-            raise
+    except (DatabaseError, orjson.JSONEncodeError) as error:
         if len(outcomes) == 1:
-            log.exception("step_unrecordable", extra={"run_id": str(outcomes[0].run.id)})
-            with transaction.atomic():
-                return _record([_unrecordable(outcomes[0], error)], plan=plan, carried=carried)
+            return _record_refused(outcomes[0], error, plan=plan, carried=carried)
+        log.warning("set_split", extra={"count": len(outcomes), "error": str(error)})
     found = Recorded()
     for outcome in outcomes:
         found = found.joined(record([outcome], plan=plan, carried=carried))
@@ -153,7 +154,7 @@ def _record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> 
         fenced = _fence(ordered, None)
         _insert_steps(fenced, [])
         releases = _release_graph(fenced.live, plan=plan, carried=carried)
-    letters = _dead_letters(fenced.won)
+    letters = _dead_letters(fenced.live)
     return _recorded(fenced, releases, carried=carried, letters=letters)
 
 
@@ -223,8 +224,8 @@ def _insert_steps(fenced: _Fenced, releases: Iterable[Release]) -> None:
         run(queries.INSERT_STEPS, **rows.steps(new))
 
 
-def _dead_letters(won: Sequence[Outcome]) -> list[tuple[UUID, StepResult]]:
-    letters = [(o.run.id, o.item, r) for o in won for r in o.results if r.dead_reason is not None]
+def _dead_letters(live: Sequence[Outcome]) -> list[tuple[UUID, StepResult]]:
+    letters = [(o.run.id, o.item, r) for o in live for r in o.results if r.dead_reason is not None]
     if letters:
         run(queries.INSERT_DEAD_LETTERS, **rows.dead_letters(letters))
     return [(run_id, result) for run_id, _, result in letters]
@@ -261,24 +262,39 @@ def _own_marks(outcome: Outcome) -> dict[str, Mark]:
     }
 
 
-def _lock_trouble(error: OperationalError) -> bool:
-    """Deadlock or lock timeout: the set asked for too much at once; alone each gets through."""
-    return getattr(error.__cause__, "sqlstate", None) in ("40P01", "55P03")
+def _record_refused(outcome: Outcome, error: Exception, *, plan: Plan, carried: str | None) -> Recorded:
+    """What becomes of a single outcome that could not be recorded: it waits for a lock, or its values are refused."""
+    code = getattr(error.__cause__, "sqlstate", None) or ""
+    if code in _LOCK_TROUBLE:
+        log.warning("record_locked_out", extra={"run_id": str(outcome.run.id), "error": str(error)})
+        return Recorded(left=(outcome,))
+    # Class 54 is a value beyond PostgreSQL's limits; any other says that the server could not work, not the value.
+    if isinstance(error, OperationalError) and not code.startswith("54"):
+        raise error
+    log.error("step_unrecordable", extra={"run_id": str(outcome.run.id), "error": str(error)})
+    with transaction.atomic():
+        return _record([_unrecordable(outcome, error, plan=plan)], plan=plan, carried=carried)
 
 
-def _unrecordable(outcome: Outcome, error: Exception) -> Outcome:
+def _unrecordable(outcome: Outcome, error: Exception, *, plan: Plan) -> Outcome:
     """The outcome as a failure that PostgreSQL can hold: the values that it refused are left out."""
     told: dict[str, Json] = {
         "kind": "unrecordable",
         "message": f"PostgreSQL refused the result: {error}"[:2000],
     }
+    first = outcome.results[0]
+    on_error = plan.steps[first.step].definition.on_error
+    # What was tried before came from the database; this attempt's own entry may be what it refused.
+    fresh = first.state in (StepState.FAILED, StepState.RETRYING)
     failed = StepResult(
-        step=outcome.results[0].step,
+        step=first.step,
         state=StepState.FAILED,
         error=told,
-        attempt=outcome.results[0].attempt,
-        started_at=outcome.results[0].started_at,
-        finished_at=outcome.results[0].finished_at,
-        dead_reason="unrecordable",
+        output={"error": told} if on_error == "continue" else None,
+        attempt=max(1, first.attempt),
+        attempts=first.attempts[:-1] if fresh else first.attempts,
+        started_at=first.started_at,
+        finished_at=first.finished_at,
+        dead_reason="unrecordable" if on_error == "fail" else None,
     )
     return replace(outcome, results=(failed,))

@@ -1,0 +1,110 @@
+"""The statements of the verbs by hand: cancel, retry, replay, discard. Each over a set of runs.
+
+Lock order as in runs.queries: the runs first, ids ascending, by a statement of its own; what is decided is read by
+the next one.
+"""
+
+from __future__ import annotations
+
+from runs.database import Statement
+
+# The runs among these that are in one of these states, locked until the transaction ends.
+LOCK = Statement(
+    "lock_runs",
+    """
+    SELECT id, version_id, state FROM runs_run
+    WHERE id = ANY(%(runs)s::uuid[]) AND state = ANY(%(states)s::text[]) ORDER BY id FOR NO KEY UPDATE
+    """,
+)
+
+# The runs are locked and live or queued. A running step is left to its worker: its outcome is still written.
+CANCEL = Statement(
+    "cancel",
+    """
+    WITH tickets AS (DELETE FROM runs_ticket WHERE run_id = ANY(%(runs)s::uuid[]) RETURNING 1),
+    steps AS (
+        UPDATE runs_steprun SET state = 'cancelled', wake_at = NULL, finished_at = clock_timestamp()
+        WHERE run_id = ANY(%(runs)s::uuid[]) AND state IN ('waiting', 'retrying') RETURNING 1
+    )
+    UPDATE runs_run SET state = 'cancelled', finished_at = clock_timestamp() WHERE id = ANY(%(runs)s::uuid[])
+    RETURNING id
+    """,
+)
+
+# The runs are locked and failed. `skipped` are the steps that the failure had blocked: they are to come again.
+RETRY = Statement(
+    "retry",
+    """
+    WITH again AS (
+        SELECT * FROM unnest(%(runs)s::uuid[], %(steps)s::text[], %(inputs)s::text[]) AS d(run_id, step, input)
+    ),
+    steps AS (
+        UPDATE runs_steprun s SET state = 'retrying', finished_at = NULL, input = coalesce(a.input::jsonb, s.input),
+            attempts = CASE WHEN jsonb_array_length(s.attempts) = 0 THEN s.attempts
+                ELSE jsonb_set(s.attempts, '{-1,retried_at}', to_jsonb(clock_timestamp())) END
+        FROM again a WHERE s.run_id = a.run_id AND s.step = a.step AND s.item = -1 AND s.state = 'failed'
+        RETURNING s.run_id, s.step, s.item
+    ),
+    unblocked AS (
+        DELETE FROM runs_steprun s
+        USING unnest(%(blocked_runs)s::uuid[], %(blocked_steps)s::text[]) AS d(run_id, step)
+        WHERE s.run_id = d.run_id AND s.step = d.step AND s.item = -1 AND s.state = 'skipped' RETURNING 1
+    ),
+    tickets AS (
+        INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
+        SELECT run_id, step, item, clock_timestamp(), clock_timestamp(), 0, false FROM steps RETURNING 1
+    ),
+    letters AS (
+        UPDATE runs_deadletter l SET state = 'retried', resolved_at = clock_timestamp(), resolved_by_id = %(by)s,
+            resolution = %(why)s
+        FROM again a WHERE l.run_id = a.run_id AND l.step = a.step AND l.state = 'open' RETURNING 1
+    )
+    UPDATE runs_run r SET state = 'running', finished_at = NULL, error = NULL
+    WHERE r.id IN (SELECT run_id FROM again) RETURNING r.id
+    """,
+)
+
+# A replay begins as a queued run with the rows of the steps that it keeps.
+REPLAY = Statement(
+    "replay",
+    """
+    WITH made AS (
+        INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, source, labels, input, generation,
+                              replay_of_id, entry)
+        SELECT %(new)s, o.workspace_id, o.workflow_id, %(version)s, 'queued', 'replay', o.labels,
+               coalesce(%(input)s::jsonb, o.input), o.generation + 1, o.id, %(entry)s::text[]
+        FROM runs_run o WHERE o.id = %(old)s RETURNING id
+    ),
+    kept AS (
+        INSERT INTO runs_steprun (run_id, step, item, state, attempt, attempts, input, config, output, error,
+                                  started_at, finished_at)
+        SELECT m.id, s.step, s.item, s.state, s.attempt, s.attempts, s.input, s.config, s.output, s.error,
+               s.started_at, s.finished_at
+        FROM made m, runs_steprun s WHERE s.run_id = %(old)s AND s.step = ANY(%(kept)s::text[]) ORDER BY s.id
+        RETURNING 1
+    )
+    SELECT id FROM made
+    """,
+)
+
+DISCARD = Statement(
+    "discard",
+    """
+    WITH mine AS MATERIALIZED (
+        SELECT id FROM runs_deadletter WHERE id = ANY(%(letters)s::uuid[]) AND state = 'open'
+        ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE runs_deadletter l SET state = 'discarded', resolved_at = clock_timestamp(), resolved_by_id = %(by)s,
+        resolution = %(why)s
+    FROM mine WHERE l.id = mine.id RETURNING l.id, l.run_id, l.step
+    """,
+)
+
+INTERVENE = Statement(
+    "intervene",
+    """
+    INSERT INTO runs_intervention (run_id, verb, by_id, why, details)
+    SELECT d.run_id, %(verb)s, %(by)s, %(why)s, d.details::jsonb
+    FROM unnest(%(runs)s::uuid[], %(details)s::text[]) AS d(run_id, details)
+    """,
+)

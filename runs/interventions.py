@@ -1,0 +1,205 @@
+"""The transitions that somebody makes by hand: cancel, retry, replay, discard; each told in Intervention rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.db import transaction
+from uuid_utils.compat import uuid7
+
+from actions.base import Json
+from runs import control_queries, queries, rows
+from runs import plan as plans
+from runs.database import run
+from runs.joins import RELEASED, Mark, ripple
+from runs.plan import Plan
+from runs.states import RunState, StepState
+
+
+@dataclass(frozen=True)
+class Hand:
+    """Who does it and why. `user_id` is None for a command on the server."""
+
+    user_id: int | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a replay begins with and keeps: steps to release, and steps whose rows are copied."""
+
+    entry: tuple[str, ...]
+    kept: tuple[str, ...] = field(default_factory=tuple)
+
+
+def cancel(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
+    """End runs that have not ended. A step that runs is left to its worker: its outcome is written, and releases
+    nothing. Answers the runs that this call cancelled.
+    """
+    states = [RunState.QUEUED, RunState.RUNNING, RunState.WAITING]
+    with transaction.atomic():
+        locked = _lock(run_ids, states=states)
+        if not locked:
+            return frozenset()
+        run(control_queries.CANCEL, runs=list(locked))
+        _tell("cancel", {run_id: {} for run_id in locked}, hand=hand)
+    return frozenset(locked)
+
+
+def retry(
+    run_ids: Sequence[UUID],
+    *,
+    hand: Hand,
+    steps: Mapping[UUID, Iterable[str]] | None = None,
+    inputs: Mapping[tuple[UUID, str], Json] | None = None,
+) -> frozenset[UUID]:
+    """Let failed runs go on: their failed steps get a ticket, and what the failure had blocked is to come again.
+
+    `steps` narrows a run down to some of its failed steps, `inputs` replaces the input of one. The retry policy
+    begins anew. Answers the runs that this call set going.
+    """
+    edited = inputs or {}
+    with transaction.atomic():
+        locked = _lock(run_ids, states=[RunState.FAILED])
+        again: list[tuple[UUID, str, str | None]] = []
+        blocked: list[tuple[UUID, str]] = []
+        for run_id, marks in _marks(list(locked)).items():
+            plan = plans.load(locked[run_id])
+            failed = _failed(plan, marks, only=None if steps is None else steps.get(run_id, ()))
+            again += [(run_id, step, rows.nullable(edited.get((run_id, step)))) for step in failed]
+            blocked += [(run_id, step) for step in _blocked_behind(plan, marks, failed)]
+        if not again:
+            return frozenset()
+        won = run(
+            control_queries.RETRY,
+            runs=[one[0] for one in again],
+            steps=[one[1] for one in again],
+            inputs=[one[2] for one in again],
+            blocked_runs=[one[0] for one in blocked],
+            blocked_steps=[one[1] for one in blocked],
+            by=hand.user_id,
+            why=hand.why,
+        )
+        told: dict[UUID, dict[str, Json]] = {}
+        for run_id, step, given in again:
+            names = told.setdefault(run_id, {"steps": [], "edited": []})
+            for key in ("steps", "edited") if given is not None else ("steps",):
+                names[key] = [*_texts(names[key]), step]
+        _tell("retry", told, hand=hand)
+    return frozenset(row[0] for row in won)
+
+
+def replay(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, hand: Hand) -> UUID:
+    """A new queued run that begins with `found.entry` and has the rows of the steps kept; the old one is untouched.
+
+    `given` None keeps the old run's input.
+    """
+    new = uuid7()
+    with transaction.atomic():
+        run(
+            control_queries.REPLAY,
+            new=new,
+            old=run_id,
+            version=version_id,
+            input=rows.nullable(given),
+            entry=list(found.entry),
+            kept=list(found.kept),
+        )
+        _tell("replay", {run_id: {"run": str(new), "steps": list(found.entry)}}, hand=hand)
+    return new
+
+
+def kept_for_replay(run_id: UUID, *, plan: Plan, step: str) -> Replay:
+    """What a replay from `step` keeps: every ended step that does not come after it; and what that releases."""
+    marks = _marks([run_id]).get(run_id, {})
+    behind = _behind(plan, [step]) | {step}
+    kept = {
+        name: mark
+        for name, mark in marks.items()
+        if name in plan.steps and name not in behind and _stays(plan, name, mark)
+    }
+    found = ripple(plan, {**kept, step: RELEASED}, ended=list(kept))
+    roots = [root for root in plan.definition.roots() if root not in kept and root != step]
+    entry = [name for name in plan.steps if name in {step, *found.heads, *roots}]
+    return Replay(entry=tuple(entry), kept=tuple(name for name in plan.steps if name in kept))
+
+
+def discard(letter_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
+    """Close open dead letters for good; their runs stay failed. Answers those that this call closed."""
+    with transaction.atomic():
+        won = run(control_queries.DISCARD, letters=list(letter_ids), by=hand.user_id, why=hand.why)
+        told: dict[UUID, dict[str, Json]] = {}
+        for _, run_id, step in won:
+            told[run_id] = {"steps": [*_texts(told.get(run_id, {}).get("steps")), step]}
+        _tell("discard", told, hand=hand)
+    return frozenset(row[0] for row in won)
+
+
+def _lock(run_ids: Sequence[UUID], *, states: Iterable[RunState]) -> dict[UUID, UUID]:
+    """Version ids of the runs that are in one of these states, by run, locked in ascending order."""
+    found = run(control_queries.LOCK, runs=list(run_ids), states=[state.value for state in states])
+    return {run_id: version_id for run_id, version_id, _ in found}
+
+
+def _marks(run_ids: Sequence[UUID]) -> dict[UUID, dict[str, Mark]]:
+    """Marks of every step that has a row or a ticket, read by a statement of its own."""
+    found: dict[UUID, dict[str, Mark]] = {run_id: {} for run_id in run_ids}
+    for run_id, step, state, blocked in run(queries.VIEW, runs=list(run_ids)) if run_ids else []:
+        if state is not None or step not in found[run_id]:
+            found[run_id][step] = Mark(state=StepState(state) if state else None, blocked=bool(blocked))
+    return found
+
+
+def _failed(plan: Plan, marks: Mapping[str, Mark], *, only: Iterable[str] | None) -> list[str]:
+    """Failed steps whose failure nothing handled."""
+    wanted = None if only is None else set(only)
+    return [
+        step
+        for step, mark in marks.items()
+        if mark.state is StepState.FAILED
+        and plan.steps[step].definition.on_error == "fail"
+        and (wanted is None or step in wanted)
+    ]
+
+
+def _blocked_behind(plan: Plan, marks: Mapping[str, Mark], steps: Sequence[str]) -> list[str]:
+    return [step for step in _behind(plan, steps) if step in marks and marks[step].blocked]
+
+
+def _behind(plan: Plan, steps: Iterable[str]) -> set[str]:
+    """Every step that comes after these, by needs or by jump."""
+    found: set[str] = set()
+    queue = list(steps)
+    while queue:
+        here = plan.steps[queue.pop()]
+        goto = here.definition.goto
+        for child in (*here.children, goto):
+            if child is not None and child not in found:
+                found.add(child)
+                queue.append(child)
+    return found
+
+
+def _stays(plan: Plan, step: str, mark: Mark) -> bool:
+    """Whether a replay keeps this step's row: it succeeded, was skipped by choice, or its failure was handled."""
+    if mark.state is StepState.FAILED:
+        return plan.steps[step].definition.on_error != "fail"
+    return mark.state is StepState.SUCCEEDED or (mark.state is StepState.SKIPPED and not mark.blocked)
+
+
+def _texts(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
+
+
+def _tell(verb: str, told: Mapping[UUID, Mapping[str, Json]], *, hand: Hand) -> None:
+    if told:
+        run(
+            control_queries.INTERVENE,
+            verb=verb,
+            by=hand.user_id,
+            why=hand.why,
+            runs=list(told),
+            details=[rows.dumps(dict(details)) for details in told.values()],
+        )

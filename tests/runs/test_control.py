@@ -1,0 +1,225 @@
+"""What somebody does by hand: cancel, retry, replay, discard."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from runs import control
+from runs.control import Hand, NotNow
+from runs.models import DeadLetter, Intervention, Run, StepRun, Ticket
+from tests.engine import deliver, drain
+from tests.flows import begun, owner, published, states, steps, the_run
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FAILS = """
+name: fails
+steps:
+  - {id: a, action: default}
+  - {id: b, action: transform, with: {select: [email]}}
+  - {id: c, action: default}
+  - {id: d, action: default}
+"""
+BRANCHES = """
+name: branches
+steps:
+  - {id: a, action: default}
+  - {id: left, needs: [a], action: default}
+  - {id: right, needs: [a], action: transform, with: {set: {n: "{{ input.n }}"}}}
+  - {id: join, needs: [left, right], action: default}
+"""
+
+
+def hand(why: str = "because") -> Hand:
+    return Hand(user_id=owner().pk, why=why)
+
+
+def failed_run() -> UUID:
+    [run_id] = begun(published(FAILS), {"mail": "a@b.c"})
+    drain()
+    assert the_run(run_id).state == "failed"
+    return run_id
+
+
+def test_cancel_ends_a_run_with_its_tickets_waits_and_retries() -> None:
+    flow = published("name: long\nsteps: [{id: a, action: default}, {id: nap, action: wait, with: {for: 1h}}]")
+    queued, waiting = begun(flow, {}, {})
+    drain()
+    Run.objects.filter(id=queued)
+    assert control.cancel([queued, waiting], hand=hand()) == {queued, waiting}
+    assert the_run(waiting).state == "cancelled"
+    assert states(waiting) == {"a": "succeeded", "nap": "cancelled"}
+    assert not Ticket.objects.exists()
+    assert control.cancel([queued, waiting], hand=hand()) == frozenset()
+    told = Intervention.objects.get(run_id=waiting)
+    assert (told.verb, told.why, told.by) == ("cancel", "because", owner())
+
+
+def test_a_cancelled_run_that_is_queued_never_starts() -> None:
+    [run_id] = begun(published(FAILS), {"email": "a"})
+    control.cancel([run_id], hand=hand())
+    drain()
+    assert states(run_id) == {}
+    assert the_run(run_id).state == "cancelled"
+
+
+def test_a_running_steps_outcome_is_written_after_a_cancel_and_releases_nothing() -> None:
+    from runs import lease, transitions
+    from runs.names import RunFacts
+    from runs.outcomes import HeldClaim, Outcome, StepResult
+    from runs.plan import load
+    from runs.states import StepState
+
+    flow = published("name: charged\nsteps: [{id: a, action: sleep, with: {seconds: 0}}, {id: b, action: default}]")
+    for outcome, wanted in ((StepState.SUCCEEDED, "succeeded"), (StepState.RETRYING, "cancelled")):
+        [run_id] = begun(flow)
+        me = lease.current()
+        transitions.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
+        control.cancel([run_id], hand=hand())
+        result = StepResult(step="a", state=outcome, output={"charged": True})
+        done = Outcome(
+            run=RunFacts(id=run_id, input={}, started_at=""), fence=HeldClaim(attempt=1, process=me), results=(result,)
+        )
+        assert transitions.record([done], plan=load(flow.version.id)).won == {(run_id, -1)}
+        assert states(run_id) == {"a": wanted}
+        assert the_run(run_id).state == "cancelled"
+        assert not Ticket.objects.filter(run_id=run_id).exists()
+
+
+def test_retry_with_an_edited_input_goes_on_in_the_same_run() -> None:
+    run_id = failed_run()
+    assert states(run_id) == {"a": "succeeded", "b": "failed", "c": "skipped", "d": "skipped"}
+    won = control.retry([run_id], hand=hand("typo"), inputs={(run_id, "b"): {"email": "a@b.c"}})
+    assert won == {run_id}
+    assert states(run_id) == {"a": "succeeded", "b": "retrying"}
+    assert the_run(run_id).state == "running"
+    drain()
+    assert the_run(run_id).state == "succeeded"
+    assert set(states(run_id).values()) == {"succeeded"}
+    row = steps(run_id)["b"]
+    assert (row.attempt, row.input, row.output) == (2, {"email": "a@b.c"}, {"email": "a@b.c"})
+    letter = DeadLetter.objects.get(run_id=run_id)
+    assert (letter.state, letter.resolution, letter.resolved_by) == ("retried", "typo", owner())
+    assert Intervention.objects.get(run_id=run_id).details == {"steps": ["b"], "edited": ["b"]}
+
+
+def test_retry_begins_the_policy_anew() -> None:
+    flow = published(
+        "name: anew\nsteps: [{id: a, action: flaky, with: {failure_rate: 1}, retry: {max_attempts: 2, initial: 0s}}]"
+    )
+    [run_id] = begun(flow)
+    drain()
+    assert steps(run_id)["a"].attempt == 2
+    control.retry([run_id], hand=hand())
+    drain()
+    assert steps(run_id)["a"].attempt == 4
+    assert the_run(run_id).state == "failed"
+    assert sorted(DeadLetter.objects.filter(run_id=run_id).values_list("state", flat=True)) == ["open", "retried"]
+
+
+def test_retry_of_a_run_that_did_not_fail_wins_nothing() -> None:
+    [run_id] = begun(published(FAILS), {"email": "a@b.c"})
+    drain()
+    assert control.retry([run_id], hand=hand()) == frozenset()
+    assert the_run(run_id).state == "succeeded"
+    assert not Intervention.objects.exists()
+
+
+def test_retry_of_one_of_two_failed_branches_leaves_the_other() -> None:
+    flow = published(
+        """
+name: two-fail
+steps:
+  - {id: a, action: default}
+  - {id: x, needs: [a], action: transform, with: {select: [email]}}
+  - {id: y, needs: [a], action: fail, with: {message: no}}
+  - {id: z, needs: [x], action: default}
+"""
+    )
+    [run_id] = begun(flow, {})
+    drain()
+    letter = DeadLetter.objects.get(run_id=run_id, step="x")
+    assert control.retry_letters([letter.id], hand=hand(), given={"email": "q"}) == {run_id}
+    drain()
+    assert states(run_id) == {"a": "succeeded", "x": "succeeded", "y": "failed", "z": "succeeded"}
+    assert the_run(run_id).state == "failed"
+
+
+def test_a_delivery_from_before_the_retry_does_nothing() -> None:
+    """The zombie's fence is the old ticket's id, and the retry has a new one."""
+    from runs import transitions
+    from runs.names import RunFacts
+    from runs.outcomes import HeldTicket, Outcome, StepResult
+    from runs.plan import load
+    from runs.states import StepState
+
+    flow = published(FAILS)
+    [run_id] = begun(flow, {"mail": "x"})
+    old = Ticket.objects.get(run_id=run_id).id
+    drain()
+    control.retry([run_id], hand=hand(), inputs={(run_id, "b"): {"email": "new"}})
+    zombie = Outcome(
+        run=RunFacts(id=run_id, input={}, started_at=""),
+        fence=HeldTicket(old),
+        results=(StepResult(step="b", state=StepState.SUCCEEDED, output={"email": "old"}),),
+    )
+    assert transitions.record([zombie], plan=load(flow.version.id)).won == frozenset()
+    drain()
+    assert steps(run_id)["b"].output == {"email": "new"}
+
+
+def test_replay_from_a_step_makes_a_new_run_and_leaves_the_old_one() -> None:
+    [old] = begun(published(BRANCHES), {"n": 1}, labels={"team": "shop"})
+    drain()
+    before = list(StepRun.objects.filter(run_id=old).order_by("id").values())
+    new = control.replay(old, step="right", given={"n": 2}, hand=hand())
+    drain()
+    assert the_run(new).state == "succeeded"
+    assert the_run(new).replay_of_id == old
+    assert the_run(new).labels == {"team": "shop"}
+    assert steps(new)["right"].output == {"n": 2}
+    assert steps(new)["left"].output == {"n": 1}, "kept from the old run"
+    assert steps(new)["join"].output == {"left": {"n": 1}, "right": {"n": 2}}
+    assert list(StepRun.objects.filter(run_id=old).order_by("id").values()) == before
+
+
+def test_replay_with_the_latest_version_takes_its_steps() -> None:
+    [old] = begun(published(FAILS), {"mail": "x"})
+    drain()
+    published(FAILS.replace("select: [email]", "select: [mail]"))
+    new = control.replay(old, step="b", latest=True, hand=hand())
+    drain()
+    assert the_run(new).state == "succeeded"
+    assert steps(new)["b"].output == {"mail": "x"}
+
+
+def test_replay_from_the_beginning_and_of_a_live_run() -> None:
+    run_id = failed_run()
+    again = control.replay(run_id, given={"email": "e"}, hand=hand())
+    with pytest.raises(NotNow, match=r"queued|running"):
+        control.replay(again, hand=hand())
+    drain()
+    assert the_run(again).state == "succeeded"
+    with pytest.raises(NotNow, match="no step 'nope'"):
+        control.replay(run_id, step="nope", hand=hand())
+
+
+def test_a_discarded_dead_letter_is_closed_with_a_reason() -> None:
+    run_id = failed_run()
+    letter = DeadLetter.objects.get(run_id=run_id)
+    assert control.discard([letter.id], hand=hand("customer gone")) == {letter.id}
+    assert control.discard([letter.id], hand=hand()) == frozenset()
+    letter.refresh_from_db()
+    assert (letter.state, letter.resolution) == ("discarded", "customer gone")
+    assert the_run(run_id).state == "failed"
+
+
+def test_cancel_in_the_middle_stops_what_the_chain_carries_on_to() -> None:
+    flow = published("name: middle\nsteps: [{id: a, action: default}, {id: n, action: sleep, with: {seconds: 0}}]")
+    [run_id] = begun(flow)
+    deliver()
+    control.cancel([run_id], hand=hand())
+    drain()
+    assert states(run_id) == {"a": "succeeded"}
