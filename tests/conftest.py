@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import django
 
 from tests.servers import start_once
 
 # Here and not in a hook: conftest files further down import models, and pytest reads those before any hook runs.
 start_once()
+os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
 django.setup()
+# Processes of pytest-xdist inherit the environment, and pytest-django would read the settings there before this
+# file has given the process a queue prefix of its own.
+del os.environ["DJANGO_SETTINGS_MODULE"]

@@ -45,7 +45,6 @@ def _environment(home: Path) -> dict[str, str]:
         "STEPWISE_HOME": str(home / "home"),
         # Nothing of the developer's own settings reaches the tests.
         "STEPWISE_ENV_FILE": os.devnull,
-        "DJANGO_SETTINGS_MODULE": "project.settings",
         "SECRET_KEY": secrets.token_urlsafe(48),
         "INSTALLATION_ID": f"test-{secrets.token_hex(4)}",
     }

@@ -44,8 +44,12 @@ class Installation:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_for(self._ready_or_dead, what="the line `ready`", timeout_seconds=90)
-        assert self.process.poll() is None, self.said()
+        try:
+            wait_for(self._ready_or_dead, what="the line `ready`", timeout_seconds=90)
+            assert self.process.poll() is None, self.said()
+        except AssertionError:
+            self.stop()
+            raise
 
     def _ready_or_dead(self) -> bool:
         ready = any(line.startswith("ready") for line in self.said().splitlines())

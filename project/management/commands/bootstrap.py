@@ -35,9 +35,13 @@ class Command(BaseCommand):
         call_command("check", databases=["default"], stdout=io.StringIO())
         call_command("migrate", interactive=False, verbosity=0)
         user = ensure_admin()
-        ensure_token(user)
+        if _token_is_ours():
+            return
+        Workspace.objects.get_or_create(name=WORKSPACE)
+        # On the first start only: later they may have been edited here, and are nobody's to overwrite.
         if examples:
             load(examples, owner=user.get_username())
+        issue_token(user)
 
 
 def ensure_admin() -> Any:
@@ -57,16 +61,14 @@ def ensure_admin() -> Any:
 
 
 @transaction.atomic
-def ensure_token(user: Any) -> None:
-    """A token in the default workspace, written to credentials.env unless the one there is good."""
-    workspace, _ = Workspace.objects.get_or_create(name=WORKSPACE)
-    if not _token_is_ours():
-        _, plaintext = tokens.issue(workspace, user, "make up")
-        credentials.update(settings.STEPWISE_HOME, {"STEPWISE_TOKEN": plaintext})
+def issue_token(user: Any) -> None:
+    """A token in the default workspace, written to credentials.env; it says that the first start is complete."""
+    _, plaintext = tokens.issue(Workspace.objects.get(name=WORKSPACE), user, "make up")
+    credentials.update(settings.STEPWISE_HOME, {"STEPWISE_TOKEN": plaintext})
 
 
 def load(directory: Path, *, owner: str) -> None:
-    """Every workflow file of the directory; unchanged ones make no new version."""
+    """Every workflow file of the directory."""
     files = sorted(path for path in directory.iterdir() if path.suffix in {".yaml", ".yml", ".json"})
     if not files:
         raise CommandError(f"{directory} holds no .yaml or .json file")
