@@ -1,0 +1,47 @@
+"""Somebody else holds a run: what was done is kept, and its neighbours do not wait."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+
+from runs.models import DeadLetter
+from tests.engine import drain, messages, perform, state
+from tests.flows import begun, published, the_run
+from tests.runs.locks import in_thread, locked_run, wait_for_waiter
+from tests.runs.test_engine_failures import past
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def impatient() -> None:
+    """Deliver what lies in the broker on a connection that waits for a lock only briefly."""
+    found = messages()
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '300ms'")
+    for message in found:
+        perform(message)
+
+
+def test_a_result_that_a_lock_keeps_out_for_a_while_is_recorded_and_not_failed() -> None:
+    [run_id] = begun(published("name: held\nsteps: [{id: a, action: sleep, with: {seconds: 0}}]"))
+    with locked_run(run_id) as other, in_thread(impatient):
+        first = wait_for_waiter()
+        wait_for_waiter(after=first)
+        other.commit()
+    assert the_run(run_id).error is None
+    assert state(run_id) == "succeeded"
+    assert not DeadLetter.objects.exists()
+
+
+@pytest.mark.parametrize("action", ["sleep, with: {seconds: 0}", "default"])
+def test_a_locked_run_does_not_hold_back_its_neighbours(action: str) -> None:
+    free, held = begun(published(f"name: beside\nsteps: [{{id: a, action: {action}}}]"), {}, {})
+    with locked_run(held) as other, in_thread(impatient):
+        wait_for(lambda: state(free) == "succeeded", what="the free run's end")
+        assert state(held) == "running"
+        other.commit()
+    past()
+    drain()
+    assert state(held) == "succeeded"
