@@ -45,18 +45,22 @@ def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None)
         reads |= plan.output_reads - {step.id for step in link.steps}
     found = transitions.load(keys, head=link.head.id, reads=plan.step_ids(reads))
     outcomes = []
+    suspects = [(row[0], row[1]) for row in found if row[8]]
     for row in found:
         ticket, suspect, attempt, attempts, edited = row[7:]
+        if suspect:
+            continue
         work = replace(
             _work(row),
             attempt=(attempt or 0) + 1,
             attempts=_json(attempts) or [],
-            suspect=suspect,
             edited=_json(edited),
         )
-        results = perform.walk(plan, link.alone() if suspect else link, work)
+        results = perform.walk(plan, link, work)
         outcomes.append(Outcome(run=work.run, fence=HeldTicket(ticket), results=results, steps=work.steps))
-    return transitions.record(outcomes, plan=plan, carried=carried)
+    recorded = transitions.record(outcomes, plan=plan, carried=carried)
+    # A suspect is claimed even though it is pure, so that a death in it is seen, and counted against it alone.
+    return recorded.joined(_effectful(suspects, plan=plan, link=link.alone(), carried=carried))
 
 
 def _effectful(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None) -> Recorded:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from actions.base import ActionError, Json
 from runs import plan
-from runs.models import Run, StepRun
+from runs.models import Intervention, Run, StepRun
 from runs.names import RunFacts, Steps, names, step_input
 from runs.perform import rendered
 from runs.plan import ANY_STEP, PlannedStep
@@ -22,6 +22,7 @@ from runs.states import PENDING
 from workflows.models import Workflow
 
 log = logging.getLogger(__name__)
+SHOWN_INTERVENTIONS = 200
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,12 @@ def latest(workflow_ids: Iterable[UUID]) -> dict[UUID, Run]:
     chosen = Workflow.objects.filter(pk__in=list(workflow_ids)).annotate(newest=Subquery(newest))
     runs = Run.objects.filter(pk__in=chosen.values("newest")).select_related("version", "workflow")
     return {run.workflow_id: run for run in runs.defer("input", "output", "version__definition")}
+
+
+def interventions(run: Run) -> list[Intervention]:
+    """What was done to the run by hand, oldest first, each with its user; the newest SHOWN_INTERVENTIONS."""
+    rows = Intervention.objects.filter(run_id=run.pk).select_related("by").order_by("-id")
+    return list(rows[:SHOWN_INTERVENTIONS])[::-1]
 
 
 def _facts(run: Run) -> RunFacts:

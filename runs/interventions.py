@@ -10,7 +10,7 @@ from django.db import transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import control_queries, queries, rows
+from runs import control_queries, queries, rows, standing
 from runs import plan as plans
 from runs.database import run
 from runs.joins import RELEASED, Mark, ripple
@@ -38,9 +38,8 @@ def cancel(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
     """End runs that have not ended. A step that runs is left to its worker: its outcome is written, and releases
     nothing. Answers the runs that this call cancelled.
     """
-    states = [RunState.QUEUED, RunState.RUNNING, RunState.WAITING]
     with transaction.atomic():
-        locked = _lock(run_ids, states=states)
+        locked = _lock(run_ids, states=standing.CANCELLABLE)
         if not locked:
             return frozenset()
         run(control_queries.CANCEL, runs=list(locked))
@@ -58,16 +57,19 @@ def retry(
     """Let failed runs go on: their failed steps get a ticket, and what the failure had blocked is to come again.
 
     `steps` narrows a run down to some of its failed steps, `inputs` replaces the input of one. The retry policy
-    begins anew. Answers the runs that this call set going.
+    begins anew. Answers the runs that this call set going; a run with an input for a step that does not go on is
+    not one of them.
     """
     edited = inputs or {}
     with transaction.atomic():
-        locked = _lock(run_ids, states=[RunState.FAILED])
+        locked = _lock(run_ids, states=standing.RETRYABLE)
         again: list[tuple[UUID, str, str | None]] = []
         blocked: list[tuple[UUID, str]] = []
         for run_id, marks in _marks(list(locked)).items():
             plan = plans.load(locked[run_id])
             failed = _failed(plan, marks, only=None if steps is None else steps.get(run_id, ()))
+            if any(other == run_id and step not in failed for other, step in edited):
+                continue
             again += [(run_id, step, rows.nullable(edited.get((run_id, step)))) for step in failed]
             blocked += [(run_id, step) for step in _blocked_behind(plan, marks, failed)]
         if not again:

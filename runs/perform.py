@@ -154,7 +154,8 @@ def failed(step: PlannedStep, work: Work, error: Exception, tried: Tried) -> Ste
         used=tried.used,
         suspect=work.suspect,
     )
-    tries = work.attempt - retried_by_hand(work.attempts)
+    # Attempts lost with their worker are no attempts of the policy.
+    tries = work.attempt - retried_by_hand(work.attempts) - lost_attempts(work.attempts)
     if retry.wanted(step.retry, error=known, attempt=tries):
         delay = retry.wait_seconds(step.retry, error=known, attempt=tries)
         return replace(result, state=StepState.RETRYING, delay_seconds=delay, finished_at=None)
@@ -166,6 +167,12 @@ def failed(step: PlannedStep, work: Work, error: Exception, tried: Tried) -> Ste
 def retried_by_hand(attempts: list[Any]) -> int:
     """The number of the attempt after which somebody last retried the step: its policy begins anew there."""
     return max((tried["number"] for tried in attempts if "retried_at" in tried), default=0)
+
+
+def lost_attempts(attempts: list[Any]) -> int:
+    """How many attempts since the last retry by hand were lost with their worker."""
+    since = retried_by_hand(attempts)
+    return sum(1 for tried in attempts if tried["outcome"] == "lost" and tried["number"] > since)
 
 
 def idempotency_key(run: RunFacts, *, step: str, item: int) -> str:

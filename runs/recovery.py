@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+import socket
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -11,11 +12,13 @@ from uuid import UUID
 import orjson
 
 from actions.base import Permanent, Retryable
-from runs import delivery, dispatch, perform, sweep_queries, transitions
+from runs import delivery, dispatch, perform, rows, sweep_queries, transitions
 from runs import plan as plans
+from runs.compiler import decode
 from runs.database import Row, run
 from runs.names import RunFacts
 from runs.outcomes import HeldClaim, HeldWait, Outcome, StepResult
+from runs.parent import Death
 from runs.perform import Clock, Work
 from runs.plan import PlannedStep
 from runs.states import StepState
@@ -23,7 +26,7 @@ from runs.states import StepState
 log = logging.getLogger(__name__)
 
 BATCH = 200
-# A step whose worker died this often is poison: it is not tried again by itself.
+# A step whose worker died this often while it was performed alone is poison: it is not tried again by itself.
 MAX_LOST = 3
 
 
@@ -60,6 +63,17 @@ def rescue() -> int:
     count = _record_grouped((row[9], row[2], _rescued(row)) for row in found)
     run(sweep_queries.FORGET_PROCESSES)
     return count
+
+
+def bereave(deaths: Sequence[Death]) -> None:
+    """Take note of children that died: their leases end now, and their deliveries' tickets are knocked for alone."""
+    log.warning("child_died", extra={"pids": [death.pid for death in deaths]})
+    pids = [death.pid for death in deaths if death.pid is not None]
+    run(sweep_queries.EXPIRE, host=socket.gethostname(), pids=pids)
+    for death in deaths:
+        keys = decode(death.runs)
+        if keys:
+            run(sweep_queries.SUSPECT, head=death.head, **rows.keys(keys))
 
 
 def _record_grouped(outcomes: Iterable[tuple[UUID, str, Outcome]]) -> int:
@@ -124,19 +138,19 @@ def _late(step: PlannedStep, work: Work, began: Any) -> StepResult:
 
 
 def _lost(step: PlannedStep, work: Work, began: Any) -> StepResult:
-    """A lost attempt is no attempt of the retry policy: it is repeated at once, but not for ever."""
-    since = perform.retried_by_hand(work.attempts)
-    before = sum(1 for tried in work.attempts if tried["outcome"] == "lost" and tried["number"] > since)
+    """A lost attempt is no attempt of the retry policy: it is repeated at once, alone, but not for ever."""
+    lost = perform.lost_attempts(work.attempts) + 1
+    # An effectful step's first death may be a neighbour's doing; an inline one is claimed only when alone.
+    alone = lost if step.inline else lost - 1
     if not step.action.repeatable:
         told = f"the worker of step {step.id!r} died, and the step may not be repeated by itself; retry it by hand"
         reason = "unknown_outcome"
     else:
-        told = f"the worker of step {step.id!r} died {before + 1} times while performing it"
+        told = f"the worker of step {step.id!r} died {lost} times while performing it; mend the step, then retry it"
         reason = "poison"
-    dead = before + 1 >= MAX_LOST or not step.action.repeatable
     tried = perform.Tried(began, outcome="lost", reason=reason)
     failed = perform.failed(step, work, Permanent(told, kind="lost"), tried)
-    if dead:
+    if alone >= MAX_LOST or not step.action.repeatable:
         return failed
     return replace(failed, state=StepState.RETRYING, delay_seconds=0.0, dead_reason=None, output=None, finished_at=None)
 

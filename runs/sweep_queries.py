@@ -57,6 +57,29 @@ BEAT = Statement(
     """,
 )
 
+# A child that its parent saw die: what it ran is lost now, and not only when the lease has passed.
+EXPIRE = Statement(
+    "expire",
+    """
+    UPDATE runs_process SET expires_at = clock_timestamp() - interval '1 millisecond'
+    WHERE host = %(host)s AND pid = ANY(%(pids)s::int[]) AND expires_at > clock_timestamp()
+    """,
+)
+
+# The tickets of a delivery whose child died: knocked for at once, and each alone.
+SUSPECT = Statement(
+    "suspect",
+    """
+    WITH mine AS MATERIALIZED (
+        SELECT t.id FROM runs_ticket t
+        JOIN unnest(%(runs)s::uuid[], %(items)s::int[]) d(run_id, item) ON t.run_id = d.run_id AND t.item = d.item
+        WHERE t.head = %(head)s ORDER BY t.run_id, t.item FOR UPDATE OF t
+    )
+    UPDATE runs_ticket t SET suspect = true, knock_at = least(t.knock_at, greatest(t.due_at, clock_timestamp()))
+    FROM mine WHERE t.id = mine.id
+    """,
+)
+
 # Kept while a running row names it: the sweep must find the row by its process's passed lease.
 FORGET_PROCESSES = Statement(
     "forget_processes",

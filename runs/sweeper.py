@@ -9,6 +9,7 @@ from typing import Any
 from celery import bootsteps
 from django.db import DatabaseError, InterfaceError, connection
 
+from runs import parent as watch
 from runs import recovery
 
 log = logging.getLogger(__name__)
@@ -35,20 +36,33 @@ class SweepStep(bootsteps.StartStopStep):
     def stop(self, parent: Any) -> None:
         """End with the round under way."""
         self.stopping.set()
+        watch.awake.set()
         self.thread.join(timeout=5)
 
     def sweep(self) -> None:
-        """A round every second, sooner where a retry or wait comes due; one that fails is told and tried again."""
+        """A round every second, sooner where a retry or wait comes due or a child dies; a failed one is told."""
         pause = INTERVAL_SECONDS
-        while not self.stopping.wait(pause):
-            pause = INTERVAL_SECONDS
+        while not self._stopped_within(pause):
             try:
-                coming = recovery.sweep().next_seconds
-                if coming is not None:
-                    pause = min(INTERVAL_SECONDS, coming + TICK_SECONDS)
+                pause = self._round()
             except (DatabaseError, InterfaceError) as error:
+                pause = INTERVAL_SECONDS
                 log.warning("sweep_failed", extra={"error": str(error)})
                 connection.close()
             except Exception:
+                pause = INTERVAL_SECONDS
                 log.exception("sweep_failed")
         connection.close()
+
+    def _stopped_within(self, seconds: float) -> bool:
+        watch.awake.wait(seconds)
+        watch.awake.clear()
+        return self.stopping.is_set()
+
+    def _round(self) -> float:
+        """Sweep once; answers the seconds until the next round."""
+        deaths = watch.taken()
+        if deaths:
+            recovery.bereave(deaths)
+        coming = recovery.sweep().next_seconds
+        return INTERVAL_SECONDS if coming is None else min(INTERVAL_SECONDS, coming + TICK_SECONDS)

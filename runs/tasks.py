@@ -13,8 +13,14 @@ from runs import delivery
 from runs.compiler import ADVANCE
 
 
+class _Watched(Task[Any, Any]):
+    abstract = True
+    Request = "runs.parent:WatchedRequest"
+
+
 @shared_task(
     bind=True,
+    base=_Watched,
     name=ADVANCE,
     # Only for the moment before the claim: the database cannot be reached. The ticket is still there.
     autoretry_for=(OperationalError, InterfaceError),

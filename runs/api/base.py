@@ -72,10 +72,17 @@ class ProblemDetails(BaseModel):
     errors: list[ProblemError] = []
 
 
+class ConflictDetails(ProblemDetails):
+    """A verb that is not legal now: nothing was changed. `state` says how the thing stands."""
+
+    state: str
+
+
 PROBLEM = OpenApiResponse(response=ProblemDetails, description="What is wrong, where, and what to do about it.")
 PROBLEMS = {401: PROBLEM, 403: PROBLEM}
 READ_ONE = {**PROBLEMS, 404: PROBLEM}
 READ_MANY = {**PROBLEMS, 400: PROBLEM}
+CONFLICT = OpenApiResponse(response=ConflictDetails, description="Not legal as things stand; nothing was changed.")
 WRITE = {**PROBLEMS, 400: PROBLEM, 413: PROBLEM, 415: PROBLEM}
 
 

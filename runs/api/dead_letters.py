@@ -9,11 +9,15 @@ from rest_framework.response import Response
 
 from runs.api import filters, shapes
 from runs.api.base import READ_MANY, READ_ONE, ScopedView, answer_page, listed, parameters
+from runs.api.filters import Filters
 from runs.api.pages import page
 from runs.api.problems import missing
 from runs.models import DeadLetter
 from runs.states import DeadLetterState
 from workflows.models import Workspace
+
+FILTERS = ("run", "workflow", "label.<key>")
+_RUN_VALUES = ("run__input", "run__output")
 
 
 class DeadLetters(ScopedView):
@@ -24,21 +28,15 @@ class DeadLetters(ScopedView):
         parameters=parameters(
             run="Id of a run.",
             workflow="Id or name of a workflow.",
-            state="open, retried or discarded; several separated by commas.",
+            state="open, retried or discarded; several separated by commas. `label.<key>` filters by the run's label.",
         ),
         responses={200: listed(shapes.DeadLetterSummary), **READ_MANY},
     )
     def get(self, request: Request) -> Response:
         """List them, newest first, without input, config and attempts."""
-        given = filters.read(request, known=["run", "workflow"], states=DeadLetterState)
-        found = _letters(self.workspace)
-        if (run := given.get("run")) is not None:
-            found = found.filter(run_id=filters.as_id(run, name="run"))
-        if (key := given.get("workflow")) is not None:
-            found = found.filter(run__workflow__in=filters.find_workflow(key, workspace=self.workspace))
-        if given.states:
-            found = found.filter(state__in=given.states)
-        shown = page(request, of=found.defer("input", "config", "attempts", *_RUN_VALUES))
+        found = matching(filters.read(request, known=FILTERS, states=DeadLetterState), workspace=self.workspace)
+        slim = found.select_related("run__workflow").defer("input", "config", "attempts", *_RUN_VALUES)
+        shown = page(request, of=slim)
         return answer_page(shown, [shapes.dead_letter_summary(letter) for letter in shown.objects])
 
 
@@ -48,15 +46,22 @@ class OneDeadLetter(ScopedView):
     @extend_schema(operation_id="dead_letters_retrieve", responses={200: shapes.DeadLetterDetail, **READ_ONE})
     def get(self, request: Request, key: str) -> Response:
         """Show it with what its step was given and what it tried."""
-        found = _letters(self.workspace).filter(pk=filters.parse_id(key, what="dead letter"))
-        letter = found.defer(*_RUN_VALUES).first()
+        found = DeadLetter.objects.filter(workspace=self.workspace, pk=filters.parse_id(key, what="dead letter"))
+        letter = found.select_related("run__workflow").defer(*_RUN_VALUES).first()
         if letter is None:
             raise missing("dead letter", key)
         return Response(shapes.dead_letter_detail(letter).told())
 
 
-_RUN_VALUES = ("run__input", "run__output")
-
-
-def _letters(workspace: Workspace) -> QuerySet[DeadLetter]:
-    return DeadLetter.objects.filter(workspace=workspace).select_related("run__workflow")
+def matching(given: Filters, *, workspace: Workspace) -> QuerySet[DeadLetter]:
+    """The dead letters of the workspace that pass these filters; a label is the run's."""
+    found = DeadLetter.objects.filter(workspace=workspace)
+    if (run := given.get("run")) is not None:
+        found = found.filter(run_id=filters.as_id(run, name="run"))
+    if (key := given.get("workflow")) is not None:
+        found = found.filter(run__workflow__in=filters.find_workflow(key, workspace=workspace))
+    if given.states:
+        found = found.filter(state__in=given.states)
+    if given.labels:
+        found = found.exclude(run__labels={}).filter(run__labels__contains=given.labels)
+    return found

@@ -35,23 +35,34 @@ class Filters:
 
 def read(request: Request, *, known: Iterable[str], states: type[StrEnum] | None = None) -> Filters:
     """The filters of this request. `label.<key>` is read where `label.<key>` is known. Raises Refused (400)."""
+    return parse(request.query_params.lists(), known=[*known, *PAGING], states=states)
+
+
+def parse(
+    pairs: Iterable[tuple[str, list[str]]],
+    *,
+    known: Iterable[str],
+    states: type[StrEnum] | None = None,
+    path: str = "",
+) -> Filters:
+    """Filters as (name, values); `path` stands before the name of one that is refused. Raises Refused (400)."""
     names = [*known]
-    allowed = [*names, *(("state", "status") if states else ()), *PAGING]
+    allowed = [*names, *(("state", "status") if states else ())]
     values: dict[str, str] = {}
     labels: dict[str, str] = {}
     wanted: list[str] = []
-    for name, given in request.query_params.lists():
-        value = given[-1]
+    for name, given in pairs:
+        where = path + name.replace("\x00", "?")
         if "\x00" in name or any("\x00" in part for part in given):
-            raise bad(name.replace("\x00", "?"), "has a NUL character; remove it")
+            raise bad(where, "has a NUL character; remove it")
         if f"{_LABEL}<key>" in names and name.startswith(_LABEL) and len(name) > len(_LABEL):
-            labels[name.removeprefix(_LABEL)] = value
+            labels[name.removeprefix(_LABEL)] = given[-1]
         elif states is not None and name in ("state", "status"):
-            wanted += _states(",".join(given), name=name, states=states)
+            wanted += _states(",".join(given), name=where, states=states)
         elif name in allowed:
-            values[name] = value
+            values[name] = given[-1]
         else:
-            raise bad(name, f"is not a known filter; known are {', '.join(sorted(allowed))}")
+            raise bad(where, f"is not a known filter; known are {', '.join(sorted(allowed))}")
     return Filters(values, wanted, labels)
 
 

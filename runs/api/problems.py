@@ -22,12 +22,20 @@ API_PREFIX = "/api/"
 
 
 class Refused(APIException):
-    """An answer that is an error: its HTTP status, one sentence, and the faults with their paths."""
+    """An answer that is an error: its HTTP status, one sentence, the faults with their paths, and other members."""
 
-    def __init__(self, detail: str, *, status: int = 400, problems: Iterable[Problem] = ()) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        status: int = 400,
+        problems: Iterable[Problem] = (),
+        members: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status_code = status
         self.problems = tuple(problems)
+        self.members = dict(members or {})
 
 
 def bad(path: str, message: str) -> Refused:
@@ -44,6 +52,11 @@ def refused(problems: Iterable[Problem]) -> Refused:
 def missing(what: str, key: str) -> Refused:
     """The 404 for an object that is not there, or is another workspace's."""
     return Refused(f"no {what} {key[:200]!r} in this workspace", status=404)
+
+
+def conflict(detail: str, **members: str) -> Refused:
+    """The 409 for a verb that is not legal now, to be raised; `state` says how the thing stands."""
+    return Refused(detail, status=409, members=members)
 
 
 def body(status: int, detail: str, problems: Iterable[Problem] = ()) -> dict[str, Any]:
@@ -70,6 +83,7 @@ def handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
     if wait := getattr(found, "wait", None):
         headers["Retry-After"] = str(int(wait))
     told = body(found.status_code, _sentence(found.detail), getattr(found, "problems", ()))
+    told |= getattr(found, "members", {})
     return Response(told, status=found.status_code, headers=headers, content_type=CONTENT_TYPE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -9,11 +10,14 @@ from rest_framework.response import Response
 from runs import history
 from runs.api import filters, shapes
 from runs.api.base import READ_MANY, READ_ONE, ScopedView, answer_page, listed, parameters
-from runs.api.filters import parse_id
+from runs.api.filters import Filters, parse_id
 from runs.api.pages import page
 from runs.api.problems import missing
 from runs.models import Run
 from runs.states import RunState
+from workflows.models import Workspace
+
+FILTERS = ("workflow", "label.<key>")
 
 
 class Runs(ScopedView):
@@ -29,15 +33,7 @@ class Runs(ScopedView):
     )
     def get(self, request: Request) -> Response:
         """List them, newest first, without input, output and steps. `label.<key>=<value>` filters by label."""
-        given = filters.read(request, known=["workflow", "label.<key>"], states=RunState)
-        found = Run.objects.filter(workspace=self.workspace)
-        if (key := given.get("workflow")) is not None:
-            found = found.filter(workflow__in=filters.find_workflow(key, workspace=self.workspace))
-        if given.states:
-            found = found.filter(state__in=given.states)
-        if given.labels:
-            # The first condition is the one of the index, which leaves out the many runs without labels.
-            found = found.exclude(labels={}).filter(labels__contains=given.labels)
+        found = matching(filters.read(request, known=FILTERS, states=RunState), workspace=self.workspace)
         slim = found.select_related("workflow", "version").defer("input", "output", "version__definition")
         shown = page(request, of=slim)
         return answer_page(shown, [shapes.run_summary(run) for run in shown.objects])
@@ -53,4 +49,18 @@ class OneRun(ScopedView):
         run = found.select_related("workflow", "version").defer("version__definition").first()
         if run is None:
             raise missing("run", key)
-        return Response(shapes.run_detail(run, steps=history.timeline(run)).told())
+        told = shapes.run_detail(run, steps=history.timeline(run), interventions=history.interventions(run))
+        return Response(told.told())
+
+
+def matching(given: Filters, *, workspace: Workspace) -> QuerySet[Run]:
+    """The runs of the workspace that pass these filters."""
+    found = Run.objects.filter(workspace=workspace)
+    if (key := given.get("workflow")) is not None:
+        found = found.filter(workflow__in=filters.find_workflow(key, workspace=workspace))
+    if given.states:
+        found = found.filter(state__in=given.states)
+    if given.labels:
+        # The first condition is the one of the index, which leaves out the many runs without labels.
+        found = found.exclude(labels={}).filter(labels__contains=given.labels)
+    return found

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from runs import plan
 from runs.history import StepView
-from runs.models import DeadLetter, Run
+from runs.models import DeadLetter, Intervention, Run
 from runs.states import DeadLetterState, RunState
 from workflows.models import Version, Workflow
 
@@ -59,12 +59,24 @@ class RunSummary(Shape):
     finished_at: datetime | None
 
 
+class InterventionShape(Shape):
+    """What somebody did to a run by hand; `by` is null for a command on the server."""
+
+    verb: str
+    by: str | None
+    why: str
+    at: datetime
+    details: dict[str, Any]
+
+
 class RunDetail(RunSummary):
     """A run with its input, its output and every step of its plan in topological order."""
 
     input: Any
     output: Any
     steps: list[StepShape]
+    replay_of: UUID | None
+    interventions: list[InterventionShape]
 
 
 class RunStarted(Shape):
@@ -178,9 +190,22 @@ def run_summary(run: Run) -> RunSummary:
     return RunSummary(**_run(run))
 
 
-def run_detail(run: Run, *, steps: Iterable[StepView]) -> RunDetail:
-    """A run with its workflow and version loaded, and its timeline."""
-    return RunDetail(**_run(run), input=run.input, output=run.output, steps=[step(view) for view in steps])
+def run_detail(run: Run, *, steps: Iterable[StepView], interventions: Iterable[Intervention]) -> RunDetail:
+    """A run with its workflow and version loaded, its timeline, and what was done to it by hand."""
+    return RunDetail(
+        **_run(run),
+        input=run.input,
+        output=run.output,
+        steps=[step(view) for view in steps],
+        replay_of=run.replay_of_id,
+        interventions=[intervention(one) for one in interventions],
+    )
+
+
+def intervention(row: Intervention) -> InterventionShape:
+    """What somebody did, with the user loaded."""
+    by = row.by.get_username() if row.by else None
+    return InterventionShape(verb=row.verb, by=by, why=row.why, at=row.at, details=row.details)
 
 
 def workflow_summary(workflow: Workflow, *, newest: Run | None) -> WorkflowSummary:
@@ -188,12 +213,12 @@ def workflow_summary(workflow: Workflow, *, newest: Run | None) -> WorkflowSumma
     return WorkflowSummary(**_workflow(workflow, newest), latest_run=run_summary(newest) if newest else None)
 
 
-def workflow_detail(workflow: Workflow, *, newest: Run | None, steps: Iterable[StepView]) -> WorkflowDetail:
-    """A workflow with its current version loaded, its newest run and that one's timeline."""
+def workflow_detail(workflow: Workflow, *, latest_run: RunDetail | None) -> WorkflowDetail:
+    """A workflow with its current version loaded, and its newest run."""
     return WorkflowDetail(
-        **_workflow(workflow, newest),
+        **_workflow(workflow, latest_run),
         definition=workflow.current.definition if workflow.current else None,
-        latest_run=run_detail(newest, steps=steps) if newest else None,
+        latest_run=latest_run,
     )
 
 
@@ -236,7 +261,7 @@ def _times(run: Run) -> Mapping[str, datetime | None]:
     return {"created_at": run.created_at, "started_at": run.started_at, "finished_at": run.finished_at}
 
 
-def _workflow(workflow: Workflow, newest: Run | None) -> dict[str, Any]:
+def _workflow(workflow: Workflow, newest: Run | RunDetail | None) -> dict[str, Any]:
     current: Version | None = workflow.current
     state = newest.state if newest else None
     return {

@@ -74,9 +74,7 @@ class OneWorkflow(ScopedView):
     def get(self, request: Request, key: str) -> Response:
         """Show it with its current definition, and its latest run with the state of every step."""
         workflow = find(key, workspace=self.workspace)
-        newest = _newest(workflow)
-        steps = history.timeline(newest) if newest else []
-        return Response(shapes.workflow_detail(workflow, newest=newest, steps=steps).told())
+        return Response(shapes.workflow_detail(workflow, latest_run=_newest(workflow)).told())
 
 
 class StartedRuns(ScopedView):
@@ -130,9 +128,12 @@ def _published(published: Published) -> dict[str, Any]:
     return shapes.WorkflowStarted(**told, state=started.state, status=started.state, run=run).told()
 
 
-def _newest(workflow: Workflow) -> Run | None:
+def _newest(workflow: Workflow) -> shapes.RunDetail | None:
     runs = Run.objects.filter(workflow=workflow).select_related("workflow", "version")
-    return runs.defer("version__definition").order_by("-id").first()
+    run = runs.defer("version__definition").order_by("-id").first()
+    if run is None:
+        return None
+    return shapes.run_detail(run, steps=history.timeline(run), interventions=history.interventions(run))
 
 
 def _slim(workflows: QuerySet[Workflow]) -> QuerySet[Workflow]:

@@ -26,8 +26,8 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         run = self._find(options["id"])
         if options["json"]:
-            told = shapes.run_detail(run, steps=history.timeline(run)).told()
-            text = orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
+            told = shapes.run_detail(run, steps=history.timeline(run), interventions=history.interventions(run))
+            text = orjson.dumps(told.told(), option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
             self.stdout.write(text)
             return
         for line in [*_report.timeline(run), *_facts(run)]:
@@ -52,7 +52,12 @@ def _facts(run: Run) -> Iterator[str]:
         yield f"labels  {timeline_text.json_line(run.labels)}"
     if run.idempotency_key is not None:
         yield f"key     {timeline_text.printable(run.idempotency_key)}"
+    if run.replay_of_id is not None:
+        yield f"replay of  {run.replay_of_id}"
     for letter in DeadLetter.objects.filter(run=run).order_by("id"):
         yield f"dead letter {letter.pk}  {letter.state}  step {letter.step}  {letter.reason}"
         yield f"  error  {timeline_text.error_line(letter.error)}"
         yield f"  input  {timeline_text.json_line(letter.input)}"
+    for one in history.interventions(run):
+        by = one.by.get_username() if one.by else "a command"
+        yield timeline_text.printable(f"{one.verb} by {by} at {one.at:%Y-%m-%d %H:%M:%S} UTC  {one.why}".rstrip())
