@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import connection
 
 from runs.models import DeadLetter, Run, StepRun, Ticket
-from tests.flows import begun, published, states, steps, the_run
+from tests.flows import begun, published, steps, the_run
 from tests.waiting import wait_for
 from tests.workers import Worker
 
@@ -142,7 +142,7 @@ def test_a_warm_shutdown_in_the_middle_loses_nothing_and_burns_no_attempt(worker
 
 
 @pytest.mark.parametrize("acks_late", ["0", "1"])
-def test_children_killed_again_and_again_double_nothing(worker: Workers, acks_late: str) -> None:
+def test_children_killed_again_and_again_leave_no_run_behind(worker: Workers, acks_late: str) -> None:
     one = worker(CELERY_ACKS_LATE=acks_late)
     ids = begun(published(QUICK), *[{"n": n} for n in range(200)])
     for _ in range(6):
@@ -151,8 +151,7 @@ def test_children_killed_again_and_again_double_nothing(worker: Workers, acks_la
         time.sleep(0.4)  # faults at intervals, not an instant
         ids += begun(published(QUICK), *[{"n": n} for n in range(50)])
     ended(ids, within=60)
-    for run_id in ids[:20]:
-        assert states(run_id) == {"a": "succeeded", "n": "succeeded", "b": "succeeded"}
+    assert StepRun.objects.filter(run_id__in=ids, state="succeeded").count() == 3 * len(ids)
 
 
 def _pid_of(process: UUID | None) -> int:
