@@ -11,16 +11,22 @@ from runs.outcomes import Key
 from runs.plan import Plan
 
 ADVANCE = "runs.advance"
-# A link takes about 400 bytes of a message and an id 40, so that with 200 runs this stays below 32 KB. The next
-# chain begins where this one is cut, from the ticket that stands there.
-MAX_LINKS = 40
+# Bytes. Celery sends its body in base64, which makes 3 bytes 4; a link takes up to 400 of the body and a key up to 50.
+_MAX_BODY = (32 * 1024 - 2048) * 3 // 4
+_LINK_BYTES = 400
+_KEY_BYTES = 50
+# So that at least a few links fit beside the keys.
+MAX_KEYS = 400
 # Beyond the step's timeout: the worker's child is ended only where the executor itself did not get to answer.
 HARD_LIMIT_GRACE_SECONDS = 30
 
 
 def compile_chain(keys: Sequence[Key], *, plan: Plan, head: str) -> Signature:
-    """The chain from `head` to the end of its segment, cut where its message would pass 32 KB."""
-    heads = plan.chain(head)[:MAX_LINKS]
+    """The chain from `head` to the end of its segment, cut where its message would pass 32 KB.
+
+    The next chain begins where this one is cut, from the ticket that stands there.
+    """
+    heads = plan.chain(head)[: max(1, (_MAX_BODY - _KEY_BYTES * len(keys)) // _LINK_BYTES)]
     tasks = [_task(plan, name) for name in heads]
     tasks[0] = tasks[0].clone(args=(encode(keys),))
     return chain(*tasks) if len(tasks) > 1 else tasks[0]
@@ -32,12 +38,12 @@ def encode(keys: Sequence[Key]) -> list[str]:
 
 
 def decode(texts: Sequence[str]) -> list[Key]:
-    """The keys of a message. Raises ValueError for anything that is none."""
+    """The keys of a message, each once. Raises ValueError for anything that is none."""
     found = []
     for text in texts:
         run_id, _, item = text.partition("/")
         found.append((UUID(run_id), int(item) if item else -1))
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _task(plan: Plan, head: str) -> Signature:

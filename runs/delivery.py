@@ -9,15 +9,23 @@ from uuid import UUID
 from runs import dispatch, executor
 from runs import plan as plans
 from runs.compiler import decode, encode
-from runs.outcomes import Recorded
+from runs.outcomes import Key, Recorded
+from runs.plan import Plan
+from workflows.models import Version
 
 log = logging.getLogger(__name__)
 
 
 def deliver(texts: Sequence[str], *, version_id: UUID, head: str, carried: str | None) -> list[str]:
-    """Answers the keys to hand on along the chain, encoded; empty when none was won."""
-    keys = decode(texts)
-    recorded = executor.advance(keys, plan=plans.load(version_id), head=head, carried=carried)
+    """Answers the keys to hand on along the chain, encoded; empty when none was won.
+
+    A message that this code cannot make sense of is logged and ignored: the tickets say what is to be done.
+    """
+    understood = _understood(texts, version_id=version_id, head=head)
+    if understood is None:
+        return []
+    keys, plan = understood
+    recorded = executor.advance(keys, plan=plan, head=head, carried=carried)
     if len(recorded.won) < len(keys):
         log.info("stale_delivery", extra={"head": head, "count": len(keys) - len(recorded.won)})
     tell(recorded)
@@ -25,6 +33,18 @@ def deliver(texts: Sequence[str], *, version_id: UUID, head: str, carried: str |
         # This delivery left room in the broker's window, or tickets that its chain does not carry.
         dispatch.after_commit()
     return encode(recorded.handed_on)
+
+
+def _understood(texts: Sequence[str], *, version_id: UUID, head: str) -> tuple[list[Key], Plan] | None:
+    try:
+        keys, plan = decode(texts), plans.load(version_id)
+    except (ValueError, Version.DoesNotExist) as error:
+        log.warning("knock_ignored", extra={"version_id": str(version_id), "head": head, "error": str(error)[:500]})
+        return None
+    if head not in plan.steps:
+        log.warning("knock_ignored", extra={"version_id": str(version_id), "head": head, "error": "unknown step"})
+        return None
+    return keys, plan
 
 
 def tell(recorded: Recorded) -> None:

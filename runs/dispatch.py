@@ -8,12 +8,10 @@ from itertools import islice
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError
-from kombu.exceptions import OperationalError as BrokerError
 
 from runs import plan as plans
 from runs import transitions, window
-from runs.compiler import compile_chain
+from runs.compiler import MAX_KEYS, compile_chain
 from runs.transitions import Due
 
 log = logging.getLogger(__name__)
@@ -28,8 +26,9 @@ def dispatch() -> int:
     if room == 0:
         return 0
     limit = room * settings.PURE_BATCH_RUNS
-    due = transitions.admit(limit=limit)
-    due += transitions.pick(limit=max(0, limit - len(due)))
+    # What is under way comes before what is new: a long backlog would otherwise starve every retry and every join.
+    due = transitions.pick(limit=limit)
+    due += transitions.admit(limit=limit - len(due))
     messages = list(_messages(due))
     unsent = [ticket for message in messages[room:] for ticket in message]
     sent = 0
@@ -43,10 +42,10 @@ def dispatch() -> int:
 
 
 def after_commit() -> None:
-    """Dispatch on behalf of a door, which never fails because the broker or a plan does."""
+    """Dispatch on behalf of a door, whose work is committed already: whatever fails here is left to the sweep."""
     try:
         dispatch()
-    except (DatabaseError, BrokerError):
+    except Exception:
         log.exception("dispatch_failed")
 
 
@@ -57,8 +56,14 @@ def _messages(due: Sequence[Due]) -> Iterator[list[Due]]:
         alone = ticket.ticket if ticket.suspect else None
         groups.setdefault((ticket.version_id, ticket.head, alone), []).append(ticket)
     for (version_id, head, _), tickets in groups.items():
-        inline = plans.load(version_id).link(head).head.inline
-        size = settings.PURE_BATCH_RUNS if inline else settings.EFFECTFUL_BATCH_RUNS
+        try:
+            inline = plans.load(version_id).link(head).head.inline
+        except Exception:
+            # One version that this code cannot read holds back no other. Its tickets are knocked for again, ever
+            # more rarely, until code that can read it is deployed.
+            log.exception("version_unusable", extra={"version_id": str(version_id), "head": head})
+            continue
+        size = min(MAX_KEYS, settings.PURE_BATCH_RUNS if inline else settings.EFFECTFUL_BATCH_RUNS)
         rest = iter(tickets)
         while batch := list(islice(rest, size)):
             yield batch
@@ -67,10 +72,10 @@ def _messages(due: Sequence[Due]) -> Iterator[list[Due]]:
 def _send(message: Sequence[Due]) -> bool:
     first = message[0]
     keys = [(ticket.run_id, ticket.item) for ticket in message]
-    signature = compile_chain(keys, plan=plans.load(first.version_id), head=first.head)
     try:
-        signature.apply_async()
-    except (BrokerError, OSError) as error:
-        log.warning("knock_unsent", extra={"head": first.head, "count": len(message), "error": str(error)})
+        compile_chain(keys, plan=plans.load(first.version_id), head=first.head).apply_async()
+    except Exception as error:
+        # Mostly the broker, in many words; whatever it is, the tickets picked with this message must go back.
+        log.warning("knock_unsent", extra={"head": first.head, "count": len(message), "error": repr(error)})
         return False
     return True

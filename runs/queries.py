@@ -92,12 +92,14 @@ PICK = Statement(
     """,
 )
 
-# Picked but not sent (no room, or the broker is away): due again at once, and not counted as a send.
+# Picked but not sent (no room, or the broker is away): due again at once, and not counted as a send. One that
+# somebody holds is being worked on, by an older message.
 UNSEND = Statement(
     "unsend",
     """
     WITH mine AS MATERIALIZED (
-        SELECT id FROM runs_ticket WHERE id = ANY(%(tickets)s::bigint[]) ORDER BY run_id, head, item FOR UPDATE
+        SELECT id FROM runs_ticket WHERE id = ANY(%(tickets)s::bigint[]) ORDER BY run_id, head, item
+        FOR UPDATE SKIP LOCKED
     )
     UPDATE runs_ticket t SET knock_at = clock_timestamp(), sends = greatest(0, t.sends - 1)
     FROM mine WHERE t.id = mine.id
