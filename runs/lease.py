@@ -9,7 +9,7 @@ import threading
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from uuid_utils.compat import uuid7
 
 from runs import sweep_queries
@@ -43,9 +43,11 @@ def current() -> UUID:
     """This process's name; its row is committed, and beaten by a thread, before the first claim asks for it."""
     with _lease.lock:
         if _lease.process is None:
-            _lease.process = uuid7()
-            beat(_lease.process)
-            threading.Thread(target=_keep, args=(_lease, _lease.process), name="process-lease", daemon=True).start()
+            process = uuid7()
+            beat(process)
+            threading.Thread(target=_keep, args=(_lease, process), name="process-lease", daemon=True).start()
+            # Last: a name without a row, or without a thread that beats it, could never claim anything.
+            _lease.process = process
         return _lease.process
 
 
@@ -70,14 +72,18 @@ def give_up() -> None:
 
 def _keep(lease: _Lease, process: UUID) -> None:
     """Beat every quarter lease on a connection of this thread's own, until the lease is lost."""
-    while not lease.stop.wait(settings.PROCESS_LEASE_SECONDS / 4):
-        try:
-            if not beat(process):
-                log.warning("lease_lost", extra={"lease": str(process)})
-                break
-        except DatabaseError:
-            # The database is away; the lease may pass meanwhile, and then the next beat says so.
-            connection.close()
-    connection.close()
-    if not lease.stop.is_set():
-        give_up()
+    try:
+        while not lease.stop.wait(settings.PROCESS_LEASE_SECONDS / 4):
+            try:
+                if not beat(process):
+                    log.warning("lease_lost", extra={"lease": str(process)})
+                    break
+            except Error as error:
+                # The database is away; the lease may pass meanwhile, and then the next beat says so.
+                log.warning("lease_not_renewed", extra={"lease": str(process), "error": str(error)})
+                connection.close()
+    finally:
+        # However this thread ends, nobody may go on claiming under a name that nothing beats.
+        connection.close()
+        if not lease.stop.is_set():
+            give_up()
