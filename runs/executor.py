@@ -108,7 +108,11 @@ def _together(link: Link, work: Sequence[Work]) -> list[StepResult]:
     answers: queue.SimpleQueue[tuple[int, StepResult]] = queue.SimpleQueue()
 
     def one(index: int) -> None:
-        answers.put((index, perform.attempt(link.head, work[index])))
+        try:
+            result = perform.attempt(link.head, work[index])
+        except BaseException as error:  # sys.exit() in an action ends its thread; the step must not wait for ever
+            result = perform.failed(link.head, work[index], error, perform.Tried(work[index].clock.at))
+        answers.put((index, result))
 
     for index in range(len(work)):
         threading.Thread(target=one, args=(index,), name=f"step-{link.head.id}", daemon=True).start()

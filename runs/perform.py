@@ -129,10 +129,10 @@ def rendered(step: PlannedStep, scope: dict[str, Json], *, given: Json) -> Json:
     return {**plain, **kept} if isinstance(plain, dict) else plain
 
 
-def failed(step: PlannedStep, work: Work, error: Exception, tried: Tried) -> StepResult:
+def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) -> StepResult:
     """What a failed attempt comes to: retry policy first, then `on_error`, then a dead letter."""
     told = _cleaned(retry.described(error))
-    known = error if isinstance(error, ActionError) else Retryable(str(error))
+    known = error if isinstance(error, ActionError) else Retryable(retry.message(error))
     finished_at = work.clock.now()
     history = {
         "number": work.attempt,

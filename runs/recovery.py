@@ -54,13 +54,13 @@ def sweep() -> Swept:
 def wake() -> int:
     """Let waiting steps whose time has come succeed, and release what they held."""
     found = run(sweep_queries.DUE_WAITS, limit=BATCH)
-    return _record_grouped((row[5], row[2], _woken(row)) for row in found)
+    return _record_grouped(((row[5], row[2], row) for row in found), outcome=_woken)
 
 
 def rescue() -> int:
     """Take running steps back whose deadline passed or whose process is gone, and forget dead processes."""
     found = run(sweep_queries.LOST, limit=BATCH)
-    count = _record_grouped((row[9], row[2], _rescued(row)) for row in found)
+    count = _record_grouped(((row[9], row[2], row) for row in found), outcome=_rescued)
     run(sweep_queries.FORGET_PROCESSES)
     return count
 
@@ -76,13 +76,18 @@ def bereave(deaths: Sequence[Death]) -> None:
             run(sweep_queries.SUSPECT, head=death.head, **rows.keys(keys))
 
 
-def _record_grouped(outcomes: Iterable[tuple[UUID, str, Outcome]]) -> int:
-    groups: dict[tuple[UUID, str], list[Outcome]] = {}
-    for version_id, step, outcome in outcomes:
-        groups.setdefault((version_id, step), []).append(outcome)
+def _record_grouped(found: Iterable[tuple[UUID, str, Row]], *, outcome: Callable[[Row], Outcome]) -> int:
+    groups: dict[tuple[UUID, str], list[Row]] = {}
+    for version_id, step, row in found:
+        groups.setdefault((version_id, step), []).append(row)
     won = 0
-    for (version_id, _), group in groups.items():
-        recorded = transitions.record(group, plan=plans.load(version_id))
+    for (version_id, step), group in groups.items():
+        try:
+            recorded = transitions.record([outcome(row) for row in group], plan=plans.load(version_id))
+        except Exception:
+            # One version that this code cannot read must not stop the sweep for all others.
+            log.exception("sweep_group_failed", extra={"version_id": str(version_id), "step": step})
+            continue
         delivery.tell(recorded)
         won += len(recorded.won)
     return won

@@ -7,6 +7,8 @@ import traceback
 
 from actions.base import ActionError, Json, Retry, Retryable
 
+MAX_MESSAGE = 10_000
+
 
 def delay_seconds(policy: Retry, *, attempt: int, chance: float | None = None) -> float:
     """Seconds before attempt n (n >= 2): initial * factor**(n-2), at most max, times 1 +- jitter.
@@ -37,18 +39,26 @@ def wait_seconds(policy: Retry, *, error: ActionError, attempt: int) -> float:
     return asked if asked is not None else delay_seconds(policy, attempt=attempt + 1)
 
 
-def described(error: Exception) -> dict[str, Json]:
+def described(error: BaseException) -> dict[str, Json]:
     """An error as it is stored: kind, message, details; with the traceback where the action did not expect it."""
     if isinstance(error, ActionError):
-        found: dict[str, Json] = {"kind": error.kind, "message": str(error)}
+        found: dict[str, Json] = {"kind": error.kind, "message": message(error)}
         if error.details:
             found["details"] = error.details
         return found
     return {
         "kind": "error",
-        "message": f"{type(error).__name__}: {error}",
+        "message": f"{type(error).__name__}: {message(error)}",
         "traceback": "".join(traceback.format_exception(error))[-8000:],
     }
+
+
+def message(error: BaseException) -> str:
+    """The error's text, cut at 10,000 characters; an error that cannot say it is named."""
+    try:
+        return str(error)[:MAX_MESSAGE]
+    except Exception as fault:
+        return f"an error whose text cannot be made ({type(fault).__name__})"
 
 
 def _matches(pattern: str, kind: str) -> bool:
