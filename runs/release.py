@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from actions import expressions, payload
-from actions.base import ActionError, Json
+from actions.base import Json
+from runs import retry
 from runs.joins import Mark, ripple
 from runs.names import RunFacts, output_names
 from runs.outcomes import HeldWait, LoadedSteps, Outcome, StepResult
@@ -32,7 +33,8 @@ class NextTicket:
 class Release:
     """What follows for one run. `state` is None while it goes on as it is.
 
-    `missing` names steps that the output of a succeeded run needs and that are not at hand.
+    `missing` names steps that the run's output or error is made of and that are not at hand; `culprit` is the step
+    whose failure is the run's.
     """
 
     run: RunFacts
@@ -43,6 +45,7 @@ class Release:
     error: dict[str, Json] | None = None
     at_hand: LoadedSteps = field(default_factory=dict)
     missing: frozenset[str] = frozenset()
+    culprit: str | None = None
 
 
 def release(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, carried: str | None) -> Release:
@@ -56,32 +59,38 @@ def release(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, carried:
     tickets = [_ticket(head, carried=carried) for head in found.heads] + _retries(outcome)
     skipped = _skips(found.skipped, blocked=False) + _skips(found.blocked, blocked=True)
     state = _state(plan, marks, tickets=tickets, woken=isinstance(outcome.fence, HeldWait))
-    at_hand = _at_hand(outcome, skipped)
-    succeeded = state is RunState.SUCCEEDED
+    culprit = _culprit(plan, outcome, marks) if state is RunState.FAILED else None
+    reads = {culprit} if culprit else plan.step_ids(plan.output_reads) if state is RunState.SUCCEEDED else ()
+    at_hand = _at_hand(outcome, skipped) if reads else {}
     return Release(
         run=outcome.run,
         tickets=tuple(tickets),
         skipped=tuple(skipped),
         state=state,
-        error=_first_failure(plan, outcome, marks) if state is RunState.FAILED else None,
-        at_hand=at_hand if succeeded else {},
-        missing=frozenset(plan.step_ids(plan.output_reads)) - at_hand.keys() if succeeded else frozenset(),
+        culprit=culprit,
+        at_hand=at_hand,
+        missing=frozenset(reads) - at_hand.keys(),
     )
 
 
 def finished(plan: Plan, found: Release, *, fetched: LoadedSteps) -> Release:
-    """The release of a succeeded run with its output. An `output` that cannot be rendered fails the run."""
+    """The release of an ended run with its output or error. An `output` that cannot be rendered fails the run."""
+    steps = {**found.at_hand, **fetched}
+    if found.culprit is not None:
+        told = steps[found.culprit]["error"]
+        return replace(found, error={"step": found.culprit, **(told if isinstance(told, dict) else {})})
     if found.state is not RunState.SUCCEEDED:
         return found
-    steps = {**found.at_hand, **fetched}
     if plan.definition.output is None:
         return replace(found, output=_leaf_output(plan, steps))
     try:
         rendered = expressions.render(plan.definition.output, output_names(found.run, steps))
         return replace(found, output=payload.clean(rendered))
-    except ActionError as error:
-        problem: dict[str, Json] = {"kind": error.kind, "message": f"the workflow's output: {error}"}
-        return replace(found, state=RunState.FAILED, error=problem)
+    except Exception as error:  # the record of a whole set may not fail on one run's expression
+        told = retry.described(error)
+        return replace(
+            found, state=RunState.FAILED, error={**told, "message": f"the workflow's output: {told['message']}"}
+        )
 
 
 def _ticket(head: str, *, carried: str | None) -> NextTicket:
@@ -117,17 +126,15 @@ def _state(plan: Plan, marks: Mapping[str, Mark], *, tickets: Sequence[NextTicke
     return RunState.FAILED if failed else RunState.SUCCEEDED
 
 
-def _first_failure(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark]) -> dict[str, Json]:
-    """The failure in hand; else one of an earlier branch, by its step's id alone."""
-    for result in outcome.results:
-        if result.state is StepState.FAILED and plan.steps[result.step].definition.on_error == "fail":
-            return {"step": result.step, **(result.error or {})}
-    step = next(
-        key
-        for key in plan.steps
-        if key in marks and marks[key].state is StepState.FAILED and plan.steps[key].definition.on_error == "fail"
+def _culprit(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark]) -> str:
+    """The step whose failure is the run's: the one in hand, else the first in the plan's order."""
+    states = {result.step: result.state for result in outcome.results}
+    states |= {step: mark.state for step, mark in marks.items() if mark.state is not None and step not in states}
+    return next(
+        step
+        for step in [*(result.step for result in outcome.results), *plan.steps]
+        if states.get(step) is StepState.FAILED and plan.steps[step].definition.on_error == "fail"
     )
-    return {"step": step, "kind": "error", "message": f"step {step!r} failed"}
 
 
 def _at_hand(outcome: Outcome, skipped: Sequence[StepResult]) -> LoadedSteps:
