@@ -57,16 +57,17 @@ def retry(
 def retry_letters(letter_ids: Sequence[UUID], *, hand: Hand, given: Json = None) -> frozenset[UUID]:
     """Retry the steps of open dead letters; `given`, if not None, replaces the input of each.
 
-    Answers the runs that this call set going.
+    Answers the letters whose steps this call set going.
     """
     letters = DeadLetter.objects.filter(id__in=letter_ids, state=DeadLetterState.OPEN)
+    begun = list(letters.values_list("id", "run_id", "step"))
     steps: dict[UUID, list[str]] = {}
-    for run_id, step in letters.values_list("run_id", "step"):
+    for _, run_id, step in begun:
         steps.setdefault(run_id, []).append(step)
-    inputs = {(run_id, step): given for run_id, named in steps.items() for step in named} if given is not None else {}
+    inputs = {(run_id, step): given for _, run_id, step in begun} if given is not None else {}
     won = interventions.retry(list(steps), hand=hand, steps=steps, inputs=inputs)
     transaction.on_commit(dispatch.after_commit)
-    return won
+    return frozenset(letter_id for letter_id, run_id, _ in begun if run_id in won)
 
 
 def replay(run_id: UUID, *, step: str | None = None, latest: bool = False, given: Json = None, hand: Hand) -> UUID:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from runs.api.parsers import Body
+from runs.standing import AT_ONCE
 
 MAX_LABELS = 64
 _NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
@@ -15,6 +16,8 @@ Key = Annotated[str, Field(min_length=1, max_length=255, pattern=_NO_CONTROL)]
 LabelKey = Annotated[str, Field(min_length=1, max_length=63, pattern=_NO_CONTROL)]
 LabelValue = Annotated[str, Field(max_length=255)]
 Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=MAX_LABELS)]
+Why = Annotated[str, Field(max_length=2000)]
+Reason = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"\S")]
 
 
 class StartRun(Body):
@@ -32,3 +35,48 @@ class StartJob(Body):
     payload: Any = Field(default_factory=dict)
     max_retries: Annotated[int, Field(ge=0, le=999)] | None = None
     idempotency_key: Key | None = None
+
+
+class ByHand(Body):
+    """Why somebody does this; it is kept with the run."""
+
+    why: Why = ""
+
+
+class RetryRun(ByHand):
+    """`inputs` gives failed steps another input, by step id; null or left out keeps what the step had."""
+
+    inputs: dict[str, Any] = Field(default_factory=dict, max_length=1000)
+
+
+class ReplayRun(ByHand):
+    """From which step (the beginning when left out), with which version, and with which run input (null: the old)."""
+
+    step: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    version: Literal["same", "latest"] = "same"
+    input: Any = None
+
+
+class RetryDeadLetter(ByHand):
+    """`input` replaces the step's input; null or left out keeps it."""
+
+    input: Any = None
+
+
+class DiscardDeadLetter(Body):
+    """A discard needs a reason."""
+
+    why: Reason
+
+
+class Bulk(ByHand):
+    """Which ones: `ids`, or `filter` with the filters of the list (`state` as one text, separated by commas)."""
+
+    ids: Annotated[list[str], Field(min_length=1, max_length=AT_ONCE)] | None = None
+    filter: Annotated[dict[str, str], Field(min_length=1, max_length=64)] | None = None
+
+
+class BulkDiscard(Bulk):
+    """As Bulk, with a reason."""
+
+    why: Reason

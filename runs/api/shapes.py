@@ -180,6 +180,15 @@ class DeadLetterDetail(DeadLetterSummary):
     attempts: list[Any]
 
 
+class DeadLetterStanding(Shape):
+    """How a dead letter and its run stand after a verb."""
+
+    id: UUID
+    state: DeadLetterState
+    run: UUID
+    run_state: RunState
+
+
 def step(view: StepView) -> StepShape:
     """A step of a timeline."""
     return StepShape(**{field.name: getattr(view, field.name) for field in dataclasses.fields(view)})

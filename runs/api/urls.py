@@ -6,6 +6,8 @@ import runs.api.schema  # noqa: F401 - registers itself
 from runs.api.base import Nowhere
 from runs.api.dead_letters import DeadLetters, OneDeadLetter
 from runs.api.jobs import Jobs, OneJob
+from runs.api.letter_verbs import DiscardDeadLetters, DiscardOneDeadLetter, RetryDeadLetters, RetryOneDeadLetter
+from runs.api.run_verbs import CancelRun, CancelRuns, ReplayOneRun, RetryOneRun, RetryRuns
 from runs.api.runs import OneRun, Runs
 from runs.api.workflows import OneWorkflow, StartedRuns, Workflows
 
@@ -15,10 +17,19 @@ urlpatterns = [
     path("workflows/<path:key>/runs", StartedRuns.as_view(), name="api-workflow-runs"),
     path("workflows/<path:key>", OneWorkflow.as_view(), name="api-workflow"),
     path("runs", Runs.as_view(), name="api-runs"),
+    path("runs/cancel", CancelRuns.as_view(), name="api-runs-cancel"),
+    path("runs/retry", RetryRuns.as_view(), name="api-runs-retry"),
+    path("runs/<str:key>/cancel", CancelRun.as_view(), name="api-run-cancel"),
+    path("runs/<str:key>/retry", RetryOneRun.as_view(), name="api-run-retry"),
+    path("runs/<str:key>/replay", ReplayOneRun.as_view(), name="api-run-replay"),
     path("runs/<str:key>", OneRun.as_view(), name="api-run"),
     path("jobs", Jobs.as_view(), name="api-jobs"),
     path("jobs/<str:key>", OneJob.as_view(), name="api-job"),
     path("dead-letters", DeadLetters.as_view(), name="api-dead-letters"),
+    path("dead-letters/retry", RetryDeadLetters.as_view(), name="api-dead-letters-retry"),
+    path("dead-letters/discard", DiscardDeadLetters.as_view(), name="api-dead-letters-discard"),
+    path("dead-letters/<str:key>/retry", RetryOneDeadLetter.as_view(), name="api-dead-letter-retry"),
+    path("dead-letters/<str:key>/discard", DiscardOneDeadLetter.as_view(), name="api-dead-letter-discard"),
     path("dead-letters/<str:key>", OneDeadLetter.as_view(), name="api-dead-letter"),
     re_path(r"^", Nowhere.as_view(schema=None), name="api-nowhere"),
 ]

@@ -141,7 +141,7 @@ steps:
     [run_id] = begun(flow, {})
     drain()
     letter = DeadLetter.objects.get(run_id=run_id, step="x")
-    assert control.retry_letters([letter.id], hand=hand(), given={"email": "q"}) == {run_id}
+    assert control.retry_letters([letter.id], hand=hand(), given={"email": "q"}) == {letter.id}
     drain()
     assert states(run_id) == {"a": "succeeded", "x": "succeeded", "y": "failed", "z": "succeeded"}
     assert the_run(run_id).state == "failed"

@@ -1,0 +1,102 @@
+"""One verb over many: find out which ones are meant, do it, and tell which were won and which were not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+from uuid import UUID
+
+from django.db.models import Model, QuerySet
+
+from runs.api import filters
+from runs.api.bodies import Bulk
+from runs.api.filters import Filters
+from runs.api.problems import bad
+from runs.api.shapes import Shape
+from runs.standing import AT_ONCE, UNKNOWN
+
+M = TypeVar("M", bound=Model)
+States = dict[UUID, str]
+
+
+class Lost(Shape):
+    """One that the verb did not change, and the state that it is in; `unknown` where there is none in the workspace."""
+
+    id: UUID
+    state: str
+
+
+class BulkResult(Shape):
+    """What a verb over many did. `more` match the filter beyond what one call does: call again."""
+
+    won: list[UUID]
+    lost: list[Lost]
+    more: int
+
+
+@dataclass(frozen=True)
+class Legal:
+    """What a verb begins from: its name, the states it is legal in, and the filters and states that there are."""
+
+    verb: str
+    states: frozenset[StrEnum]
+    known: tuple[str, ...]
+    all_states: type[StrEnum]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Those that are there, those that are not, and how many more match."""
+
+    ids: list[UUID]
+    unknown: list[UUID]
+    more: int
+
+
+def choose(wanted: Bulk, *, legal: Legal, matching: Callable[[Filters], QuerySet[M]]) -> Chosen:
+    """The ones that `ids` or `filter` means, legal states first. Raises Refused (400)."""
+    if (wanted.ids is None) == (wanted.filter is None):
+        raise bad("", "send either `ids` or `filter`")
+    if wanted.ids is not None:
+        named = [filters.as_id(key, name=f"ids[{index}]") for index, key in enumerate(wanted.ids)]
+        return _named(list(dict.fromkeys(named)), among=matching(Filters()))
+    given = filters.parse(
+        [(name, [value]) for name, value in (wanted.filter or {}).items()],
+        known=legal.known,
+        states=legal.all_states,
+        path="filter.",
+    )
+    states = _legal_states(given, legal=legal)
+    return _first(matching(Filters(given.values, states, given.labels)))
+
+
+def result(chosen: Chosen, *, won: Iterable[UUID], states: Callable[[Sequence[UUID]], States]) -> BulkResult:
+    """The answer; `states` looks up how those stand that were not won."""
+    winners = set(won)
+    losers = [key for key in chosen.ids if key not in winners]
+    found = states(losers) if losers else {}
+    lost = [Lost(id=key, state=found.get(key, UNKNOWN)) for key in losers]
+    lost += [Lost(id=key, state=UNKNOWN) for key in chosen.unknown]
+    return BulkResult(won=[key for key in chosen.ids if key in winners], lost=lost, more=chosen.more)
+
+
+def _named(ids: list[UUID], *, among: QuerySet[M]) -> Chosen:
+    there = set(among.filter(pk__in=ids).values_list("pk", flat=True))
+    return Chosen([key for key in ids if key in there], [key for key in ids if key not in there], more=0)
+
+
+def _first(found: QuerySet[M]) -> Chosen:
+    """The oldest that match."""
+    ids = list(found.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
+    more = found.filter(pk__gt=ids[-1]).count() if len(ids) == AT_ONCE else 0
+    return Chosen(ids, [], more)
+
+
+def _legal_states(given: Filters, *, legal: Legal) -> list[str]:
+    allowed = sorted(state.value for state in legal.states)
+    wrong = [state for state in given.states if state not in allowed]
+    if wrong:
+        raise bad("filter.state", f"{wrong[0]!r} ones cannot be {legal.verb}; name only {', '.join(allowed)}")
+    return given.states or allowed

@@ -1,0 +1,114 @@
+"""What is done to dead letters by hand: retry and discard; to one, or to many at once."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from runs import control, standing
+from runs.api import dead_letters as listed
+from runs.api import shapes
+from runs.api.base import WRITE, ScopedView
+from runs.api.bodies import Bulk, BulkDiscard, DiscardDeadLetter, RetryDeadLetter
+from runs.api.bulk import BulkResult, Chosen, Legal, choose, result
+from runs.api.filters import parse_id
+from runs.api.parsers import read_body
+from runs.api.problems import conflict, missing
+from runs.api.run_verbs import VERB
+from runs.control import Hand
+from runs.models import DeadLetter
+from runs.states import DeadLetterState
+from workflows.models import Workspace
+
+RETRY = Legal("retried", standing.OPEN, listed.FILTERS, DeadLetterState)
+DISCARD = Legal("discarded", standing.OPEN, listed.FILTERS, DeadLetterState)
+
+
+class RetryOneDeadLetter(ScopedView):
+    """The retry of one dead letter."""
+
+    @extend_schema(
+        operation_id="dead_letters_retry",
+        request=RetryDeadLetter,
+        responses={200: shapes.DeadLetterStanding, **VERB},
+    )
+    def post(self, request: Request, key: str) -> Response:
+        """Let its run go on from this step, with another input where one is given."""
+        asked = read_body(request.data, model=RetryDeadLetter)
+        found = _find(key, workspace=self.workspace)
+        if not control.retry_letters([found.pk], hand=Hand(self.user.pk, asked.why), given=asked.input):
+            letter = _again(found)
+            raise conflict(
+                standing.cannot_retry_letter(letter),
+                state=letter.state,
+                run=str(letter.run_id),
+                run_state=letter.run.state,
+            )
+        return _stands(found)
+
+
+class DiscardOneDeadLetter(ScopedView):
+    """The discard of one dead letter."""
+
+    @extend_schema(
+        operation_id="dead_letters_discard",
+        request=DiscardDeadLetter,
+        responses={200: shapes.DeadLetterStanding, **VERB},
+    )
+    def post(self, request: Request, key: str) -> Response:
+        """Close it for good, with a reason. Its run stays as it is."""
+        asked = read_body(request.data, model=DiscardDeadLetter)
+        found = _find(key, workspace=self.workspace)
+        if not control.discard([found.pk], hand=Hand(self.user.pk, asked.why)):
+            state = _again(found).state
+            raise conflict(standing.cannot_discard(state), state=state)
+        return _stands(found)
+
+
+class RetryDeadLetters(ScopedView):
+    """The retry of many dead letters."""
+
+    @extend_schema(operation_id="dead_letters_retry_many", request=Bulk, responses={200: BulkResult, **WRITE})
+    def post(self, request: Request) -> Response:
+        """Retry the steps of these ids, or up to 1000 open ones that pass the filter, oldest first."""
+        asked = read_body(request.data, model=Bulk)
+        chosen = _choose(asked, legal=RETRY, workspace=self.workspace)
+        won = control.retry_letters(chosen.ids, hand=Hand(self.user.pk, asked.why))
+        return Response(result(chosen, won=won, states=standing.letter_states).told())
+
+
+class DiscardDeadLetters(ScopedView):
+    """The discard of many dead letters."""
+
+    @extend_schema(operation_id="dead_letters_discard_many", request=BulkDiscard, responses={200: BulkResult, **WRITE})
+    def post(self, request: Request) -> Response:
+        """Discard these ids, or up to 1000 open ones that pass the filter, oldest first."""
+        asked = read_body(request.data, model=BulkDiscard)
+        chosen = _choose(asked, legal=DISCARD, workspace=self.workspace)
+        won = control.discard(chosen.ids, hand=Hand(self.user.pk, asked.why))
+        return Response(result(chosen, won=won, states=standing.letter_states).told())
+
+
+def _choose(asked: Bulk, *, legal: Legal, workspace: Workspace) -> Chosen:
+    return choose(asked, legal=legal, matching=lambda given: listed.matching(given, workspace=workspace))
+
+
+def _find(key: str, *, workspace: Workspace) -> DeadLetter:
+    found = DeadLetter.objects.filter(workspace=workspace, pk=parse_id(key, what="dead letter"))
+    letter = found.only("id", "run_id").first()
+    if letter is None:
+        raise missing("dead letter", key)
+    return letter
+
+
+def _again(letter: DeadLetter) -> DeadLetter:
+    """The letter and its run as they stand now."""
+    slim = DeadLetter.objects.select_related("run").only("id", "step", "state", "run__state")
+    return slim.get(pk=letter.pk)
+
+
+def _stands(found: DeadLetter) -> Response:
+    letter = _again(found)
+    shape = shapes.DeadLetterStanding(id=letter.pk, state=letter.state, run=letter.run_id, run_state=letter.run.state)
+    return Response(shape.told())

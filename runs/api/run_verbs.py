@@ -1,0 +1,119 @@
+"""What is done to runs by hand: cancel, retry, replay; to one, or to many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from runs import control, standing
+from runs.api import runs as listed
+from runs.api import shapes
+from runs.api.base import CONFLICT, PROBLEM, WRITE, ScopedView
+from runs.api.bodies import Bulk, ByHand, ReplayRun, RetryRun
+from runs.api.bulk import BulkResult, Legal, choose, result
+from runs.api.filters import parse_id
+from runs.api.parsers import read_body
+from runs.api.problems import conflict, missing
+from runs.control import Hand, NotNow
+from runs.models import Run
+from runs.states import RunState
+from workflows.models import Workspace
+
+VERB = {**WRITE, 404: PROBLEM, 409: CONFLICT}
+CANCEL = Legal("cancelled", standing.CANCELLABLE, listed.FILTERS, RunState)
+RETRY = Legal("retried", standing.RETRYABLE, listed.FILTERS, RunState)
+
+
+class CancelRun(ScopedView):
+    """The cancel of one run."""
+
+    @extend_schema(operation_id="runs_cancel", request=ByHand, responses={200: shapes.RunStarted, **VERB})
+    def post(self, request: Request, key: str) -> Response:
+        """End a run that has not ended. A running step's outcome is still written, and nothing follows it."""
+        asked = read_body(request.data, model=ByHand)
+        run_id = _find(key, workspace=self.workspace)
+        if not control.cancel([run_id], hand=Hand(self.user.pk, asked.why)):
+            state = control.standing(run_id)
+            raise conflict(standing.cannot_cancel(state), state=state)
+        return _stands(run_id)
+
+
+class RetryOneRun(ScopedView):
+    """The retry of one run."""
+
+    @extend_schema(operation_id="runs_retry", request=RetryRun, responses={200: shapes.RunStarted, **VERB})
+    def post(self, request: Request, key: str) -> Response:
+        """Let a failed run go on from its failed steps, with other inputs for some of them where given."""
+        asked = read_body(request.data, model=RetryRun)
+        run_id = _find(key, workspace=self.workspace)
+        inputs = {(run_id, step): given for step, given in asked.inputs.items()}
+        if not control.retry([run_id], hand=Hand(self.user.pk, asked.why), inputs=inputs):
+            state = control.standing(run_id)
+            raise conflict(standing.cannot_retry(run_id, state, edited=asked.inputs), state=state)
+        return _stands(run_id)
+
+
+class ReplayOneRun(ScopedView):
+    """The replay of one run."""
+
+    @extend_schema(operation_id="runs_replay", request=ReplayRun, responses={201: shapes.RunStarted, **VERB})
+    def post(self, request: Request, key: str) -> Response:
+        """Start a new run from a chosen step of one that has ended. The old one stays as it is."""
+        asked = read_body(request.data, model=ReplayRun)
+        run_id = _find(key, workspace=self.workspace)
+        try:
+            new = control.replay(
+                run_id,
+                step=asked.step,
+                latest=asked.version == "latest",
+                given=asked.input,
+                hand=Hand(self.user.pk, asked.why),
+            )
+        except NotNow as refusal:
+            raise conflict(str(refusal), state=control.standing(run_id)) from None
+        return Response(shapes.RunStarted(id=new, state=RunState.QUEUED).told(), status=201)
+
+
+class CancelRuns(ScopedView):
+    """The cancel of many runs."""
+
+    @extend_schema(operation_id="runs_cancel_many", request=Bulk, responses={200: BulkResult, **WRITE})
+    def post(self, request: Request) -> Response:
+        """Cancel the runs of these ids, or up to 1000 that pass the filter, oldest first."""
+        return _many(self, request, legal=CANCEL, verb=control.cancel)
+
+
+class RetryRuns(ScopedView):
+    """The retry of many runs."""
+
+    @extend_schema(operation_id="runs_retry_many", request=Bulk, responses={200: BulkResult, **WRITE})
+    def post(self, request: Request) -> Response:
+        """Retry the failed runs of these ids, or up to 1000 that pass the filter, oldest first."""
+        return _many(self, request, legal=RETRY, verb=control.retry)
+
+
+class _Verb(Protocol):
+    def __call__(self, run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]: ...
+
+
+def _many(view: ScopedView, request: Request, *, legal: Legal, verb: _Verb) -> Response:
+    asked = read_body(request.data, model=Bulk)
+    chosen = choose(asked, legal=legal, matching=lambda given: listed.matching(given, workspace=view.workspace))
+    won = verb(chosen.ids, hand=Hand(view.user.pk, asked.why))
+    return Response(result(chosen, won=won, states=standing.run_states).told())
+
+
+def _find(key: str, *, workspace: Workspace) -> UUID:
+    run_id = parse_id(key, what="run")
+    if not Run.objects.filter(pk=run_id, workspace=workspace).exists():
+        raise missing("run", key)
+    return run_id
+
+
+def _stands(run_id: UUID) -> Response:
+    return Response(shapes.RunStarted(id=run_id, state=control.standing(run_id)).told())

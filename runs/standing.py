@@ -1,0 +1,75 @@
+"""Which verbs are legal for a run or a dead letter as it stands, and what to say where one is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from runs.models import DeadLetter, Run, StepRun
+from runs.states import RUN_ENDED, DeadLetterState, RunState, StepState
+
+CANCELLABLE = frozenset({RunState.QUEUED, RunState.RUNNING, RunState.WAITING})
+RETRYABLE = frozenset({RunState.FAILED})
+REPLAYABLE = RUN_ENDED
+# What verbs over dead letters begin from.
+OPEN = frozenset({DeadLetterState.OPEN})
+# For an id that names nothing here, or something of another workspace.
+UNKNOWN = "unknown"
+# As many as one call, one command or one click changes in one transaction.
+AT_ONCE = 1000
+_NAMED = 20
+
+
+def run_states(run_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """The state of each of these runs that is there."""
+    return dict(Run.objects.filter(pk__in=list(run_ids)).values_list("pk", "state"))
+
+
+def letter_states(letter_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """The state of each of these dead letters that is there."""
+    return dict(DeadLetter.objects.filter(pk__in=list(letter_ids)).values_list("pk", "state"))
+
+
+def cannot_cancel(state: str) -> str:
+    """Why a cancel won nothing."""
+    return f"the run is {state}; only a run that has not ended can be cancelled"
+
+
+def cannot_retry(run_id: UUID, state: str, *, edited: Iterable[str] = ()) -> str:
+    """Why a retry won nothing; `edited` are the steps that were given another input."""
+    if state not in RETRYABLE:
+        hint = "a replay makes a new run of it" if state in RUN_ENDED else "wait for its end"
+        return f"the run is {state}; only a failed run can be retried: {hint}"
+    failed = _failed_steps(run_id)
+    wrong = [step for step in edited if step not in failed]
+    if wrong:
+        return f"step {wrong[0][:80]!r} did not fail, so its input stays; failed {_listed(failed)}"
+    return "the run failed, but no step of it can go on like this: a replay makes a new run of it"
+
+
+def cannot_retry_letter(letter: DeadLetter) -> str:
+    """Why a retry of a dead letter won nothing. The letter has its run loaded."""
+    if letter.state not in OPEN:
+        return f"the dead letter is {letter.state}; only an open one can be retried"
+    state = letter.run.state
+    if state in RETRYABLE:
+        return f"step {letter.step!r} cannot go on as it stands: a replay makes a new run"
+    hint = "discard the letter, or replay the run" if state in RUN_ENDED else "wait until the run has failed"
+    return f"the run of this dead letter is {state}: {hint}"
+
+
+def cannot_discard(state: str) -> str:
+    """Why a discard won nothing."""
+    return f"the dead letter is {state}; only an open one can be discarded"
+
+
+def _failed_steps(run_id: UUID) -> list[str]:
+    rows = StepRun.objects.filter(run_id=run_id, item=-1, state=StepState.FAILED.value)
+    return list(rows.order_by("id").values_list("step", flat=True))
+
+
+def _listed(steps: list[str]) -> str:
+    if not steps:
+        return "has none"
+    more = f" and {len(steps) - _NAMED} more" if len(steps) > _NAMED else ""
+    return ("is " if len(steps) == 1 else "are ") + ", ".join(steps[:_NAMED]) + more
