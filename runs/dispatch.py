@@ -25,20 +25,25 @@ def dispatch() -> int:
     room = window.room()
     if room == 0:
         return 0
-    limit = room * settings.PURE_BATCH_RUNS
-    # What is under way comes before what is new: a long backlog would otherwise starve every retry and every join.
-    due = transitions.pick(limit=limit)
-    due += transitions.admit(limit=limit - len(due))
+    messages = _due(room)
+    if len(messages) < room:
+        # What is under way goes before what is new; a surplus that is admitted now stands in that line next time.
+        admitted = list(_messages(transitions.admit(limit=(room - len(messages)) * settings.PURE_BATCH_RUNS)))
+        messages += admitted
+    unsent = [message for index, message in enumerate(messages) if index >= room or not _send(message)]
+    transitions.unsend([ticket.ticket for message in unsent for ticket in message])
+    return len(messages) - len(unsent)
+
+
+def _due(room: int) -> list[list[Due]]:
+    """At most `room` messages of tickets that are due, picked."""
+    due = transitions.peek(limit=room * settings.PURE_BATCH_RUNS)
     messages = list(_messages(due))
-    unsent = [ticket for message in messages[room:] for ticket in message]
-    sent = 0
-    for message in messages[:room]:
-        if _send(message):
-            sent += 1
-        else:
-            unsent += message
-    transitions.unsend([ticket.ticket for ticket in unsent])
-    return sent
+    # Tickets that no message could be made of are picked all the same, so that they move out of the others' way.
+    later = {ticket.ticket for message in messages[room:] for ticket in message}
+    won = transitions.pick([ticket.ticket for ticket in due if ticket.ticket not in later])
+    kept = [[ticket for ticket in message if ticket.ticket in won] for message in messages[:room]]
+    return [message for message in kept if message]
 
 
 def after_commit() -> None:

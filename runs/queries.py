@@ -73,22 +73,29 @@ ADMIT = Statement(
     """,
 )
 
-# Tickets whose knock is due: released heads, retries, repeats. Index ticket_knock_at; the next knock moves away with
-# every send, 10 s doubled each time, 10 minutes at most.
+# Tickets whose knock is due: released heads, retries, repeats. Index ticket_knock_at. Locks nothing: how many of them
+# fit into the window shows only when they are grouped into messages.
+PEEK = Statement(
+    "peek",
+    """
+    SELECT t.id, t.run_id, t.item, r.version_id, t.head, t.suspect
+    FROM (SELECT * FROM runs_ticket WHERE knock_at <= clock_timestamp() ORDER BY knock_at LIMIT %(limit)s) t
+    JOIN runs_run r ON r.id = t.run_id ORDER BY t.knock_at, t.id
+    """,
+)
+
+# Take those that are to be sent; who else picks the same ticket loses it. The next knock moves away with every send,
+# 10 s doubled each time up to a minute; what stayed unanswered three times is sent alone from then on.
 PICK = Statement(
     "pick",
     """
     WITH due AS MATERIALIZED (
-        SELECT id FROM runs_ticket WHERE knock_at <= clock_timestamp() ORDER BY knock_at LIMIT %(limit)s
-        FOR UPDATE SKIP LOCKED
-    ),
-    picked AS (
-        UPDATE runs_ticket t SET sends = t.sends + 1,
-            knock_at = clock_timestamp() + least(600, %(repeat)s * 2 ^ least(t.sends, 10)) * interval '1 second'
-        FROM due WHERE t.id = due.id RETURNING t.id, t.run_id, t.item, t.head, t.suspect
+        SELECT id FROM runs_ticket WHERE id = ANY(%(tickets)s::bigint[]) AND knock_at <= clock_timestamp()
+        ORDER BY run_id, head, item FOR UPDATE SKIP LOCKED
     )
-    SELECT p.id, p.run_id, p.item, r.version_id, p.head, p.suspect FROM picked p JOIN runs_run r ON r.id = p.run_id
-    ORDER BY p.id
+    UPDATE runs_ticket t SET sends = t.sends + 1, suspect = t.suspect OR t.sends >= 3,
+        knock_at = clock_timestamp() + least(60, %(repeat)s * 2 ^ least(t.sends, 10)) * interval '1 second'
+    FROM due WHERE t.id = due.id RETURNING t.id
     """,
 )
 

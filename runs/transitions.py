@@ -48,9 +48,16 @@ def admit(*, limit: int) -> list[Due]:
     return [Due(*row) for row in run(queries.ADMIT, limit=limit, repeat=REPEAT_SECONDS)] if limit > 0 else []
 
 
-def pick(*, limit: int) -> list[Due]:
-    """Up to `limit` tickets whose knock is due, longest due first; they count as sent."""
-    return [Due(*row) for row in run(queries.PICK, limit=limit, repeat=REPEAT_SECONDS)] if limit > 0 else []
+def peek(*, limit: int) -> list[Due]:
+    """Up to `limit` tickets whose knock is due, longest due first. Nothing is taken yet: see pick."""
+    return [Due(*row) for row in run(queries.PEEK, limit=limit)] if limit > 0 else []
+
+
+def pick(tickets: Sequence[int]) -> frozenset[int]:
+    """Take due tickets for sending; they count as sent. Answers those that this call got."""
+    if not tickets:
+        return frozenset()
+    return frozenset(row[0] for row in run(queries.PICK, tickets=list(tickets), repeat=REPEAT_SECONDS))
 
 
 def unsend(tickets: Sequence[int]) -> None:

@@ -43,8 +43,8 @@ def test_ten_pure_steps_cost_three_statements_in_the_worker_and_two_in_dispatch(
         [run_id] = begun(flow, {"a": 1})
     with observed() as after:
         deliver()
-    assert in_start == ["start", "pick", "admit"]
-    assert after == ["load", "path_ticket", "insert_steps", "pick", "admit"]
+    assert in_start == ["start", "peek", "admit"]
+    assert after == ["load", "path_ticket", "insert_steps", "peek", "admit"]
     assert the_run(run_id).state == "succeeded"
     assert len(steps(run_id)) == 10
 
