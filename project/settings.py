@@ -69,6 +69,7 @@ INSTALLED_APPS = [
     "runs",
 ]
 MIDDLEWARE = [
+    "project.drain.DrainBody",
     "django.middleware.security.SecurityMiddleware",
     "project.headers.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -173,6 +174,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Durable workflow automation.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "ENABLE_DJANGO_DEPLOY_CHECK": False,
 }
 UNFOLD: dict[str, Any] = {

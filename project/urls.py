@@ -16,5 +16,6 @@ urlpatterns = [
 ]
 
 # Below /api/ errors are problem details, elsewhere pages.
+handler400 = "runs.api.problems.bad_request"
 handler404 = "runs.api.problems.not_found"
 handler500 = "runs.api.problems.server_error"

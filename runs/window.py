@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from functools import lru_cache
+from types import SimpleNamespace
 
 import redis
 from celery import current_app
@@ -11,13 +13,21 @@ from django.conf import settings
 
 log = logging.getLogger(__name__)
 
+# A broker that hangs costs each question its whole time limit: after one failure this process asks no more for so
+# long, and what it starts meanwhile is left to the sweep. A flood of starts then waits once, not each time.
+_PAUSE_SECONDS = 1.0
+_pause = SimpleNamespace(until=0.0)
+
 
 def room() -> int:
     """Messages that may be sent now. 0 when the window is full or the broker does not answer."""
+    if time.monotonic() < _pause.until:
+        return 0
     try:
         length: int = _client().llen(_queue())
     except redis.RedisError as error:
         log.warning("broker_away", extra={"error": str(error)})
+        _pause.until = time.monotonic() + _PAUSE_SECONDS
         return 0
     return max(0, settings.DISPATCH_WINDOW_MESSAGES - length)
 

@@ -87,6 +87,14 @@ def handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
     return Response(told, status=found.status_code, headers=headers, content_type=CONTENT_TYPE)
 
 
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler400, for a foreign Host and the like: a problem below /api/, the usual page elsewhere."""
+    if not request.path.startswith(API_PREFIX):
+        return defaults.bad_request(request, exception)
+    detail = "the request is not understood; its Host header has to be one of ALLOWED_HOSTS"
+    return JsonResponse(body(400, detail), status=400, content_type=CONTENT_TYPE)
+
+
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Django's handler404: a problem below /api/, the usual page elsewhere."""
     if not request.path.startswith(API_PREFIX):
