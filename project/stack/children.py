@@ -122,8 +122,8 @@ def stop_together(children: list[Child]) -> None:
 def end_leftovers(home: Path) -> None:
     """Kill what a killed supervisor of this home left behind, and wait until it is gone and its ports are free.
 
-    Linux only: it is found by the mark in /proc. The caller holds the home's lock, so that nobody else's processes
-    bear the mark.
+    Linux only: it is found in /proc, by the mark or as the broker that works in this home. The caller holds the home's
+    lock, so that nobody else's processes are meant.
     """
     deadline = time.monotonic() + _LEFTOVER_SECONDS
     while left := _marked(home):
@@ -141,9 +141,14 @@ def _marked(home: Path) -> list[int]:
     for entry in Path("/proc").glob("[0-9]*"):
         # Other people's processes do not show their environment; ours do.
         with contextlib.suppress(OSError):
-            if mark in (entry / "environ").read_bytes().split(b"\0"):
+            if mark in (entry / "environ").read_bytes().split(b"\0") or _is_broker(entry, home=home):
                 found.append(int(entry.name))
     return [pid for pid in found if pid != os.getpid()]
+
+
+def _is_broker(entry: Path, *, home: Path) -> bool:
+    """Whether this is a Valkey with its data in this home: it writes its title over its environment, mark and all."""
+    return (entry / "exe").readlink().name == "valkey-server" and (entry / "cwd").readlink() == home / "valkey"
 
 
 def _rotate(log: Path) -> None:

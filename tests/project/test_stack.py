@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from project.env import BASE_DIR
-from project.stack import home, plan, ports, postgres
+from project.stack import home, plan, ports, postgres, valkey
+from project.stack.children import end_leftovers
 from project.stack.errors import StackError
+from tests.waiting import wait_for
 
 
 def _up(tmp_path: Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -107,3 +109,16 @@ def test_manage_py_says_that_make_up_is_not_running(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "`make up` is not running" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_broker_that_a_killed_supervisor_left_is_ended_though_it_lost_its_mark(tmp_path: Path) -> None:
+    data = tmp_path / "valkey"
+    broker = valkey.prepare(data, port=None)
+    command = broker.command(log=tmp_path / "valkey.log", settings=valkey.FORGETTING)
+    process = subprocess.Popen(command.argv, cwd=data, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(broker.answers, what="the broker")
+        end_leftovers(tmp_path)
+        assert process.wait(5) != 0
+    finally:
+        process.kill()
