@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import Field, JSONField, QuerySet, TextField
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from workflows import tokens
+from workflows.admin_fields import StrictJson
 from workflows.definition import Definition
 from workflows.errors import DefinitionError
 from workflows.export import export_yaml
@@ -27,6 +28,7 @@ else:
     from unfold.admin import ModelAdmin, StackedInline
 
 _PUBLISH_BUTTON = "workflows_workflow_publish_draft"
+_STRICT_JSON: dict[type[Field[Any, Any]], dict[str, Any]] = {JSONField: {"form_class": StrictJson}}
 
 
 @admin.register(Workspace)
@@ -62,14 +64,24 @@ class StepInline(StackedInline):
     extra = 0
     per_page = 50
     ordering_field = "position"
+    formfield_overrides = _STRICT_JSON
+    # Two in a line: the theme's lines have no room for more.
     fields = (
-        ("position", "key", "label", "action"),
+        ("key", "action"),
+        ("label", "position"),
         "config",
         ("needs", "join"),
-        "condition",
-        ("timeout", "on_error"),
-        ("retry", "more"),
+        ("condition", "on_error"),
+        ("timeout", "retry"),
+        "more",
     )
+
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        """Small text areas, so that a step fits on a screen; they can be pulled larger."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and isinstance(db_field, (JSONField, TextField)):
+            field.widget.attrs["rows"] = 4 if db_field.name == "config" else 2
+        return field
 
 
 @admin.register(Workflow)
@@ -83,6 +95,7 @@ class WorkflowAdmin(ModelAdmin):
     readonly_fields = ("current", "created_at")
     fields = ("workspace", "owner", "name", "description", "settings", "current", "created_at")
     inlines = (StepInline,)
+    formfield_overrides = _STRICT_JSON
     actions = ("publish_selected",)
     actions_submit_line = ("publish_draft",)
 
@@ -102,6 +115,11 @@ class WorkflowAdmin(ModelAdmin):
         super().save_related(request, form, formsets, change)
         if _PUBLISH_BUTTON in request.POST:
             _publish(request, form.instance)
+
+    def response_change(self, request: HttpRequest, obj: Workflow) -> HttpResponse:
+        """After publishing, the same page again: what is wrong with the draft is mended here, and a run started."""
+        answer = super().response_change(request, obj)
+        return HttpResponseRedirect(request.get_full_path()) if _PUBLISH_BUTTON in request.POST else answer
 
     @admin.action(description="Publish the drafts", permissions=["change"])
     def publish_selected(self, request: HttpRequest, queryset: QuerySet[Workflow]) -> None:

@@ -105,6 +105,35 @@ def test_a_bad_draft_is_kept_and_its_problems_are_shown_at_their_path(browser: C
     assert Version.objects.count() == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"a": NaN}', "a: is no finite number"),
+        ('{"a": 1e400}', "a: is no finite number"),
+        ('{"a": "\\u0000"}', "a: has a NUL"),
+        ('{"a": "\\ud800"}', "a: has a NUL or a lone surrogate"),
+        ('{"a": 9223372036854775808}', "a: is an integer beyond 64 bits"),
+        ("[" * 10_000 + "]" * 10_000, "is nested deeper than 64"),
+    ],
+)
+@pytest.mark.parametrize("field", ["settings", "steps-1-config", "steps-1-more"])
+def test_json_that_the_database_cannot_hold_is_refused_at_its_field(
+    field: str, text: str, said: str, browser: Client, workflow: Workflow
+) -> None:
+    url = reverse("admin:workflows_workflow_change", args=[workflow.pk])
+    form = form_of(browser.get(url).content.decode())
+    answer = browser.post(url, {**form, field: text, "_save": "Save"})
+    assert answer.status_code == 200
+    assert said in answer.content.decode()
+
+
+def test_publishing_comes_back_to_the_workflow_s_page(browser: Client, workflow: Workflow) -> None:
+    url = reverse("admin:workflows_workflow_change", args=[workflow.pk])
+    form = form_of(browser.get(url).content.decode())
+    answer = browser.post(url, {**form, "workflows_workflow_publish_draft": "1"})
+    assert answer.headers["Location"] == url
+
+
 def test_a_page_of_a_long_workflow_keeps_the_steps_of_the_others(
     browser: Client, workspace: Workspace, owner: User
 ) -> None:
