@@ -25,14 +25,20 @@ def deliver(texts: Sequence[str], *, version_id: UUID, head: str, carried: str |
     if understood is None:
         return []
     keys, plan = understood
-    recorded = executor.advance(keys, plan=plan, head=head, carried=carried)
-    if len(recorded.won) < len(keys):
-        log.info("stale_delivery", extra={"head": head, "count": len(keys) - len(recorded.won)})
-    tell(recorded)
+    recorded = work(keys, plan=plan, head=head, carried=carried)
     if not recorded.handed_on or recorded.released:
         # This delivery left room in the broker's window, or tickets that its chain does not carry.
         dispatch.after_commit()
     return encode(recorded.handed_on)
+
+
+def work(keys: Sequence[Key], *, plan: Plan, head: str, carried: str | None) -> Recorded:
+    """Advance the runs through the link at `head`, and tell what came of it."""
+    recorded = executor.advance(keys, plan=plan, head=head, carried=carried)
+    if len(recorded.won) < len(keys):
+        log.info("stale_delivery", extra={"head": head, "count": len(keys) - len(recorded.won)})
+    tell(recorded)
+    return recorded
 
 
 def _understood(texts: Sequence[str], *, version_id: UUID, head: str) -> tuple[list[Key], Plan] | None:

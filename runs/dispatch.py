@@ -25,14 +25,21 @@ def dispatch() -> int:
     room = window.room()
     if room == 0:
         return 0
-    messages = _due(room)
-    if len(messages) < room:
-        # What is under way goes before what is new; a surplus that is admitted now stands in that line next time.
-        admitted = list(_messages(transitions.admit(limit=(room - len(messages)) * settings.PURE_BATCH_RUNS)))
-        messages += admitted
+    messages = take(room)
     unsent = [message for index, message in enumerate(messages) if index >= room or not _send(message)]
     transitions.unsend([ticket.ticket for message in unsent for ticket in message])
     return len(messages) - len(unsent)
+
+
+def take(room: int) -> list[list[Due]]:
+    """What is due, grouped into messages, taken from the line; more than `room` where one admission fills several.
+
+    What is under way goes before what is new; a surplus that is admitted now stands in that line next time.
+    """
+    messages = _due(room)
+    if len(messages) < room:
+        messages += _messages(transitions.admit(limit=(room - len(messages)) * settings.PURE_BATCH_RUNS))
+    return messages
 
 
 def _due(room: int) -> list[list[Due]]:

@@ -40,12 +40,15 @@ class Swept:
     next_seconds: float | None = None
 
 
-def sweep() -> Swept:
-    """One bounded round; safe in several processes at once. Idle, it costs one statement."""
+def sweep(send: Callable[[], int] = dispatch.dispatch) -> Swept:
+    """One bounded round; safe in several processes at once. Idle, it costs one statement.
+
+    `send` is what becomes of tickets that are due; without a broker, runs.polling works on them here.
+    """
     (knocks, waits, lost, next_seconds) = run(sweep_queries.ANYTHING_DUE)[0]
     woken = wake() if waits else 0
     rescued = rescue() if lost else 0
-    sent = dispatch.dispatch() if knocks or woken or rescued else 0
+    sent = send() if knocks or woken or rescued else 0
     if BATCH in (woken, rescued):
         next_seconds = 0.0  # a full batch: there is more
     return Swept(woken=woken, rescued=rescued, sent=sent, next_seconds=next_seconds)

@@ -1,0 +1,56 @@
+"""Work without a broker: take tickets straight from PostgreSQL, and walk them along their chains in this process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+
+from django.db import DatabaseError, InterfaceError, connection
+
+from runs import delivery, dispatch, recovery, transitions
+from runs import plan as plans
+from runs.sweeper import INTERVAL_SECONDS, TICK_SECONDS
+from runs.transitions import Due
+
+log = logging.getLogger(__name__)
+
+# Taken at once: little, so that other processes find work too and a stop comes soon.
+MESSAGES = 2
+
+
+def poll() -> int:
+    """Take what is due and perform it; answers how many messages' worth there were."""
+    messages = dispatch.take(MESSAGES)
+    for number, message in enumerate(messages):
+        try:
+            walk(message)
+        except (DatabaseError, InterfaceError):
+            transitions.unsend([ticket.ticket for rest in messages[number:] for ticket in rest])
+            raise
+    return len(messages)
+
+
+def walk(message: Sequence[Due]) -> None:
+    """Take one message's runs along their chain, as far as they are won."""
+    plan = plans.load(message[0].version_id)
+    heads = plan.chain(message[0].head)
+    keys = [(ticket.run_id, ticket.item) for ticket in message]
+    for head, follower in zip(heads, [*heads[1:], None], strict=True):
+        keys = list(delivery.work(keys, plan=plan, head=head, carried=follower).handed_on)
+        if not keys:
+            return
+
+
+def work(stopping: threading.Event) -> None:
+    """Sweep and poll until told to stop; a round that fails is told, and the next one tries again."""
+    pause = 0.0
+    while not stopping.wait(pause):
+        try:
+            swept = recovery.sweep(send=poll)
+            coming = INTERVAL_SECONDS if swept.next_seconds is None else swept.next_seconds + TICK_SECONDS
+            pause = 0.0 if swept.sent else min(INTERVAL_SECONDS, coming)
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("poll_failed", extra={"error": str(error)})
+            connection.close()
+            pause = INTERVAL_SECONDS
