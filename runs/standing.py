@@ -15,6 +15,7 @@ REPLAYABLE = RUN_ENDED
 OPEN = frozenset({DeadLetterState.OPEN})
 # For an id that names nothing here, or something of another workspace.
 UNKNOWN = "unknown"
+NO_RUN = "there is no such run"
 # As many as one call, one command or one click changes in one transaction.
 AT_ONCE = 1000
 _NAMED = 20

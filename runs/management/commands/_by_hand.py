@@ -1,0 +1,71 @@
+"""What the commands that do something by hand share: ids, reason, JSON values, and the telling of won and lost."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from actions import payload
+from actions.base import Json
+from runs.control import Hand
+from runs.standing import AT_ONCE
+from workflows.management.commands import _common
+
+NOTHING_WON = 1
+
+
+def add_why(parser: CommandParser) -> None:
+    parser.add_argument("--why", required=True, metavar="REASON", help="the reason; it is kept with the run")
+
+
+def hand(command: BaseCommand, why: str) -> Hand:
+    """The hand of whoever is on the server. Leaves with status 2 for a reason that is empty or cannot be stored."""
+    if not why.strip() or len(why) > 2000 or not why.isprintable():
+        _common.leave(command, ["--why: must be one line of 1 to 2000 printable characters"])
+    return Hand(why=why)
+
+
+def run_ids(command: BaseCommand, keys: Sequence[str]) -> list[UUID]:
+    """The ids, each once. Leaves with status 2 for what is none."""
+    if len(keys) > AT_ONCE:
+        _common.leave(command, [f"{len(keys)} runs are too many at once; name at most {AT_ONCE}"])
+    try:
+        return list(dict.fromkeys(UUID(key) for key in keys))
+    except ValueError:
+        wrong = next(key for key in keys if not _is_id(key))
+        _common.leave(command, [f"{wrong!r} is no run id; run_workflow and the API print them"])
+
+
+def read_json(command: BaseCommand, given: str, *, name: str) -> Json:
+    """The value of JSON, or of @FILE. Leaves with status 2 for what is none."""
+    try:
+        return payload.loads(Path(given[1:]).read_bytes() if given.startswith("@") else given)
+    except OSError as error:
+        _common.leave(command, [f"{name}: {given[1:]}: {error.strerror}"])
+    except payload.PayloadError as error:
+        _common.leave(command, [f"{name}: {error.path + ': ' if error.path else ''}{error}"])
+
+
+def tell(
+    command: BaseCommand, ids: Iterable[UUID], *, won: frozenset[UUID], verb: str, why_not: dict[UUID, str]
+) -> None:
+    """A line for each run; leaves with status 1 where nothing was won."""
+    for run_id in ids:
+        if run_id in won:
+            command.stdout.write(f"{run_id}  {verb}")
+        else:
+            command.stderr.write(f"{run_id}  {why_not[run_id]}")
+    if not won:
+        sys.exit(NOTHING_WON)
+
+
+def _is_id(key: str) -> bool:
+    try:
+        UUID(key)
+    except ValueError:
+        return False
+    return True
