@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import connection
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from runs import polling, window
 from runs.models import Run, Ticket
@@ -29,7 +29,7 @@ steps:
 
 
 @pytest.fixture
-def no_broker(settings: SettingsWrapper) -> Iterator[None]:
+def no_broker(settings: Settings) -> Iterator[None]:
     """An address where nobody listens."""
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
     window._client.cache_clear()
