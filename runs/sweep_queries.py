@@ -73,7 +73,7 @@ SUSPECT = Statement(
     WITH mine AS MATERIALIZED (
         SELECT t.id FROM runs_ticket t
         JOIN unnest(%(runs)s::uuid[], %(items)s::int[]) d(run_id, item) ON t.run_id = d.run_id AND t.item = d.item
-        WHERE t.head = %(head)s ORDER BY t.run_id, t.item FOR UPDATE OF t
+        WHERE t.head = %(head)s ORDER BY t.run_id, t.item FOR UPDATE OF t SKIP LOCKED
     )
     UPDATE runs_ticket t SET suspect = true, knock_at = least(t.knock_at, greatest(t.due_at, clock_timestamp()))
     FROM mine WHERE t.id = mine.id
@@ -86,5 +86,31 @@ FORGET_PROCESSES = Statement(
     """
     DELETE FROM runs_process p WHERE p.expires_at < clock_timestamp()
       AND NOT EXISTS (SELECT 1 FROM runs_steprun s WHERE s.process = p.id AND s.state = 'running')
+    """,
+)
+
+# What may never be: a live run that nothing moves any more, a retry without its ticket, a ticket of a run that is not
+# live. It alarms and repairs nothing. Bounded by the live runs (index run_live) and the tickets; expected rows: none.
+AUDIT = Statement(
+    "audit",
+    """
+    WITH live AS MATERIALIZED (
+        SELECT id FROM runs_run WHERE state IN ('running', 'waiting', 'compensating')
+    )
+    (SELECT live.id, 'a live run has no ticket, and no running or waiting step' FROM live
+     WHERE NOT EXISTS (SELECT 1 FROM runs_ticket t WHERE t.run_id = live.id)
+       AND NOT EXISTS (SELECT 1 FROM runs_steprun s WHERE s.run_id = live.id AND s.state IN ('running', 'waiting'))
+     UNION ALL
+     SELECT live.id, 'step ' || s.step || ' is to be retried and has no ticket'
+     FROM live JOIN runs_steprun s ON s.run_id = live.id AND s.state = 'retrying'
+     WHERE NOT EXISTS (SELECT 1 FROM runs_ticket t WHERE t.run_id = s.run_id AND t.head = s.step AND t.item = s.item)
+     UNION ALL
+     SELECT t.run_id, 'a ticket at ' || t.head || ' is of a run that is not live' FROM runs_ticket t
+     WHERE NOT EXISTS (SELECT 1 FROM live WHERE live.id = t.run_id)
+     UNION ALL
+     SELECT t.run_id, 'a ticket at ' || t.head || ' is of a step that is ' || s.state FROM runs_ticket t
+     JOIN runs_steprun s ON s.run_id = t.run_id AND s.step = t.head AND s.item = t.item
+     WHERE s.state <> 'retrying')
+    LIMIT %(limit)s
     """,
 )

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from runs import lease
+from runs import lease, sweep_queries
+from runs.database import run
 from tests.engine import messages
 
 
@@ -14,3 +15,15 @@ def _a_process_of_its_own() -> Iterator[None]:
     messages()
     yield
     lease.give_up()
+
+
+@pytest.fixture(autouse=True)
+def _no_run_is_lost(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test did to the engine, nothing may be left that no message and no sweep would ever move."""
+    marker = request.node.get_closest_marker("django_db")
+    if marker is not None:
+        # Asked for first, so that the audit comes before the database is emptied.
+        request.getfixturevalue("transactional_db" if marker.kwargs.get("transaction") else "db")
+    yield
+    if marker is not None:
+        assert run(sweep_queries.AUDIT, limit=10) == []
