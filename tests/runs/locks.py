@@ -59,7 +59,9 @@ def in_thread(work: Callable[[], object]) -> Iterator[None]:
 def waiters() -> set[Any]:
     """When each statement began that waits for a lock now: a new time is a new try."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT query_start FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        cursor.execute(
+            "SELECT query_start FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
         return {row[0] for row in cursor.fetchall()}
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
-from runs.models import DeadLetter
-from tests.engine import drain, messages, perform, state
+from runs.models import DeadLetter, Ticket
+from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, the_run
-from tests.runs.locks import in_thread, locked_run, wait_for_waiter
+from tests.runs.locks import in_thread, locked_run, wait_for_waiter, waiters
 from tests.runs.test_engine_failures import past
 from tests.waiting import wait_for
 
@@ -45,3 +45,47 @@ def test_a_locked_run_does_not_hold_back_its_neighbours(action: str) -> None:
     past()
     drain()
     assert state(held) == "succeeded"
+
+
+def both_wait() -> None:
+    wait_for(lambda: len(waiters()) == 2, what="two statements that wait for a lock")
+
+
+def test_two_last_branches_that_wait_for_the_run_release_the_join_once() -> None:
+    flow = published(
+        """
+name: two-last
+steps:
+  - {id: a, action: default}
+  - {id: b, needs: [a], action: default}
+  - {id: c, needs: [a], action: sleep, with: {seconds: 0}}
+  - {id: j, needs: [b, c], action: default}
+"""
+    )
+    [run_id] = begun(flow)
+    deliver()
+    left, right = messages()
+    with (
+        locked_run(run_id) as other,
+        in_thread(lambda: perform(left)),
+        in_thread(lambda: perform(right)),
+    ):
+        both_wait()
+        other.commit()
+    assert Ticket.objects.filter(run_id=run_id, head="j").count() == 1
+    drain()
+    assert state(run_id) == "succeeded"
+
+
+def test_two_deliveries_that_wait_for_the_run_record_it_once() -> None:
+    [run_id] = begun(published("name: doubled\nsteps: [{id: a, action: transform, with: {select: [gone]}}]"))
+    [message] = messages()
+    with (
+        locked_run(run_id) as other,
+        in_thread(lambda: perform(message)),
+        in_thread(lambda: perform(message)),
+    ):
+        both_wait()
+        other.commit()
+    assert state(run_id) == "failed"
+    assert DeadLetter.objects.filter(run_id=run_id).count() == 1
