@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from runs import admin_page, admin_start
+from runs import admin_bulk, admin_page, admin_start, admin_verbs
 from runs.admin_parts import (
     COLOURS,
     ReadOnlyAdmin,
@@ -84,8 +84,9 @@ class Columns(ReadOnlyAdmin):
 
 @admin.register(Run)
 class RunAdmin(Columns):
-    """Runs, and the timeline of each; the button starts one."""
+    """Runs, and the timeline of each; the buttons start one, and do what is legal for it."""
 
+    actions = ("cancel_chosen", "retry_chosen")
     list_display = ("id", "workflow", "version_number", "state_label", "created", "took", "error_text")
     list_filter = ("state", WorkflowFilter)
     search_fields = ("id", "idempotency_key")
@@ -135,8 +136,23 @@ class RunAdmin(Columns):
         own = [
             path("start/", site.admin_view(admin_start.choose), name="runs_run_choose"),
             path("start/<uuid:workflow_id>/", site.admin_view(admin_start.start), name="runs_run_start"),
+            path("<uuid:key>/cancel/", site.admin_view(admin_verbs.cancel), name="runs_run_cancel"),
+            path("<uuid:key>/retry/", site.admin_view(admin_verbs.retry), name="runs_run_retry"),
+            path("<uuid:key>/replay/", site.admin_view(admin_verbs.replay), name="runs_run_replay"),
         ]
         return [*own, *super().get_urls()]
+
+    def has_verbs_permission(self, request: HttpRequest) -> bool:
+        """Who may choose an action in the list."""
+        return admin_verbs.may_change_run(request)
+
+    @admin.action(description="Cancel", permissions=["verbs"])
+    def cancel_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
+        return admin_bulk.confirm(request, chosen, bulk=admin_bulk.CANCEL)
+
+    @admin.action(description="Retry", permissions=["verbs"])
+    def retry_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
+        return admin_bulk.confirm(request, chosen, bulk=admin_bulk.RETRY)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         """Lists do without the values, which may be large."""
@@ -150,7 +166,9 @@ class RunAdmin(Columns):
     ) -> HttpResponse:
         """The page, with what happened in the run."""
         run = kwargs.get("obj")
-        told = admin_page.context(run) if isinstance(run, Run) else {}
+        told = {}
+        if isinstance(run, Run):
+            told = {**admin_page.context(run), "buttons": admin_verbs.run_buttons(request, run)}
         answer: HttpResponse = super().render_change_form(request, {**context, **told}, *args, **kwargs)
         return answer
 
@@ -199,8 +217,9 @@ class TicketAdmin(Columns):
 
 @admin.register(DeadLetter)
 class DeadLetterAdmin(Columns):
-    """Steps that gave up, with what they were given."""
+    """Steps that gave up, with what they were given; the buttons let them go on, or close them."""
 
+    actions = ("retry_chosen", "discard_chosen")
     list_display = ("step", "workflow_name", "run_page", "state_label", "reason", "error_text", "created")
     list_filter = ("state", RunsWorkflowFilter)
     list_select_related = ("run__workflow",)
@@ -215,6 +234,37 @@ class DeadLetterAdmin(Columns):
     @admin.display(description="workflow")
     def workflow_name(self, letter: DeadLetter) -> str:
         return letter.run.workflow.name
+
+    def get_urls(self) -> list[URLPattern]:
+        """The pages of the verbs stand beside the letter's own."""
+        site = self.admin_site
+        own = [
+            path("<uuid:key>/retry/", site.admin_view(admin_verbs.retry_letter), name="runs_deadletter_retry"),
+            path("<uuid:key>/edit/", site.admin_view(admin_verbs.edit_letter), name="runs_deadletter_edit"),
+            path("<uuid:key>/discard/", site.admin_view(admin_verbs.discard), name="runs_deadletter_discard"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def has_verbs_permission(self, request: HttpRequest) -> bool:
+        """Who may choose an action in the list."""
+        return admin_verbs.may_change_letter(request)
+
+    @admin.action(description="Retry", permissions=["verbs"])
+    def retry_chosen(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> HttpResponse | None:
+        return admin_bulk.confirm(request, chosen, bulk=admin_bulk.RETRY_LETTERS)
+
+    @admin.action(description="Discard", permissions=["verbs"])
+    def discard_chosen(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> HttpResponse | None:
+        return admin_bulk.confirm(request, chosen, bulk=admin_bulk.DISCARD)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """The page, with the verbs that are legal."""
+        letter = kwargs.get("obj")
+        told = {"buttons": admin_verbs.letter_buttons(request, letter)} if isinstance(letter, DeadLetter) else {}
+        answer: HttpResponse = super().render_change_form(request, {**context, **told}, *args, **kwargs)
+        return answer
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         """Lists do without the values, which may be large."""

@@ -11,10 +11,12 @@ from django.urls import reverse
 from runs import history
 from runs.admin_parts import colour, json_text, moment
 from runs.history import StepView
-from runs.models import Run
+from runs.models import Intervention, Run
 from runs.timeline_text import duration, error_line
 
 SHOWN_STEPS = 500
+SHOWN_DETAILS = 300
+_DETAILS = (("steps", "steps"), ("with edited input:", "edited"))
 # Opened when the page is: what somebody came to look at.
 _OPEN = frozenset({"failed", "retrying", "running", "waiting"})
 
@@ -34,7 +36,7 @@ class StepRow:
 
 
 def context(run: Run) -> dict[str, Any]:
-    """The template's variables, in two queries besides the first load of the plan."""
+    """The template's variables, in three queries besides the first load of the plan."""
     views = history.timeline(run)
     letters = list(run.dead_letters.order_by("id").only("id", "step", "state", "reason", "error"))
     return {
@@ -52,6 +54,8 @@ def context(run: Run) -> dict[str, Any]:
             }
             for letter in letters
         ],
+        "original_run": _address(run.replay_of_id) if run.replay_of_id else "",
+        "interventions": [_intervention(one) for one in history.interventions(run)],
     }
 
 
@@ -77,6 +81,24 @@ def _row(view: StepView) -> StepRow:
         attempts=[_attempt(told) for told in view.attempts],
         open=view.state in _OPEN,
     )
+
+
+def _intervention(one: Intervention) -> dict[str, str]:
+    """What somebody did, ready for the template; `address` is that of the run that a replay made."""
+    details = one.details if isinstance(one.details, dict) else {}
+    named = [(title, ", ".join(map(str, details.get(key, [])))) for title, key in _DETAILS]
+    return {
+        "verb": one.verb,
+        "by": one.by.get_username() if one.by else "a command",
+        "at": moment(one.at),
+        "why": one.why,
+        "details": "; ".join(f"{title} {steps}" for title, steps in named if steps)[:SHOWN_DETAILS],
+        "address": _address(details["run"]) if "run" in details else "",
+    }
+
+
+def _address(run_id: object) -> str:
+    return reverse("admin:runs_run_change", args=[run_id])
 
 
 def _attempt(told: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -64,7 +65,7 @@ class ReadOnlyAdmin(ModelAdmin):
     ordering: ClassVar[Any] = ("-id",)
     search_ids: ClassVar[tuple[str, ...]] = ("id",)
     search_texts: ClassVar[tuple[str, ...]] = ()
-    actions = None
+    actions: Sequence[str] | None = None
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -1,0 +1,114 @@
+"""The admin's verbs over the rows chosen in a list: those in a legal state only, after a page that asks why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from runs import control, standing
+from runs.admin_forms import ReasonForm, WhyForm
+from runs.admin_verbs import hand
+from runs.control import Hand
+
+
+class Verb(Protocol):
+    """A control verb over a set."""
+
+    def __call__(self, ids: Sequence[UUID], /, *, hand: Hand) -> frozenset[UUID]:
+        """Answers those that it won."""
+        ...
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """A verb as the list offers it. `action` is the method's name, `done` the participle for the message."""
+
+    action: str
+    title: str
+    done: str
+    says: str
+    legal: Collection[str]
+    verb: Verb
+    form: type[WhyForm | ReasonForm] = WhyForm
+
+
+CANCEL = Bulk(
+    "cancel_chosen",
+    "Cancel",
+    "cancelled",
+    "These runs end now. Steps that are running are not cut off: their outcome is written, and nothing follows.",
+    standing.CANCELLABLE,
+    control.cancel,
+)
+RETRY = Bulk(
+    "retry_chosen",
+    "Retry",
+    "retried",
+    "These failed runs go on from their failed steps, with the inputs that the steps had.",
+    standing.RETRYABLE,
+    control.retry,
+)
+RETRY_LETTERS = Bulk(
+    "retry_chosen",
+    "Retry",
+    "retried",
+    "The runs of these dead letters go on from their steps, with the inputs that the steps had.",
+    standing.OPEN,
+    control.retry_letters,
+)
+DISCARD = Bulk(
+    "discard_chosen",
+    "Discard",
+    "discarded",
+    "These dead letters are closed for good. Their runs stay failed.",
+    standing.OPEN,
+    control.discard,
+    ReasonForm,
+)
+
+
+def confirm(request: HttpRequest, chosen: QuerySet[Any], *, bulk: Bulk) -> HttpResponse | None:
+    """The page that asks why; once it is answered, do it, say how many were won, and return None for the list."""
+    ids = _legal(chosen, bulk=bulk)
+    if not ids:
+        messages.warning(request, f"Nothing was changed: none of the chosen can be {bulk.done} as they stand.")
+        return None
+    form = bulk.form(request.POST if "confirmed" in request.POST else None)
+    if form.is_valid():
+        won = bulk.verb(ids, hand=hand(request, form.cleaned_data["why"]))
+        _say(request, len(won), of=len(ids), bulk=bulk)
+        return None
+    context: dict[str, Any] = {
+        **admin.site.each_context(request),
+        "title": bulk.title,
+        "opts": chosen.model._meta,
+        "form": form,
+        "bulk": bulk,
+        "count": len(ids),
+        "at_most": standing.AT_ONCE if len(ids) == standing.AT_ONCE else 0,
+        "checkbox": ACTION_CHECKBOX_NAME,
+        "chosen": request.POST.getlist(ACTION_CHECKBOX_NAME),
+        "across": request.POST.get("select_across", "0"),
+    }
+    return TemplateResponse(request, "runs/bulk.html", context)
+
+
+def _legal(chosen: QuerySet[Any], *, bulk: Bulk) -> list[UUID]:
+    """Those in a legal state, oldest first, as many as go at once."""
+    found = chosen.filter(state__in=sorted(bulk.legal)).order_by("pk")
+    return list(found.values_list("pk", flat=True)[: standing.AT_ONCE])
+
+
+def _say(request: HttpRequest, won: int, *, of: int, bulk: Bulk) -> None:
+    if won == of:
+        messages.success(request, f"{won} {bulk.done}.")
+    else:
+        messages.warning(request, f"{won} of {of} {bulk.done}; the others stand in a way that does not allow it.")

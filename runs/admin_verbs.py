@@ -1,0 +1,244 @@
+"""The admin's pages that do something by hand to one run or one dead letter: each asks for the reason, and does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from runs import control, plan, standing
+from runs.admin_forms import EditedRetryForm, ReasonForm, ReplayForm, WhyForm, as_json
+from runs.admin_parts import json_text
+from runs.control import Hand, NotNow
+from runs.models import DeadLetter, Run
+from workflows.errors import InvalidInput
+
+OFFERED_STEPS = 500
+
+
+@dataclass(frozen=True)
+class Button:
+    """A verb that is legal now, as the page offers it."""
+
+    title: str
+    address: str
+    icon: str
+
+
+@dataclass(frozen=True)
+class _Page:
+    """What a confirmation page shows besides its form."""
+
+    verb: str
+    says: str
+    back: str
+    steps: list[str] = field(default_factory=list)
+    stored: str = ""
+    danger: bool = False
+
+
+def run_buttons(request: HttpRequest, run: Run) -> list[Button]:
+    """The verbs that are legal for the run as it stands, for those who may."""
+    if not may_change_run(request):
+        return []
+    offered = (
+        ("Cancel", "cancel", "cancel", standing.CANCELLABLE),
+        ("Retry", "retry", "refresh", standing.RETRYABLE),
+        ("Replay…", "replay", "replay", standing.REPLAYABLE),
+    )
+    return [
+        Button(title, reverse(f"admin:runs_run_{name}", args=[run.pk]), icon)
+        for title, name, icon, states in offered
+        if run.state in states
+    ]
+
+
+def letter_buttons(request: HttpRequest, letter: DeadLetter) -> list[Button]:
+    """The verbs that are legal for the dead letter as it and its run stand, for those who may."""
+    if not may_change_letter(request) or letter.state not in standing.OPEN:
+        return []
+    goes_on = letter.run.state in standing.RETRYABLE
+    offered = (
+        ("Retry", "retry", "refresh", goes_on),
+        ("Retry with edited input…", "edit", "edit", goes_on),
+        ("Discard", "discard", "delete", True),
+    )
+    return [
+        Button(title, reverse(f"admin:runs_deadletter_{name}", args=[letter.pk]), icon)
+        for title, name, icon, legal in offered
+        if legal
+    ]
+
+
+def may_change_run(request: HttpRequest) -> bool:
+    """Whether this user may cancel, retry and replay."""
+    return bool(request.user.has_perm("runs.change_run"))
+
+
+def may_change_letter(request: HttpRequest) -> bool:
+    """Whether this user may retry and discard dead letters."""
+    return bool(request.user.has_perm("runs.change_deadletter"))
+
+
+def hand(request: HttpRequest, why: str) -> Hand:
+    """The logged-in user's hand."""
+    return Hand(request.user.pk, why)
+
+
+def cancel(request: HttpRequest, key: UUID) -> HttpResponse:
+    """End the run."""
+    run = _run(request, key)
+    if run.state not in standing.CANCELLABLE:
+        return _refused(request, standing.cannot_cancel(run.state), to=_run_page(key))
+    says = "The run ends now. A step that is running is not cut off: its outcome is written, and nothing follows it."
+    page = _Page("Cancel", says, _run_page(key), danger=True)
+    form = WhyForm(request.POST if request.method == "POST" else None)
+    if not form.is_valid():
+        return _show(request, form, page, of=Run)
+    if not control.cancel([key], hand=hand(request, form.cleaned_data["why"])):
+        return _refused(request, standing.cannot_cancel(control.standing(key)), to=page.back)
+    return _done(request, "The run is cancelled.", to=page.back)
+
+
+def retry(request: HttpRequest, key: UUID) -> HttpResponse:
+    """Let the failed run go on."""
+    run = _run(request, key)
+    if run.state not in standing.RETRYABLE:
+        return _refused(request, standing.cannot_retry(key, run.state), to=_run_page(key))
+    says = (
+        "The run goes on from its failed steps, with the inputs that they had. To edit an input, open the dead letter."
+    )
+    page = _Page("Retry", says, _run_page(key))
+    form = WhyForm(request.POST if request.method == "POST" else None)
+    if not form.is_valid():
+        return _show(request, form, page, of=Run)
+    if not control.retry([key], hand=hand(request, form.cleaned_data["why"])):
+        return _refused(request, standing.cannot_retry(key, control.standing(key)), to=page.back)
+    return _done(request, "The run goes on.", to=page.back)
+
+
+def replay(request: HttpRequest, key: UUID) -> HttpResponse:
+    """Start a new run from a step of this one; the answer is the new run's page."""
+    run = _run(request, key)
+    if run.state not in standing.REPLAYABLE:
+        return _refused(
+            request, f"the run is {run.state}; only a run that has ended can be replayed", to=_run_page(key)
+        )
+    says = "A new run begins at the step. This one stays as it is."
+    steps = list(plan.load(run.version_id).steps)[:OFFERED_STEPS]
+    page = _Page("Replay", says, _run_page(key), steps=steps, stored=json_text(run.input))
+    form = ReplayForm(request.POST if request.method == "POST" else None)
+    new = _replayed(request, form, key=key) if form.is_valid() else None
+    if new is None:
+        return _show(request, form, page, of=Run)
+    return _done(request, "This is the new run.", to=_run_page(new))
+
+
+def retry_letter(request: HttpRequest, key: UUID) -> HttpResponse:
+    """Let the letter's run go on from its step."""
+    says = "The run goes on from this step, with the input that the step had."
+    return _letter_verb(request, key, WhyForm, verb="Retry", says=says)
+
+
+def edit_letter(request: HttpRequest, key: UUID) -> HttpResponse:
+    """Let the letter's run go on from its step with another input."""
+    says = "The run goes on from this step, with the input below. The run's own input stays as it is."
+    return _letter_verb(request, key, EditedRetryForm, verb="Retry with edited input", says=says)
+
+
+def discard(request: HttpRequest, key: UUID) -> HttpResponse:
+    """Close the letter for good."""
+    letter = _letter(request, key)
+    page = _Page("Discard", "The dead letter is closed for good. Its run stays failed.", _letter_page(key), danger=True)
+    if letter.state not in standing.OPEN:
+        return _refused(request, standing.cannot_discard(letter.state), to=page.back)
+    form = ReasonForm(request.POST if request.method == "POST" else None)
+    if not form.is_valid():
+        return _show(request, form, page, of=DeadLetter)
+    if not control.discard([key], hand=hand(request, form.cleaned_data["why"])):
+        return _refused(request, standing.cannot_discard(_letter(request, key).state), to=page.back)
+    return _done(request, "The dead letter is discarded.", to=page.back)
+
+
+def _letter_verb(request: HttpRequest, key: UUID, shape: type[WhyForm], *, verb: str, says: str) -> HttpResponse:
+    letter = _letter(request, key)
+    page = _Page(verb, says, _letter_page(key))
+    if letter.state not in standing.OPEN or letter.run.state not in standing.RETRYABLE:
+        return _refused(request, standing.cannot_retry_letter(letter), to=page.back)
+    initial = {"input": as_json(letter.input)}
+    form = shape(request.POST if request.method == "POST" else None, initial=initial)
+    if not form.is_valid():
+        return _show(request, form, page, of=DeadLetter)
+    why, given = form.cleaned_data["why"], form.cleaned_data.get("input")
+    if not control.retry_letters([key], hand=hand(request, why), given=given):
+        return _refused(request, standing.cannot_retry_letter(_letter(request, key)), to=page.back)
+    return _done(request, "The run goes on.", to=_run_page(letter.run_id))
+
+
+def _replayed(request: HttpRequest, form: ReplayForm, *, key: UUID) -> UUID | None:
+    """The new run's id; None, and the problem at its field, where it is refused."""
+    asked = form.cleaned_data
+    try:
+        return control.replay(
+            key,
+            step=asked["step"] or None,
+            latest=asked["version"] == "latest",
+            given=asked["input"],
+            hand=hand(request, asked["why"]),
+        )
+    except NotNow as refusal:
+        form.add_error("step", str(refusal))
+    except InvalidInput as error:
+        form.add_error("input", [str(problem) for problem in error.problems])
+    return None
+
+
+def _run(request: HttpRequest, key: UUID) -> Run:
+    if not may_change_run(request):
+        raise PermissionDenied("this account may not change runs")
+    return get_object_or_404(Run.objects.defer("output"), pk=key)
+
+
+def _letter(request: HttpRequest, key: UUID) -> DeadLetter:
+    if not may_change_letter(request):
+        raise PermissionDenied("this account may not change dead letters")
+    letters = DeadLetter.objects.select_related("run").defer("run__input", "run__output", "config", "attempts")
+    return get_object_or_404(letters, pk=key)
+
+
+def _run_page(key: UUID) -> str:
+    return reverse("admin:runs_run_change", args=[key])
+
+
+def _letter_page(key: UUID) -> str:
+    return reverse("admin:runs_deadletter_change", args=[key])
+
+
+def _refused(request: HttpRequest, why: str, *, to: str) -> HttpResponse:
+    messages.error(request, f"Nothing was changed: {why}.")
+    return redirect(to)
+
+
+def _done(request: HttpRequest, said: str, *, to: str) -> HttpResponse:
+    messages.success(request, said)
+    return redirect(to)
+
+
+def _show(request: HttpRequest, form: forms.Form, page: _Page, *, of: type[Model]) -> HttpResponse:
+    context: dict[str, Any] = {
+        **admin.site.each_context(request),
+        "title": page.verb,
+        "opts": of._meta,
+        "form": form,
+        "page": page,
+    }
+    return TemplateResponse(request, "runs/verb.html", context)
