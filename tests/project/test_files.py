@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import yaml
@@ -17,6 +18,14 @@ def test_compose_file_names_every_process() -> None:
 
 def test_the_example_of_dotenv_can_be_read() -> None:
     assert env.read_file(BASE_DIR / ".env.example") == {}
+
+
+def test_the_example_of_dotenv_names_every_setting() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in sorted((BASE_DIR / "project").rglob("*.py")))
+    names = {*re.findall(r'\b(?:env_\w+|told)\(\s*"([A-Z_]+)"', sources)}
+    assert len(names) > 20
+    text = (BASE_DIR / ".env.example").read_text(encoding="utf-8")
+    assert not [name for name in sorted(names) if f"# {name}=" not in text]
 
 
 def test_make_help_lists_every_target() -> None:
