@@ -102,6 +102,8 @@ def test_without_waiting_the_id_is_printed(capsys: pytest.CaptureFixture[str], t
         (["select-email", "--input", '{"age": "old"}'], "age"),
         (["select-email", "--key", ""], "--key"),
         (["select-email", "--label", "team"], "--label"),
+        (["select-email", "--label", "k" * 64 + "=v"], "--label"),
+        (["select-email", "--label", "k=" + "v" * 256], "--label"),
         (["select-email", "--workspace", "nobody"], "nobody"),
     ],
 )

@@ -40,7 +40,7 @@ class Command(BaseCommand):
         parser.add_argument("--input", default="{}", metavar="JSON|@FILE", help="the run's input (default: {})")
         parser.add_argument("--key", help="idempotency key: a known one shows the first run")
         parser.add_argument("--label", action="append", default=[], metavar="KEY=VALUE")
-        parser.add_argument("--timeout", type=float, default=300.0, help="seconds to wait (default: 300)")
+        parser.add_argument("--timeout", type=_seconds, default=300.0, help="seconds to wait (default: 300)")
         parser.add_argument("--no-wait", action="store_true", help="print the run's id and leave")
         _common.add_workspace(parser)
 
@@ -102,8 +102,8 @@ class Command(BaseCommand):
         found = {}
         for label in given:
             key, equals, value = label.partition("=")
-            if not (key and equals and label.isprintable()):
-                _common.leave(self, [f"--label: {label!r} must be written as key=value"])
+            if not (key and equals and label.isprintable()) or len(key) > 63 or len(value) > 255:
+                _common.leave(self, [f"--label: {label[:80]!r} must be key=value, at most 63 and 255 characters"])
             found[key] = value
         return found
 
@@ -121,6 +121,13 @@ class Command(BaseCommand):
                 break
             time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
         return str(state)
+
+
+def _seconds(given: str) -> float:
+    seconds = float(given)
+    if not 0 <= seconds < 1e9:
+        raise ValueError("no length of time")
+    return seconds
 
 
 def _pauses() -> Iterator[float]:
