@@ -38,6 +38,7 @@ class Bulk:
     legal: Collection[str]
     verb: Verb
     form: type[WhyForm | ReasonForm] = WhyForm
+    danger: bool = False
 
 
 CANCEL = Bulk(
@@ -47,6 +48,7 @@ CANCEL = Bulk(
     "These runs end now. Steps that are running are not cut off: their outcome is written, and nothing follows.",
     standing.CANCELLABLE,
     control.cancel,
+    danger=True,
 )
 RETRY = Bulk(
     "retry_chosen",
@@ -68,10 +70,11 @@ DISCARD = Bulk(
     "discard_chosen",
     "Discard",
     "discarded",
-    "These dead letters are closed for good. Their runs stay failed.",
+    "These dead letters are closed for good. Their runs stay as they are.",
     standing.OPEN,
     control.discard,
     ReasonForm,
+    danger=True,
 )
 
 
@@ -84,7 +87,7 @@ def confirm(request: HttpRequest, chosen: QuerySet[Any], *, bulk: Bulk) -> HttpR
     form = bulk.form(request.POST if "confirmed" in request.POST else None)
     if form.is_valid():
         won = bulk.verb(ids, hand=hand(request, form.cleaned_data["why"]))
-        _say(request, len(won), of=len(ids), bulk=bulk)
+        _say(request, _counted(chosen, len(won)), left=len(ids) - len(won), bulk=bulk)
         return None
     context: dict[str, Any] = {
         **admin.site.each_context(request),
@@ -92,7 +95,7 @@ def confirm(request: HttpRequest, chosen: QuerySet[Any], *, bulk: Bulk) -> HttpR
         "opts": chosen.model._meta,
         "form": form,
         "bulk": bulk,
-        "count": len(ids),
+        "counted": _counted(chosen, len(ids)),
         "at_most": standing.AT_ONCE if len(ids) == standing.AT_ONCE else 0,
         "checkbox": ACTION_CHECKBOX_NAME,
         "chosen": request.POST.getlist(ACTION_CHECKBOX_NAME),
@@ -107,8 +110,14 @@ def _legal(chosen: QuerySet[Any], *, bulk: Bulk) -> list[UUID]:
     return list(found.values_list("pk", flat=True)[: standing.AT_ONCE])
 
 
-def _say(request: HttpRequest, won: int, *, of: int, bulk: Bulk) -> None:
-    if won == of:
+def _say(request: HttpRequest, won: str, *, left: int, bulk: Bulk) -> None:
+    if left == 0:
         messages.success(request, f"{won} {bulk.done}.")
     else:
-        messages.warning(request, f"{won} of {of} {bulk.done}; the others stand in a way that does not allow it.")
+        messages.warning(request, f"{won} {bulk.done}; {left} more could not be, as they stand.")
+
+
+def _counted(chosen: QuerySet[Any], count: int) -> str:
+    """`1 run`, `2 dead letters`."""
+    names = chosen.model._meta
+    return f"{count} {names.verbose_name if count == 1 else names.verbose_name_plural}"

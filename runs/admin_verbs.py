@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from runs import control, plan, standing
 from runs.admin_forms import EditedRetryForm, ReasonForm, ReplayForm, WhyForm, as_json
-from runs.admin_parts import json_text
+from runs.admin_parts import colour, json_text
 from runs.control import Hand, NotNow
 from runs.models import DeadLetter, Run
 from workflows.errors import InvalidInput
@@ -36,14 +36,21 @@ class Button:
 
 @dataclass(frozen=True)
 class _Page:
-    """What a confirmation page shows besides its form."""
+    """What a confirmation page shows besides its form: of what, what the verb does, and the way back."""
 
     verb: str
+    name: str
+    detail: str
+    state: str
     says: str
     back: str
     steps: list[str] = field(default_factory=list)
     stored: str = ""
     danger: bool = False
+
+    @property
+    def colour(self) -> str:
+        return colour(self.state)
 
 
 def run_buttons(request: HttpRequest, run: Run) -> list[Button]:
@@ -100,7 +107,7 @@ def cancel(request: HttpRequest, key: UUID) -> HttpResponse:
     if run.state not in standing.CANCELLABLE:
         return _refused(request, standing.cannot_cancel(run.state), to=_run_page(key))
     says = "The run ends now. A step that is running is not cut off: its outcome is written, and nothing follows it."
-    page = _Page("Cancel", says, _run_page(key), danger=True)
+    page = _of_run(run, verb="Cancel", says=says, danger=True)
     form = WhyForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
         return _show(request, form, page, of=Run)
@@ -117,7 +124,7 @@ def retry(request: HttpRequest, key: UUID) -> HttpResponse:
     says = (
         "The run goes on from its failed steps, with the inputs that they had. To edit an input, open the dead letter."
     )
-    page = _Page("Retry", says, _run_page(key))
+    page = _of_run(run, verb="Retry", says=says)
     form = WhyForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
         return _show(request, form, page, of=Run)
@@ -135,7 +142,7 @@ def replay(request: HttpRequest, key: UUID) -> HttpResponse:
         )
     says = "A new run begins at the step. This one stays as it is."
     steps = list(plan.load(run.version_id).steps)[:OFFERED_STEPS]
-    page = _Page("Replay", says, _run_page(key), steps=steps, stored=json_text(run.input))
+    page = _of_run(run, verb="Replay", says=says, steps=steps, stored=json_text(run.input))
     form = ReplayForm(request.POST if request.method == "POST" else None)
     new = _replayed(request, form, key=key) if form.is_valid() else None
     if new is None:
@@ -158,7 +165,8 @@ def edit_letter(request: HttpRequest, key: UUID) -> HttpResponse:
 def discard(request: HttpRequest, key: UUID) -> HttpResponse:
     """Close the letter for good."""
     letter = _letter(request, key)
-    page = _Page("Discard", "The dead letter is closed for good. Its run stays failed.", _letter_page(key), danger=True)
+    says = "The dead letter is closed for good. Its run stays as it is."
+    page = _of_letter(letter, verb="Discard", says=says, danger=True)
     if letter.state not in standing.OPEN:
         return _refused(request, standing.cannot_discard(letter.state), to=page.back)
     form = ReasonForm(request.POST if request.method == "POST" else None)
@@ -171,7 +179,7 @@ def discard(request: HttpRequest, key: UUID) -> HttpResponse:
 
 def _letter_verb(request: HttpRequest, key: UUID, shape: type[WhyForm], *, verb: str, says: str) -> HttpResponse:
     letter = _letter(request, key)
-    page = _Page(verb, says, _letter_page(key))
+    page = _of_letter(letter, verb=verb, says=says)
     if letter.state not in standing.OPEN or letter.run.state not in standing.RETRYABLE:
         return _refused(request, standing.cannot_retry_letter(letter), to=page.back)
     initial = {"input": as_json(letter.input)}
@@ -205,14 +213,27 @@ def _replayed(request: HttpRequest, form: ReplayForm, *, key: UUID) -> UUID | No
 def _run(request: HttpRequest, key: UUID) -> Run:
     if not may_change_run(request):
         raise PermissionDenied("this account may not change runs")
-    return get_object_or_404(Run.objects.defer("output"), pk=key)
+    runs = Run.objects.select_related("workflow", "version").defer("output", "version__definition")
+    return get_object_or_404(runs, pk=key)
 
 
 def _letter(request: HttpRequest, key: UUID) -> DeadLetter:
     if not may_change_letter(request):
         raise PermissionDenied("this account may not change dead letters")
-    letters = DeadLetter.objects.select_related("run").defer("run__input", "run__output", "config", "attempts")
+    letters = DeadLetter.objects.select_related("run__workflow").defer(
+        "run__input", "run__output", "config", "attempts"
+    )
     return get_object_or_404(letters, pk=key)
+
+
+def _of_run(run: Run, **told: Any) -> _Page:
+    detail = f"version {run.version.number}, run {run.pk}"
+    return _Page(name=run.workflow.name, detail=detail, state=run.state, back=_run_page(run.pk), **told)
+
+
+def _of_letter(letter: DeadLetter, **told: Any) -> _Page:
+    detail = f"of {letter.run.workflow.name}, run {letter.run_id}"
+    return _Page(name=letter.step, detail=detail, state=letter.state, back=_letter_page(letter.pk), **told)
 
 
 def _run_page(key: UUID) -> str:

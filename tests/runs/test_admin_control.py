@@ -92,7 +92,9 @@ def test_a_run_offers_the_verbs_that_are_legal_in_its_state() -> None:
 
 def test_a_cancel_asks_first_and_is_told_on_the_page_with_its_reason() -> None:
     client, run_id = admin(), live()
-    assert "csrfmiddlewaretoken" in text(client, run_verb("cancel", run_id))
+    asked = text(client, run_verb("cancel", run_id))
+    assert "csrfmiddlewaretoken" in asked
+    assert f"run {run_id}" in asked
     assert the_run(run_id).state == "running"
     answer = client.post(run_verb("cancel", run_id), {"why": "<i>wrong</i> customer"})
     assert answer.headers["Location"] == run_page(run_id)
@@ -223,7 +225,7 @@ def test_a_list_cancels_those_that_have_not_ended_and_says_how_many() -> None:
     keys = [bad, first, second]
     assert "Cancel 2 runs" in chosen(client, "run", "cancel_chosen", keys)
     assert the_run(first).state == "running"
-    assert "2 cancelled." in chosen(client, "run", "cancel_chosen", keys, confirmed="yes", why="stop")
+    assert "2 runs cancelled." in chosen(client, "run", "cancel_chosen", keys, confirmed="yes", why="stop")
     assert [the_run(key).state for key in (*keys, other)] == ["failed", "cancelled", "cancelled", "running"]
     assert "Nothing was changed" in chosen(client, "run", "cancel_chosen", keys)
     assert Intervention.objects.filter(why="stop").count() == 2
@@ -244,9 +246,11 @@ def test_a_list_of_dead_letters_retries_and_discards() -> None:
     first, second, third = failed(3)
     letters = [letter_of(run_id) for run_id in (first, second, third)]
     keys = [letter.pk for letter in letters]
-    assert "1 retried." in chosen(client, "deadletter", "retry_chosen", keys[:1], confirmed="yes", why="")
+    assert "1 dead letter retried." in chosen(client, "deadletter", "retry_chosen", keys[:1], confirmed="yes", why="")
     assert "required" in chosen(client, "deadletter", "discard_chosen", keys, confirmed="yes", why="")
-    assert "2 discarded." in chosen(client, "deadletter", "discard_chosen", keys, confirmed="yes", why="old")
+    assert "2 dead letters discarded." in chosen(
+        client, "deadletter", "discard_chosen", keys, confirmed="yes", why="old"
+    )
     assert [DeadLetter.objects.get(pk=key).state for key in keys] == ["retried", "discarded", "discarded"]
 
 
