@@ -31,7 +31,7 @@ CANCEL = Statement(
     """,
 )
 
-# The runs are locked and failed. `skipped` are the steps that the failure had blocked: they are to come again.
+# The runs are locked and failed. What is unblocked, and what on_failure did, is to come again.
 RETRY = Statement(
     "retry",
     """
@@ -48,7 +48,7 @@ RETRY = Statement(
     unblocked AS (
         DELETE FROM runs_steprun s
         USING unnest(%(blocked_runs)s::uuid[], %(blocked_steps)s::text[]) AS d(run_id, step)
-        WHERE s.run_id = d.run_id AND s.step = d.step AND s.item = -1 AND s.state = 'skipped' RETURNING 1
+        WHERE s.run_id = d.run_id AND s.step = d.step AND s.item = -1 AND s.state <> 'running' RETURNING 1
     ),
     tickets AS (
         INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)

@@ -51,7 +51,9 @@ def timeline(run: Run) -> list[StepView]:
     rows = {row.step: row for row in StepRun.objects.filter(run_id=run.pk, item=-1)}
     seen = {key: {"output": r.output, "state": r.state, "error": r.error} for key, r in rows.items()}
     told = _facts(run)
-    return [_view(step, rows.get(step.id), told, seen) for step in planned.steps.values()]
+    # Steps of on_failure are no part of a run that did not fail.
+    shown = [step for step in planned.steps.values() if step.id in rows or not step.handler]
+    return [_view(step, rows.get(step.id), told, seen) for step in shown]
 
 
 def latest(workflow_ids: Iterable[UUID]) -> dict[UUID, Run]:

@@ -120,7 +120,7 @@ def kept_for_replay(run_id: UUID, *, plan: Plan, step: str) -> Replay:
     kept = {
         name: mark
         for name, mark in marks.items()
-        if name in plan.steps and name not in behind and _stays(plan, name, mark)
+        if name in plan.steps and not plan.steps[name].handler and name not in behind and _stays(plan, name, mark)
     }
     found = ripple(plan, {**kept, step: RELEASED}, ended=list(kept))
     roots = [root for root in plan.definition.roots() if root not in kept and root != step]
@@ -162,12 +162,15 @@ def _failed(plan: Plan, marks: Mapping[str, Mark], *, only: Iterable[str] | None
         for step, mark in marks.items()
         if mark.state is StepState.FAILED
         and plan.steps[step].definition.on_error == "fail"
+        and not plan.steps[step].handler
         and (wanted is None or step in wanted)
     ]
 
 
 def _blocked_behind(plan: Plan, marks: Mapping[str, Mark], steps: Sequence[str]) -> list[str]:
-    return [step for step in _behind(plan, steps) if step in marks and marks[step].blocked]
+    """What is to come again: steps that the failure had blocked, and those of on_failure, which it had set going."""
+    blocked = [step for step in _behind(plan, steps) if step in marks and marks[step].blocked]
+    return blocked + [step for step in marks if plan.steps[step].handler]
 
 
 def _behind(plan: Plan, steps: Iterable[str]) -> set[str]:

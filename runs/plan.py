@@ -42,6 +42,8 @@ class PlannedStep:
     parents: tuple[str, ...]
     children: tuple[str, ...]
     jumped_from: tuple[str, ...]
+    # One of `on_failure`: it runs when nothing else is left and the run is about to fail.
+    handler: bool = False
 
     @property
     def id(self) -> str:
@@ -110,7 +112,8 @@ class Plan:
     def __init__(self, version_id: UUID, definition: Definition) -> None:
         self.version_id = version_id
         self.definition = definition
-        self.steps = {step.id: step for step in _planned(definition)}
+        main = _planned(definition.steps, handler=False)
+        self.steps = {step.id: step for step in [*main, *_planned(definition.on_failure, handler=True)]}
         self.links: dict[str, Link] = {}
         for segment in self.segments():
             self.links.update(_links(segment))
@@ -157,8 +160,13 @@ class Plan:
 
     @cached_property
     def leaves(self) -> list[str]:
-        """Steps that nothing needs."""
-        return [step.id for step in self.steps.values() if not step.children]
+        """Steps that nothing needs, those of `on_failure` aside."""
+        return [step.id for step in self.steps.values() if not step.children and not step.handler]
+
+    @cached_property
+    def handlers(self) -> list[str]:
+        """Steps that `on_failure` begins with."""
+        return [s.id for s in self.steps.values() if s.handler and not s.parents and not s.jumped_from]
 
     @cached_property
     def output_reads(self) -> frozenset[str]:
@@ -186,17 +194,17 @@ def load(version_id: UUID) -> Plan:
     return Plan(version_id, Definition.model_validate(definition))
 
 
-def _planned(definition: Definition) -> list[PlannedStep]:
-    children: dict[str, list[str]] = {step.id: [] for step in definition.steps}
-    jumps: dict[str, list[str]] = {step.id: [] for step in definition.steps}
-    for step in definition.steps:
+def _planned(steps: Sequence[StepDefinition], *, handler: bool) -> list[PlannedStep]:
+    children: dict[str, list[str]] = {step.id: [] for step in steps}
+    jumps: dict[str, list[str]] = {step.id: [] for step in steps}
+    for step in steps:
         for parent in step.needs:
             children[parent].append(step.id)
         if step.goto is not None:
             jumps[step.goto].append(step.id)
-    by_id = {step.id: step for step in definition.steps}
+    by_id = {step.id: step for step in steps}
     # A jump orders like an edge does, so that a target never stands before the step that jumps to it.
-    order = TopologicalSorter({step.id: [*step.needs, *jumps[step.id]] for step in definition.steps})
+    order = TopologicalSorter({step.id: [*step.needs, *jumps[step.id]] for step in steps})
     return [
         PlannedStep(
             definition=by_id[key],
@@ -204,6 +212,7 @@ def _planned(definition: Definition) -> list[PlannedStep]:
             parents=by_id[key].needs,
             children=tuple(children[key]),
             jumped_from=tuple(jumps[key]),
+            handler=handler,
         )
         for key in order.static_order()
     ]

@@ -58,7 +58,12 @@ def release(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, carried:
     found = ripple(plan, marks, ended=ended)
     tickets = [_ticket(head, carried=carried) for head in found.heads] + _retries(outcome)
     skipped = _skips(found.skipped, blocked=False) + _skips(found.blocked, blocked=True)
-    state = _state(plan, marks, tickets=tickets, woken=isinstance(outcome.fence, HeldWait))
+    woken = isinstance(outcome.fence, HeldWait)
+    state = _state(plan, marks, tickets=tickets, woken=woken)
+    if state is RunState.FAILED and plan.handlers and not any(plan.steps[step].handler for step in marks):
+        # The run fails when these have ended, too.
+        tickets = [_ticket(head, carried=carried) for head in plan.handlers]
+        state = RunState.RUNNING if woken else None
     culprit = _culprit(plan, outcome, marks) if state is RunState.FAILED else None
     reads = {culprit} if culprit else plan.step_ids(plan.output_reads) if state is RunState.SUCCEEDED else ()
     at_hand = _at_hand(outcome, skipped) if reads else {}
@@ -120,7 +125,7 @@ def _state(plan: Plan, marks: Mapping[str, Mark], *, tickets: Sequence[NextTicke
     if StepState.WAITING in states:
         return RunState.WAITING
     failed = any(
-        mark.state is StepState.FAILED and plan.steps[step].definition.on_error == "fail"
+        plan.steps[step].handler or (mark.state is StepState.FAILED and plan.steps[step].definition.on_error == "fail")
         for step, mark in marks.items()
     )
     return RunState.FAILED if failed else RunState.SUCCEEDED
@@ -133,7 +138,9 @@ def _culprit(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark]) -> str:
     return next(
         step
         for step in [*(result.step for result in outcome.results), *plan.steps]
-        if states.get(step) is StepState.FAILED and plan.steps[step].definition.on_error == "fail"
+        if states.get(step) is StepState.FAILED
+        and plan.steps[step].definition.on_error == "fail"
+        and not plan.steps[step].handler
     )
 
 

@@ -114,6 +114,7 @@ def record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None = Non
 def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, source: str) -> list[Started]:
     """Insert queued runs; where an idempotency key is known (or comes twice), answer the first run."""
     ids = [uuid7() for _ in requests]
+    common = version.definition.get("labels", {})
     inserted = run(
         queries.START,
         workspace=workflow.workspace_id,
@@ -122,7 +123,7 @@ def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, 
         source=source,
         ids=ids,
         keys=[request.idempotency_key for request in requests],
-        labels=[rows.dumps(dict(request.labels)) for request in requests],
+        labels=[rows.dumps({**common, **request.labels}) for request in requests],
         inputs=[rows.dumps(request.input) for request in requests],
     )
     created = {row[0] for row in inserted}

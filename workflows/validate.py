@@ -148,7 +148,7 @@ def _unknown(references: Iterable[str], ids: set[str], *, path: str) -> Iterator
 
 def _later(definition: Definition) -> Iterator[str]:
     """What this version keeps but does not perform: said, so that nothing is ignored in silence."""
-    for word in ("triggers", "concurrency", "on_failure"):
+    for word in ("triggers", "concurrency"):
         if getattr(definition, word):
             yield f"{word} {_LATER}"
     for step in definition.steps:

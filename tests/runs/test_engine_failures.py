@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
+from runs import control
 from runs.models import DeadLetter, Process, StepRun, Ticket
 from runs.recovery import sweep
 from tests.engine import drain
@@ -175,3 +176,52 @@ def test_a_claim_without_a_live_lease_gets_nothing() -> None:
     assert got == []
     assert Ticket.objects.filter(run_id=run_id).count() == 1
     lease.give_up()
+
+
+ALARMED = """
+name: alarmed
+steps:
+  - {id: a, action: transform, with: {select: [email]}}
+  - {id: b, action: default}
+on_failure:
+  - {id: alert, action: notify, with: {channel: ops, text: "{{ steps.a.error.message }}"}}
+  - {id: after, action: default}
+"""
+
+
+def test_on_failure_steps_run_before_the_run_fails_and_only_then() -> None:
+    bad, good = begun(published(ALARMED), {"mail": 1}, {"email": 1})
+    drain()
+    assert states(good) == {"a": "succeeded", "b": "succeeded"}
+    assert the_run(good).output == {"email": 1}
+    assert states(bad) == {"a": "failed", "b": "skipped", "alert": "succeeded", "after": "succeeded"}
+    output = steps(bad)["alert"].output
+    assert output is not None
+    assert "email" in output["text"]
+    run = the_run(bad)
+    assert run.state == "failed"
+    assert run.error is not None
+    assert run.error["step"] == "a"
+    assert DeadLetter.objects.get(run_id=bad).step == "a"
+
+
+def test_a_failing_on_failure_step_does_not_hide_why_the_run_failed() -> None:
+    alert = '{id: alert, action: notify, with: {channel: ops, text: "{{ steps.a.error.message }}"}}'
+    assert alert in ALARMED
+    flow = published(ALARMED.replace(alert, "{id: alert, action: fail, with: {message: no channel}}"))
+    [run_id] = begun(flow, {})
+    drain()
+    assert states(run_id) == {"a": "failed", "b": "skipped", "alert": "failed", "after": "skipped"}
+    error = the_run(run_id).error
+    assert error is not None
+    assert error["step"] == "a"
+
+
+def test_a_retry_by_hand_takes_back_what_on_failure_did() -> None:
+    [run_id] = begun(published(ALARMED), {"mail": 1})
+    drain()
+    hand = control.Hand(why="mended")
+    assert control.retry([run_id], hand=hand, inputs={(run_id, "a"): {"email": 2}}) == {run_id}
+    drain()
+    assert states(run_id) == {"a": "succeeded", "b": "succeeded"}
+    assert the_run(run_id).state == "succeeded"

@@ -159,3 +159,9 @@ steps:
     assert row.output == {"sum": 6}
     assert row.config == {"set": {"sum": 6}}
     assert steps(run_id)["a"].config is None
+
+
+def test_a_run_bears_the_workflows_labels_and_its_own() -> None:
+    flow = published("name: labelled\nlabels: {team: shop, tier: gold}\nsteps: [{id: a, action: default}]")
+    [run_id] = begun(flow, {}, labels={"tier": "silver", "order": "4711"})
+    assert the_run(run_id).labels == {"team": "shop", "tier": "silver", "order": "4711"}
