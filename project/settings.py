@@ -72,6 +72,7 @@ MIDDLEWARE = [
     "project.drain.DrainBody",
     "django.middleware.security.SecurityMiddleware",
     "project.headers.ContentSecurityPolicy",
+    "project.nul.RefuseNul",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -52,6 +52,11 @@ def test_a_foreign_host_header_is_a_problem_below_the_api() -> None:
     assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
 
 
+@pytest.mark.parametrize("query", ["state__exact=%00", "q=a%00b"])
+def test_a_nul_in_a_page_s_query_is_refused(query: str, admin_client: Client) -> None:
+    assert admin_client.get(f"/admin/runs/run/?{query}").status_code == 400
+
+
 def _request(body: io.BytesIO, **more: str) -> WSGIRequest:
     length = str(len(body.getvalue()))
     words = {"REQUEST_METHOD": "POST", "PATH_INFO": "/", "CONTENT_LENGTH": length, "wsgi.input": body}

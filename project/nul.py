@@ -1,0 +1,21 @@
+"""Refuse a NUL in the query of a page: the admin hands filters to the database, which cannot take one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+
+class RefuseNul:
+    """Middleware: 400 outside the API, which names the parameter itself."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if "%00" in request.META.get("QUERY_STRING", "") and not request.path.startswith("/api/"):
+            raise BadRequest("a NUL character in the query")
+        return self.get_response(request)
