@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -72,12 +72,13 @@ def _effectful(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | No
         if time.monotonic() - began > SLICE_BUDGET_SECONDS:
             transitions.hand_back(keys[start:], head=link.head.id)
             break
-        outcomes = _slice(keys[start : start + width], plan=plan, link=link)
-        recorded = recorded.joined(_record_surely(outcomes, plan=plan, carried=carried))
+        with lease.holding() as take:
+            outcomes = _slice(keys[start : start + width], plan=plan, link=link, take=take)
+            recorded = recorded.joined(_record_surely(outcomes, plan=plan, carried=carried))
     return recorded
 
 
-def _slice(keys: Sequence[Key], *, plan: Plan, link: Link) -> list[Outcome]:
+def _slice(keys: Sequence[Key], *, plan: Plan, link: Link, take: Callable[[list[lease.Held]], None]) -> list[Outcome]:
     process = lease.current()
     claimed = transitions.claim(
         keys,
@@ -87,6 +88,7 @@ def _slice(keys: Sequence[Key], *, plan: Plan, link: Link) -> list[Outcome]:
         timeout_seconds=link.head.timeout_seconds + DEADLINE_GRACE_SECONDS,
     )
     work = [replace(_work(row), attempt=row[7], attempts=_json(row[8]), edited=_json(row[9])) for row in claimed]
+    take([(one.run.id, one.item, link.head.id, one.attempt) for one in work])
     results = _together(link, work)
     return [
         Outcome(

@@ -6,6 +6,8 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from django.conf import settings
@@ -13,9 +15,14 @@ from django.db import Error, connection
 from uuid_utils.compat import uuid7
 
 from runs import sweep_queries
-from runs.database import run
+from runs.database import columns, run
 
 log = logging.getLogger(__name__)
+
+
+# What this process performs: run, item, step, attempt.
+Held = tuple[UUID, int, str, int]
+_in_hand: set[Held] = set()
 
 
 class _Lease:
@@ -63,6 +70,40 @@ def beat(process: UUID) -> bool:
     return bool(found)
 
 
+@contextmanager
+def holding() -> Iterator[Callable[[Iterable[Held]], None]]:
+    """Inside the block, what is handed to the answered function counts as performed by this process."""
+    mine: set[Held] = set()
+
+    def take(held: Iterable[Held]) -> None:
+        mine.update(held)
+        _in_hand.update(mine)
+
+    try:
+        yield take
+    finally:
+        _in_hand.difference_update(mine)
+
+
+def orphans(process: UUID) -> set[Held]:
+    """Rows that run under this name and that nobody here performs, as far as one look can tell."""
+    return {(row[0], row[1], row[2], row[3]) for row in run(sweep_queries.OWN_RUNNING, process=process)} - _in_hand
+
+
+def give_up_orphans(process: UUID, *, before: set[Held]) -> set[Held]:
+    """Let go of rows that were orphans at the last look and still are; answers what is one now.
+
+    One look is not enough: a claim may be committed and its answer still be on the way.
+    """
+    now = orphans(process)
+    lost = sorted(now & before)
+    if lost:
+        log.warning("claim_answer_lost", extra={"lease": str(process), "count": len(lost)})
+        names = ("runs", "items", "steps", "attempts")
+        run(sweep_queries.GIVE_UP, process=process, **dict(zip(names, columns(lost, len(names)), strict=True)))
+    return now - before
+
+
 def give_up() -> None:
     """Take a new name at the next claim: the old one's lease has passed, and others may have taken its steps."""
     with _lease.lock:
@@ -72,9 +113,11 @@ def give_up() -> None:
 
 def _keep(lease: _Lease, process: UUID) -> None:
     """Beat every quarter lease on a connection of this thread's own, until the lease is lost."""
+    suspected: set[Held] = set()
     try:
         while not lease.stop.wait(settings.PROCESS_LEASE_SECONDS / 4):
             try:
+                suspected = give_up_orphans(process, before=suspected)
                 if not beat(process):
                     log.warning("lease_lost", extra={"lease": str(process)})
                     break

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import time
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -138,8 +138,8 @@ def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) ->
         "number": work.attempt,
         "outcome": tried.outcome,
         "error": told,
-        "started_at": tried.started_at.isoformat(),
-        "finished_at": finished_at.isoformat(),
+        "started_at": moment(tried.started_at),
+        "finished_at": moment(finished_at),
     }
     result = StepResult(
         step=step.id,
@@ -162,6 +162,11 @@ def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) ->
     if step.definition.on_error == "continue":
         return replace(result, output={"error": told})
     return result if step.definition.goto is not None else replace(result, dead_reason=tried.reason)
+
+
+def moment(at: datetime) -> str:
+    """A time as the API writes it: ISO 8601 in UTC, with Z."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def retried_by_hand(attempts: list[Any]) -> int:

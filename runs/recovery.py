@@ -79,6 +79,14 @@ def bereave(deaths: Sequence[Death]) -> None:
             run(sweep_queries.SUSPECT, head=death.head, **rows.keys(keys))
 
 
+def audit() -> int:
+    """Tell of every run that nothing moves any more; answers how many faults there were. It repairs nothing."""
+    faults = run(sweep_queries.AUDIT, limit=BATCH)
+    for run_id, fault in faults:
+        log.error("audit_alarm", extra={"run_id": str(run_id), "fault": fault})
+    return len(faults)
+
+
 def _record_grouped(found: Iterable[tuple[UUID, str, Row]], *, outcome: Callable[[Row], Outcome]) -> int:
     groups: dict[tuple[UUID, str], list[Row]] = {}
     for version_id, step, row in found:
@@ -154,7 +162,7 @@ def _lost(step: PlannedStep, work: Work, began: Any) -> StepResult:
         told = f"the worker of step {step.id!r} died, and the step may not be repeated by itself; retry it by hand"
         reason = "unknown_outcome"
     else:
-        told = f"the worker of step {step.id!r} died {lost} times while performing it; mend the step, then retry it"
+        told = f"the worker of step {step.id!r} died while performing it, {lost} times in all; mend the step, then retry it"
         reason = "poison"
     tried = perform.Tried(began, outcome="lost", reason=reason)
     failed = perform.failed(step, work, Permanent(told, kind="lost"), tried)

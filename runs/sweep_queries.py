@@ -38,7 +38,8 @@ LOST = Statement(
     "lost",
     """
     SELECT s.run_id, s.item, s.step, s.attempt, s.attempts, s.process, s.started_at, clock_timestamp(),
-           s.deadline < clock_timestamp(), r.version_id, r.input, r.started_at, r.generation
+           s.deadline < clock_timestamp() AND s.process <> '00000000-0000-0000-0000-000000000000',
+           r.version_id, r.input, r.started_at, r.generation
     FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id
     WHERE s.state = 'running' AND (s.deadline < clock_timestamp() OR NOT EXISTS (
         SELECT 1 FROM runs_process p WHERE p.id = s.process AND p.expires_at > clock_timestamp()))
@@ -77,6 +78,25 @@ SUSPECT = Statement(
     )
     UPDATE runs_ticket t SET suspect = true, knock_at = least(t.knock_at, greatest(t.due_at, clock_timestamp()))
     FROM mine WHERE t.id = mine.id
+    """,
+)
+
+# What runs under this name. Index step_run_process.
+OWN_RUNNING = Statement(
+    "own_running",
+    "SELECT run_id, item, step, attempt FROM runs_steprun WHERE process = %(process)s AND state = 'running'",
+)
+
+# Running rows of this process that it does not perform: the claim's answer was lost with its connection. No process
+# bears the nil name, so that the next sweep finds them lost.
+GIVE_UP = Statement(
+    "give_up",
+    """
+    UPDATE runs_steprun s SET process = '00000000-0000-0000-0000-000000000000', deadline = clock_timestamp()
+    FROM unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[], %(attempts)s::int[])
+         AS d(run_id, item, step, attempt)
+    WHERE s.run_id = d.run_id AND s.item = d.item AND s.step = d.step AND s.attempt = d.attempt
+      AND s.process = %(process)s AND s.state = 'running'
     """,
 )
 

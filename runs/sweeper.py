@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import Any
 
 from celery import bootsteps
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 INTERVAL_SECONDS = 1.0
 # Late rather than early: a round that comes before the row is due finds nothing.
 TICK_SECONDS = 0.02
+AUDIT_SECONDS = 60.0
 
 
 class SweepStep(bootsteps.StartStopStep):
@@ -27,6 +29,7 @@ class SweepStep(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         self.stopping = threading.Event()
+        self.audited = time.monotonic()
         self.thread = threading.Thread(target=self.sweep, name="sweep", daemon=True)
 
     def start(self, parent: Any) -> None:
@@ -64,5 +67,8 @@ class SweepStep(bootsteps.StartStopStep):
         deaths = watch.taken()
         if deaths:
             recovery.bereave(deaths)
+        if time.monotonic() - self.audited >= AUDIT_SECONDS:
+            self.audited = time.monotonic()
+            recovery.audit()
         coming = recovery.sweep().next_seconds
         return INTERVAL_SECONDS if coming is None else min(INTERVAL_SECONDS, coming + TICK_SECONDS)

@@ -9,8 +9,8 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
-from runs import control
-from runs.models import DeadLetter, Process, StepRun, Ticket
+from runs import control, lease, recovery, transitions
+from runs.models import DeadLetter, Process, Run, StepRun, Ticket
 from runs.recovery import sweep
 from tests.engine import drain
 from tests.flows import begun, published, states, steps, the_run
@@ -150,8 +150,6 @@ def test_what_postgresql_refuses_fails_one_run_and_not_its_neighbours(before: st
 def test_the_sweep_takes_up_the_step_of_a_process_that_is_gone() -> None:
     flow = published("name: lost\nsteps: [{id: a, action: sleep, with: {seconds: 0}}]")
     [run_id] = begun(flow)
-    from runs import lease, transitions
-
     transitions.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
     assert states(run_id) == {"a": "running"}
     assert sweep().rescued == 0
@@ -166,8 +164,6 @@ def test_the_sweep_takes_up_the_step_of_a_process_that_is_gone() -> None:
 
 
 def test_a_claim_without_a_live_lease_gets_nothing() -> None:
-    from runs import lease, transitions
-
     flow = published("name: leaseless\nsteps: [{id: a, action: sleep, with: {seconds: 0}}]")
     [run_id] = begun(flow)
     process = lease.current()
@@ -225,3 +221,31 @@ def test_a_retry_by_hand_takes_back_what_on_failure_did() -> None:
     drain()
     assert states(run_id) == {"a": "succeeded", "b": "succeeded"}
     assert the_run(run_id).state == "succeeded"
+
+
+def test_a_claim_whose_answer_was_lost_is_given_up_at_the_second_look() -> None:
+    flow = published("name: unheard\nsteps: [{id: a, action: sleep, with: {seconds: 0}}]")
+    [run_id] = begun(flow)
+    me = lease.current()
+    transitions.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
+    with lease.holding() as take:
+        take([(run_id, -1, "a", 1)])
+        assert lease.give_up_orphans(me, before=lease.orphans(me)) == set()
+        assert states(run_id) == {"a": "running"}
+    first = lease.give_up_orphans(me, before=set())
+    assert first == {(run_id, -1, "a", 1)}
+    assert sweep().rescued == 0
+    lease.give_up_orphans(me, before=first)
+    assert sweep().rescued == 1
+    drain()
+    row = steps(run_id)["a"]
+    assert (row.state, row.attempt, row.attempts[0]["outcome"]) == ("succeeded", 2, "lost")
+
+
+def test_the_audit_tells_of_a_run_that_nothing_moves(caplog: pytest.LogCaptureFixture) -> None:
+    [run_id] = begun(published(ALARMED), {"email": 1})
+    assert recovery.audit() == 0
+    Ticket.objects.filter(run_id=run_id).delete()
+    assert recovery.audit() == 1
+    assert "audit_alarm" in caplog.text
+    Run.objects.filter(id=run_id).delete()
