@@ -161,7 +161,7 @@ def _record_surely(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | No
 
 def _work(row: Row) -> Work:
     run_id, item, given, started_at, generation, steps, at = row[:7]
-    facts = RunFacts(id=run_id, input=_json(given), started_at=started_at.isoformat(), generation=generation)
+    facts = RunFacts(id=run_id, input=_json(given), started_at=perform.moment(started_at), generation=generation)
     return Work(run=facts, item=item, steps=_json(steps) or {}, clock=Clock(at=at))
 
 

@@ -162,7 +162,7 @@ def _lost(step: PlannedStep, work: Work, began: Any) -> StepResult:
         told = f"the worker of step {step.id!r} died, and the step may not be repeated by itself; retry it by hand"
         reason = "unknown_outcome"
     else:
-        told = f"the worker of step {step.id!r} died while performing it, {lost} times in all; mend the step, then retry it"
+        told = f"step {step.id!r} lost its worker in {lost} attempts; mend the step, then retry it"
         reason = "poison"
     tried = perform.Tried(began, outcome="lost", reason=reason)
     failed = perform.failed(step, work, Permanent(told, kind="lost"), tried)
@@ -172,7 +172,7 @@ def _lost(step: PlannedStep, work: Work, began: Any) -> StepResult:
 
 
 def _facts(run_id: UUID, given: Any, started_at: Any, generation: int) -> RunFacts:
-    return RunFacts(id=run_id, input=_json(given), started_at=started_at.isoformat(), generation=generation)
+    return RunFacts(id=run_id, input=_json(given), started_at=perform.moment(started_at), generation=generation)
 
 
 def _json(value: Any) -> Any:

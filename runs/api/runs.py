@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from functools import reduce
+from operator import or_
+
+from django.db.models import Q, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -59,7 +62,8 @@ def matching(given: Filters, *, workspace: Workspace) -> QuerySet[Run]:
     if (key := given.get("workflow")) is not None:
         found = found.filter(workflow__in=filters.find_workflow(key, workspace=workspace))
     if given.states:
-        found = found.filter(state__in=given.states)
+        # One by one, not as a set: only so do the partial indexes of queued, live and failed runs answer together.
+        found = found.filter(reduce(or_, (Q(state=state) for state in given.states)))
     if given.labels:
         # The first condition is the one of the index, which leaves out the many runs without labels.
         found = found.exclude(labels={}).filter(labels__contains=given.labels)
