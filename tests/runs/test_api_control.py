@@ -169,6 +169,26 @@ def test_a_dead_letter_is_retried_with_another_input() -> None:
     assert (status, problem["state"], problem["run_state"]) == (409, "retried", "succeeded")
 
 
+def test_a_dead_letter_of_a_run_that_has_not_failed_yet_cannot_be_retried() -> None:
+    flow = """
+name: half
+steps:
+  - {id: a, action: default}
+  - {id: nap, needs: [a], action: wait, with: {for: 1h}}
+  - {id: bad, needs: [a], action: fail, with: {message: no}}
+"""
+    [run_id] = begun(published(flow))
+    drain()
+    letter = letter_of(run_id)
+    answer = api().post(f"dead-letters/{letter}/retry", {})
+    assert "wait until the run has failed" in refused(answer, state="open")
+    assert answer[1]["run_state"] == "waiting"
+    assert api().post(f"runs/{run_id}/cancel", {})[0] == 200
+    _, told = api().post("dead-letters/retry", {"ids": [str(letter)]})
+    assert (told["won"], told["lost"]) == ([], [{"id": str(letter), "state": "open"}])
+    assert states(run_id)["bad"] == "failed"
+
+
 def test_a_dead_letter_is_discarded_with_a_reason_only() -> None:
     [run_id] = failed()
     letter = letter_of(run_id)
