@@ -16,7 +16,7 @@ from actions.base import ActionError, Json
 from runs import plan
 from runs.models import Intervention, Run, StepRun
 from runs.names import RunFacts, Steps, names, step_input
-from runs.perform import rendered
+from runs.perform import moment, rendered
 from runs.plan import ANY_STEP, PlannedStep
 from runs.states import PENDING
 from workflows.models import Workflow
@@ -75,7 +75,7 @@ def _facts(run: Run) -> RunFacts:
     return RunFacts(
         id=run.pk,
         input=run.input,
-        started_at=begun.isoformat(),
+        started_at=moment(begun),
         generation=run.generation,
     )
 

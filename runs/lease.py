@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
@@ -63,7 +64,7 @@ def beat(process: UUID) -> bool:
     found = run(
         sweep_queries.BEAT,
         process=process,
-        host=socket.gethostname(),
+        host=host(),
         pid=os.getpid(),
         lease=settings.PROCESS_LEASE_SECONDS,
     )
@@ -102,6 +103,31 @@ def give_up_orphans(process: UUID, *, before: set[Held]) -> set[Held]:
         names = ("runs", "items", "steps", "attempts")
         run(sweep_queries.GIVE_UP, process=process, **dict(zip(names, columns(lost, len(names)), strict=True)))
     return now - before
+
+
+def host() -> str:
+    """Where a pid means the same process: the host's name, and on Linux its pid namespace (a container's own)."""
+    try:
+        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
+
+
+def dead(pids: Iterable[int]) -> list[int]:
+    """Those of this host's pids that are gone, or only wait to be reaped."""
+    return [pid for pid in pids if not _alive(pid)]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        # After the command's closing bracket comes the state.
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return state not in ("Z", "X")
 
 
 def give_up() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +11,7 @@ from uuid import UUID
 import orjson
 
 from actions.base import Permanent, Retryable
-from runs import delivery, dispatch, perform, rows, sweep_queries, transitions
+from runs import delivery, dispatch, lease, perform, rows, sweep_queries, transitions
 from runs import plan as plans
 from runs.compiler import decode
 from runs.database import Row, run
@@ -45,7 +44,9 @@ def sweep(send: Callable[[], int] = dispatch.dispatch) -> Swept:
 
     `send` is what becomes of tickets that are due; without a broker, runs.polling works on them here.
     """
-    (knocks, waits, lost, next_seconds) = run(sweep_queries.ANYTHING_DUE)[0]
+    (knocks, waits, lost, next_seconds, pids) = run(sweep_queries.ANYTHING_DUE, host=lease.host())[0]
+    if gone := lease.dead(pids or ()):
+        lost = bool(run(sweep_queries.EXPIRE, host=lease.host(), pids=gone)) or lost
     woken = wake() if waits else 0
     rescued = rescue() if lost else 0
     sent = send() if knocks or woken or rescued else 0
@@ -72,7 +73,7 @@ def bereave(deaths: Sequence[Death]) -> None:
     """Take note of children that died: their leases end now, and their deliveries' tickets are knocked for alone."""
     log.warning("child_died", extra={"pids": [death.pid for death in deaths]})
     pids = [death.pid for death in deaths if death.pid is not None]
-    run(sweep_queries.EXPIRE, host=socket.gethostname(), pids=pids)
+    run(sweep_queries.EXPIRE, host=lease.host(), pids=pids)
     for death in deaths:
         keys = decode(death.runs)
         if keys:

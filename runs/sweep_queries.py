@@ -18,7 +18,8 @@ ANYTHING_DUE = Statement(
            EXISTS (SELECT 1 FROM runs_steprun WHERE state = 'running' AND deadline < clock_timestamp())
         OR EXISTS (SELECT 1 FROM runs_process WHERE expires_at < clock_timestamp()),
            extract(epoch FROM least(CASE WHEN knock > at THEN knock END, CASE WHEN wake > at THEN wake END) - at)
-               ::float8
+               ::float8,
+           (SELECT array_agg(pid) FROM runs_process WHERE host = %(host)s AND expires_at > clock_timestamp())
     FROM next
     """,
 )
@@ -64,6 +65,7 @@ EXPIRE = Statement(
     """
     UPDATE runs_process SET expires_at = clock_timestamp() - interval '1 millisecond'
     WHERE host = %(host)s AND pid = ANY(%(pids)s::int[]) AND expires_at > clock_timestamp()
+    RETURNING 1
     """,
 )
 

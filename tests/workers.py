@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
-import psutil
 from django.conf import settings
 from django.db import connection
 
@@ -50,7 +49,8 @@ class Worker:
     def children(self) -> list[int]:
         """Pids of the pool's processes."""
         assert self.process is not None
-        return [child.pid for child in psutil.Process(self.process.pid).children()]
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
 
     def kill(self) -> None:
         """kill -9 of the whole group, at once."""

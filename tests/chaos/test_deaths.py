@@ -13,7 +13,7 @@ import redis
 from django.conf import settings
 from django.db import connection
 
-from runs.models import DeadLetter, Run, StepRun, Ticket
+from runs.models import DeadLetter, Process, Run, StepRun, Ticket
 from tests.flows import begun, published, steps, the_run
 from tests.waiting import wait_for
 from tests.workers import Worker
@@ -32,9 +32,9 @@ Workers = Callable[..., Worker]
 
 def running(run_id: UUID, step: str) -> StepRun:
     """The row of the step, once it runs."""
-    return wait_for(
-        lambda: StepRun.objects.filter(run_id=run_id, step=step, state="running").first(), what=f"{step} to run"
-    )
+    found = StepRun.objects.filter(run_id=run_id, step=step, state="running")
+    wait_for(found.exists, what=f"{step} to run")
+    return found.get()
 
 
 def ended(ids: list[UUID], *, within: float = 30) -> None:
@@ -56,13 +56,10 @@ def test_the_step_of_a_killed_child_is_taken_up_again_within_two_seconds(worker:
     for pid in one.children():
         os.kill(pid, signal.SIGKILL)
     killed = time.monotonic()
-    again = wait_for(
-        lambda: StepRun.objects.filter(run_id=run_id, step="nap", state="running", attempt=2).first(),
-        what="the second attempt",
-        timeout_seconds=10,
-    )
+    again = StepRun.objects.filter(run_id=run_id, step="nap", state="running", attempt=2)
+    wait_for(again.exists, what="the second attempt")
     assert time.monotonic() - killed < 2
-    assert again.process != row.process
+    assert again.get().process != row.process
     ended([run_id])
     assert [tried["outcome"] for tried in steps(run_id)["nap"].attempts] == ["lost"]
 
@@ -155,7 +152,5 @@ def test_children_killed_again_and_again_leave_no_run_behind(worker: Workers, ac
 
 
 def _pid_of(process: UUID | None) -> int:
-    from runs.models import Process
-
-    found = Process.objects.filter(id=process).values_list("pid", flat=True).first()
-    return found or 0
+    assert process is not None
+    return Process.objects.get(id=process).pid

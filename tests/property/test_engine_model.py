@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -66,7 +66,8 @@ class World:
     def happen(self, op: str, at: int) -> None:
         """One op, to the message at this place of the bus."""
         if op in ("sweep", "dispatch", "past"):
-            {"sweep": sweep, "dispatch": dispatch.dispatch, "past": past}[op]()
+            events: dict[str, Callable[[], object]] = {"sweep": sweep, "dispatch": dispatch.dispatch, "past": past}
+            events[op]()
         elif self.bus:
             message = self.bus.pop(at % len(self.bus))
             if op in ("deliver", "twice"):
@@ -122,7 +123,8 @@ class World:
         if self.deaths == DEATHS or link.head.inline:
             return
         self.deaths += 1
-        outcomes = executor._slice(decode(keys), plan=self.plan, link=link)
+        with lease.holding() as take:
+            outcomes = executor._slice(decode(keys), plan=self.plan, link=link, take=take)
         Process.objects.filter(id=lease.current()).update(expires_at=F("expires_at") - HOUR)
         lease.give_up()
         if comes_back:
