@@ -12,6 +12,7 @@ from runs import dispatch, interventions, transitions
 from runs import plan as plans
 from runs.interventions import Hand
 from runs.models import DeadLetter, Run
+from runs.plan import Plan
 from runs.requests import Request, Started
 from runs.states import RUN_ENDED, DeadLetterState, RunState
 from workflows.models import Version, Workflow
@@ -80,18 +81,27 @@ def replay(run_id: UUID, *, step: str | None = None, latest: bool = False, given
     if old.state not in RUN_ENDED:
         raise NotNow(f"the run is {old.state}; a replay begins from a run that has ended: cancel it first, or wait")
     version = (old.workflow.current if latest else None) or old.version
-    if given is not None:
-        check_input(version, given)
+    if given is not None or latest:
+        check_input(version, old.input if given is None else given)
     plan = plans.load(version.pk)
     if step is None:
         found = interventions.Replay(entry=tuple(plan.definition.roots()))
-    elif step not in plan.steps:
-        raise NotNow(f"version {version.number} has no step {step!r}; it has {', '.join(list(plan.steps)[:20])}")
     else:
-        found = interventions.kept_for_replay(run_id, plan=plan, step=step)
+        found = _from_step(run_id, plan=plan, step=step, number=version.number)
     new = interventions.replay(run_id, found, version_id=version.pk, given=given, hand=hand)
     transaction.on_commit(dispatch.after_commit)
     return new
+
+
+def _from_step(run_id: UUID, *, plan: Plan, step: str, number: int) -> interventions.Replay:
+    choices = [each.id for each in plan.steps.values() if not each.handler]
+    if step not in choices:
+        raise NotNow(f"version {number} has no step {step!r}; it has {', '.join(choices[:20])}")
+    found = interventions.kept_for_replay(run_id, plan=plan, step=step)
+    absent = [parent for parent in plan.steps[step].parents if parent not in found.kept]
+    if absent:
+        raise NotNow(f"step {step!r} needs {absent[0]!r}, which did not succeed in this run; replay from there instead")
+    return found
 
 
 def discard(letter_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:

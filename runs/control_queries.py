@@ -21,10 +21,20 @@ LOCK = Statement(
 CANCEL = Statement(
     "cancel",
     """
-    WITH tickets AS (DELETE FROM runs_ticket WHERE run_id = ANY(%(runs)s::uuid[]) RETURNING 1),
+    WITH theirs AS MATERIALIZED (
+        -- In the order in which claims lock them, and before the first step row.
+        SELECT id FROM runs_ticket WHERE run_id = ANY(%(runs)s::uuid[]) ORDER BY run_id, item, head FOR UPDATE
+    ),
+    locked AS (SELECT count(*) AS n FROM theirs),
+    tickets AS (DELETE FROM runs_ticket t USING locked, theirs WHERE locked.n > 0 AND t.id = theirs.id RETURNING 1),
+    open AS MATERIALIZED (
+        SELECT s.id FROM locked, runs_steprun s
+        WHERE locked.n >= 0 AND s.run_id = ANY(%(runs)s::uuid[]) AND s.state IN ('waiting', 'retrying')
+        ORDER BY s.run_id, s.step, s.item FOR NO KEY UPDATE OF s
+    ),
     steps AS (
-        UPDATE runs_steprun SET state = 'cancelled', wake_at = NULL, finished_at = clock_timestamp()
-        WHERE run_id = ANY(%(runs)s::uuid[]) AND state IN ('waiting', 'retrying') RETURNING 1
+        UPDATE runs_steprun s SET state = 'cancelled', wake_at = NULL, finished_at = clock_timestamp()
+        FROM open WHERE s.id = open.id RETURNING 1
     )
     UPDATE runs_run SET state = 'cancelled', finished_at = clock_timestamp() WHERE id = ANY(%(runs)s::uuid[])
     RETURNING id

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from uuid import UUID
 
 import pytest
+from django.db import transaction
 
-from runs import control
+from runs import control, lease, transitions
 from runs.control import Hand, NotNow
 from runs.models import DeadLetter, Intervention, Run, StepRun, Ticket
 from tests.engine import deliver, drain
 from tests.flows import begun, owner, published, states, steps, the_run
+from tests.runs.locks import in_thread, other_connection
+from tests.waiting import wait_for
+from workflows.errors import InvalidInput
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,7 +71,6 @@ def test_a_cancelled_run_that_is_queued_never_starts() -> None:
 
 
 def test_a_running_steps_outcome_is_written_after_a_cancel_and_releases_nothing() -> None:
-    from runs import lease, transitions
     from runs.names import RunFacts
     from runs.outcomes import HeldClaim, Outcome, StepResult
     from runs.plan import load
@@ -149,7 +153,6 @@ steps:
 
 def test_a_delivery_from_before_the_retry_does_nothing() -> None:
     """The zombie's fence is the old ticket's id, and the retry has a new one."""
-    from runs import transitions
     from runs.names import RunFacts
     from runs.outcomes import HeldTicket, Outcome, StepResult
     from runs.plan import load
@@ -223,3 +226,36 @@ def test_cancel_in_the_middle_stops_what_the_chain_carries_on_to() -> None:
     control.cancel([run_id], hand=hand())
     drain()
     assert states(run_id) == {"a": "succeeded"}
+
+
+def test_replay_from_a_step_whose_parent_never_succeeded_is_refused() -> None:
+    run_id = failed_run()
+    with pytest.raises(NotNow, match="needs 'c'"):
+        control.replay(run_id, step="d", hand=hand())
+    assert Run.objects.count() == 1
+
+
+def test_replay_with_the_latest_version_holds_the_old_input_against_its_schema() -> None:
+    [old] = begun(published(FAILS), {"mail": "x"})
+    drain()
+    published(FAILS + "inputs: {type: object, required: [email]}\n")
+    with pytest.raises(InvalidInput, match="email"):
+        control.replay(old, latest=True, hand=hand())
+
+
+def test_cancel_waits_for_a_claim_and_leaves_what_it_took() -> None:
+    """The claim holds the ticket first: the cancel must see the row running, and not cancel it as retrying."""
+    flow = published("name: raced\nsteps: [{id: a, action: sleep, with: {seconds: 0}}]")
+    [run_id] = begun(flow)
+    me = lease.current()
+    won: list[frozenset[UUID]] = []
+    with other_connection() as watcher, ExitStack() as stack, transaction.atomic():
+        # A transaction of its own for each look: within one, pg_stat_activity stands still.
+        watcher.autocommit = True
+        transitions.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
+        stack.enter_context(in_thread(lambda: won.append(control.cancel([run_id], hand=Hand()))))
+        waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        wait_for(lambda: watcher.execute(waits).fetchone(), what="the cancel to wait for the claim")
+    assert won == [{run_id}]
+    assert states(run_id) == {"a": "running"}
+    assert the_run(run_id).state == "cancelled"
