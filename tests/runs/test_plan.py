@@ -1,0 +1,90 @@
+"""How a definition is cut into segments and links, and compiled into chains."""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+import orjson
+import pytest
+from uuid_utils.compat import uuid7
+
+from runs.compiler import MAX_KEYS, compile_chain, decode, encode
+from runs.outcomes import Key
+from runs.plan import Plan
+from workflows import parse
+from workflows.validate import validate
+
+
+def plan(text: str) -> Plan:
+    return Plan(UUID(int=1), validate(parse.load(text).document).definition)
+
+
+def heads(found: Plan) -> list[list[str]]:
+    return [[step.id for step in segment] for segment in found.segments()]
+
+
+FORK = """
+name: fork
+steps:
+  - {id: a, action: default}
+  - {id: b, needs: [a], action: default}
+  - {id: c, needs: [b], action: notify, with: {channel: x}}
+  - {id: d, needs: [c], action: default}
+  - {id: l, needs: [d], action: default}
+  - {id: r, needs: [d], action: default}
+  - {id: j, needs: [l, r], action: default}
+  - {id: k, needs: [j], action: default}
+"""
+
+
+def test_segments_end_at_forks_and_joins() -> None:
+    assert heads(plan(FORK)) == [["a", "b", "c", "d"], ["l"], ["r"], ["j", "k"]]
+
+
+def test_pure_neighbours_fuse_and_an_effectful_step_is_a_link_of_its_own() -> None:
+    found = plan(FORK)
+    assert found.chain("a") == ["a", "c", "d"]
+    assert [step.id for step in found.link("a").steps] == ["a", "b"]
+    assert [step.id for step in found.link("c").steps] == ["c"]
+
+
+def test_a_wait_ends_its_link() -> None:
+    found = plan(
+        "name: w\nsteps: [{id: a, action: default}, {id: w, action: wait, with: {seconds: 1}}, {id: b, action: noop}]"
+    )
+    assert [step.id for step in found.link("a").steps] == ["a", "w"]
+    assert found.chain("a") == ["a", "b"]
+
+
+def test_any_step_can_be_a_head() -> None:
+    found = plan(FORK)
+    assert [step.id for step in found.link("b").steps] == ["b"]
+    assert found.chain("b") == ["b", "c", "d"]
+
+
+def test_one_path_is_linear_and_a_fork_or_a_jump_is_not() -> None:
+    path = "name: p\nsteps: [{id: a, action: default}, {id: b, action: default}]"
+    assert plan(path).linear
+    assert not plan(FORK).linear
+    assert not plan(path.replace("{id: b, action: default}", "{id: b, action: default, join: all_done}")).linear
+    jump = "name: p\nsteps: [{id: a, action: default, on_error: 'goto:c'}, {id: b, action: default}, {id: c, action: default}]"
+    assert not plan(jump).linear
+
+
+@pytest.mark.parametrize("links", [1, 8, 100])
+def test_a_message_stays_below_32_kb(links: int) -> None:
+    steps = [
+        {"id": f"a_step_with_quite_a_long_name_{n}", "action": "sleep", "with": {"seconds": 0}} for n in range(links)
+    ]
+    found = plan(json.dumps({"name": "long", "steps": steps}))
+    keys: list[Key] = [(uuid7(), -1) for _ in range(MAX_KEYS)]
+    chain = compile_chain(keys, plan=found, head=steps[0]["id"])  # type: ignore[arg-type]  # a text by its making
+    assert len(orjson.dumps(chain, default=dict)) < 32 * 1024
+
+
+def test_keys_travel_as_texts_and_come_back() -> None:
+    keys: list[Key] = [(uuid7(), -1), (uuid7(), 0), (uuid7(), 41)]
+    assert decode(encode(keys)) == keys
+    with pytest.raises(ValueError, match="badly formed"):
+        decode(["no id"])
