@@ -59,6 +59,11 @@ class Worker:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the main process and its children."""
+        assert self.process is not None
+        os.killpg(self.process.pid, number)
+
     def stop(self) -> None:
         """A warm shutdown, as a deploy asks for."""
         assert self.process is not None

@@ -48,36 +48,44 @@ def ended(ids: list[UUID], *, within: float = 30) -> None:
     assert not Ticket.objects.filter(run_id__in=ids).exists()
 
 
-def test_the_step_of_a_killed_child_is_taken_up_again_within_two_seconds(worker: Workers) -> None:
-    one = worker()
+def test_the_step_of_a_killed_child_is_taken_up_again_long_before_its_lease_has_passed(worker: Workers) -> None:
+    one = worker(PROCESS_LEASE_SECONDS="600")
     [run_id] = begun(published(NAP))
     row = running(run_id, "nap")
-    time.sleep(0.2)  # let it be in the middle of its sleep
     for pid in one.children():
         os.kill(pid, signal.SIGKILL)
-    killed = time.monotonic()
     again = StepRun.objects.filter(run_id=run_id, step="nap", state="running", attempt=2)
-    wait_for(again.exists, what="the second attempt")
-    assert time.monotonic() - killed < 2
+    wait_for(again.exists, what="the second attempt", timeout_seconds=30)
     assert again.get().process != row.process
     ended([run_id])
     assert [tried["outcome"] for tried in steps(run_id)["nap"].attempts] == ["lost"]
 
 
-def test_the_steps_of_a_killed_worker_group_are_taken_up_when_its_lease_has_passed(worker: Workers) -> None:
-    one = worker(PROCESS_LEASE_SECONDS=str(LEASE_SECONDS))
+def test_the_steps_of_a_killed_worker_group_are_taken_up_by_another(worker: Workers) -> None:
+    one = worker(PROCESS_LEASE_SECONDS="600")
     ids = begun(published(NAP), *[{"n": n} for n in range(5)])
     running(ids[0], "nap")
     one.kill()
-    killed = time.monotonic()
-    worker(PROCESS_LEASE_SECONDS=str(LEASE_SECONDS))
-    wait_for(
-        lambda: StepRun.objects.filter(run_id__in=ids, step="nap", state="running", attempt=2).exists(),
-        what="a second attempt",
-        timeout_seconds=20,
-    )
-    assert time.monotonic() - killed < LEASE_SECONDS + 2 + 5, "lease, sweep and the start of the new worker"
+    worker(PROCESS_LEASE_SECONDS="600")
     ended(ids)
+    assert StepRun.objects.filter(run_id__in=ids, step="nap", attempt=2).exists()
+
+
+def test_a_frozen_workers_steps_are_taken_when_its_lease_has_passed_and_its_late_results_dropped(
+    worker: Workers,
+) -> None:
+    one = worker(PROCESS_LEASE_SECONDS=str(LEASE_SECONDS))
+    ids = begun(published(NAP), *[{"n": n} for n in range(5)])
+    running(ids[0], "nap")
+    one.signal(signal.SIGSTOP)
+    worker(PROCESS_LEASE_SECONDS=str(LEASE_SECONDS))
+    again = StepRun.objects.filter(run_id__in=ids, step="nap", attempt=2)
+    wait_for(again.exists, what="a second attempt", timeout_seconds=30)
+    one.signal(signal.SIGCONT)
+    ended(ids)
+    taken = again.get(run_id=again.values_list("run_id", flat=True)[0])
+    assert taken.state == "succeeded"
+    assert [tried["outcome"] for tried in taken.attempts] == ["lost"]
 
 
 def test_a_step_that_kills_its_worker_goes_to_the_dead_letters_and_spares_its_neighbours(worker: Workers) -> None:
@@ -145,7 +153,7 @@ def test_children_killed_again_and_again_leave_no_run_behind(worker: Workers, ac
     for _ in range(6):
         for pid in one.children()[:1]:
             os.kill(pid, signal.SIGKILL)
-        time.sleep(0.4)  # faults at intervals, not an instant
+        time.sleep(0.4)  # faults at intervals, not all in one instant
         ids += begun(published(QUICK), *[{"n": n} for n in range(50)])
     ended(ids, within=60)
     assert StepRun.objects.filter(run_id__in=ids, state="succeeded").count() == 3 * len(ids)
