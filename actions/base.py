@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -103,7 +104,7 @@ class Context:
     labels: Mapping[str, Json] = field(default_factory=dict)
 
 
-class Action(Generic[C]):
+class Action(ABC, Generic[C]):
     """One thing a step can do. Subclass it in a file of its own, and list that file in actions/registry.py.
 
     `pure` says: same input, same output, nothing touched outside; it may be computed twice without harm and costs no
@@ -124,9 +125,9 @@ class Action(Generic[C]):
     raw: ClassVar[frozenset[str]] = frozenset()
     config_class: ClassVar[type[Config]]
 
+    @abstractmethod
     def perform(self, config: C, context: Context) -> Json | Park:
         """Do it once. Raises Retryable or Permanent; any other exception counts as Retryable of kind `error`."""
-        raise NotImplementedError
 
     @classmethod
     def from_payload(cls, payload: Json) -> Json:
