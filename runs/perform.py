@@ -102,7 +102,7 @@ def attempt(step: PlannedStep, work: Work) -> StepResult:
         step=step.id,
         state=StepState.SUCCEEDED,
         output=output,
-        config=used if expressions.has_expression(step.template) else None,
+        config=used if step.has_expressions else None,
         attempt=work.attempt,
         attempts=work.attempts,
         started_at=started_at,
@@ -119,6 +119,8 @@ def rendered(step: PlannedStep, scope: dict[str, Json], *, given: Json) -> Json:
         # A payload is input and config at once, and so is what was put in its place.
         return step.action.from_payload(given)
     template = step.definition.with_
+    if not step.has_expressions:
+        return template
     if not isinstance(template, dict):
         return expressions.render(template, scope)
     raw = step.action.raw
@@ -145,7 +147,7 @@ def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) ->
         step=step.id,
         state=StepState.FAILED,
         error=told,
-        config=tried.used if expressions.has_expression(step.template) else None,
+        config=tried.used if step.has_expressions else None,
         attempt=work.attempt,
         attempts=[*work.attempts, history],
         started_at=tried.started_at,

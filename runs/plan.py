@@ -61,6 +61,11 @@ class PlannedStep:
         return self.definition.payload if self.definition.payload is not None else self.definition.with_
 
     @cached_property
+    def has_expressions(self) -> bool:
+        """Whether what `with` becomes depends on the run."""
+        return expressions.has_expression(self.template)
+
+    @cached_property
     def retry(self) -> Retry:
         """The retry policy: what the definition says, over what the action declares."""
         return _retry(self.definition, self.action.retry)
