@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 HOUR = timedelta(hours=1)
 # More of them with STEPWISE_PROPERTY_EXAMPLES=1000.
-EXAMPLES = int(os.environ.get("STEPWISE_PROPERTY_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("STEPWISE_PROPERTY_EXAMPLES", "60"))
 # More deaths than this may make a step poison, of which the oracle knows nothing.
 DEATHS = 2
 
@@ -65,9 +65,15 @@ class World:
 
     def happen(self, op: str, at: int) -> None:
         """One op, to the message at this place of the bus."""
-        if op in ("sweep", "dispatch", "past"):
-            events: dict[str, Callable[[], object]] = {"sweep": sweep, "dispatch": dispatch.dispatch, "past": past}
-            events[op]()
+        if op == "sweep":
+            sweep()
+        elif op == "dispatch":
+            dispatch.dispatch()
+        elif op == "past":
+            past()
+        elif op == "return":
+            if self.zombies:
+                self._come_back(self.zombies.pop(at % len(self.zombies)))
         elif self.bus:
             message = self.bus.pop(at % len(self.bus))
             if op in ("deliver", "twice"):
@@ -131,8 +137,19 @@ class World:
             self.zombies.append(outcomes)
 
     def _come_back(self, outcomes: Any) -> None:
-        """A worker that was only frozen records what it has: by now others have taken its steps."""
-        assert not transitions.record(outcomes, plan=self.plan).won
+        """A worker that was only frozen records what it has: it wins what nobody has taken from it."""
+        its_own = {outcome.key for outcome in outcomes if self._still_its_own(outcome)}
+        assert transitions.record(outcomes, plan=self.plan).won == its_own
+
+    def _still_its_own(self, outcome: Any) -> bool:
+        held = StepRun.objects.filter(
+            run_id=outcome.run.id,
+            step=outcome.last.step,
+            state="running",
+            attempt=outcome.fence.attempt,
+            process=outcome.fence.process,
+        )
+        return held.exists()
 
 
 def past() -> None:

@@ -11,21 +11,21 @@ from tests.property.actions import ALWAYS
 JOINS = ["all_succeeded", "none_failed", "all_done", "any_succeeded", "any_failed"]
 
 # What may happen: the op, and which of the messages on the bus it happens to (modulo their number).
-OPS = ["deliver", "deliver", "deliver", "twice", "drop", "sweep", "dispatch", "past", "crash", "zombie"]
-happenings = st.lists(st.tuples(st.sampled_from(OPS), st.integers(0, 7)), max_size=30)
+OPS = ["deliver", "deliver", "deliver", "twice", "drop", "sweep", "dispatch", "past", "crash", "zombie", "return"]
+happenings = st.lists(st.tuples(st.sampled_from(OPS), st.integers(0, 7)), min_size=8, max_size=40)
 
 
 @st.composite
 def definitions(draw: st.DrawFn) -> dict[str, Any]:
     """A workflow of 1 to 10 steps whose edges and jumps lead to the right."""
-    count = draw(st.integers(1, 10))
-    targets = {at for at in range(1, count) if draw(st.integers(0, 5)) == 5}
+    count = draw(st.sampled_from([1, 2, 3, *range(4, 11), *range(6, 11)]))
+    targets = {at for at in range(1, count) if draw(st.integers(0, 7)) == 7}
     steps = [_step(draw, at, targets=targets) for at in range(count)]
     return {"name": f"model-{draw(st.uuids())}", "steps": steps}
 
 
 def _step(draw: st.DrawFn, at: int, *, targets: set[int]) -> dict[str, Any]:
-    needs = [] if at in targets else draw(st.lists(st.integers(0, at - 1), max_size=3, unique=True)) if at else []
+    needs = [] if at in targets or at == 0 else draw(_needs(at))
     later = sorted(target for target in targets if target > at)
     step: dict[str, Any] = {
         "id": f"s{at}",
@@ -35,17 +35,23 @@ def _step(draw: st.DrawFn, at: int, *, targets: set[int]) -> dict[str, Any]:
     }
     # The oracle reads what the definition leaves out where it is the default.
     step["join"] = draw(st.sampled_from(JOINS)) if needs else "all_succeeded"
-    condition = draw(st.sampled_from([None, None, None, "true", "false", "input.flag", "input.missing"]))
+    condition = draw(st.sampled_from([None] * 8 + ["true", "false", "input.flag", "input.missing"]))
     return step if condition is None else {**step, "if": condition}
 
 
+def _needs(at: int) -> st.SearchStrategy[list[int]]:
+    """Often the step before, which makes chains; else up to three of those before, which makes forks and joins."""
+    some = st.lists(st.integers(0, at - 1), min_size=min(at, 2), max_size=3, unique=True)
+    return st.one_of(st.just([at - 1]), some, st.lists(st.integers(0, at - 1), max_size=1))
+
+
 def _action(draw: st.DrawFn) -> dict[str, Any]:
-    action = draw(st.sampled_from(["scripted", "scripted", "scripted_pure", "scripted_pure", "wait"]))
+    action = draw(st.sampled_from(["scripted"] * 4 + ["scripted_pure"] * 4 + ["wait"]))
     if action == "wait":
         return {"action": "wait", "with": {"for": "30m"}}
     attempts = draw(st.integers(1, 3))
     # Fewer failures than attempts, or always: an attempt that is lost then changes no step's end.
-    fails = draw(st.sampled_from([0, 0, *range(attempts), ALWAYS]))
+    fails = draw(st.sampled_from([0, 0, 0, *range(attempts), ALWAYS]))
     return {
         "action": action,
         "with": {"fails": fails, "permanent": fails == ALWAYS and draw(st.booleans())},

@@ -16,7 +16,10 @@ from actions import registry
 from actions.base import Action, Config, Context, Json, Permanent
 from runs import delivery, dispatch, lease, plan, transitions, window
 from runs.models import DeadLetter, Process, Ticket
+from runs.names import RunFacts
+from runs.outcomes import HeldClaim, Outcome, StepResult
 from runs.recovery import sweep
+from runs.states import StepState
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.test_engine_failures import past
@@ -209,3 +212,24 @@ steps:
     drain()
     error: Any = the_run(run_id).error
     assert (error["step"], error["kind"], error["message"]) == ("early", "fail", "out of paper")
+
+
+def test_a_worker_that_comes_back_late_does_not_record_over_the_one_that_took_its_step() -> None:
+    found = published("name: zombie\nsteps: [{id: a, action: sleep, with: {seconds: 0}}]")
+    [run_id] = begun(found)
+    messages()
+    loaded = plan.load(found.version.pk)
+    frozen = lease.current()
+    transitions.claim([(run_id, -1)], head="a", reads=[], process=frozen, timeout_seconds=60)
+    late = Outcome(
+        run=RunFacts(id=run_id, input={}, started_at=""),
+        fence=HeldClaim(attempt=1, process=frozen),
+        results=(StepResult(step="a", state=StepState.SUCCEEDED, output="late"),),
+    )
+    Process.objects.update(expires_at=F("expires_at") - MINUTE)
+    lease.give_up()
+    assert sweep().rescued == 1
+    transitions.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
+    assert states(run_id) == {"a": "running"}
+    assert transitions.record([late], plan=loaded).won == frozenset()
+    assert states(run_id) == {"a": "running"}
