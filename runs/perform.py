@@ -22,6 +22,9 @@ from runs.outcomes import LoadedSteps, StepResult
 from runs.plan import Link, Plan, PlannedStep
 from runs.states import StepState
 
+# After this long a step whose action is not known is looked at again.
+BLOCKED_SECONDS = 5.0
+
 
 @dataclass(frozen=True)
 class Clock:
@@ -91,6 +94,8 @@ def attempt(step: PlannedStep, work: Work) -> StepResult:
         condition = step.definition.if_
         if condition is not None and not expressions.truthy(expressions.evaluate(condition, scope)):
             return _passed_by(step, blocked=False)
+        if step.missing_action is not None:
+            return _blocked(step, work)
         used = rendered(step, scope, given=given)
         answer = _perform(step, work, used=used, given=given, scope=scope)
         output = payload.clean(answer.output if isinstance(answer, Park) else answer)
@@ -216,6 +221,23 @@ def _config(step: PlannedStep, used: Json) -> Config:
         raise Permanent(
             f"step {step.id!r}: the config does not fit action {step.action.name!r}: {faults}", kind="config"
         ) from None
+
+
+def _blocked(step: PlannedStep, work: Work) -> StepResult:
+    """The step waits for the code that has its action, and this is no attempt; runs.recovery looks again."""
+    message = (
+        f"action {step.missing_action!r} of step {step.id!r} is not known to this worker; the step waits, and goes on "
+        "by itself once code that has the action is deployed"
+    )
+    return StepResult(
+        step=step.id,
+        state=StepState.WAITING,
+        error={"kind": "unknown_action", "message": message},
+        attempt=work.attempt - 1,
+        attempts=work.attempts,
+        started_at=work.clock.now(),
+        wake_at=work.clock.now() + timedelta(seconds=BLOCKED_SECONDS),
+    )
 
 
 def _passed_by(step: PlannedStep, *, blocked: bool) -> StepResult:

@@ -17,7 +17,7 @@ ANY_STEP = "*"  # what actions.expressions.references answers when a reference i
 
 
 class Unavailable(Action[Config]):
-    """Stands for an action that this code does not know: the step fails, and says why."""
+    """Stands for an action that this code does not know: its steps wait until the code is back."""
 
     pure = True
     config_class = Config
@@ -26,11 +26,8 @@ class Unavailable(Action[Config]):
         self.missing = name
 
     def perform(self, config: Config, context: Context) -> Json:
-        """Fail for good, naming the action."""
-        raise Permanent(
-            f"action {self.missing!r} is not known to this worker; deploy the code that has it, then retry the step",
-            kind="unknown_action",
-        )
+        """Raises Permanent, always; runs.perform asks PlannedStep.missing_action before it comes to this."""
+        raise Permanent(f"action {self.missing!r} is not known to this worker", kind="unknown_action")
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,11 @@ class PlannedStep:
     def inline(self) -> bool:
         """Whether it is performed without a claim: it is pure, or only parks."""
         return self.action.pure or self.action.parks
+
+    @cached_property
+    def missing_action(self) -> str | None:
+        """The action's name where this code does not have it: a deploy took it away, or has yet to bring it."""
+        return self.action.missing if isinstance(self.action, Unavailable) else None
 
     @cached_property
     def template(self) -> Json:

@@ -47,7 +47,7 @@ def sweep(send: Callable[[], int] = dispatch.dispatch) -> Swept:
     (knocks, waits, lost, next_seconds, pids) = run(sweep_queries.ANYTHING_DUE, host=lease.host())[0]
     if gone := lease.dead(pids or ()):
         lost = bool(run(sweep_queries.EXPIRE, host=lease.host(), pids=gone)) or lost
-    woken = wake() if waits else 0
+    woken = wake() + unblock() if waits else 0
     rescued = rescue() if lost else 0
     sent = send() if knocks or woken or rescued else 0
     if BATCH in (woken, rescued):
@@ -59,6 +59,19 @@ def wake() -> int:
     """Let waiting steps whose time has come succeed, and release what they held."""
     found = run(sweep_queries.DUE_WAITS, limit=BATCH)
     return _record_grouped(((row[5], row[2], row) for row in found), outcome=_woken)
+
+
+def unblock() -> int:
+    """Let steps go on whose action was not known and now is; answers how many."""
+    known: list[tuple[UUID, int, str]] = []
+    still: list[tuple[UUID, int, str]] = []
+    for run_id, item, step, version_id in run(sweep_queries.DUE_BLOCKED, limit=BATCH):
+        there = plans.load(version_id).steps[step].missing_action is None
+        (known if there else still).append((run_id, item, step))
+    if still:
+        log.error("unknown_action", extra={"count": len(still), "step": still[0][2], "run_id": str(still[0][0])})
+        transitions.keep_blocked(still, seconds=perform.BLOCKED_SECONDS)
+    return len(transitions.unblock(known))
 
 
 def rescue() -> int:

@@ -33,6 +33,12 @@ def keys(found: Sequence[Key]) -> Params:
     return {"runs": [key[0] for key in found], "items": [key[1] for key in found]}
 
 
+def places(found: Sequence[tuple[UUID, int, str]]) -> Params:
+    """Columns `runs`, `items`, `steps`."""
+    names = ("runs", "items", "steps")
+    return dict(zip(names, columns(list(found), len(names)), strict=True))
+
+
 def steps(results: Sequence[tuple[UUID, int, StepResult]]) -> Params:
     """Columns of INSERT_STEPS."""
     values = [

@@ -72,7 +72,15 @@ STEP_TRANSITIONS: dict[StepState | None, frozenset[StepState]] = {
         {StepState.RUNNING, StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED}
     ),
     StepState.WAITING: frozenset(
-        {StepState.RUNNING, StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED}
+        # It is tried again where it waited for the code that has its action.
+        {
+            StepState.RUNNING,
+            StepState.RETRYING,
+            StepState.SUCCEEDED,
+            StepState.FAILED,
+            StepState.SKIPPED,
+            StepState.CANCELLED,
+        }
     ),
     StepState.SUCCEEDED: frozenset({StepState.COMPENSATED}),
     StepState.FAILED: frozenset({StepState.RETRYING}),  # a human's retry

@@ -30,7 +30,55 @@ DUE_WAITS = Statement(
     """
     SELECT s.run_id, s.item, s.step, s.attempt, s.output, r.version_id, r.input, r.started_at, r.generation
     FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id
-    WHERE s.state = 'waiting' AND s.wake_at <= clock_timestamp() ORDER BY s.wake_at LIMIT %(limit)s
+    WHERE s.state = 'waiting' AND s.wake_at <= clock_timestamp() AND s.error IS NULL
+    ORDER BY s.wake_at LIMIT %(limit)s
+    """,
+)
+
+# Steps that wait for the code that has their action: a waiting row with an error. Index step_run_wake.
+DUE_BLOCKED = Statement(
+    "due_blocked",
+    """
+    SELECT s.run_id, s.item, s.step, r.version_id FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id
+    WHERE s.state = 'waiting' AND s.wake_at <= clock_timestamp() AND s.error IS NOT NULL
+    ORDER BY s.wake_at LIMIT %(limit)s
+    """,
+)
+
+# The action is known again: the step gets a ticket. Every run's lock is taken before the first row is touched.
+UNBLOCK = Statement(
+    "unblock",
+    """
+    WITH live AS MATERIALIZED (
+        SELECT id FROM runs_run WHERE id = ANY(%(runs)s::uuid[]) AND state IN ('running', 'waiting')
+        ORDER BY id FOR NO KEY UPDATE
+    ),
+    unblocked AS (
+        UPDATE runs_steprun s SET state = 'retrying', wake_at = NULL, error = NULL
+        FROM (SELECT count(*) AS n FROM live) AS locked, live,
+             unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[]) AS d(run_id, item, step)
+        WHERE locked.n > 0 AND live.id = d.run_id AND s.run_id = d.run_id AND s.item = d.item AND s.step = d.step
+          AND s.state = 'waiting' AND s.error IS NOT NULL AND s.wake_at <= clock_timestamp()
+        RETURNING s.run_id, s.step, s.item
+    ),
+    tickets AS (
+        INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
+        SELECT run_id, step, item, clock_timestamp(), clock_timestamp(), 0, false FROM unblocked RETURNING 1
+    ),
+    going AS (
+        UPDATE runs_run r SET state = 'running' FROM unblocked u WHERE r.id = u.run_id RETURNING 1
+    )
+    SELECT run_id, item FROM unblocked
+    """,
+)
+
+# The action is still not known here: looked at again after a while.
+STILL_BLOCKED = Statement(
+    "still_blocked",
+    """
+    UPDATE runs_steprun s SET wake_at = clock_timestamp() + %(seconds)s * interval '1 second'
+    FROM unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[]) AS d(run_id, item, step)
+    WHERE s.run_id = d.run_id AND s.item = d.item AND s.step = d.step AND s.state = 'waiting' AND s.error IS NOT NULL
     """,
 )
 

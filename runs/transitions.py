@@ -13,7 +13,7 @@ from django.db import DatabaseError, OperationalError, transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import queries, rows
+from runs import queries, rows, sweep_queries
 from runs.database import Row, Statement, run
 from runs.joins import Mark
 from runs.outcomes import HeldClaim, HeldTicket, Key, LoadedSteps, Outcome, Recorded, StepResult
@@ -87,6 +87,18 @@ def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID
         timeout=timeout_seconds,
         **rows.keys(keys),
     )
+
+
+def unblock(steps: Sequence[tuple[UUID, int, str]]) -> frozenset[Key]:
+    """Give steps (run, item, step) a ticket that waited for the code that has their action; answers those won."""
+    if not steps:
+        return frozenset()
+    return frozenset((row[0], row[1]) for row in run(sweep_queries.UNBLOCK, **rows.places(steps)))
+
+
+def keep_blocked(steps: Sequence[tuple[UUID, int, str]], *, seconds: float) -> None:
+    """Look at steps (run, item, step) again in so many seconds whose action is still not known."""
+    run(sweep_queries.STILL_BLOCKED, seconds=seconds, **rows.places(steps))
 
 
 def record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None = None) -> Recorded:

@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 
 from runs import dispatch, tasks
 from runs.models import Run
-from runs.recovery import wake
+from runs.recovery import unblock, wake
 
 
 def messages() -> list[tuple[dict[str, Any], list[Any]]]:
@@ -51,7 +51,7 @@ def deliver() -> int:
 def drain(*, rounds: int = 1000) -> None:
     """Perform until nothing is due any more. Retries and waits that lie in the future stay."""
     for _ in range(rounds):
-        woken = wake()
+        woken = wake() + unblock()
         sent = dispatch.dispatch()
         if not woken + sent + deliver():
             return
