@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Generic, TypeVar
@@ -83,13 +83,20 @@ class Retry:
 ONCE = Retry(max_attempts=1)
 
 
+def _unrecorded(name: str, effect: Callable[[], Json]) -> Json:
+    return effect()
+
+
 @dataclass(frozen=True)
 class Context:
     """What one attempt of one step may know besides its config.
 
     `input` is the step's own input. `names` are the names an expression may use (`input` there is the run's input,
     `steps`, `run`, ... and the keys of the step's input as bare names). `idempotency_key` is the same for every
-    attempt of this step of this run, and differs from every other step's.
+    attempt of this step of this run, and differs from every other step's. `once(name, effect)` calls `effect` and
+    keeps what it answers; a later attempt is given that instead. It is for actions with several effects: those that
+    an earlier attempt recorded are not made again. Between an effect and its record there is still a moment in which
+    a worker can die, so an effect outside wants an idempotency key as well.
     """
 
     input: Json
@@ -102,6 +109,7 @@ class Context:
     timeout_seconds: float
     item: int = -1
     labels: Mapping[str, Json] = field(default_factory=dict)
+    once: Callable[[str, Callable[[], Json]], Json] = _unrecorded
 
 
 class Action(ABC, Generic[C]):
@@ -109,8 +117,10 @@ class Action(ABC, Generic[C]):
 
     `pure` says: same input, same output, nothing touched outside; it may be computed twice without harm and costs no
     write of its own. `parks` says: it answers Park and touches nothing, so it needs no claim either. `repeatable`
-    says whether doing the effect again with the same idempotency key is safe. `raw` names config fields that the
-    engine hands over unrendered, because the action evaluates them itself.
+    says whether doing the effect again with the same idempotency key is safe. `transactional` says: its effect is in
+    Django's default database and nothing but SQL; it is performed in the transaction that records the step, so that
+    both are committed or neither. `raw` names config fields that the engine hands over unrendered, because the action
+    evaluates them itself.
     """
 
     name: ClassVar[str]
@@ -120,6 +130,7 @@ class Action(ABC, Generic[C]):
     pure: ClassVar[bool] = False
     parks: ClassVar[bool] = False
     repeatable: ClassVar[bool] = True
+    transactional: ClassVar[bool] = False
     timeout_seconds: ClassVar[float] = 60.0
     retry: ClassVar[Retry] = Retry()
     raw: ClassVar[frozenset[str]] = frozenset()

@@ -9,16 +9,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import orjson
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, connections
 
 from actions.base import Retryable
-from runs import lease, perform, transitions
+from runs import lease, perform, same_database, transitions
 from runs.database import Row
 from runs.names import RunFacts
-from runs.outcomes import HeldClaim, HeldTicket, Key, Outcome, Recorded, StepResult
+from runs.outcomes import HeldTicket, Key, Outcome, Recorded, StepResult
 from runs.perform import Clock, Work
 from runs.plan import Link, Plan
 
@@ -66,19 +67,34 @@ def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None)
 def _effectful(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None) -> Recorded:
     """Claim, perform and record in slices as wide as they are performed at once; hand back what takes too long."""
     recorded = Recorded()
-    width = settings.EFFECTFUL_BATCH_RUNS
+    # In a transaction each has its own deadline, one after the other.
+    width = 1 if link.head.action.transactional else settings.EFFECTFUL_BATCH_RUNS
     began = time.monotonic()
     for start in range(0, len(keys), width):
         if time.monotonic() - began > SLICE_BUDGET_SECONDS:
             transitions.hand_back(keys[start:], head=link.head.id)
             break
         with lease.holding() as take:
-            outcomes = _slice(keys[start : start + width], plan=plan, link=link, take=take)
-            recorded = recorded.joined(_record_surely(outcomes, plan=plan, carried=carried))
+            some = keys[start : start + width]
+            if link.head.action.transactional:
+                work, process = _claim(some, plan=plan, link=link, take=take)
+                done = same_database.perform(work, plan=plan, step=link.head, process=process, carried=carried)
+            else:
+                done = _record_surely(_slice(some, plan=plan, link=link, take=take), plan=plan, carried=carried)
+            recorded = recorded.joined(done)
     return recorded
 
 
 def _slice(keys: Sequence[Key], *, plan: Plan, link: Link, take: Callable[[list[lease.Held]], None]) -> list[Outcome]:
+    work, process = _claim(keys, plan=plan, link=link, take=take)
+    results = zip(work, _together(link, work), strict=True)
+    return [perform.claimed(one, result, process=process) for one, result in results]
+
+
+def _claim(
+    keys: Sequence[Key], *, plan: Plan, link: Link, take: Callable[[list[lease.Held]], None]
+) -> tuple[list[Work], UUID]:
+    """What this process won of the keys, and the name under which it did."""
     process = lease.current()
     claimed = transitions.claim(
         keys,
@@ -89,17 +105,7 @@ def _slice(keys: Sequence[Key], *, plan: Plan, link: Link, take: Callable[[list[
     )
     work = [replace(_work(row), attempt=row[7], attempts=_json(row[8]), edited=_json(row[9])) for row in claimed]
     take([(one.run.id, one.item, link.head.id, one.attempt) for one in work])
-    results = _together(link, work)
-    return [
-        Outcome(
-            run=one.run,
-            item=one.item,
-            fence=HeldClaim(attempt=one.attempt, process=process),
-            results=(result,),
-            steps=one.steps,
-        )
-        for one, result in zip(work, results, strict=True)
-    ]
+    return work, process
 
 
 def _together(link: Link, work: Sequence[Work]) -> list[StepResult]:
@@ -114,6 +120,9 @@ def _together(link: Link, work: Sequence[Work]) -> list[StepResult]:
             result = perform.attempt(link.head, work[index])
         except BaseException as error:  # sys.exit() in an action ends its thread; the step must not wait for ever
             result = perform.failed(link.head, work[index], error, perform.Tried(work[index].clock.at))
+        finally:
+            # An action that used Django's connections did so on connections of this thread's own.
+            connections.close_all()
         answers.put((index, result))
 
     for index in range(len(work)):

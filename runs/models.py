@@ -212,6 +212,27 @@ class Process(models.Model):
         return f"{self.host}:{self.pid}"
 
 
+class Effect(models.Model):
+    """What one named effect of a step answered, so that a later attempt does not make it again."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, db_index=False, db_constraint=False, related_name="effects")
+    step = models.TextField()
+    item = models.IntegerField(default=-1)
+    name = models.TextField()
+    # JSON's null is an answer, too.
+    value = models.JSONField()
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["run", "step", "item", "name"], name="effect_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.step} of {self.run_id}"
+
+
 class Intervention(models.Model):
     """What somebody did to a run by hand: the verb, who, when and why. Written with the verb, never changed."""
 

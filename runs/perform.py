@@ -9,16 +9,17 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from pydantic import ValidationError
 
 from actions import expressions, payload
 from actions.base import ActionError, Config, Context, Json, Park, Permanent, Retryable
-from runs import retry
+from runs import effects, retry
 from runs.joins import Mark, Verdict, decide
 from runs.names import RunFacts, names, step_input
-from runs.outcomes import LoadedSteps, StepResult
+from runs.outcomes import HeldClaim, LoadedSteps, Outcome, StepResult
 from runs.plan import Link, Plan, PlannedStep
 from runs.states import StepState
 
@@ -118,6 +119,17 @@ def attempt(step: PlannedStep, work: Work) -> StepResult:
     return result
 
 
+def claimed(work: Work, result: StepResult, *, process: UUID) -> Outcome:
+    """What became of a claimed attempt, under the fence of its claim."""
+    return Outcome(
+        run=work.run,
+        item=work.item,
+        fence=HeldClaim(attempt=work.attempt, process=process),
+        results=(result,),
+        steps=work.steps,
+    )
+
+
 def rendered(step: PlannedStep, scope: dict[str, Json], *, given: Json) -> Json:
     """The step's config as its action gets it: expressions rendered, but for the fields it evaluates itself."""
     if step.definition.payload is not None:
@@ -206,6 +218,7 @@ def _perform(step: PlannedStep, work: Work, *, used: Json, given: Json, scope: d
         now=work.clock.now(),
         timeout_seconds=step.timeout_seconds,
         item=work.item,
+        once=effects.recorder(work.run.id, step=step.id, item=work.item),
     )
     return step.action.perform(_config(step, used), context)
 

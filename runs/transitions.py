@@ -123,6 +123,14 @@ def record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None = Non
     return found
 
 
+def record_within(outcome: Outcome, *, plan: Plan, carried: str | None) -> Recorded:
+    """Record one outcome in the caller's transaction, which also holds its effect. Nothing is mended here.
+
+    Raises django.db.DatabaseError and orjson.JSONEncodeError; then the caller's transaction must not be committed.
+    """
+    return _record([outcome], plan=plan, carried=carried)
+
+
 def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, source: str) -> list[Started]:
     """Insert queued runs; where an idempotency key is known (or comes twice), answer the first run."""
     ids = [uuid7() for _ in requests]

@@ -1,0 +1,26 @@
+"""The statements of effects: those that are kept, and those of a step's own transaction."""
+
+from __future__ import annotations
+
+from runs.database import Statement
+
+KNOWN_EFFECT = Statement(
+    "known_effect",
+    """
+    SELECT value FROM runs_effect
+    WHERE run_id = %(run)s AND step = %(step)s AND item = %(item)s AND name = %(name)s
+    """,
+)
+
+# Two attempts may overlap where the first one's worker only seemed dead: the first answer stays.
+RECORD_EFFECT = Statement(
+    "record_effect",
+    """
+    INSERT INTO runs_effect (run_id, step, item, name, value)
+    VALUES (%(run)s, %(step)s, %(item)s, %(name)s, %(value)s::jsonb)
+    ON CONFLICT (run_id, step, item, name) DO NOTHING RETURNING 1
+    """,
+)
+
+# Until the transaction ends: no statement of an attempt may take longer than its step.
+LIMIT_STATEMENTS = Statement("limit_statements", "SELECT set_config('statement_timeout', %(milliseconds)s::text, true)")

@@ -1,0 +1,38 @@
+"""Keep what the named effects of a step answered, so that a later attempt does not make them again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+import orjson
+
+from actions import payload
+from actions.base import Json, Permanent
+from runs.database import run
+from runs.effect_queries import KNOWN_EFFECT, RECORD_EFFECT
+
+MAX_NAME = 200
+
+
+def recorder(run_id: UUID, *, step: str, item: int) -> Callable[[str, Callable[[], Json]], Json]:
+    """The `once` of a step's context. Answers what was kept under the name, else makes the effect and keeps it.
+
+    The effect's own error passes through, and nothing is kept. Raises Permanent for a name that is empty or longer
+    than MAX_NAME, or an answer that is not JSON.
+    """
+
+    def once(name: str, effect: Callable[[], Json]) -> Json:
+        if not 0 < len(name) <= MAX_NAME:
+            raise Permanent(f"the name of an effect of step {step!r} must have 1 to {MAX_NAME} characters")
+        place = {"run": run_id, "step": step, "item": item, "name": name}
+        known = run(KNOWN_EFFECT, **place)
+        if not known:
+            value = payload.clean(effect())
+            if run(RECORD_EFFECT, **place, value=orjson.dumps(value).decode()):
+                return value
+            known = run(KNOWN_EFFECT, **place)
+        found: Json = orjson.loads(known[0][0])
+        return found
+
+    return once
