@@ -16,6 +16,7 @@ from unfold.decorators import display
 from runs import admin_bulk, admin_page, admin_start, admin_verbs
 from runs.admin_parts import (
     COLOURS,
+    PausedFilter,
     ReadOnlyAdmin,
     RunsWorkflowFilter,
     WorkflowFilter,
@@ -24,6 +25,8 @@ from runs.admin_parts import (
     run_link,
 )
 from runs.models import DeadLetter, Process, Run, StepRun, Ticket
+from runs.pauses import HELD_FROM_YEAR
+from runs.standing import PAUSABLE
 from runs.timeline_text import duration, error_line
 
 
@@ -86,9 +89,9 @@ class Columns(ReadOnlyAdmin):
 class RunAdmin(Columns):
     """Runs, and the timeline of each; the buttons start one, and do what is legal for it."""
 
-    actions = ("cancel_chosen", "retry_chosen")
+    actions = ("cancel_chosen", "pause_chosen", "resume_chosen", "retry_chosen")
     list_display = ("id", "workflow", "version_number", "state_label", "created", "took", "error_text")
-    list_filter = ("state", WorkflowFilter)
+    list_filter = ("state", PausedFilter, WorkflowFilter)
     search_fields = ("id", "idempotency_key")
     search_help_text = "A run's id, or an idempotency key"
     search_texts = ("idempotency_key",)
@@ -117,6 +120,10 @@ class RunAdmin(Columns):
         "error_json",
     )
 
+    @display(description="state", ordering="state", label=COLOURS)
+    def state_label(self, run: Any) -> str:
+        return "paused" if run.paused_at and run.state in PAUSABLE else str(run.state)
+
     @admin.display(description="version")
     def version_number(self, run: Run) -> int:
         return run.version.number
@@ -137,6 +144,10 @@ class RunAdmin(Columns):
             path("start/", site.admin_view(admin_start.choose), name="runs_run_choose"),
             path("start/<uuid:workflow_id>/", site.admin_view(admin_start.start), name="runs_run_start"),
             path("<uuid:key>/cancel/", site.admin_view(admin_verbs.cancel), name="runs_run_cancel"),
+            path("<uuid:key>/pause/", site.admin_view(admin_verbs.pause), name="runs_run_pause"),
+            path("<uuid:key>/resume/", site.admin_view(admin_verbs.resume), name="runs_run_resume"),
+            path("of/<uuid:key>/pause/", site.admin_view(admin_verbs.pause_workflow), name="runs_workflow_pause"),
+            path("of/<uuid:key>/resume/", site.admin_view(admin_verbs.resume_workflow), name="runs_workflow_resume"),
             path("<uuid:key>/retry/", site.admin_view(admin_verbs.retry), name="runs_run_retry"),
             path("<uuid:key>/replay/", site.admin_view(admin_verbs.replay), name="runs_run_replay"),
         ]
@@ -149,6 +160,14 @@ class RunAdmin(Columns):
     @admin.action(description="Cancel", permissions=["verbs"])
     def cancel_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
         return admin_bulk.confirm(request, chosen, bulk=admin_bulk.CANCEL)
+
+    @admin.action(description="Pause", permissions=["verbs"])
+    def pause_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
+        return admin_bulk.confirm(request, chosen.filter(paused_at__isnull=True), bulk=admin_bulk.PAUSE)
+
+    @admin.action(description="Resume", permissions=["verbs"])
+    def resume_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
+        return admin_bulk.confirm(request, chosen.filter(paused_at__isnull=False), bulk=admin_bulk.RESUME)
 
     @admin.action(description="Retry", permissions=["verbs"])
     def retry_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
@@ -208,11 +227,11 @@ class TicketAdmin(Columns):
 
     @admin.display(description="due", ordering="due_at")
     def due(self, ticket: Ticket) -> str:
-        return moment(ticket.due_at)
+        return "when its run is resumed" if ticket.due_at.year >= HELD_FROM_YEAR else moment(ticket.due_at)
 
     @admin.display(description="next knock", ordering="knock_at")
     def next_knock(self, ticket: Ticket) -> str:
-        return moment(ticket.knock_at)
+        return "when its run is resumed" if ticket.knock_at.year >= HELD_FROM_YEAR else moment(ticket.knock_at)
 
 
 @admin.register(DeadLetter)

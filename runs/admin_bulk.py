@@ -50,6 +50,22 @@ CANCEL = Bulk(
     control.cancel,
     danger=True,
 )
+PAUSE = Bulk(
+    "pause_chosen",
+    "Pause",
+    "paused",
+    "Nothing of these runs is begun until they are resumed. Steps that are running run on; what follows them is held.",
+    standing.PAUSABLE,
+    control.pause,
+)
+RESUME = Bulk(
+    "resume_chosen",
+    "Resume",
+    "resumed",
+    "These runs go on where they were held; a retry when it would have been due.",
+    standing.PAUSABLE,
+    control.resume,
+)
 RETRY = Bulk(
     "retry_chosen",
     "Retry",

@@ -8,11 +8,11 @@ from typing import Any
 from django.contrib import admin
 from django.urls import reverse
 
-from runs import history
+from runs import history, pauses
 from runs.admin_parts import colour, json_text, moment
 from runs.history import StepView
 from runs.models import Intervention, Run
-from runs.timeline_text import duration, error_line
+from runs.timeline_text import duration, error_line, pause_line
 
 SHOWN_STEPS = 500
 SHOWN_DETAILS = 300
@@ -43,6 +43,7 @@ def context(run: Run) -> dict[str, Any]:
         "run": run,
         "run_colour": colour(run.state),
         "run_duration": duration(run.started_at, run.finished_at),
+        "run_pause": pause_line(held) if (held := pauses.of_run(run)) else "",
         "run_error": error_line(run.error) if run.error is not None else "",
         "steps": [_row(view) for view in views[:SHOWN_STEPS]],
         "steps_left_out": max(0, len(views) - SHOWN_STEPS),

@@ -19,6 +19,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
 from actions.base import Json
+from runs.standing import PAUSABLE
 from workflows.models import Workflow
 
 # Longer values are cut on the page; the API and `show_run --json` tell them whole.
@@ -33,6 +34,7 @@ COLOURS = {
     "queued": "info",
     "compensating": "info",
     "waiting": "warning",
+    "paused": "warning",
     "retrying": "warning",
     "open": "warning",
     "failed": "danger",
@@ -93,6 +95,22 @@ class ReadOnlyAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+
+class PausedFilter(admin.SimpleListFilter):
+    """Runs that are paused now. One that ended while it was paused keeps the time of it."""
+
+    title = "paused"
+    parameter_name = "paused"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Paused")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The paused ones, where they are asked for."""
+        if self.value() != "yes":
+            return queryset
+        return queryset.filter(paused_at__isnull=False, state__in=sorted(PAUSABLE))
 
 
 class WorkflowFilter(admin.SimpleListFilter):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from runs.admin_parts import colour, json_text
 from runs.control import Hand, NotNow
 from runs.models import DeadLetter, Run
 from workflows.errors import InvalidInput
+from workflows.models import Workflow
 
 OFFERED_STEPS = 500
 
@@ -57,8 +59,10 @@ def run_buttons(request: HttpRequest, run: Run) -> list[Button]:
     """The verbs that are legal for the run as it stands, for those who may."""
     if not may_change_run(request):
         return []
+    held = ("Resume", "resume", "play_arrow", standing.PAUSABLE)
     offered = (
         ("Cancel", "cancel", "cancel", standing.CANCELLABLE),
+        ("Pause", "pause", "pause", standing.PAUSABLE) if run.paused_at is None else held,
         ("Retry", "retry", "refresh", standing.RETRYABLE),
         ("Replay…", "replay", "replay", standing.REPLAYABLE),
     )
@@ -114,6 +118,33 @@ def cancel(request: HttpRequest, key: UUID) -> HttpResponse:
     if not control.cancel([key], hand=hand(request, form.cleaned_data["why"])):
         return _refused(request, standing.cannot_cancel(control.standing(key)), to=page.back)
     return _done(request, "The run is cancelled.", to=page.back)
+
+
+def pause(request: HttpRequest, key: UUID) -> HttpResponse:
+    """Hold the run."""
+    says = "Nothing of the run is begun until it is resumed. A step that is running runs on; what follows it is held."
+    return _hold(request, key, verb=control.pause, says=says)
+
+
+def resume(request: HttpRequest, key: UUID) -> HttpResponse:
+    """Let the paused run go on."""
+    says = "The run goes on where it was held; a retry when it would have been due."
+    return _hold(request, key, verb=control.resume, says=says)
+
+
+def pause_workflow(request: HttpRequest, key: UUID) -> HttpResponse:
+    """Hold the workflow's runs, those to come included."""
+    says = (
+        "Its runs are held, and so are those that are started from now on: they are accepted and queue. Steps that are "
+        "running run on; what follows them is held."
+    )
+    return _hold_workflow(request, key, verb=control.pause_workflow, says=says)
+
+
+def resume_workflow(request: HttpRequest, key: UUID) -> HttpResponse:
+    """Let the workflow's runs go on."""
+    says = "Its runs go on, but for those that were paused themselves."
+    return _hold_workflow(request, key, verb=control.resume_workflow, says=says)
 
 
 def retry(request: HttpRequest, key: UUID) -> HttpResponse:
@@ -175,6 +206,39 @@ def discard(request: HttpRequest, key: UUID) -> HttpResponse:
     if not control.discard([key], hand=hand(request, form.cleaned_data["why"])):
         return _refused(request, standing.cannot_discard(_letter(request, key).state), to=page.back)
     return _done(request, "The dead letter is discarded.", to=page.back)
+
+
+def _hold(request: HttpRequest, key: UUID, *, verb: Callable[..., frozenset[UUID]], says: str) -> HttpResponse:
+    """Pause or resume one run."""
+    run = _run(request, key)
+    pauses = verb is control.pause
+    title, cannot = ("Pause", standing.cannot_pause) if pauses else ("Resume", standing.cannot_resume)
+    page = _of_run(run, verb=title, says=says)
+    if run.state not in standing.PAUSABLE or (run.paused_at is None) != pauses:
+        return _refused(request, cannot(run.state), to=page.back)
+    form = WhyForm(request.POST if request.method == "POST" else None)
+    if not form.is_valid():
+        return _show(request, form, page, of=Run)
+    if not verb([key], hand=hand(request, form.cleaned_data["why"])):
+        return _refused(request, cannot(control.standing(key)), to=page.back)
+    return _done(request, f"The run is {title.lower()}d.", to=page.back)
+
+
+def _hold_workflow(request: HttpRequest, key: UUID, *, verb: Callable[..., int], says: str) -> HttpResponse:
+    """Pause or resume a workflow."""
+    if not may_change_run(request):
+        raise PermissionDenied("this account may not change runs")
+    workflow = get_object_or_404(Workflow, pk=key, kind=Workflow.Kind.WORKFLOW)
+    title, done = ("Pause", "held") if verb is control.pause_workflow else ("Resume", "let go")
+    back = reverse("admin:workflows_workflow_change", args=[key])
+    state = "paused" if workflow.paused_at else "not paused"
+    page = _Page(verb=title, name=workflow.name, detail="the workflow", state=state, says=says, back=back)
+    form = WhyForm(request.POST if request.method == "POST" else None)
+    if not form.is_valid():
+        return _show(request, form, page, of=Run)
+    count = verb(workflow, hand=hand(request, form.cleaned_data["why"]))
+    runs = "1 run was" if count == 1 else f"{count} runs were"
+    return _done(request, f"The workflow is {title.lower()}d; {runs} {done}.", to=back)
 
 
 def _letter_verb(request: HttpRequest, key: UUID, shape: type[WhyForm], *, verb: str, says: str) -> HttpResponse:

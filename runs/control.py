@@ -1,4 +1,4 @@
-"""The control verbs: start, cancel, retry, replay, discard. Every door calls these."""
+"""The control verbs: start, cancel, pause, resume, retry, replay, discard. Every door calls these."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import transaction
 
 from actions.base import Json
-from runs import dispatch, interventions, transitions
+from runs import dispatch, interventions, pauses, transitions
 from runs import plan as plans
 from runs.interventions import Hand
 from runs.models import DeadLetter, Run
@@ -18,7 +18,22 @@ from runs.states import RUN_ENDED, DeadLetterState, RunState
 from workflows.models import Version, Workflow
 from workflows.publish import check_input
 
-__all__ = ["Hand", "NotNow", "Request", "Started", "cancel", "discard", "replay", "retry", "retry_letters", "start"]
+__all__ = [
+    "Hand",
+    "NotNow",
+    "Request",
+    "Started",
+    "cancel",
+    "discard",
+    "pause",
+    "pause_workflow",
+    "replay",
+    "resume",
+    "resume_workflow",
+    "retry",
+    "retry_letters",
+    "start",
+]
 
 
 class NotNow(Exception):
@@ -41,6 +56,30 @@ def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, 
 def cancel(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
     """End runs that have not ended; answers those that this call cancelled. Again is a no-op."""
     return interventions.cancel(run_ids, hand=hand)
+
+
+def pause(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
+    """Hold runs that have not ended: nothing of them is begun any more. Answers those that this call held."""
+    return pauses.pause(run_ids, hand=hand)
+
+
+def resume(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
+    """Let paused runs go on, a retry when it would have been due; answers those that this call let go."""
+    won = pauses.resume(run_ids, hand=hand)
+    transaction.on_commit(dispatch.after_commit)
+    return won
+
+
+def pause_workflow(workflow: Workflow, *, hand: Hand) -> int:
+    """Hold the workflow's runs and those that are started from now on; answers how many runs this call held."""
+    return pauses.pause_workflow(workflow, hand=hand)
+
+
+def resume_workflow(workflow: Workflow, *, hand: Hand) -> int:
+    """Let the workflow's runs go on, but for those that were paused themselves; answers how many this call let go."""
+    released = pauses.resume_workflow(workflow, hand=hand)
+    transaction.on_commit(dispatch.after_commit)
+    return released
 
 
 def retry(

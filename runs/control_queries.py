@@ -7,6 +7,7 @@ the next one.
 from __future__ import annotations
 
 from runs.database import Statement
+from runs.queries import PAUSED_WITH_RECIPE
 
 # The runs among these that are in one of these states, locked until the transaction ends.
 LOCK = Statement(
@@ -36,12 +37,13 @@ CANCEL = Statement(
         UPDATE runs_steprun s SET state = 'cancelled', wake_at = NULL, finished_at = clock_timestamp()
         FROM open WHERE s.id = open.id RETURNING 1
     )
-    UPDATE runs_run SET state = 'cancelled', finished_at = clock_timestamp() WHERE id = ANY(%(runs)s::uuid[])
-    RETURNING id
+    UPDATE runs_run SET state = 'cancelled', finished_at = clock_timestamp(), paused_at = NULL, paused_through = NULL
+    WHERE id = ANY(%(runs)s::uuid[]) RETURNING id
     """,
 )
 
-# The runs are locked and failed. What is unblocked, and what on_failure did, is to come again.
+# The runs are locked and failed. What is unblocked, and what on_failure did, is to come again. A run that failed while
+# it was paused goes on all the same.
 RETRY = Statement(
     "retry",
     """
@@ -69,7 +71,7 @@ RETRY = Statement(
             resolution = %(why)s
         FROM again a WHERE l.run_id = a.run_id AND l.step = a.step AND l.state = 'open' RETURNING 1
     )
-    UPDATE runs_run r SET state = 'running', finished_at = NULL, error = NULL
+    UPDATE runs_run r SET state = 'running', finished_at = NULL, error = NULL, paused_at = NULL, paused_through = NULL
     WHERE r.id IN (SELECT run_id FROM again) RETURNING r.id
     """,
 )
@@ -77,13 +79,18 @@ RETRY = Statement(
 # A replay begins as a queued run with the rows of the steps that it keeps.
 REPLAY = Statement(
     "replay",
-    """
-    WITH made AS (
+    f"""
+    WITH recipe AS MATERIALIZED (
+        -- As in runs.queries.START: a pause of the workflow comes wholly before this run, or after.
+        SELECT w.paused_at FROM workflows_workflow w
+        WHERE w.id = (SELECT workflow_id FROM runs_run WHERE id = %(old)s) FOR KEY SHARE
+    ),
+    made AS (
         INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, source, labels, input, generation,
-                              replay_of_id, entry)
+                              replay_of_id, entry, paused_at, paused_through)
         SELECT %(new)s, o.workspace_id, o.workflow_id, %(version)s, 'queued', 'replay', o.labels,
-               coalesce(%(input)s::jsonb, o.input), o.generation + 1, o.id, %(entry)s::text[]
-        FROM runs_run o WHERE o.id = %(old)s RETURNING id
+               coalesce(%(input)s::jsonb, o.input), o.generation + 1, o.id, %(entry)s::text[], {PAUSED_WITH_RECIPE}
+        FROM recipe, runs_run o WHERE o.id = %(old)s RETURNING id
     ),
     kept AS (
         INSERT INTO runs_steprun (run_id, step, item, state, attempt, attempts, input, config, output, error,
@@ -94,7 +101,7 @@ REPLAY = Statement(
         RETURNING 1
     )
     SELECT id FROM made
-    """,
+    """,  # noqa: S608 - constant text only
 )
 
 DISCARD = Statement(

@@ -43,7 +43,7 @@ def cancel(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
         if not locked:
             return frozenset()
         run(control_queries.CANCEL, runs=list(locked))
-        _tell("cancel", {run_id: {} for run_id in locked}, hand=hand)
+        tell("cancel", {run_id: {} for run_id in locked}, hand=hand)
     return frozenset(locked)
 
 
@@ -89,7 +89,7 @@ def retry(
             names = told.setdefault(run_id, {"steps": [], "edited": []})
             for key in ("steps", "edited") if given is not None else ("steps",):
                 names[key] = [*_texts(names[key]), step]
-        _tell("retry", told, hand=hand)
+        tell("retry", told, hand=hand)
     return frozenset(row[0] for row in won)
 
 
@@ -109,7 +109,7 @@ def replay(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, hand: 
             entry=list(found.entry),
             kept=list(found.kept),
         )
-        _tell("replay", {run_id: {"run": str(new), "steps": list(found.entry)}}, hand=hand)
+        tell("replay", {run_id: {"run": str(new), "steps": list(found.entry)}}, hand=hand)
     return new
 
 
@@ -135,7 +135,7 @@ def discard(letter_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
         told: dict[UUID, dict[str, Json]] = {}
         for _, run_id, step in won:
             told[run_id] = {"steps": [*_texts(told.get(run_id, {}).get("steps")), step]}
-        _tell("discard", told, hand=hand)
+        tell("discard", told, hand=hand)
     return frozenset(row[0] for row in won)
 
 
@@ -198,7 +198,7 @@ def _texts(value: Json) -> list[Json]:
     return value if isinstance(value, list) else []
 
 
-def _tell(verb: str, told: Mapping[UUID, Mapping[str, Json]], *, hand: Hand) -> None:
+def tell(verb: str, told: Mapping[UUID, Mapping[str, Json]], *, hand: Hand) -> None:
     if told:
         run(
             control_queries.INTERVENE,

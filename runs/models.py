@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from runs.states import RUN_ENDED, RUN_LIVE, STEP_ENDED, DeadLetterState, RunState, StepState
+from runs.states import RUN_ENDED, RUN_LIVE, STEP_ENDED, DeadLetterState, Pause, RunState, StepState
 from workflows.models import Version, Workflow, Workspace
 
 
@@ -43,6 +43,10 @@ class Run(models.Model):
         "self", on_delete=models.SET_NULL, null=True, db_index=False, db_constraint=False, related_name="replays"
     )
     entry = ArrayField(models.TextField(), null=True)
+    # Since when nothing is admitted, knocked or claimed, and whether it was the run or its workflow that was paused.
+    # Left as it stands when the run ends.
+    paused_at = models.DateTimeField(null=True)
+    paused_through = models.CharField(max_length=8, null=True, choices=[(s.value, s.value) for s in Pause])
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -64,10 +68,17 @@ class Run(models.Model):
                 condition=Q(started_at__isnull=False) | Q(state__in=_values([RunState.QUEUED, RunState.CANCELLED])),
                 name="run_started_unless_queued",
             ),
+            models.CheckConstraint(
+                condition=Q(paused_at__isnull=True, paused_through__isnull=True)
+                | Q(paused_at__isnull=False, paused_through__in=_values(Pause)),
+                name="run_paused_through_something",
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["workflow", "id"], name="run_of_workflow"),
             models.Index(fields=["workspace", "id"], name="run_queued", condition=Q(state=RunState.QUEUED.value)),
+            # Only paused runs pay for it.
+            models.Index(fields=["workflow", "id"], name="run_paused", condition=Q(paused_at__isnull=False)),
             models.Index(
                 fields=["workspace", "id"],
                 name="run_live",
@@ -247,3 +258,17 @@ class Intervention(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verb} of {self.run_id}"
+
+
+class WorkflowIntervention(models.Model):
+    """What somebody did to a workflow as a whole: pause, resume. Its runs' own histories do not repeat it."""
+
+    id = models.BigAutoField(primary_key=True)
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="+")
+    verb = models.CharField(max_length=12)
+    by = models.ForeignKey(get_user_model(), on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
+    why = models.TextField(blank=True)
+    at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.verb} of {self.workflow_id}"

@@ -12,19 +12,30 @@ from runs.database import Statement
 
 # -- start ------------------------------------------------------------------------------------------------------
 
+# A new run of a paused workflow is paused from its beginning.
+PAUSED_WITH_RECIPE = """
+    CASE WHEN recipe.paused_at IS NOT NULL THEN clock_timestamp() END,
+    CASE WHEN recipe.paused_at IS NOT NULL THEN 'workflow' END
+"""
+# A paused run's tickets lie so far ahead that nothing knocks or claims; resuming takes the same away again.
+PAUSE = "interval '61362000 hours'"
+PAUSED_FROM = "timestamptz '8000-01-01'"
+
+# `recipe` takes the lock that the foreign key takes anyway; so a pause of the workflow comes wholly before, or after.
 START = Statement(
     "start",
-    """
+    f"""
+    WITH recipe AS MATERIALIZED (SELECT paused_at FROM workflows_workflow WHERE id = %(workflow)s FOR KEY SHARE)
     INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, idempotency_key, source, labels, input,
-                          generation)
+                          generation, paused_at, paused_through)
     SELECT d.id, %(workspace)s, %(workflow)s, %(version)s, 'queued', d.key, %(source)s, d.labels::jsonb,
-           d.input::jsonb, 1
-    FROM unnest(%(ids)s::uuid[], %(keys)s::text[], %(labels)s::text[], %(inputs)s::text[])
+           d.input::jsonb, 1, {PAUSED_WITH_RECIPE}
+    FROM recipe, unnest(%(ids)s::uuid[], %(keys)s::text[], %(labels)s::text[], %(inputs)s::text[])
          AS d(id, key, labels, input)
     ORDER BY d.key
     ON CONFLICT (workflow_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id
-    """,
+    """,  # noqa: S608 - constant text only
 )
 
 # A statement of its own: the INSERT's snapshot does not see the twin that it lost to.
@@ -44,16 +55,17 @@ ADMIT = Statement(
     "admit",
     """
     WITH RECURSIVE backlog AS (
-        (SELECT workspace_id FROM runs_run WHERE state = 'queued' ORDER BY workspace_id LIMIT 1)
+        (SELECT workspace_id FROM runs_run WHERE state = 'queued' AND paused_at IS NULL ORDER BY workspace_id LIMIT 1)
         UNION ALL
         SELECT (SELECT r.workspace_id FROM runs_run r
-                WHERE r.state = 'queued' AND r.workspace_id > b.workspace_id ORDER BY r.workspace_id LIMIT 1)
+                WHERE r.state = 'queued' AND r.paused_at IS NULL AND r.workspace_id > b.workspace_id
+                ORDER BY r.workspace_id LIMIT 1)
         FROM backlog b WHERE b.workspace_id IS NOT NULL
     ),
     picked AS MATERIALIZED (
         SELECT turn.id FROM backlog b, LATERAL (
             SELECT r.id FROM runs_run r
-            WHERE r.workspace_id = b.workspace_id AND r.state = 'queued' ORDER BY r.id
+            WHERE r.workspace_id = b.workspace_id AND r.state = 'queued' AND r.paused_at IS NULL ORDER BY r.id
             LIMIT greatest(1, %(limit)s::int / (SELECT count(*) FROM backlog WHERE workspace_id IS NOT NULL))
             FOR NO KEY UPDATE SKIP LOCKED
         ) turn
@@ -99,8 +111,8 @@ PICK = Statement(
     """,
 )
 
-# Picked but not sent (no room, or the broker is away): due again at once, and not counted as a send. One that
-# somebody holds is being worked on, by an older message.
+# Picked but not sent (no room, or the broker is away): due again at once, unless its run was paused meanwhile, and not
+# counted as a send. One that somebody holds is being worked on, by an older message.
 UNSEND = Statement(
     "unsend",
     """
@@ -108,7 +120,7 @@ UNSEND = Statement(
         SELECT id FROM runs_ticket WHERE id = ANY(%(tickets)s::bigint[]) ORDER BY run_id, head, item
         FOR UPDATE SKIP LOCKED
     )
-    UPDATE runs_ticket t SET knock_at = clock_timestamp(), sends = greatest(0, t.sends - 1)
+    UPDATE runs_ticket t SET knock_at = greatest(t.due_at, clock_timestamp()), sends = greatest(0, t.sends - 1)
     FROM mine WHERE t.id = mine.id
     """,
 )
@@ -179,7 +191,7 @@ CLAIM = Statement(
 
 _LIVE = """
     live AS MATERIALIZED (
-        SELECT id FROM runs_run WHERE id = ANY(%(runs)s::uuid[]) AND state IN ('running', 'waiting')
+        SELECT id, paused_at FROM runs_run WHERE id = ANY(%(runs)s::uuid[]) AND state IN ('running', 'waiting')
         ORDER BY id FOR NO KEY UPDATE
     )
 """
@@ -230,12 +242,13 @@ _FENCE_WAIT = f"""
 """  # noqa: S608 - constant text only
 
 # Tickets for what became ready, and the state of runs that end, wait or go on. Only for runs seen live under lock.
-_RELEASE = """
+_RELEASE = f"""
     tickets AS (
         INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
-        SELECT n.run_id, n.head, n.item, clock_timestamp() + n.due * interval '1 second',
-               clock_timestamp() + n.knock * interval '1 second', n.sends, n.suspect
-        FROM released w
+        SELECT n.run_id, n.head, n.item, w.base + n.due * interval '1 second',
+               w.base + n.knock * interval '1 second', n.sends, n.suspect
+        FROM (SELECT *, clock_timestamp() + CASE WHEN paused_at IS NULL THEN interval '0' ELSE {PAUSE} END AS base
+              FROM released) w
         JOIN unnest(%(next_runs)s::uuid[], %(next_heads)s::text[], %(next_items)s::int[], %(next_dues)s::float8[],
                     %(next_knocks)s::float8[], %(next_sends)s::int[], %(next_suspects)s::bool[])
              n(run_id, head, item, due, knock, sends, suspect) ON n.run_id = w.run_id
@@ -250,8 +263,8 @@ _RELEASE = """
         WHERE r.id = e.run_id AND r.state IN ('running', 'waiting')
         RETURNING 1
     )
-"""
-_RELEASED = "released AS (SELECT DISTINCT won.run_id FROM won JOIN live ON live.id = won.run_id)"
+"""  # noqa: S608 - constant text only
+_RELEASED = "released AS (SELECT DISTINCT live.id AS run_id, live.paused_at FROM won JOIN live ON live.id = won.run_id)"
 _WINNERS = "SELECT won.run_id, won.item, live.id IS NOT NULL FROM won LEFT JOIN live ON live.id = won.run_id"
 
 
@@ -295,7 +308,10 @@ OUTPUTS = Statement(
 # The runs are locked by an earlier statement of the same transaction.
 RELEASE = Statement(
     "release",
-    f"WITH released AS (SELECT unnest(%(runs)s::uuid[]) AS run_id), {_RELEASE} SELECT 1",
+    f"""
+    WITH released AS (SELECT id AS run_id, paused_at FROM runs_run WHERE id = ANY(%(runs)s::uuid[])), {_RELEASE}
+    SELECT 1
+    """,  # noqa: S608 - constant text only
 )
 
 # Rows of inline and skipped steps. Only a retried head can have one already.

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from runs.models import DeadLetter, Run, StepRun
-from runs.states import RUN_ENDED, DeadLetterState, RunState, StepState
+from runs.states import RUN_ENDED, RUN_LIVE, DeadLetterState, RunState, StepState
 
 CANCELLABLE = frozenset({RunState.QUEUED, RunState.RUNNING, RunState.WAITING})
 RETRYABLE = frozenset({RunState.FAILED})
 REPLAYABLE = RUN_ENDED
+# Both pause and resume; whether it is paused is a time beside the state.
+PAUSABLE = RUN_LIVE | {RunState.QUEUED}
 # What verbs over dead letters begin from.
 OPEN = frozenset({DeadLetterState.OPEN})
 # For an id that names nothing here, or something of another workspace.
@@ -34,6 +36,20 @@ def letter_states(letter_ids: Iterable[UUID]) -> dict[UUID, str]:
 def cannot_cancel(state: str) -> str:
     """Why a cancel won nothing."""
     return f"the run is {state}; only a run that has not ended can be cancelled"
+
+
+def cannot_pause(state: str) -> str:
+    """Why a pause won nothing."""
+    if state in RUN_ENDED:
+        return f"the run is {state}; only a run that has not ended can be paused"
+    return f"the run is {state} and paused already; resume lets it go on"
+
+
+def cannot_resume(state: str) -> str:
+    """Why a resume won nothing."""
+    if state in RUN_ENDED:
+        return f"the run is {state}; only a paused run that has not ended can be resumed"
+    return f"the run is {state} and not paused"
 
 
 def cannot_retry(run_id: UUID, state: str, *, edited: Iterable[str] = ()) -> str:

@@ -33,6 +33,13 @@ class DeadLetterState(StrEnum):
     DISCARDED = "discarded"
 
 
+class Pause(StrEnum):
+    """What was paused: the run itself, or its workflow. A pause is a time beside the state, and no state."""
+
+    RUN = "run"
+    WORKFLOW = "workflow"
+
+
 # What the API says of a step that has no row yet.
 PENDING = "pending"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runs.database import Statement
+from runs.queries import PAUSED_FROM
 
 # One statement answers whether anything is to do and in how many seconds the next ticket or wait comes due, so that
 # an idle installation asks no more than that, and a retry or wait needs no message that the broker holds back.
@@ -13,7 +14,7 @@ ANYTHING_DUE = Statement(
         SELECT (SELECT min(knock_at) FROM runs_ticket) AS knock,
                (SELECT min(wake_at) FROM runs_steprun WHERE state = 'waiting') AS wake, clock_timestamp() AS at
     )
-    SELECT coalesce(knock <= at, false) OR EXISTS (SELECT 1 FROM runs_run WHERE state = 'queued'),
+    SELECT coalesce(knock <= at, false) OR EXISTS (SELECT 1 FROM runs_run WHERE state = 'queued' AND paused_at IS NULL),
            coalesce(wake <= at, false),
            EXISTS (SELECT 1 FROM runs_steprun WHERE state = 'running' AND deadline < clock_timestamp())
         OR EXISTS (SELECT 1 FROM runs_process WHERE expires_at < clock_timestamp()),
@@ -160,12 +161,13 @@ FORGET_PROCESSES = Statement(
 )
 
 # What may never be: a live run that nothing moves any more, a retry without its ticket, a ticket of a run that is not
-# live. It alarms and repairs nothing. Bounded by the live runs (index run_live) and the tickets; expected rows: none.
+# live, a pause that a ticket does not know of. It alarms and repairs nothing. Bounded by the live runs (index run_live)
+# and the tickets; expected rows: none.
 AUDIT = Statement(
     "audit",
-    """
+    f"""
     WITH live AS MATERIALIZED (
-        SELECT id FROM runs_run WHERE state IN ('running', 'waiting', 'compensating')
+        SELECT id, paused_at FROM runs_run WHERE state IN ('running', 'waiting', 'compensating')
     )
     (SELECT live.id, 'a live run has no ticket, and no running or waiting step' FROM live
      WHERE NOT EXISTS (SELECT 1 FROM runs_ticket t WHERE t.run_id = live.id)
@@ -180,7 +182,12 @@ AUDIT = Statement(
      UNION ALL
      SELECT t.run_id, 'a ticket at ' || t.head || ' is of a step that is ' || s.state FROM runs_ticket t
      JOIN runs_steprun s ON s.run_id = t.run_id AND s.step = t.head AND s.item = t.item
-     WHERE s.state <> 'retrying')
+     WHERE s.state <> 'retrying'
+     UNION ALL
+     SELECT t.run_id, 'a ticket at ' || t.head || ' does not lie as far ahead as its run''s pause says'
+     FROM runs_ticket t JOIN live ON live.id = t.run_id
+     WHERE CASE WHEN live.paused_at IS NULL THEN greatest(t.due_at, t.knock_at) >= {PAUSED_FROM}
+                ELSE least(t.due_at, t.knock_at) < {PAUSED_FROM} END)
     LIMIT %(limit)s
-    """,
+    """,  # noqa: S608 - constant text only
 )

@@ -10,6 +10,8 @@ import orjson
 
 from actions.base import Json
 from runs.history import StepView
+from runs.pauses import Paused
+from runs.states import Pause
 
 HEADINGS = ("STEP", "STATE", "TRY", "DURATION", "OUTPUT")
 _MIN_OUTPUT_WIDTH = 20
@@ -53,6 +55,13 @@ def error_line(error: Json) -> str:
         return json_line(error)
     kind, message = error.get("kind"), error.get("message")
     return printable(f"{kind}: {message}") if kind else printable(str(message))
+
+
+def pause_line(held: Paused) -> str:
+    """`paused since 2026-11-21 14:30:00 UTC by ada: the shop is closed`."""
+    through = "its workflow is paused" if held.through is Pause.WORKFLOW else "paused"
+    line = f"{through} since {held.since:%Y-%m-%d %H:%M:%S} UTC by {held.by or 'a command'}"
+    return printable(f"{line}: {held.why}" if held.why else line)
 
 
 def _row(view: StepView) -> tuple[str, ...]:

@@ -88,12 +88,12 @@ class StepInline(StackedInline):
 class WorkflowAdmin(ModelAdmin):
     """Editing changes the draft; `publish_draft` makes a version of it that new runs pin."""
 
-    list_display = ("name", "workspace", "owner", "kind", "current", "created_at")
+    list_display = ("name", "workspace", "owner", "kind", "current", "paused_at", "created_at")
     list_select_related = ("workspace", "owner", "current")
     list_filter = ("workspace", "kind")
     search_fields = ("name", "description")
-    readonly_fields = ("current", "created_at")
-    fields = ("workspace", "owner", "name", "description", "settings", "current", "created_at")
+    readonly_fields = ("current", "paused_at", "created_at")
+    fields = ("workspace", "owner", "name", "description", "settings", "current", "paused_at", "created_at")
     inlines = (StepInline,)
     formfield_overrides = _STRICT_JSON
     actions = ("publish_selected",)

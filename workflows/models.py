@@ -55,6 +55,8 @@ class Workflow(models.Model):
     current = models.ForeignKey(
         "Version", on_delete=models.PROTECT, null=True, blank=True, editable=False, related_name="+"
     )
+    # Since when its runs are held. They are held one by one, by runs.pauses; a new one copies it.
+    paused_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

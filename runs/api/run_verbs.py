@@ -1,11 +1,12 @@
-"""What is done to runs by hand: cancel, retry, replay; to one, or to many at once."""
+"""What is done to runs by hand: cancel, pause, resume, retry, replay; to one, or to many at once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 from uuid import UUID
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,7 +17,7 @@ from runs.api import shapes
 from runs.api.base import CONFLICT, PROBLEM, WRITE, ScopedView
 from runs.api.bodies import Bulk, ByHand, ReplayRun, RetryRun
 from runs.api.bulk import BulkResult, Legal, choose, result
-from runs.api.filters import parse_id
+from runs.api.filters import Filters, parse_id
 from runs.api.parsers import read_body
 from runs.api.problems import conflict, missing
 from runs.control import Hand, NotNow
@@ -26,6 +27,8 @@ from workflows.models import Workspace
 
 VERB = {**WRITE, 404: PROBLEM, 409: CONFLICT}
 CANCEL = Legal("cancelled", standing.CANCELLABLE, listed.FILTERS, RunState)
+PAUSE = Legal("paused", standing.PAUSABLE, listed.FILTERS, RunState)
+RESUME = Legal("resumed", standing.PAUSABLE, listed.FILTERS, RunState)
 RETRY = Legal("retried", standing.RETRYABLE, listed.FILTERS, RunState)
 
 
@@ -41,6 +44,24 @@ class CancelRun(ScopedView):
             state = control.standing(run_id)
             raise conflict(standing.cannot_cancel(state), state=state)
         return _stands(run_id)
+
+
+class PauseRun(ScopedView):
+    """The pause of one run."""
+
+    @extend_schema(operation_id="runs_pause", request=ByHand, responses={200: shapes.RunStarted, **VERB})
+    def post(self, request: Request, key: str) -> Response:
+        """Hold a run that has not ended: nothing of it is begun until it is resumed. A running step runs on."""
+        return _held(self, request, key, verb=control.pause, cannot=standing.cannot_pause)
+
+
+class ResumeRun(ScopedView):
+    """The resume of one run."""
+
+    @extend_schema(operation_id="runs_resume", request=ByHand, responses={200: shapes.RunStarted, **VERB})
+    def post(self, request: Request, key: str) -> Response:
+        """Let a paused run go on, also where its workflow is paused."""
+        return _held(self, request, key, verb=control.resume, cannot=standing.cannot_resume)
 
 
 class RetryOneRun(ScopedView):
@@ -88,6 +109,24 @@ class CancelRuns(ScopedView):
         return _many(self, request, legal=CANCEL, verb=control.cancel)
 
 
+class PauseRuns(ScopedView):
+    """The pause of many runs."""
+
+    @extend_schema(operation_id="runs_pause_many", request=Bulk, responses={200: BulkResult, **WRITE})
+    def post(self, request: Request) -> Response:
+        """Pause the runs of these ids, or up to 1000 that pass the filter and are not paused, oldest first."""
+        return _many(self, request, legal=PAUSE, verb=control.pause, paused=False)
+
+
+class ResumeRuns(ScopedView):
+    """The resume of many runs."""
+
+    @extend_schema(operation_id="runs_resume_many", request=Bulk, responses={200: BulkResult, **WRITE})
+    def post(self, request: Request) -> Response:
+        """Resume the runs of these ids, or up to 1000 that pass the filter and are paused, oldest first."""
+        return _many(self, request, legal=RESUME, verb=control.resume, paused=True)
+
+
 class RetryRuns(ScopedView):
     """The retry of many runs."""
 
@@ -101,11 +140,26 @@ class _Verb(Protocol):
     def __call__(self, run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]: ...
 
 
-def _many(view: ScopedView, request: Request, *, legal: Legal, verb: _Verb) -> Response:
+def _many(view: ScopedView, request: Request, *, legal: Legal, verb: _Verb, paused: bool | None = None) -> Response:
+    """`paused` narrows a filter, but not ids, to runs that stand so."""
     asked = read_body(request.data, model=Bulk)
-    chosen = choose(asked, legal=legal, matching=lambda given: listed.matching(given, workspace=view.workspace))
+
+    def matching(given: Filters) -> QuerySet[Run]:
+        found = listed.matching(given, workspace=view.workspace)
+        return found if paused is None or asked.ids is not None else found.filter(paused_at__isnull=not paused)
+
+    chosen = choose(asked, legal=legal, matching=matching)
     won = verb(chosen.ids, hand=Hand(view.user.pk, asked.why))
     return Response(result(chosen, won=won, states=standing.run_states).told())
+
+
+def _held(view: ScopedView, request: Request, key: str, *, verb: _Verb, cannot: Callable[[str], str]) -> Response:
+    asked = read_body(request.data, model=ByHand)
+    run_id = _find(key, workspace=view.workspace)
+    if not verb([run_id], hand=Hand(view.user.pk, asked.why)):
+        state = control.standing(run_id)
+        raise conflict(cannot(state), state=state)
+    return _stands(run_id)
 
 
 def _find(key: str, *, workspace: Workspace) -> UUID:

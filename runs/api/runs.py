@@ -15,12 +15,12 @@ from runs.api import filters, shapes
 from runs.api.base import READ_MANY, READ_ONE, ScopedView, answer_page, listed, parameters
 from runs.api.filters import Filters, parse_id
 from runs.api.pages import page
-from runs.api.problems import missing
+from runs.api.problems import bad, missing
 from runs.models import Run
-from runs.states import RunState
+from runs.states import RUN_ENDED, RunState
 from workflows.models import Workspace
 
-FILTERS = ("workflow", "label.<key>")
+FILTERS = ("workflow", "paused", "label.<key>")
 
 
 class Runs(ScopedView):
@@ -30,6 +30,7 @@ class Runs(ScopedView):
         operation_id="runs_list",
         parameters=parameters(
             workflow="Id or name of a workflow.",
+            paused="`true` for runs that are paused now, `false` for all others.",
             state="One or more states, separated by commas; `status` means the same.",
         ),
         responses={200: listed(shapes.RunSummary), **READ_MANY},
@@ -61,6 +62,12 @@ def matching(given: Filters, *, workspace: Workspace) -> QuerySet[Run]:
     found = Run.objects.filter(workspace=workspace)
     if (key := given.get("workflow")) is not None:
         found = found.filter(workflow__in=filters.find_workflow(key, workspace=workspace))
+    if (paused := given.get("paused")) is not None:
+        if paused not in ("true", "false"):
+            raise bad("paused", f"must be true or false, not {paused[:40]!r}")
+        found = found.filter(paused_at__isnull=paused == "false")
+        # A run that ended while it was paused keeps the time of it.
+        found = found.exclude(state__in=RUN_ENDED) if paused == "true" else found
     if given.states:
         # One by one, not as a set: only so do the partial indexes of queued, live and failed runs answer together.
         found = found.filter(reduce(or_, (Q(state=state) for state in given.states)))

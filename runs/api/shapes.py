@@ -10,10 +10,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from runs import plan
+from runs import pauses, plan
 from runs.history import StepView
 from runs.models import DeadLetter, Intervention, Run
-from runs.states import DeadLetterState, RunState
+from runs.pauses import Paused
+from runs.states import RUN_ENDED, DeadLetterState, Pause, RunState
 from workflows.models import Version, Workflow
 
 
@@ -43,8 +44,17 @@ class StepShape(Shape):
     finished_at: datetime | None
 
 
+class PauseShape(Shape):
+    """What holds a run or a workflow: since when, through what, who did it and why; `by` is null for a command."""
+
+    since: datetime
+    through: Pause
+    by: str | None
+    why: str
+
+
 class RunSummary(Shape):
-    """A run in a list."""
+    """A run in a list. `paused_at` is null where nothing holds it."""
 
     id: UUID
     workflow: str
@@ -54,6 +64,7 @@ class RunSummary(Shape):
     error: Any
     labels: dict[str, Any]
     idempotency_key: str | None
+    paused_at: datetime | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -76,6 +87,7 @@ class RunDetail(RunSummary):
     output: Any
     steps: list[StepShape]
     replay_of: UUID | None
+    pause: PauseShape | None
     interventions: list[InterventionShape]
 
 
@@ -97,6 +109,7 @@ class WorkflowSummary(Shape):
     state: RunState | None
     status: RunState | None
     latest_run: RunSummary | None
+    paused_at: datetime | None
     created_at: datetime
 
 
@@ -112,7 +125,18 @@ class WorkflowDetail(Shape):
     state: RunState | None
     status: RunState | None
     latest_run: RunDetail | None
+    paused_at: datetime | None
+    pause: PauseShape | None
     created_at: datetime
+
+
+class WorkflowStanding(Shape):
+    """A workflow after it was paused or resumed, and how many runs that call held or let go."""
+
+    id: UUID
+    name: str
+    paused_at: datetime | None
+    runs: int
 
 
 class WorkflowPublished(Shape):
@@ -207,6 +231,7 @@ def run_detail(run: Run, *, steps: Iterable[StepView], interventions: Iterable[I
         output=run.output,
         steps=[step(view) for view in steps],
         replay_of=run.replay_of_id,
+        pause=_pause(pauses.of_run(run)),
         interventions=[intervention(one) for one in interventions],
     )
 
@@ -228,6 +253,7 @@ def workflow_detail(workflow: Workflow, *, latest_run: RunDetail | None) -> Work
         **_workflow(workflow, latest_run),
         definition=workflow.current.definition if workflow.current else None,
         latest_run=latest_run,
+        pause=_pause(pauses.of_workflow(workflow)),
     )
 
 
@@ -262,8 +288,13 @@ def _run(run: Run) -> dict[str, Any]:
         "error": run.error,
         "labels": run.labels,
         "idempotency_key": run.idempotency_key,
+        "paused_at": None if run.state in RUN_ENDED else run.paused_at,
         **_times(run),
     }
+
+
+def _pause(found: Paused | None) -> PauseShape | None:
+    return None if found is None else PauseShape(**dataclasses.asdict(found))
 
 
 def _times(run: Run) -> Mapping[str, datetime | None]:
@@ -281,6 +312,7 @@ def _workflow(workflow: Workflow, newest: Run | RunDetail | None) -> dict[str, A
         "hash": current.hash if current else None,
         "state": state,
         "status": state,
+        "paused_at": workflow.paused_at,
         "created_at": workflow.created_at,
     }
 

@@ -7,19 +7,36 @@ from runs.api.base import Nowhere
 from runs.api.dead_letters import DeadLetters, OneDeadLetter
 from runs.api.jobs import Jobs, OneJob
 from runs.api.letter_verbs import DiscardDeadLetters, DiscardOneDeadLetter, RetryDeadLetters, RetryOneDeadLetter
-from runs.api.run_verbs import CancelRun, CancelRuns, ReplayOneRun, RetryOneRun, RetryRuns
+from runs.api.run_verbs import (
+    CancelRun,
+    CancelRuns,
+    PauseRun,
+    PauseRuns,
+    ReplayOneRun,
+    ResumeRun,
+    ResumeRuns,
+    RetryOneRun,
+    RetryRuns,
+)
 from runs.api.runs import OneRun, Runs
+from runs.api.workflow_verbs import PauseWorkflow, ResumeWorkflow
 from runs.api.workflows import OneWorkflow, StartedRuns, Workflows
 
 urlpatterns = [
     path("workflows", Workflows.as_view(), name="api-workflows"),
     # A workflow's name may hold a slash.
+    path("workflows/<path:key>/pause", PauseWorkflow.as_view(), name="api-workflow-pause"),
+    path("workflows/<path:key>/resume", ResumeWorkflow.as_view(), name="api-workflow-resume"),
     path("workflows/<path:key>/runs", StartedRuns.as_view(), name="api-workflow-runs"),
     path("workflows/<path:key>", OneWorkflow.as_view(), name="api-workflow"),
     path("runs", Runs.as_view(), name="api-runs"),
     path("runs/cancel", CancelRuns.as_view(), name="api-runs-cancel"),
+    path("runs/pause", PauseRuns.as_view(), name="api-runs-pause"),
+    path("runs/resume", ResumeRuns.as_view(), name="api-runs-resume"),
     path("runs/retry", RetryRuns.as_view(), name="api-runs-retry"),
     path("runs/<str:key>/cancel", CancelRun.as_view(), name="api-run-cancel"),
+    path("runs/<str:key>/pause", PauseRun.as_view(), name="api-run-pause"),
+    path("runs/<str:key>/resume", ResumeRun.as_view(), name="api-run-resume"),
     path("runs/<str:key>/retry", RetryOneRun.as_view(), name="api-run-retry"),
     path("runs/<str:key>/replay", ReplayOneRun.as_view(), name="api-run-replay"),
     path("runs/<str:key>", OneRun.as_view(), name="api-run"),

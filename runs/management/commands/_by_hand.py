@@ -20,13 +20,17 @@ NOTHING_WON = 1
 
 def add_why(parser: CommandParser) -> None:
     parser.add_argument("--why", required=True, metavar="REASON", help="the reason; it is kept with the run")
+    parser.add_argument("--by", metavar="USER", help="on whose behalf (default: nobody's, a command)")
 
 
-def hand(command: BaseCommand, why: str) -> Hand:
-    """The hand of whoever is on the server. Leaves with status 2 for a reason that is empty or cannot be stored."""
+def hand(command: BaseCommand, why: str, *, by: str | None = None) -> Hand:
+    """The hand of whoever is on the server, or of the user `by`.
+
+    Leaves with status 2 for a reason that is empty or cannot be stored, or where there is no such user.
+    """
     if not why.strip() or len(why) > 2000 or not why.isprintable():
         _common.leave(command, ["--why: must be one line of 1 to 2000 printable characters"])
-    return Hand(why=why)
+    return Hand(why=why, user_id=None if by is None else _common.find_user(command, by).pk)
 
 
 def run_ids(command: BaseCommand, keys: Sequence[str]) -> list[UUID]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 
-from runs import history, timeline_text
+from runs import history, pauses, timeline_text
 from runs.models import Run
 
 
@@ -20,4 +20,5 @@ def headline(run: Run) -> str:
     took = timeline_text.duration(run.started_at, run.finished_at)
     line = f"{run.workflow.name} version {run.version.number}  run {run.pk}  {run.state}"
     line += f" in {took}" if run.finished_at else ""
+    line += f", {timeline_text.pause_line(held)}" if (held := pauses.of_run(run)) else ""
     return line if run.error is None else f"{line}: {timeline_text.error_line(run.error)}"

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.core.management.base import BaseCommand, CommandParser
+from collections.abc import Sequence
+from uuid import UUID
 
 from runs import control, standing
-from runs.management.commands import _by_hand
+from runs.control import Hand
+from runs.management.commands._over_runs import OverRuns
 
 
-class Command(BaseCommand):
+class Command(OverRuns):
     help = (
         "Cancel runs that have not ended. Exit status: 0 when at least one was cancelled, 1 when none was, 2 bad input."
     )
+    done = "cancelled"
 
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("ids", nargs="+", metavar="ID")
-        _by_hand.add_why(parser)
+    def verb(self, run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
+        return control.cancel(run_ids, hand=hand)
 
-    def handle(self, **options: Any) -> None:
-        hand = _by_hand.hand(self, options["why"])
-        ids = _by_hand.run_ids(self, options["ids"])
-        won = control.cancel(ids, hand=hand)
-        states = standing.run_states(ids)
-        told = {
-            run_id: standing.cannot_cancel(states[run_id]) if run_id in states else standing.NO_RUN for run_id in ids
-        }
-        _by_hand.tell(self, ids, won=won, verb="cancelled", why_not=told)
+    def cannot(self, state: str) -> str:
+        return standing.cannot_cancel(state)

@@ -30,7 +30,7 @@ class Command(BaseCommand):
         _by_hand.add_why(parser)
 
     def handle(self, **options: Any) -> None:
-        hand = _by_hand.hand(self, options["why"])
+        hand = _by_hand.hand(self, options["why"], by=options["by"])
         [run_id] = _by_hand.run_ids(self, [options["id"]])
         given = None if options["input"] is None else _by_hand.read_json(self, options["input"], name="--input")
         new = self._replay(run_id, step=options["step"], latest=options["latest"], given=given, hand=hand)

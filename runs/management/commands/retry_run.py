@@ -30,7 +30,7 @@ class Command(BaseCommand):
         _by_hand.add_why(parser)
 
     def handle(self, **options: Any) -> None:
-        hand = _by_hand.hand(self, options["why"])
+        hand = _by_hand.hand(self, options["why"], by=options["by"])
         ids = _by_hand.run_ids(self, options["ids"])
         edited = self._inputs(options["step_input"])
         inputs = {(run_id, step): given for run_id in ids for step, given in edited.items()}

@@ -19,9 +19,9 @@ from runs.control import Request
 from runs.management.commands import _report
 from runs.models import Run, StepRun
 from runs.states import RUN_ENDED, STEP_ENDED, RunState
-from workflows.errors import InvalidInput, nearest
+from workflows.errors import InvalidInput
 from workflows.management.commands import _common
-from workflows.models import Workflow, Workspace
+from workflows.models import Workflow
 
 ENDED_BADLY = 1
 STILL_RUNNING = 3
@@ -46,7 +46,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         workspace = _common.find_workspace(self, options["workspace"])
-        workflow = self._find(options["name"], workspace=workspace)
+        workflow = _common.find_workflow(self, options["name"], workspace=workspace)
         request = Request(
             self._input(options["input"]),
             idempotency_key=self._key(options["key"]),
@@ -75,14 +75,6 @@ class Command(BaseCommand):
         except InvalidInput as error:
             _common.leave(self, error.problems)
         return started.run_id
-
-    def _find(self, name: str, *, workspace: Workspace) -> Workflow:
-        known = Workflow.objects.filter(workspace=workspace, kind=Workflow.Kind.WORKFLOW)
-        found = known.filter(name=name).select_related("current").first() if "\x00" not in name else None
-        if found is None:
-            hint = nearest(name, known.values_list("name", flat=True)[:500])
-            _common.leave(self, [f"there is no workflow {name!r} in workspace {workspace.name!r}{hint}"])
-        return found
 
     def _input(self, given: str) -> Json:
         try:

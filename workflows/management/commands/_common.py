@@ -9,7 +9,8 @@ from typing import NoReturn
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandParser
 
-from workflows.models import Workspace
+from workflows.errors import nearest
+from workflows.models import Workflow, Workspace
 
 # Bad input: a file, a name or a value that the caller can mend.
 BAD_INPUT = 2
@@ -35,6 +36,16 @@ def find_workspace(command: BaseCommand, name: str) -> Workspace:
     if workspace is None:
         leave(command, [f"--workspace: there is no workspace {name!r}; make it in the admin, or `make up` does"])
     return workspace
+
+
+def find_workflow(command: BaseCommand, name: str, *, workspace: Workspace) -> Workflow:
+    """The workspace's workflow of this name, its current version loaded."""
+    known = Workflow.objects.filter(workspace=workspace, kind=Workflow.Kind.WORKFLOW)
+    found = known.filter(name=name).select_related("current").first() if "\x00" not in name else None
+    if found is None:
+        hint = nearest(name, known.values_list("name", flat=True)[:500])
+        leave(command, [f"there is no workflow {name!r} in workspace {workspace.name!r}{hint}"])
+    return found
 
 
 def find_user(command: BaseCommand, name: str) -> User:

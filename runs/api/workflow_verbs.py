@@ -1,0 +1,46 @@
+"""What is done to a workflow as a whole by hand: pause and resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from runs import control
+from runs.api import shapes
+from runs.api.base import PROBLEM, WRITE, ScopedView
+from runs.api.bodies import ByHand
+from runs.api.parsers import read_body
+from runs.api.workflows import find
+from runs.control import Hand
+
+ANSWERS = {200: shapes.WorkflowStanding, **WRITE, 404: PROBLEM}
+
+
+class PauseWorkflow(ScopedView):
+    """The pause of one workflow."""
+
+    @extend_schema(operation_id="workflows_pause", request=ByHand, responses=ANSWERS)
+    def post(self, request: Request, key: str) -> Response:
+        """Hold its runs, and those that are started from now on, which are accepted and queue. Again is a no-op."""
+        return _held(self, request, key, verb=control.pause_workflow)
+
+
+class ResumeWorkflow(ScopedView):
+    """The resume of one workflow."""
+
+    @extend_schema(operation_id="workflows_resume", request=ByHand, responses=ANSWERS)
+    def post(self, request: Request, key: str) -> Response:
+        """Let its runs go on, but for those that were paused themselves. Again is a no-op."""
+        return _held(self, request, key, verb=control.resume_workflow)
+
+
+def _held(view: ScopedView, request: Request, key: str, *, verb: Callable[..., int]) -> Response:
+    asked = read_body(request.data, model=ByHand)
+    workflow = find(key, workspace=view.workspace)
+    runs = verb(workflow, hand=Hand(view.user.pk, asked.why))
+    workflow.refresh_from_db(fields=["paused_at"])
+    answer = shapes.WorkflowStanding(id=workflow.pk, name=workflow.name, paused_at=workflow.paused_at, runs=runs)
+    return Response(answer.told())

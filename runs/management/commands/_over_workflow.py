@@ -1,0 +1,34 @@
+"""A command that does one verb to a workflow as a whole, with a reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from runs.control import Hand
+from runs.management.commands import _by_hand
+from workflows.management.commands import _common
+from workflows.models import Workflow
+
+
+class OverWorkflow(BaseCommand):
+    """`done` is what the line says of the workflow's runs."""
+
+    done: str
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", metavar="NAME")
+        _by_hand.add_why(parser)
+        _common.add_workspace(parser)
+
+    def handle(self, **options: Any) -> None:
+        hand = _by_hand.hand(self, options["why"], by=options["by"])
+        workspace = _common.find_workspace(self, options["workspace"])
+        workflow = _common.find_workflow(self, options["name"], workspace=workspace)
+        count = self.verb(workflow, hand=hand)
+        self.stdout.write(f"{workflow.name}  {self.done}, {count} {'run' if count == 1 else 'runs'} with it")
+
+    def verb(self, workflow: Workflow, *, hand: Hand) -> int:
+        """Do it; answers how many runs it changed."""
+        raise NotImplementedError

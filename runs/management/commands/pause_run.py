@@ -1,0 +1,24 @@
+"""Pause runs by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from runs import control, standing
+from runs.control import Hand
+from runs.management.commands._over_runs import OverRuns
+
+
+class Command(OverRuns):
+    help = (
+        "Pause runs that have not ended, until they are resumed. "
+        "Exit status: 0 when at least one was paused, 1 when none was, 2 bad input."
+    )
+    done = "paused"
+
+    def verb(self, run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
+        return control.pause(run_ids, hand=hand)
+
+    def cannot(self, state: str) -> str:
+        return standing.cannot_pause(state)

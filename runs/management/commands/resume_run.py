@@ -1,0 +1,21 @@
+"""Resume runs by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from runs import control, standing
+from runs.control import Hand
+from runs.management.commands._over_runs import OverRuns
+
+
+class Command(OverRuns):
+    help = "Let paused runs go on. Exit status: 0 when at least one was resumed, 1 when none was, 2 bad input."
+    done = "resumed"
+
+    def verb(self, run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
+        return control.resume(run_ids, hand=hand)
+
+    def cannot(self, state: str) -> str:
+        return standing.cannot_resume(state)

@@ -1,0 +1,19 @@
+"""Resume a workflow by hand."""
+
+from __future__ import annotations
+
+from runs import control
+from runs.control import Hand
+from runs.management.commands._over_workflow import OverWorkflow
+from workflows.models import Workflow
+
+
+class Command(OverWorkflow):
+    help = (
+        "Let a paused workflow's runs go on, but for those that were paused themselves. "
+        "Again is a no-op. Exit status: 0 done, 2 bad input."
+    )
+    done = "resumed"
+
+    def verb(self, workflow: Workflow, *, hand: Hand) -> int:
+        return control.resume_workflow(workflow, hand=hand)

@@ -1,0 +1,110 @@
+"""The statements of pause and resume, over runs and over a workflow's runs.
+
+Lock order as in runs.queries: the workflow first, then runs, ids ascending, by a statement of its own, then tickets.
+"""
+
+from __future__ import annotations
+
+from runs.database import Statement
+from runs.queries import PAUSE as FAR
+from runs.queries import PAUSED_FROM
+
+# A pause of the run itself takes the place of its workflow's, so that resuming the workflow leaves the run alone.
+LOCK_TO_PAUSE = Statement(
+    "lock_to_pause",
+    """
+    SELECT id FROM runs_run
+    WHERE id = ANY(%(runs)s::uuid[]) AND state = ANY(%(states)s::text[])
+      AND (paused_at IS NULL OR (paused_through = 'workflow' AND %(through)s = 'run'))
+    ORDER BY id FOR NO KEY UPDATE
+    """,
+)
+
+# `through` narrows to those that their workflow holds; NULL takes all.
+LOCK_TO_RESUME = Statement(
+    "lock_to_resume",
+    """
+    SELECT id FROM runs_run
+    WHERE id = ANY(%(runs)s::uuid[]) AND state = ANY(%(states)s::text[]) AND paused_at IS NOT NULL
+      AND paused_through = coalesce(%(through)s, paused_through)
+    ORDER BY id FOR NO KEY UPDATE
+    """,
+)
+
+# The runs are locked. A ticket that a claim holds is taken by it and gone: that step runs on.
+PAUSE = Statement(
+    "pause",
+    f"""
+    WITH theirs AS MATERIALIZED (
+        -- In the order in which claims lock them.
+        SELECT id FROM runs_ticket WHERE run_id = ANY(%(runs)s::uuid[]) AND due_at < {PAUSED_FROM}
+        ORDER BY run_id, item, head FOR UPDATE
+    ),
+    tickets AS (
+        UPDATE runs_ticket t SET due_at = t.due_at + {FAR}, knock_at = t.knock_at + {FAR}
+        FROM theirs WHERE t.id = theirs.id RETURNING 1
+    )
+    UPDATE runs_run SET paused_at = coalesce(paused_at, clock_timestamp()), paused_through = %(through)s
+    WHERE id = ANY(%(runs)s::uuid[])
+    """,  # noqa: S608 - constant text only
+)
+
+# The runs are locked. A retry is due when it would have been; what is due is knocked for at once, for the message that
+# was under way has found nothing to claim.
+RESUME = Statement(
+    "resume",
+    f"""
+    WITH theirs AS MATERIALIZED (
+        SELECT id FROM runs_ticket WHERE run_id = ANY(%(runs)s::uuid[]) AND due_at >= {PAUSED_FROM}
+        ORDER BY run_id, item, head FOR UPDATE
+    ),
+    tickets AS (
+        UPDATE runs_ticket t SET due_at = t.due_at - {FAR}, knock_at = greatest(t.due_at - {FAR}, clock_timestamp())
+        FROM theirs WHERE t.id = theirs.id RETURNING 1
+    )
+    UPDATE runs_run SET paused_at = NULL, paused_through = NULL WHERE id = ANY(%(runs)s::uuid[])
+    """,  # noqa: S608 - constant text only
+)
+
+# Waits for starts that have copied what the workflow was before; later ones copy what it is now.
+HOLD_WORKFLOW = Statement(
+    "hold_workflow", "SELECT paused_at IS NOT NULL FROM workflows_workflow WHERE id = %(workflow)s FOR UPDATE"
+)
+SET_WORKFLOW_PAUSE = Statement(
+    "set_workflow_pause",
+    """
+    UPDATE workflows_workflow SET paused_at = CASE WHEN %(paused)s THEN clock_timestamp() END WHERE id = %(workflow)s
+    """,
+)
+# While this lock is held nobody pauses or resumes the workflow; starts go on.
+WORKFLOW_PAUSED = Statement(
+    "workflow_paused", "SELECT paused_at IS NOT NULL FROM workflows_workflow WHERE id = %(workflow)s FOR KEY SHARE"
+)
+# Indexes run_queued and run_live: runs that ended are not read.
+TO_PAUSE = Statement(
+    "to_pause",
+    """
+    (SELECT id FROM runs_run WHERE workspace_id = %(workspace)s AND workflow_id = %(workflow)s AND paused_at IS NULL
+       AND state IN ('running', 'waiting', 'compensating') LIMIT %(limit)s)
+    UNION ALL
+    (SELECT id FROM runs_run WHERE workspace_id = %(workspace)s AND workflow_id = %(workflow)s AND paused_at IS NULL
+       AND state = 'queued' LIMIT %(limit)s)
+    LIMIT %(limit)s
+    """,
+)
+# Index run_paused.
+TO_RESUME = Statement(
+    "to_resume",
+    """
+    SELECT id FROM runs_run WHERE workflow_id = %(workflow)s AND paused_at IS NOT NULL AND paused_through = 'workflow'
+      AND state = ANY(%(states)s::text[]) LIMIT %(limit)s
+    """,
+)
+
+INTERVENE_WORKFLOW = Statement(
+    "intervene_workflow",
+    """
+    INSERT INTO runs_workflowintervention (workflow_id, verb, by_id, why)
+    VALUES (%(workflow)s, %(verb)s, %(by)s, %(why)s)
+    """,
+)
