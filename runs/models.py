@@ -190,6 +190,8 @@ class DeadLetter(models.Model):
     resolved_at = models.DateTimeField(null=True)
     resolved_by = models.ForeignKey(get_user_model(), on_delete=models.PROTECT, null=True, related_name="+")
     resolution = models.TextField(blank=True)
+    # The workspace's alert workflow is still to be started for it.
+    alert_due = models.BooleanField(default=False)
 
     class Meta:
         constraints: ClassVar = [
@@ -200,7 +202,10 @@ class DeadLetter(models.Model):
                 name="dead_letter_resolved_iff_not_open",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["workspace", "state", "id"], name="dead_letter_list")]
+        indexes: ClassVar = [
+            models.Index(fields=["workspace", "state", "id"], name="dead_letter_list"),
+            models.Index(fields=["id"], name="dead_letter_alert_due", condition=Q(alert_due=True)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.step} of {self.run_id}: {self.reason}"

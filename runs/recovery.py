@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 
 from actions.base import Permanent, Retryable
-from runs import delivery, dispatch, lease, perform, rows, sweep_queries, transitions
+from runs import alerts, delivery, dispatch, lease, perform, rows, sweep_queries, transitions
 from runs import plan as plans
 from runs.compiler import decode
 from runs.database import Row, run
@@ -44,12 +44,13 @@ def sweep(send: Callable[[], int] = dispatch.dispatch) -> Swept:
 
     `send` is what becomes of tickets that are due; without a broker, runs.polling works on them here.
     """
-    (knocks, waits, lost, next_seconds, pids) = run(sweep_queries.ANYTHING_DUE, host=lease.host())[0]
+    (knocks, waits, lost, next_seconds, pids, alerts_due) = run(sweep_queries.ANYTHING_DUE, host=lease.host())[0]
     if gone := lease.dead(pids or ()):
         lost = bool(run(sweep_queries.EXPIRE, host=lease.host(), pids=gone)) or lost
     woken = wake() + unblock() if waits else 0
     rescued = rescue() if lost else 0
-    sent = send() if knocks or woken or rescued else 0
+    alerted = alerts.send() if alerts_due else 0
+    sent = send() if knocks or woken or rescued or alerted else 0
     if BATCH in (woken, rescued):
         next_seconds = 0.0  # a full batch: there is more
     return Swept(woken=woken, rescued=rescued, sent=sent, next_seconds=next_seconds)

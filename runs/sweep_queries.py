@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runs.database import Statement
-from runs.queries import PAUSED_FROM
+from runs.queries import PAUSE, PAUSED_FROM
 
 # One statement answers whether anything is to do and in how many seconds the next ticket or wait comes due, so that
 # an idle installation asks no more than that, and a retry or wait needs no message that the broker holds back.
@@ -20,7 +20,8 @@ ANYTHING_DUE = Statement(
         OR EXISTS (SELECT 1 FROM runs_process WHERE expires_at < clock_timestamp()),
            extract(epoch FROM least(CASE WHEN knock > at THEN knock END, CASE WHEN wake > at THEN wake END) - at)
                ::float8,
-           (SELECT array_agg(pid) FROM runs_process WHERE host = %(host)s AND expires_at > clock_timestamp())
+           (SELECT array_agg(pid) FROM runs_process WHERE host = %(host)s AND expires_at > clock_timestamp()),
+           EXISTS (SELECT 1 FROM runs_deadletter WHERE alert_due)
     FROM next
     """,
 )
@@ -49,9 +50,9 @@ DUE_BLOCKED = Statement(
 # The action is known again: the step gets a ticket. Every run's lock is taken before the first row is touched.
 UNBLOCK = Statement(
     "unblock",
-    """
+    f"""
     WITH live AS MATERIALIZED (
-        SELECT id FROM runs_run WHERE id = ANY(%(runs)s::uuid[]) AND state IN ('running', 'waiting')
+        SELECT id, paused_at FROM runs_run WHERE id = ANY(%(runs)s::uuid[]) AND state IN ('running', 'waiting')
         ORDER BY id FOR NO KEY UPDATE
     ),
     unblocked AS (
@@ -60,17 +61,18 @@ UNBLOCK = Statement(
              unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[]) AS d(run_id, item, step)
         WHERE locked.n > 0 AND live.id = d.run_id AND s.run_id = d.run_id AND s.item = d.item AND s.step = d.step
           AND s.state = 'waiting' AND s.error IS NOT NULL AND s.wake_at <= clock_timestamp()
-        RETURNING s.run_id, s.step, s.item
+        RETURNING s.run_id, s.step, s.item,
+            clock_timestamp() + CASE WHEN live.paused_at IS NULL THEN interval '0' ELSE {PAUSE} END AS due_at
     ),
     tickets AS (
         INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
-        SELECT run_id, step, item, clock_timestamp(), clock_timestamp(), 0, false FROM unblocked RETURNING 1
+        SELECT run_id, step, item, due_at, due_at, 0, false FROM unblocked RETURNING 1
     ),
     going AS (
         UPDATE runs_run r SET state = 'running' FROM unblocked u WHERE r.id = u.run_id RETURNING 1
     )
     SELECT run_id, item FROM unblocked
-    """,
+    """,  # noqa: S608 - constant text only
 )
 
 # The action is still not known here: looked at again after a while.
@@ -95,6 +97,21 @@ LOST = Statement(
         SELECT 1 FROM runs_process p WHERE p.id = s.process AND p.expires_at > clock_timestamp()))
     LIMIT %(limit)s
     """,
+)
+
+# Dead letters that nobody was told of yet, oldest first, with the workflow that tells. Index dead_letter_alert_due.
+DUE_ALERTS = Statement(
+    "due_alerts",
+    """
+    SELECT l.id, w.alert_workflow_id, f.name, l.run_id, r.labels, l.step, l.item, l.reason, l.error, l.created_at
+    FROM runs_deadletter l JOIN runs_run r ON r.id = l.run_id JOIN workflows_workflow f ON f.id = r.workflow_id
+    JOIN workflows_workspace w ON w.id = l.workspace_id
+    WHERE l.alert_due ORDER BY l.id LIMIT %(limit)s
+    """,
+)
+
+ALERTED = Statement(
+    "alerted", "UPDATE runs_deadletter SET alert_due = false WHERE id = ANY(%(letters)s::uuid[]) AND alert_due"
 )
 
 # A lease that has passed is not taken up again: no row, and the process must take a new name.

@@ -89,6 +89,11 @@ def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID
     )
 
 
+def alerted(letters: Sequence[UUID]) -> None:
+    """Take note that the alert workflow was started for these dead letters."""
+    run(sweep_queries.ALERTED, letters=list(letters))
+
+
 def unblock(steps: Sequence[tuple[UUID, int, str]]) -> frozenset[Key]:
     """Give steps (run, item, step) a ticket that waited for the code that has their action; answers those won."""
     if not steps:

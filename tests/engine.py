@@ -9,7 +9,7 @@ from celery import current_app
 from celery.app.trace import trace_task
 from kombu.exceptions import OperationalError
 
-from runs import dispatch, tasks
+from runs import alerts, dispatch, tasks
 from runs.models import Run
 from runs.recovery import unblock, wake
 
@@ -51,7 +51,7 @@ def deliver() -> int:
 def drain(*, rounds: int = 1000) -> None:
     """Perform until nothing is due any more. Retries and waits that lie in the future stay."""
     for _ in range(rounds):
-        woken = wake() + unblock()
+        woken = wake() + unblock() + alerts.send()
         sent = dispatch.dispatch()
         if not woken + sent + deliver():
             return

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from actions.base import Json
 
@@ -47,6 +47,13 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+# What may be written as `retry: <name>`.
+RETRY_PRESETS: dict[str, dict[str, Json]] = {
+    "none": {"max_attempts": 1},
+    "ladder": {"delays": [60, 300, 1800]},
+}
+
+
 class RetryDefinition(_Part):
     """A step's retry policy; what is not given comes from its action."""
 
@@ -57,6 +64,15 @@ class RetryDefinition(_Part):
     jitter: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
     on: tuple[str, ...] | None = None
     delays: tuple[Seconds, ...] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        if given not in RETRY_PRESETS:
+            raise ValueError(f"{given[:100]!r} is no preset; write {' or '.join(RETRY_PRESETS)}, or a mapping")
+        return RETRY_PRESETS[given]
 
 
 class Compensation(_Part):

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
@@ -16,10 +17,20 @@ class Workspace(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=100, unique=True)
+    # Started for every dead letter that arrives, with what happened as its input.
+    alert_workflow = models.ForeignKey(
+        "Workflow", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Raises ValidationError where the alert workflow is of another workspace, or cannot run."""
+        found = self.alert_workflow
+        if found is not None and (found.workspace_id != self.pk or found.current_id is None):
+            raise ValidationError({"alert_workflow": "must be a workflow of this workspace that has been published"})
 
 
 class ApiToken(models.Model):

@@ -49,6 +49,7 @@ def test_the_document_as_a_whole(given: Json, path: str, said: str) -> None:
         (step("a", max_retries=-1), "max_retries", "must be a whole number from 0"),
         (step("a", max_retries=True), "max_retries", "must be a whole number from 0"),
         (step("a", retry={"max_attempts": 0}), "retry.max_attempts", "must be greater than or equal to 1"),
+        (step("a", retry="steps"), "retry", "is no preset; write none or ladder"),
         (step("a", retry={"max_atempts": 2}), "retry.max_atempts", "did you mean 'max_attempts'?"),
         (step("a", retry={"initial": "soon"}), "retry.initial", "is no duration"),
         (step("a", timeout=-1), "timeout", "must be greater than or equal to 0"),

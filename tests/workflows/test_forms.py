@@ -166,3 +166,12 @@ def test_numbers_as_node_ids_become_step_ids() -> None:
     nodes: list[Json] = [{"id": 1, "type": "trigger"}, {"id": 2, "type": "wait", "data": {"seconds": 1}}]
     definition = validate({"name": "x", "nodes": nodes, "edges": [{"source": 1, "target": 2}]}).definition
     assert needs(definition) == {"step_1": [], "step_2": ["step_1"]}
+
+
+def test_a_retry_policy_may_be_one_word() -> None:
+    ladder = validate(document(step("a", retry="ladder"))).definition.steps[0].retry
+    assert ladder is not None
+    assert (ladder.delays, ladder.max_attempts) == ((60, 300, 1800), None)
+    once = validate(document(step("a", retry="none"))).definition.steps[0].retry
+    assert once is not None
+    assert once.max_attempts == 1

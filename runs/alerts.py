@@ -1,0 +1,74 @@
+"""Tell of dead letters as they arrive: start the workspace's alert workflow for each."""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+import orjson
+
+from actions.base import Json
+from runs import control, transitions
+from runs.database import Row, run
+from runs.perform import moment
+from runs.requests import Request
+from runs.sweep_queries import DUE_ALERTS
+from workflows.errors import InvalidInput
+from workflows.models import Workflow
+from workflows.publish import check_input
+
+log = logging.getLogger(__name__)
+
+BATCH = 100
+
+
+def send() -> int:
+    """Start the alert workflow for dead letters that nobody was told of yet; answers for how many.
+
+    The letter's id is the idempotency key: a sweep that dies after the start, or another at the same time, starts
+    none twice.
+    """
+    groups: dict[UUID, list[Row]] = {}
+    found = run(DUE_ALERTS, limit=BATCH)
+    # Where the workspace has no alert workflow any more, nobody wants to be told.
+    for row in (row for row in found if row[1] is not None):
+        groups.setdefault(row[1], []).append(row)
+    for workflow_id, rows in groups.items():
+        _start(workflow_id, rows)
+    transitions.alerted([row[0] for row in found])
+    return len(found)
+
+
+def _start(workflow_id: UUID, rows: list[Row]) -> None:
+    workflow = Workflow.objects.select_related("current").get(pk=workflow_id)
+    version = workflow.current
+    if version is None:
+        log.error("alert_refused", extra={"workflow": workflow.name, "error": "it was never published"})
+        return
+    requests = []
+    for row in rows:
+        request = Request(input=_told(row), idempotency_key=f"dead-letter:{row[0]}")
+        try:
+            check_input(version, request.input)
+        except InvalidInput as error:
+            told = {"workflow": workflow.name, "dead_letter": str(row[0]), "error": str(error)[:500]}
+            log.error("alert_refused", extra=told)  # noqa: TRY400 - the message says it all
+        else:
+            requests.append(request)
+    if requests:
+        control.start(requests, version=version, workflow=workflow, source="alert")
+
+
+def _told(row: Row) -> dict[str, Json]:
+    letter, _, workflow, run_id, labels, step, item, reason, error, at = row
+    return {
+        "dead_letter": str(letter),
+        "workflow": workflow,
+        "run": str(run_id),
+        "labels": orjson.loads(labels),
+        "step": step,
+        "item": item if item >= 0 else None,
+        "reason": reason,
+        "error": orjson.loads(error),
+        "at": moment(at),
+    }
