@@ -45,7 +45,7 @@ CANCEL = Bulk(
     "cancel_chosen",
     "Cancel",
     "cancelled",
-    "These runs end now. Steps that are running are not cut off: their outcome is written, and nothing follows.",
+    "These runs are stopped. Running steps are told, and their outcome is written; only `finally` steps follow.",
     standing.CANCELLABLE,
     control.cancel,
     danger=True,

@@ -21,6 +21,7 @@ from runs.admin_forms import EditedRetryForm, ReasonForm, ReplayForm, WhyForm, a
 from runs.admin_parts import colour, json_text
 from runs.control import Hand, NotNow
 from runs.models import DeadLetter, Run
+from runs.states import RUN_ENDED
 from workflows.errors import InvalidInput
 from workflows.models import Workflow
 
@@ -59,17 +60,20 @@ def run_buttons(request: HttpRequest, run: Run) -> list[Button]:
     """The verbs that are legal for the run as it stands, for those who may."""
     if not may_change_run(request):
         return []
-    held = ("Resume", "resume", "play_arrow", standing.PAUSABLE)
+    pausable = run.state in standing.PAUSABLE
+    held = ("Resume", "resume", "play_arrow", pausable)
+    if run.paused_at is None:
+        held = ("Pause", "pause", "pause", pausable)
     offered = (
-        ("Cancel", "cancel", "cancel", standing.CANCELLABLE),
-        ("Pause", "pause", "pause", standing.PAUSABLE) if run.paused_at is None else held,
-        ("Retry", "retry", "refresh", standing.RETRYABLE),
-        ("Replay…", "replay", "replay", standing.REPLAYABLE),
+        ("Cancel", "cancel", "cancel", standing.can_cancel(run)),
+        held,
+        ("Retry", "retry", "refresh", run.state in standing.RETRYABLE),
+        ("Replay…", "replay", "replay", run.state in standing.REPLAYABLE),
     )
     return [
         Button(title, reverse(f"admin:runs_run_{name}", args=[run.pk]), icon)
-        for title, name, icon, states in offered
-        if run.state in states
+        for title, name, icon, legal in offered
+        if legal
     ]
 
 
@@ -108,16 +112,23 @@ def hand(request: HttpRequest, why: str) -> Hand:
 def cancel(request: HttpRequest, key: UUID) -> HttpResponse:
     """End the run."""
     run = _run(request, key)
-    if run.state not in standing.CANCELLABLE:
-        return _refused(request, standing.cannot_cancel(run.state), to=_run_page(key))
-    says = "The run ends now. A step that is running is not cut off: its outcome is written, and nothing follows it."
+    if not standing.can_cancel(run):
+        return _refused(request, standing.cannot_cancel(key, run.state), to=_run_page(key))
+    says = (
+        "No step of the run begins any more. One that is running is told, and its outcome is still written. "
+        "Then the run does what it has to do finally, and ends."
+    )
     page = _of_run(run, verb="Cancel", says=says, danger=True)
     form = WhyForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
         return _show(request, form, page, of=Run)
     if not control.cancel([key], hand=hand(request, form.cleaned_data["why"])):
-        return _refused(request, standing.cannot_cancel(control.standing(key)), to=page.back)
-    return _done(request, "The run is cancelled.", to=page.back)
+        return _refused(request, standing.cannot_cancel(key, control.standing(key)), to=page.back)
+    return _done(
+        request,
+        "The run is cancelled." if control.standing(key) in RUN_ENDED else "The run is being cancelled.",
+        to=page.back,
+    )
 
 
 def pause(request: HttpRequest, key: UUID) -> HttpResponse:
@@ -172,7 +183,7 @@ def replay(request: HttpRequest, key: UUID) -> HttpResponse:
             request, f"the run is {run.state}; only a run that has ended can be replayed", to=_run_page(key)
         )
     says = "A new run begins at the step. This one stays as it is."
-    steps = list(plan.load(run.version_id).steps)[:OFFERED_STEPS]
+    steps = [step.id for step in plan.load(run.version_id).steps.values() if not step.handler][:OFFERED_STEPS]
     page = _of_run(run, verb="Replay", says=says, steps=steps, stored=json_text(run.input))
     form = ReplayForm(request.POST if request.method == "POST" else None)
     new = _replayed(request, form, key=key) if form.is_valid() else None

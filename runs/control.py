@@ -54,8 +54,11 @@ def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, 
 
 
 def cancel(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
-    """End runs that have not ended; answers those that this call cancelled. Again is a no-op."""
-    return interventions.cancel(run_ids, hand=hand)
+    """Stop runs whose work is not over; answers those that this call cancelled. Again is a no-op."""
+    won = interventions.cancel(run_ids, hand=hand)
+    if won:
+        transaction.on_commit(dispatch.after_commit)  # what `finally` begins with
+    return won
 
 
 def pause(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:

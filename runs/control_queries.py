@@ -1,4 +1,4 @@
-"""The statements of the verbs by hand: cancel, retry, replay, discard. Each over a set of runs.
+"""The statements of the verbs by hand: retry, replay, discard. Each over a set; a cancel is in ending_queries.
 
 Lock order as in runs.queries: the runs first, ids ascending, by a statement of its own; what is decided is read by
 the next one.
@@ -15,30 +15,6 @@ LOCK = Statement(
     """
     SELECT id, version_id, state FROM runs_run
     WHERE id = ANY(%(runs)s::uuid[]) AND state = ANY(%(states)s::text[]) ORDER BY id FOR NO KEY UPDATE
-    """,
-)
-
-# The runs are locked and live or queued. A running step is left to its worker: its outcome is still written.
-CANCEL = Statement(
-    "cancel",
-    """
-    WITH theirs AS MATERIALIZED (
-        -- In the order in which claims lock them, and before the first step row.
-        SELECT id FROM runs_ticket WHERE run_id = ANY(%(runs)s::uuid[]) ORDER BY run_id, item, head FOR UPDATE
-    ),
-    locked AS (SELECT count(*) AS n FROM theirs),
-    tickets AS (DELETE FROM runs_ticket t USING locked, theirs WHERE locked.n > 0 AND t.id = theirs.id RETURNING 1),
-    open AS MATERIALIZED (
-        SELECT s.id FROM locked, runs_steprun s
-        WHERE locked.n >= 0 AND s.run_id = ANY(%(runs)s::uuid[]) AND s.state IN ('waiting', 'retrying')
-        ORDER BY s.run_id, s.step, s.item FOR NO KEY UPDATE OF s
-    ),
-    steps AS (
-        UPDATE runs_steprun s SET state = 'cancelled', wake_at = NULL, finished_at = clock_timestamp()
-        FROM open WHERE s.id = open.id RETURNING 1
-    )
-    UPDATE runs_run SET state = 'cancelled', finished_at = clock_timestamp(), paused_at = NULL, paused_through = NULL
-    WHERE id = ANY(%(runs)s::uuid[]) RETURNING id
     """,
 )
 
@@ -71,7 +47,9 @@ RETRY = Statement(
             resolution = %(why)s
         FROM again a WHERE l.run_id = a.run_id AND l.step = a.step AND l.state = 'open' RETURNING 1
     )
-    UPDATE runs_run r SET state = 'running', finished_at = NULL, error = NULL, paused_at = NULL, paused_through = NULL
+    UPDATE runs_run r SET state = 'running', finished_at = NULL, error = NULL, paused_at = NULL, paused_through = NULL,
+        deadline = clock_timestamp()
+        + (SELECT v.timeout FROM workflows_version v WHERE v.id = r.version_id) * interval '1 second'
     WHERE r.id IN (SELECT run_id FROM again) RETURNING r.id
     """,
 )

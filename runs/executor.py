@@ -46,9 +46,9 @@ def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None)
         reads |= plan.output_reads - {step.id for step in link.steps}
     found = transitions.load(keys, head=link.head.id, reads=plan.step_ids(reads))
     outcomes = []
-    suspects = [(row[0], row[1]) for row in found if row[8]]
+    suspects = [(row[0], row[1]) for row in found if row[9]]
     for row in found:
-        ticket, suspect, attempt, attempts, edited = row[7:]
+        ticket, suspect, attempt, attempts, edited = row[8:]
         if suspect:
             continue
         work = replace(
@@ -103,7 +103,7 @@ def _claim(
         process=process,
         timeout_seconds=link.head.timeout_seconds + DEADLINE_GRACE_SECONDS,
     )
-    work = [replace(_work(row), attempt=row[7], attempts=_json(row[8]), edited=_json(row[9])) for row in claimed]
+    work = [replace(_work(row), attempt=row[8], attempts=_json(row[9]), edited=_json(row[10])) for row in claimed]
     take([(one.run.id, one.item, link.head.id, one.attempt) for one in work])
     return work, process
 
@@ -169,8 +169,10 @@ def _record_surely(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | No
 
 
 def _work(row: Row) -> Work:
-    run_id, item, given, started_at, generation, steps, at = row[:7]
-    facts = RunFacts(id=run_id, input=_json(given), started_at=perform.moment(started_at), generation=generation)
+    run_id, item, given, started_at, generation, steps, at, ending = row[:8]
+    facts = RunFacts(
+        id=run_id, input=_json(given), started_at=perform.moment(started_at), generation=generation, outcome=ending
+    )
     return Work(run=facts, item=item, steps=_json(steps) or {}, clock=Clock(at=at))
 
 

@@ -17,8 +17,8 @@ from runs import plan
 from runs.models import Intervention, Run, StepRun
 from runs.names import RunFacts, Steps, names, step_input
 from runs.perform import moment, rendered
-from runs.plan import ANY_STEP, PlannedStep
-from runs.states import PENDING
+from runs.plan import ANY_STEP, Part, PlannedStep
+from runs.states import PENDING, RUN_ENDED, RUN_OUTCOMES
 from workflows.models import Workflow
 
 log = logging.getLogger(__name__)
@@ -51,8 +51,8 @@ def timeline(run: Run) -> list[StepView]:
     rows = {row.step: row for row in StepRun.objects.filter(run_id=run.pk, item=-1)}
     seen = {key: {"output": r.output, "state": r.state, "error": r.error} for key, r in rows.items()}
     told = _facts(run)
-    # Steps of on_failure are no part of a run that did not fail.
-    shown = [step for step in planned.steps.values() if step.id in rows or not step.handler]
+    # What undoes steps and what on_failure does are no part of a run that did not fail.
+    shown = [s for s in planned.steps.values() if s.id in rows or s.part in (Part.MAIN, Part.FINALLY)]
     return [_view(step, rows.get(step.id), told, seen) for step in shown]
 
 
@@ -72,11 +72,13 @@ def interventions(run: Run) -> list[Intervention]:
 
 def _facts(run: Run) -> RunFacts:
     begun = run.started_at or run.created_at
+    outcome = run.ending or (run.state if run.state in RUN_OUTCOMES else "failed" if run.state in RUN_ENDED else None)
     return RunFacts(
         id=run.pk,
         input=run.input,
         started_at=moment(begun),
         generation=run.generation,
+        outcome=outcome,
     )
 
 

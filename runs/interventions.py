@@ -10,11 +10,11 @@ from django.db import transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import control_queries, queries, rows, standing
+from runs import control_queries, ending_queries, queries, rows, standing, stopping
 from runs import plan as plans
 from runs.database import run
 from runs.joins import RELEASED, Mark, ripple
-from runs.plan import Plan
+from runs.plan import UNDO, Plan
 from runs.states import RunState, StepState
 
 
@@ -35,16 +35,13 @@ class Replay:
 
 
 def cancel(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
-    """End runs that have not ended. A step that runs is left to its worker: its outcome is written, and releases
-    nothing. Answers the runs that this call cancelled.
+    """Stop runs whose work is not over. A step that runs is told, and left to its worker: its outcome is written,
+    and releases nothing. What `finally` says is still done. Answers the runs that this call cancelled.
     """
     with transaction.atomic():
-        locked = _lock(run_ids, states=standing.CANCELLABLE)
-        if not locked:
-            return frozenset()
-        run(control_queries.CANCEL, runs=list(locked))
-        tell("cancel", {run_id: {} for run_id in locked}, hand=hand)
-    return frozenset(locked)
+        stopped = stopping.cancel(run_ids)
+        tell("cancel", {run_id: {} for run_id in stopped.won}, hand=hand)
+    return stopped.won
 
 
 def retry(
@@ -63,6 +60,8 @@ def retry(
     edited = inputs or {}
     with transaction.atomic():
         locked = _lock(run_ids, states=standing.RETRYABLE)
+        for past in run(ending_queries.PAST_RETRY, runs=list(locked), undo=UNDO) if locked else ():
+            del locked[past[0]]
         again: list[tuple[UUID, str, str | None]] = []
         blocked: list[tuple[UUID, str]] = []
         for run_id, marks in _marks(list(locked)).items():
@@ -168,7 +167,7 @@ def _failed(plan: Plan, marks: Mapping[str, Mark], *, only: Iterable[str] | None
 
 
 def _blocked_behind(plan: Plan, marks: Mapping[str, Mark], steps: Sequence[str]) -> list[str]:
-    """What is to come again: steps that the failure had blocked, and those of on_failure, which it had set going."""
+    """What is to come again: steps that the failure had blocked, and what on_failure and finally did after it."""
     blocked = [step for step in _behind(plan, steps) if step in marks and marks[step].blocked]
     return blocked + [step for step in marks if plan.steps[step].handler]
 

@@ -14,7 +14,16 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from runs.states import RUN_ENDED, RUN_LIVE, STEP_ENDED, DeadLetterState, Pause, RunState, StepState
+from runs.states import (
+    RUN_ENDED,
+    RUN_LIVE,
+    RUN_OUTCOMES,
+    STEP_ENDED,
+    DeadLetterState,
+    Pause,
+    RunState,
+    StepState,
+)
 from workflows.models import Version, Workflow, Workspace
 
 
@@ -47,6 +56,10 @@ class Run(models.Model):
     # Left as it stands when the run ends.
     paused_at = models.DateTimeField(null=True)
     paused_through = models.CharField(max_length=8, null=True, choices=[(s.value, s.value) for s in Pause])
+    # What the work came to, while the run still compensates or does what on_failure and finally say; else null.
+    ending = models.CharField(max_length=12, null=True)
+    # When a run fails that has not ended by then; null where its version sets no timeout.
+    deadline = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -73,6 +86,13 @@ class Run(models.Model):
                 | Q(paused_at__isnull=False, paused_through__in=_values(Pause)),
                 name="run_paused_through_something",
             ),
+            models.CheckConstraint(
+                # A check that comes to NULL counts as met, hence the second look at ending.
+                condition=Q(ending__isnull=True) & ~Q(state=RunState.COMPENSATING.value)
+                | Q(ending__in=_values(RUN_OUTCOMES), state__in=["running", "waiting"])
+                | Q(ending=RunState.FAILED.value, ending__isnull=False, state=RunState.COMPENSATING.value),
+                name="run_ending_while_live",
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["workflow", "id"], name="run_of_workflow"),
@@ -83,6 +103,16 @@ class Run(models.Model):
                 fields=["workspace", "id"],
                 name="run_live",
                 condition=Q(state__in=_values(RUN_LIVE)),
+            ),
+            models.Index(
+                fields=["deadline"],
+                name="run_deadline",
+                condition=Q(
+                    deadline__isnull=False,
+                    ending__isnull=True,
+                    paused_at__isnull=True,
+                    state__in=["running", "waiting"],
+                ),
             ),
             models.Index(fields=["workspace", "id"], name="run_failed", condition=Q(state=RunState.FAILED.value)),
             # Only runs with labels pay for the search by label.
@@ -105,6 +135,8 @@ class StepRun(models.Model):
     attempt = models.PositiveIntegerField(default=1)
     # Attempts that did not succeed: number, outcome, error, times, process.
     attempts = models.JSONField(default=list)
+    # The order of success in the run, for steps with a `compensate` only: they are undone the other way round.
+    seq = models.PositiveIntegerField(null=True)
     process = models.UUIDField(null=True)
     deadline = models.DateTimeField(null=True)
     wake_at = models.DateTimeField(null=True)

@@ -13,12 +13,13 @@ from runs.plan import PlannedStep
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a run knows of itself. `started_at` is ISO 8601 UTC."""
+    """What a run knows of itself. `started_at` is ISO 8601 UTC; `outcome` is None until its work is over."""
 
     id: UUID
     input: Json
     started_at: str
     generation: int = 1
+    outcome: str | None = None
 
 
 # What expressions see of each step that has a row: output, state, error.
@@ -75,5 +76,5 @@ def _reserved(run: RunFacts, steps: Steps) -> dict[str, Json]:
     return {
         "input": run.input,
         "steps": {step: dict(seen) for step, seen in steps.items()},
-        "run": {"id": str(run.id), "started_at": run.started_at},
+        "run": {"id": str(run.id), "started_at": run.started_at, "outcome": run.outcome},
     }

@@ -180,7 +180,9 @@ def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) ->
         return replace(result, state=StepState.RETRYING, delay_seconds=delay, finished_at=None)
     if step.definition.on_error == "continue":
         return replace(result, output={"error": told})
-    return result if step.definition.goto is not None else replace(result, dead_reason=tried.reason)
+    if step.definition.goto is not None:
+        return result
+    return replace(result, dead_reason="compensation" if step.undoes is not None else tried.reason)
 
 
 def moment(at: datetime) -> str:

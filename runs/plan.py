@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property, lru_cache
 from graphlib import TopologicalSorter
 from uuid import UUID
 
 from actions import expressions, registry
 from actions.base import Action, Config, Context, Json, Permanent, Retry
-from workflows.definition import Definition, StepDefinition
+from workflows.definition import Compensation, Definition, StepDefinition
 from workflows.models import Version
 
 ANY_STEP = "*"  # what actions.expressions.references answers when a reference is only known at run time
+
+
+# No step of a definition can have such an id: it names the step that undoes another one.
+UNDO = "undo:"
+
+
+class Part(Enum):
+    """Where a step stands in its run: the work itself, or one of the three that follow it."""
+
+    MAIN = "steps"
+    UNDO = "compensate"
+    ON_FAILURE = "on_failure"
+    FINALLY = "finally"
 
 
 class Unavailable(Action[Config]):
@@ -39,13 +53,22 @@ class PlannedStep:
     parents: tuple[str, ...]
     children: tuple[str, ...]
     jumped_from: tuple[str, ...]
-    # One of `on_failure`: it runs when nothing else is left and the run is about to fail.
-    handler: bool = False
+    part: Part = Part.MAIN
 
     @property
     def id(self) -> str:
         """The step's id in the definition."""
         return self.definition.id
+
+    @property
+    def handler(self) -> bool:
+        """Whether it belongs to how the run ends, and not to `steps`."""
+        return self.part is not Part.MAIN
+
+    @property
+    def undoes(self) -> str | None:
+        """The step that this one compensates."""
+        return self.parents[0] if self.part is Part.UNDO else None
 
     @cached_property
     def inline(self) -> bool:
@@ -119,8 +142,12 @@ class Plan:
     def __init__(self, version_id: UUID, definition: Definition) -> None:
         self.version_id = version_id
         self.definition = definition
-        main = _planned(definition.steps, handler=False)
-        self.steps = {step.id: step for step in [*main, *_planned(definition.on_failure, handler=True)]}
+        main = _planned(definition.steps, part=Part.MAIN)
+        self.steps = {step.id: step for step in main}
+        self.undos = _undos(main)
+        self.steps |= {undo.id: undo for undo in self.undos.values()}
+        for part, steps in ((Part.ON_FAILURE, definition.on_failure), (Part.FINALLY, definition.finally_)):
+            self.steps |= {step.id: step for step in _planned(steps, part=part)}
         self.links: dict[str, Link] = {}
         for segment in self.segments():
             self.links.update(_links(segment))
@@ -167,13 +194,18 @@ class Plan:
 
     @cached_property
     def leaves(self) -> list[str]:
-        """Steps that nothing needs, those of `on_failure` aside."""
+        """Steps of `steps` that nothing needs."""
         return [step.id for step in self.steps.values() if not step.children and not step.handler]
 
     @cached_property
     def handlers(self) -> list[str]:
         """Steps that `on_failure` begins with."""
-        return [s.id for s in self.steps.values() if s.handler and not s.parents and not s.jumped_from]
+        return self._begins(Part.ON_FAILURE)
+
+    @cached_property
+    def finals(self) -> list[str]:
+        """Steps that `finally` begins with."""
+        return self._begins(Part.FINALLY)
 
     @cached_property
     def output_reads(self) -> frozenset[str]:
@@ -186,6 +218,9 @@ class Plan:
         """The ids, `*` expanded to every step, in the plan's order."""
         wanted = set(ids)
         return list(self.steps) if ANY_STEP in wanted else [step for step in self.steps if step in wanted]
+
+    def _begins(self, part: Part) -> list[str]:
+        return [s.id for s in self.steps.values() if s.part is part and not s.parents and not s.jumped_from]
 
     def _only_child(self, step: PlannedStep) -> PlannedStep | None:
         if len(step.children) != 1:
@@ -201,7 +236,32 @@ def load(version_id: UUID) -> Plan:
     return Plan(version_id, Definition.model_validate(definition))
 
 
-def _planned(steps: Sequence[StepDefinition], *, handler: bool) -> list[PlannedStep]:
+def _undos(steps: Sequence[PlannedStep]) -> dict[str, PlannedStep]:
+    """What undoes a step, by that step; the last step comes first, as far as a plan can tell."""
+    return {
+        step.id: _undo(step.id, step.definition.compensate)
+        for step in reversed(steps)
+        if step.definition.compensate is not None
+    }
+
+
+def _undo(step: str, said: Compensation) -> PlannedStep:
+    """The step that undoes another: given that one's output as its input, and released by the run's end only."""
+    # Built without validation, for its id is none that a definition may use.
+    definition = StepDefinition.model_construct(
+        id=f"{UNDO}{step}", action=said.action, with_=said.with_, retry=said.retry, timeout=said.timeout
+    )
+    return PlannedStep(
+        definition=definition,
+        action=_action(said.action),
+        parents=(step,),
+        children=(),
+        jumped_from=(),
+        part=Part.UNDO,
+    )
+
+
+def _planned(steps: Sequence[StepDefinition], *, part: Part) -> list[PlannedStep]:
     children: dict[str, list[str]] = {step.id: [] for step in steps}
     jumps: dict[str, list[str]] = {step.id: [] for step in steps}
     for step in steps:
@@ -219,7 +279,7 @@ def _planned(steps: Sequence[StepDefinition], *, handler: bool) -> list[PlannedS
             parents=by_id[key].needs,
             children=tuple(children[key]),
             jumped_from=tuple(jumps[key]),
-            handler=handler,
+            part=part,
         )
         for key in order.static_order()
     ]

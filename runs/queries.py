@@ -71,7 +71,9 @@ ADMIT = Statement(
         ) turn
     ),
     admitted AS (
-        UPDATE runs_run r SET state = 'running', started_at = clock_timestamp() FROM picked p
+        UPDATE runs_run r SET state = 'running', started_at = clock_timestamp(), deadline = clock_timestamp()
+            + (SELECT v.timeout FROM workflows_version v WHERE v.id = r.version_id) * interval '1 second'
+        FROM picked p
         WHERE r.id = p.id AND r.state = 'queued' RETURNING r.id, r.version_id, r.entry
     ),
     tickets AS (
@@ -144,7 +146,7 @@ _FACTS = """
     r.id, t.item, r.input, r.started_at, r.generation,
     (SELECT jsonb_object_agg(s.step, jsonb_build_object('output', s.output, 'state', s.state, 'error', s.error))
      FROM runs_steprun s WHERE s.run_id = r.id AND s.item = -1 AND s.step = ANY(%(reads)s::text[])) AS steps,
-    clock_timestamp() AS at
+    clock_timestamp() AS at, r.ending
 """
 
 # The tickets' ids and the inputs in one snapshot: the id is the fence under which the result is recorded.
@@ -191,7 +193,8 @@ CLAIM = Statement(
 
 _LIVE = """
     live AS MATERIALIZED (
-        SELECT id, paused_at FROM runs_run WHERE id = ANY(%(runs)s::uuid[]) AND state IN ('running', 'waiting')
+        SELECT id, paused_at, ending FROM runs_run
+        WHERE id = ANY(%(runs)s::uuid[]) AND state IN ('running', 'waiting', 'compensating')
         ORDER BY id FOR NO KEY UPDATE
     )
 """
@@ -255,17 +258,25 @@ _RELEASE = f"""
         RETURNING 1
     ),
     settled AS (
-        UPDATE runs_run r SET state = e.state, output = e.output::jsonb, error = e.error::jsonb,
-            finished_at = CASE WHEN e.state IN ('succeeded', 'failed') THEN clock_timestamp() END
+        -- What the work came to stands from when it was decided; the ending may add to its error.
+        UPDATE runs_run r SET state = e.state,
+            output = CASE WHEN r.ending IS NULL THEN e.output::jsonb ELSE r.output END,
+            error = CASE WHEN r.ending IS NULL OR r.error IS NULL THEN e.error::jsonb
+                ELSE r.error || coalesce(e.error::jsonb, '{{}}') END,
+            ending = CASE WHEN e.state IN ('running', 'waiting', 'compensating') THEN coalesce(e.ending, r.ending) END,
+            finished_at = CASE WHEN e.state NOT IN ('running', 'waiting', 'compensating') THEN clock_timestamp() END
         FROM released w
-        JOIN unnest(%(end_runs)s::uuid[], %(end_states)s::text[], %(end_outputs)s::text[], %(end_errors)s::text[])
-             e(run_id, state, output, error) ON e.run_id = w.run_id
-        WHERE r.id = e.run_id AND r.state IN ('running', 'waiting')
+        JOIN unnest(%(end_runs)s::uuid[], %(end_states)s::text[], %(end_outputs)s::text[], %(end_errors)s::text[],
+                    %(end_endings)s::text[])
+             e(run_id, state, output, error, ending) ON e.run_id = w.run_id
+        WHERE r.id = e.run_id AND r.state IN ('running', 'waiting', 'compensating')
         RETURNING 1
     )
 """  # noqa: S608 - constant text only
 _RELEASED = "released AS (SELECT DISTINCT live.id AS run_id, live.paused_at FROM won JOIN live ON live.id = won.run_id)"
-_WINNERS = "SELECT won.run_id, won.item, live.id IS NOT NULL FROM won LEFT JOIN live ON live.id = won.run_id"
+_WINNERS = (
+    "SELECT won.run_id, won.item, live.id IS NOT NULL, live.ending FROM won LEFT JOIN live ON live.id = won.run_id"
+)
 
 
 def _path(name: str, fence: str) -> Statement:

@@ -11,12 +11,23 @@ from uuid import UUID
 import orjson
 
 from actions.base import Permanent, Retryable
-from runs import alerts, delivery, dispatch, lease, perform, rows, sweep_queries, transitions
+from runs import (
+    alerts,
+    delivery,
+    dispatch,
+    ending_queries,
+    lease,
+    perform,
+    rows,
+    stopping,
+    sweep_queries,
+    transitions,
+)
 from runs import plan as plans
 from runs.compiler import decode
 from runs.database import Row, run
 from runs.names import RunFacts
-from runs.outcomes import HeldClaim, HeldWait, Outcome, StepResult
+from runs.outcomes import HeldClaim, HeldWait, Outcome, Recorded, StepResult
 from runs.parent import Death
 from runs.perform import Clock, Work
 from runs.plan import PlannedStep
@@ -44,14 +55,16 @@ def sweep(send: Callable[[], int] = dispatch.dispatch) -> Swept:
 
     `send` is what becomes of tickets that are due; without a broker, runs.polling works on them here.
     """
-    (knocks, waits, lost, next_seconds, pids, alerts_due) = run(sweep_queries.ANYTHING_DUE, host=lease.host())[0]
+    found = run(sweep_queries.ANYTHING_DUE, host=lease.host())[0]
+    (knocks, waits, lost, overdue, next_seconds, pids, alerts_due) = found
     if gone := lease.dead(pids or ()):
         lost = bool(run(sweep_queries.EXPIRE, host=lease.host(), pids=gone)) or lost
     woken = wake() + unblock() if waits else 0
     rescued = rescue() if lost else 0
+    late = time_out() if overdue else 0
     alerted = alerts.send() if alerts_due else 0
-    sent = send() if knocks or woken or rescued or alerted else 0
-    if BATCH in (woken, rescued):
+    sent = send() if knocks or woken or rescued or late or alerted else 0
+    if BATCH in (woken, rescued, late):
         next_seconds = 0.0  # a full batch: there is more
     return Swept(woken=woken, rescued=rescued, sent=sent, next_seconds=next_seconds)
 
@@ -73,6 +86,13 @@ def unblock() -> int:
         log.error("unknown_action", extra={"count": len(still), "step": still[0][2], "run_id": str(still[0][0])})
         transitions.keep_blocked(still, seconds=perform.BLOCKED_SECONDS)
     return len(transitions.unblock(known))
+
+
+def time_out() -> int:
+    """Stop runs past their deadline; answers how many this call stopped."""
+    stopped = stopping.time_out([row[0] for row in run(ending_queries.OVERDUE, limit=BATCH)])
+    delivery.tell(Recorded(ended=stopped.ended))
+    return len(stopped.won)
 
 
 def rescue() -> int:

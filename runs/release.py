@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from actions import expressions, payload
 from actions.base import Json
 from runs import retry
-from runs.joins import Mark, ripple
+from runs.joins import Mark, Ripple, ripple
 from runs.names import RunFacts, output_names
 from runs.outcomes import HeldWait, LoadedSteps, Outcome, StepResult
-from runs.plan import Plan
+from runs.plan import Part, Plan
 from runs.states import RunState, StepState
 
 # Seconds until a ticket that is sent is knocked for again, doubled with each send.
@@ -33,6 +33,8 @@ class NextTicket:
 class Release:
     """What follows for one run. `state` is None while it goes on as it is.
 
+    `ending` is what the run's work came to, where that is known and the run has not ended yet (runs.endings).
+
     `missing` names steps that the run's output or error is made of and that are not at hand; `culprit` is the step
     whose failure is the run's.
     """
@@ -46,26 +48,34 @@ class Release:
     at_hand: LoadedSteps = field(default_factory=dict)
     missing: frozenset[str] = frozenset()
     culprit: str | None = None
+    ending: RunState | None = None
 
 
-def release(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, carried: str | None) -> Release:
+def release(
+    plan: Plan,
+    outcome: Outcome,
+    marks: Mapping[str, Mark],
+    *,
+    carried: str | None,
+    ending: RunState | None = None,
+) -> Release:
     """What one outcome comes to, given the run's marks with the outcome's own in them.
 
     In a plan that is one path the marks before this link do not matter. `carried` is the head that the chain goes
-    on to: its ticket counts as sent.
+    on to: its ticket counts as sent. With an `ending` the work is over: only steps of what follows it release.
     """
+    over = ending is not None and not plan.steps[outcome.last.step].handler
     ended = [r.step for r in outcome.results if r.state not in (StepState.RETRYING, StepState.WAITING)]
-    found = ripple(plan, marks, ended=ended)
-    tickets = [_ticket(head, carried=carried) for head in found.heads] + _retries(outcome)
+    found = Ripple() if over else ripple(plan, marks, ended=ended)
+    tickets = [_ticket(head, carried=carried) for head in found.heads] + ([] if over else _retries(outcome))
     skipped = _skips(found.skipped, blocked=False) + _skips(found.blocked, blocked=True)
     woken = isinstance(outcome.fence, HeldWait)
-    state = _state(plan, marks, tickets=tickets, woken=woken)
-    if state is RunState.FAILED and plan.handlers and not any(plan.steps[step].handler for step in marks):
-        # The run fails when these have ended, too.
-        tickets = [_ticket(head, carried=carried) for head in plan.handlers]
-        state = RunState.RUNNING if woken else None
-    culprit = _culprit(plan, outcome, marks) if state is RunState.FAILED else None
-    reads = {culprit} if culprit else plan.step_ids(plan.output_reads) if state is RunState.SUCCEEDED else ()
+    state = _state(plan, marks, tickets=tickets, woken=woken, ending=ending)
+    culprit = None
+    if state is RunState.FAILED and ending is not RunState.FAILED:
+        culprit = _culprit(plan, outcome, marks, part=Part.MAIN if ending is None else Part.FINALLY)
+    answers = state is RunState.SUCCEEDED and ending is None
+    reads = {culprit} if culprit else plan.step_ids(plan.output_reads) if answers else ()
     at_hand = _at_hand(outcome, skipped) if reads else {}
     return Release(
         run=outcome.run,
@@ -73,6 +83,7 @@ def release(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, carried:
         skipped=tuple(skipped),
         state=state,
         culprit=culprit,
+        ending=ending,
         at_hand=at_hand,
         missing=frozenset(reads) - at_hand.keys(),
     )
@@ -84,7 +95,7 @@ def finished(plan: Plan, found: Release, *, fetched: LoadedSteps) -> Release:
     if found.culprit is not None:
         told = steps[found.culprit]["error"]
         return replace(found, error={"step": found.culprit, **(told if isinstance(told, dict) else {})})
-    if found.state is not RunState.SUCCEEDED:
+    if found.state is not RunState.SUCCEEDED or found.ending is not None:
         return found
     if plan.definition.output is None:
         return replace(found, output=_leaf_output(plan, steps))
@@ -117,30 +128,46 @@ def _skips(steps: Sequence[str], *, blocked: bool) -> list[StepResult]:
     ]
 
 
-def _state(plan: Plan, marks: Mapping[str, Mark], *, tickets: Sequence[NextTicket], woken: bool) -> RunState | None:
+def compensating(plan: Plan, marks: Mapping[str, Mark]) -> bool:
+    """Whether the run has begun to compensate; it then stays `compensating` to its end."""
+    return any(undo.id in marks for undo in plan.undos.values())
+
+
+def _state(
+    plan: Plan,
+    marks: Mapping[str, Mark],
+    *,
+    tickets: Sequence[NextTicket],
+    woken: bool,
+    ending: RunState | None,
+) -> RunState | None:
     states = [mark.state for mark in marks.values()]
     # A mark without a state is another branch's ticket.
     if tickets or any(state in (None, StepState.RUNNING, StepState.RETRYING) for state in states):
-        return RunState.RUNNING if woken else None
+        return RunState.RUNNING if woken and not compensating(plan, marks) else None
     if StepState.WAITING in states:
-        return RunState.WAITING
-    failed = any(
-        plan.steps[step].handler or (mark.state is StepState.FAILED and plan.steps[step].definition.on_error == "fail")
-        for step, mark in marks.items()
-    )
+        return None if compensating(plan, marks) else RunState.WAITING
+    part = Part.MAIN if ending is None else Part.FINALLY
+    failed = any(_fails(plan, step, mark.state, part=part) for step, mark in marks.items())
+    if ending not in (None, RunState.SUCCEEDED):
+        return ending
     return RunState.FAILED if failed else RunState.SUCCEEDED
 
 
-def _culprit(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark]) -> str:
+def _fails(plan: Plan, step: str, state: StepState | None, *, part: Part) -> bool:
+    """Whether this step makes the run fail: it failed, and nothing handles that."""
+    planned = plan.steps[step]
+    return state is StepState.FAILED and planned.part is part and planned.definition.on_error == "fail"
+
+
+def _culprit(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, part: Part) -> str:
     """The step whose failure is the run's: the one in hand, else the first in the plan's order."""
     states = {result.step: result.state for result in outcome.results}
     states |= {step: mark.state for step, mark in marks.items() if mark.state is not None and step not in states}
     return next(
         step
         for step in [*(result.step for result in outcome.results), *plan.steps]
-        if states.get(step) is StepState.FAILED
-        and plan.steps[step].definition.on_error == "fail"
-        and not plan.steps[step].handler
+        if _fails(plan, step, states.get(step), part=part)
     )
 
 

@@ -87,9 +87,13 @@ def outcomes(found: Sequence[Outcome]) -> Params:
 def releases(found: Sequence[Release]) -> Params:
     """Columns of the tickets to write and of the runs that change their state."""
     tickets = [(r.run.id, t.head, -1, t.due, t.knock, t.sends, t.suspect) for r in found for t in r.tickets]
-    ends = [(r.run.id, r.state.value, nullable(r.output), nullable(r.error)) for r in found if r.state]
+    ends = [
+        (r.run.id, r.state.value, nullable(r.output), nullable(r.error), r.ending.value if r.ending else None)
+        for r in found
+        if r.state
+    ]
     first = ["next_runs", "next_heads", "next_items", "next_dues", "next_knocks", "next_sends", "next_suspects"]
-    second = ["end_runs", "end_states", "end_outputs", "end_errors"]
+    second = ["end_runs", "end_states", "end_outputs", "end_errors", "end_endings"]
     return {
         **dict(zip(first, columns(tickets, len(first)), strict=True)),
         **dict(zip(second, columns(ends, len(second)), strict=True)),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from runs.models import DeadLetter, Run, StepRun
+from runs.plan import UNDO
 from runs.states import RUN_ENDED, RUN_LIVE, DeadLetterState, RunState, StepState
 
 CANCELLABLE = frozenset({RunState.QUEUED, RunState.RUNNING, RunState.WAITING})
@@ -33,8 +34,18 @@ def letter_states(letter_ids: Iterable[UUID]) -> dict[UUID, str]:
     return dict(DeadLetter.objects.filter(pk__in=list(letter_ids)).values_list("pk", "state"))
 
 
-def cannot_cancel(state: str) -> str:
+def can_cancel(run: Run) -> bool:
+    """Whether the run's work can still be stopped."""
+    return run.state in CANCELLABLE and run.ending is None
+
+
+def cannot_cancel(run_id: UUID, state: str) -> str:
     """Why a cancel won nothing."""
+    ending = Run.objects.filter(pk=run_id, state=state).values_list("ending", flat=True).first()
+    if ending == RunState.CANCELLED:
+        return f"the run is {state}, and is being cancelled already: it does what it has to do finally, and ends"
+    if ending is not None:
+        return f"the run is {state}, and on its way to its end ({ending}): that is not cut short, wait for it"
     return f"the run is {state}; only a run that has not ended can be cancelled"
 
 
@@ -57,6 +68,10 @@ def cannot_retry(run_id: UUID, state: str, *, edited: Iterable[str] = ()) -> str
     if state not in RETRYABLE:
         hint = "a replay makes a new run of it" if state in RUN_ENDED else "wait for its end"
         return f"the run is {state}; only a failed run can be retried: {hint}"
+    if StepRun.objects.filter(run_id=run_id, step__startswith=UNDO).exists():
+        return "the run failed and was compensated: what its steps did is undone, so a replay makes a new run of it"
+    if Run.objects.filter(pk=run_id, error__reason="timed_out").exists():
+        return "the run failed by its own timeout, amid its work: a replay makes a new run of it"
     failed = _failed_steps(run_id)
     wrong = [step for step in edited if step not in failed]
     if wrong:

@@ -96,6 +96,8 @@ STEP_TRANSITIONS: dict[StepState | None, frozenset[StepState]] = {
     StepState.COMPENSATED: frozenset(),
 }
 
+# What the work of a run may come to. Until what follows it is done (compensate, on_failure, finally) the run is live.
+RUN_OUTCOMES = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 RUN_LIVE = frozenset({RunState.RUNNING, RunState.WAITING, RunState.COMPENSATING})
 RUN_ENDED = frozenset(RunState) - RUN_LIVE - {RunState.QUEUED}
 STEP_ENDED = frozenset(

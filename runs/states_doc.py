@@ -19,7 +19,8 @@ def markdown() -> str:
     """The whole page."""
     parts = [
         _HEAD,
-        "## Run\n\nPaused is a time on the run or its workflow, no state.\n",
+        "## Run\n\nPaused is a time on the run or its workflow, no state. Nor is `ending`: what the work of a live\n"
+        "run came to (`succeeded`, `failed`, `cancelled`) while what follows it is done.\n",
         _diagram(RUN_TRANSITIONS),
         _table(RUN_TRANSITIONS),
         "## StepRun\n\nA step has no row before something happens to it; the API calls that `pending`. A pure step is\n"

@@ -12,14 +12,19 @@ ANYTHING_DUE = Statement(
     """
     WITH next AS MATERIALIZED (
         SELECT (SELECT min(knock_at) FROM runs_ticket) AS knock,
-               (SELECT min(wake_at) FROM runs_steprun WHERE state = 'waiting') AS wake, clock_timestamp() AS at
+               (SELECT min(wake_at) FROM runs_steprun WHERE state = 'waiting') AS wake,
+               (SELECT min(deadline) FROM runs_run
+                WHERE deadline IS NOT NULL AND ending IS NULL AND paused_at IS NULL
+                  AND state IN ('running', 'waiting')) AS ends,
+               clock_timestamp() AS at
     )
     SELECT coalesce(knock <= at, false) OR EXISTS (SELECT 1 FROM runs_run WHERE state = 'queued' AND paused_at IS NULL),
            coalesce(wake <= at, false),
            EXISTS (SELECT 1 FROM runs_steprun WHERE state = 'running' AND deadline < clock_timestamp())
         OR EXISTS (SELECT 1 FROM runs_process WHERE expires_at < clock_timestamp()),
-           extract(epoch FROM least(CASE WHEN knock > at THEN knock END, CASE WHEN wake > at THEN wake END) - at)
-               ::float8,
+           coalesce(ends <= at, false),
+           extract(epoch FROM least(CASE WHEN knock > at THEN knock END, CASE WHEN wake > at THEN wake END,
+                                    CASE WHEN ends > at THEN ends END) - at)::float8,
            (SELECT array_agg(pid) FROM runs_process WHERE host = %(host)s AND expires_at > clock_timestamp()),
            EXISTS (SELECT 1 FROM runs_deadletter WHERE alert_due)
     FROM next
@@ -52,7 +57,8 @@ UNBLOCK = Statement(
     "unblock",
     f"""
     WITH live AS MATERIALIZED (
-        SELECT id, paused_at FROM runs_run WHERE id = ANY(%(runs)s::uuid[]) AND state IN ('running', 'waiting')
+        SELECT id, paused_at FROM runs_run
+        WHERE id = ANY(%(runs)s::uuid[]) AND state IN ('running', 'waiting', 'compensating')
         ORDER BY id FOR NO KEY UPDATE
     ),
     unblocked AS (
@@ -69,7 +75,8 @@ UNBLOCK = Statement(
         SELECT run_id, step, item, due_at, due_at, 0, false FROM unblocked RETURNING 1
     ),
     going AS (
-        UPDATE runs_run r SET state = 'running' FROM unblocked u WHERE r.id = u.run_id RETURNING 1
+        UPDATE runs_run r SET state = 'running' FROM unblocked u
+        WHERE r.id = u.run_id AND r.state = 'waiting' RETURNING 1
     )
     SELECT run_id, item FROM unblocked
     """,  # noqa: S608 - constant text only

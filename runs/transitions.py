@@ -13,14 +13,14 @@ from django.db import DatabaseError, OperationalError, transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import queries, rows, sweep_queries
+from runs import endings, queries, rows, sweep_queries
 from runs.database import Row, Statement, run
 from runs.joins import Mark
 from runs.outcomes import HeldClaim, HeldTicket, Key, LoadedSteps, Outcome, Recorded, StepResult
 from runs.plan import Plan
 from runs.release import REPEAT_SECONDS, Release, finished, release
 from runs.requests import Request, Started
-from runs.states import RunState, StepState
+from runs.states import RUN_ENDED, RunState, StepState
 from workflows.models import Version, Workflow
 
 log = logging.getLogger(__name__)
@@ -168,10 +168,11 @@ def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, 
 
 @dataclass(frozen=True)
 class _Fenced:
-    """The outcomes that passed their fence, and those of them whose run is live."""
+    """The outcomes that passed their fence, those of them whose run is live, and what that run is coming to."""
 
     won: list[Outcome]
     live: list[Outcome]
+    endings: dict[UUID, RunState | None]
 
 
 def _record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
@@ -186,22 +187,27 @@ def _record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> 
     else:
         fenced = _fence(ordered, None)
         _insert_steps(fenced, [])
-        releases = _release_graph(fenced.live, plan=plan, carried=carried)
-    letters = _dead_letters(fenced.live)
+        endings.note(plan, fenced.live, endings=fenced.endings)
+        releases = _release_graph(fenced, plan=plan, carried=carried)
+    telling = [o for o in fenced.live if not endings.stopped(plan, o, ending=fenced.endings[o.run.id])]
+    letters = _dead_letters(telling)
     return _recorded(fenced, releases, carried=carried, letters=letters)
 
 
-def _release_graph(live: Sequence[Outcome], *, plan: Plan, carried: str | None) -> list[Release]:
+def _release_graph(fenced: _Fenced, *, plan: Plan, carried: str | None) -> list[Release]:
     """Look at each run again, now that its lock is held, and release from that one snapshot."""
-    if not live:
+    if not fenced.live:
         return []
-    marks: dict[UUID, dict[str, Mark]] = {outcome.run.id: {} for outcome in live}
+    marks: dict[UUID, dict[str, Mark]] = {outcome.run.id: {} for outcome in fenced.live}
     for run_id, step, state, blocked in run(queries.VIEW, runs=list(marks)):
         # A retrying row stands beside its ticket; the row says more.
         if state is not None or step not in marks[run_id]:
             marks[run_id][step] = Mark(state=StepState(state) if state else None, blocked=bool(blocked))
-    releases = [release(plan, outcome, marks[outcome.run.id], carried=carried) for outcome in live]
-    releases = _with_outputs(plan, releases)
+    releases = [
+        release(plan, outcome, marks[outcome.run.id], carried=carried, ending=fenced.endings[outcome.run.id])
+        for outcome in fenced.live
+    ]
+    releases = endings.followed(plan, _with_outputs(plan, releases), marks=marks)
     skipped = [(found.run.id, -1, result) for found in releases for result in found.skipped]
     if skipped:
         run(queries.INSERT_STEPS, **rows.steps(skipped))
@@ -229,10 +235,11 @@ def _fence(outcomes: Sequence[Outcome], releases: Sequence[Release] | None) -> _
         params |= rows.outcomes(outcomes)
     if releases is not None:
         params |= rows.releases(releases)
-    answer = {(row[0], row[1]): row[2] for row in run(_statement(outcomes[0], path=releases is not None), **params)}
+    answer = {(row[0], row[1]): row[2:] for row in run(_statement(outcomes[0], path=releases is not None), **params)}
     return _Fenced(
         won=[outcome for outcome in outcomes if outcome.key in answer],
-        live=[outcome for outcome in outcomes if answer.get(outcome.key)],
+        live=[outcome for outcome in outcomes if outcome.key in answer and answer[outcome.key][0]],
+        endings={key[0]: RunState(ending) if ending else None for key, (_, ending) in answer.items()},
     )
 
 
@@ -279,11 +286,7 @@ def _recorded(
         won=frozenset(outcome.key for outcome in fenced.won),
         handed_on=tuple(handed_on),
         released=any(ticket.knock == 0 for found in releases for ticket in found.tickets),
-        ended=tuple(
-            (found.run.id, found.state.value)
-            for found in releases
-            if found.state in (RunState.SUCCEEDED, RunState.FAILED)
-        ),
+        ended=tuple((found.run.id, found.state.value) for found in releases if found.state in RUN_ENDED),
         failed=tuple(letters),
     )
 

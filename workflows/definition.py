@@ -126,17 +126,20 @@ class Definition(_Part):
     labels: dict[str, str] = Field(default_factory=dict)
     triggers: tuple[dict[str, Any], ...] = ()
     concurrency: dict[str, Any] | None = None
+    # Seconds from the run's start to its end; after that it fails, whatever it is at.
+    timeout: Annotated[Seconds, Field(gt=0)] | None = None
     steps: tuple[StepDefinition, ...] = Field(min_length=1, max_length=MAX_STEPS)
     on_failure: tuple[StepDefinition, ...] = ()
+    finally_: tuple[StepDefinition, ...] = Field(default=(), alias="finally")
 
     def canonical(self) -> dict[str, Json]:
         """The definition as JSON without defaults, keys as in a file; what is stored, hashed and exported.
 
         `needs` is written even where it is empty: steps without any would be read as following one another.
         """
-        lists = {"steps": self.steps, "on_failure": self.on_failure}
+        lists = {"steps": self.steps, "on_failure": self.on_failure, "finally": self.finally_}
         document: dict[str, Json] = self.model_dump(
-            mode="json", by_alias=True, exclude_defaults=True, exclude=set(lists)
+            mode="json", by_alias=True, exclude_defaults=True, exclude={"steps", "on_failure", "finally_"}
         )
         for key, steps in lists.items():
             if steps:

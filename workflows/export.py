@@ -22,7 +22,8 @@ def export_yaml(definition: Definition) -> str:
     document = definition.canonical()
     if is_sequence(definition):
         document["steps"] = [_without_needs(step) for step in _mappings(document["steps"])]
-    for key in ("steps", "on_failure"):
+    _plain(document, ("timeout",))
+    for key in ("steps", "on_failure", "finally"):
         for step in _mappings(document.get(key)):
             _plain_durations(step)
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=110)

@@ -61,7 +61,7 @@ class Workflow(models.Model):
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.WORKFLOW, editable=False)
     description = models.TextField(blank=True)
-    # Everything of the draft besides its steps: inputs, output, labels, triggers, concurrency, on_failure.
+    # Everything of the draft besides its steps: inputs, output, labels, triggers, concurrency, on_failure, finally.
     settings = models.JSONField(default=dict, blank=True)
     current = models.ForeignKey(
         "Version", on_delete=models.PROTECT, null=True, blank=True, editable=False, related_name="+"
@@ -90,6 +90,8 @@ class Version(models.Model):
     definition = models.JSONField()
     # The steps that a new run begins with; admission gives each a ticket without reading the definition.
     roots = ArrayField(models.TextField())
+    # Seconds that a run of it may take; None: as long as it likes.
+    timeout = models.FloatField(null=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
 

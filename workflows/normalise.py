@@ -20,7 +20,7 @@ from workflows.errors import DefinitionError, Problem, nearest
 from workflows.graph_form import read_graph
 from workflows.steps import Draft, read_steps
 
-KNOWN = frozenset(Definition.model_fields)
+KNOWN = frozenset(f.alias or name for name, f in Definition.model_fields.items())
 _GRAPH = frozenset({"nodes", "edges"})
 # `true` is what a YAML 1.1 reader makes of `on`.
 _TRIGGER_ALIASES = frozenset({"on", "true"})
@@ -73,8 +73,9 @@ def normalise(document: Json) -> Normalised:
     else:
         _refuse_payloads(steps, draft=draft)
     top["steps"] = [*steps]
-    if top.get("on_failure"):
-        top["on_failure"] = [*read_steps(top["on_failure"], path="on_failure", draft=draft)]
+    for part in ("on_failure", "finally"):
+        if top.get(part):
+            top[part] = [*read_steps(top[part], path=part, draft=draft)]
     normalised = Normalised(top, start_input, tuple(draft.warnings), draft.origins)
     if draft.problems:
         raise located(draft.problems, normalised)

@@ -118,6 +118,7 @@ def _version(workflow: Workflow, definition: Definition, *, by: User) -> tuple[V
         hash=digest,
         definition=definition.canonical(),
         roots=definition.roots(),
+        timeout=definition.timeout,
         created_by=by,
     )
     return made, True

@@ -68,10 +68,16 @@ def _parse(normalised: Normalised) -> Definition:
 def _definition_problems(definition: Definition) -> Iterator[Problem]:
     main = {step.id for step in definition.steps}
     yield from graph_problems(definition.steps, path="steps", elsewhere=frozenset())
-    yield from graph_problems(definition.on_failure, path="on_failure", elsewhere=frozenset(main))
+    taken = main
+    for path, steps in (("on_failure", definition.on_failure), ("finally", definition.finally_)):
+        yield from graph_problems(steps, path=path, elsewhere=frozenset(taken))
+        taken = taken | {step.id for step in steps}
     yield from _top_problems(definition)
     yield from _steps_problems(definition.steps, path="steps", known=frozenset())
-    yield from _steps_problems(definition.on_failure, path="on_failure", known=frozenset(main))
+    for path, steps in (("on_failure", definition.on_failure), ("finally", definition.finally_)):
+        # What on_failure did is not known to finally: mostly it never ran.
+        yield from _steps_problems(steps, path=path, known=frozenset(main))
+        yield from _not_undone(steps, path=path)
 
 
 def _top_problems(definition: Definition) -> Iterator[Problem]:
@@ -106,6 +112,13 @@ def _steps_problems(steps: tuple[StepDefinition, ...], *, path: str, known: froz
             yield from upstream.problems(references - known, of=step.id, path=join_path(where, part))
         if step.compensate is not None:
             yield from _compensation_problems(step, step.compensate, path=where, upstream=upstream, known=known)
+
+
+def _not_undone(steps: tuple[StepDefinition, ...], *, path: str) -> Iterator[Problem]:
+    for index, step in enumerate(steps):
+        if step.compensate is not None:
+            message = f"is for steps of `steps`: what {path} does is never undone; leave it out"
+            yield Problem(f"{path}[{index}].compensate", message)
 
 
 def _compensation_problems(
@@ -152,8 +165,6 @@ def _later(definition: Definition) -> Iterator[str]:
         if getattr(definition, word):
             yield f"{word} {_LATER}"
     for step in definition.steps:
-        if step.compensate is not None:
-            yield f"steps.{step.id}.compensate {_LATER}"
         if isinstance(step.with_, dict) and "credential" in step.with_:
             yield f"steps.{step.id}.with.credential {_LATER}"
 

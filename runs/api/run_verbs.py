@@ -37,12 +37,12 @@ class CancelRun(ScopedView):
 
     @extend_schema(operation_id="runs_cancel", request=ByHand, responses={200: shapes.RunStarted, **VERB})
     def post(self, request: Request, key: str) -> Response:
-        """End a run that has not ended. A running step's outcome is still written, and nothing follows it."""
+        """Stop a run. A running step is told; its outcome is still written, and only `finally` follows it."""
         asked = read_body(request.data, model=ByHand)
         run_id = _find(key, workspace=self.workspace)
         if not control.cancel([run_id], hand=Hand(self.user.pk, asked.why)):
             state = control.standing(run_id)
-            raise conflict(standing.cannot_cancel(state), state=state)
+            raise conflict(standing.cannot_cancel(run_id, state), state=state)
         return _stands(run_id)
 
 

@@ -81,8 +81,14 @@ class InterventionShape(Shape):
 
 
 class RunDetail(RunSummary):
-    """A run with its input, its output and every step of its plan in topological order."""
+    """A run with its input, its output and every step of its plan in topological order.
 
+    `ending` is what its work came to, while it still does what follows (compensate, on_failure, finally); it fails at
+    its `deadline`. A step `undo:<step>` undoes a step.
+    """
+
+    ending: RunState | None
+    deadline: datetime | None
     input: Any
     output: Any
     steps: list[StepShape]
@@ -227,6 +233,8 @@ def run_detail(run: Run, *, steps: Iterable[StepView], interventions: Iterable[I
     """A run with its workflow and version loaded, its timeline, and what was done to it by hand."""
     return RunDetail(
         **_run(run),
+        ending=RunState(run.ending) if run.ending else None,
+        deadline=run.deadline,
         input=run.input,
         output=run.output,
         steps=[step(view) for view in steps],

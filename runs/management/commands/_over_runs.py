@@ -27,13 +27,13 @@ class OverRuns(BaseCommand):
         ids = _by_hand.run_ids(self, options["ids"])
         won = self.verb(ids, hand=hand)
         states = standing.run_states(ids)
-        told = {run_id: self.cannot(states[run_id]) if run_id in states else standing.NO_RUN for run_id in ids}
+        told = {run_id: self.cannot(run_id, states[run_id]) if run_id in states else standing.NO_RUN for run_id in ids}
         _by_hand.tell(self, ids, won=won, verb=self.done, why_not=told)
 
     def verb(self, run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
         """Do it; answers the runs that were won."""
         raise NotImplementedError
 
-    def cannot(self, state: str) -> str:
+    def cannot(self, run_id: UUID, state: str) -> str:
         """Why a run in this state was not won."""
         raise NotImplementedError

@@ -19,5 +19,5 @@ class Command(OverRuns):
     def verb(self, run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
         return control.cancel(run_ids, hand=hand)
 
-    def cannot(self, state: str) -> str:
-        return standing.cannot_cancel(state)
+    def cannot(self, run_id: UUID, state: str) -> str:
+        return standing.cannot_cancel(run_id, state)

@@ -17,5 +17,5 @@ class Command(OverRuns):
     def verb(self, run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
         return control.resume(run_ids, hand=hand)
 
-    def cannot(self, state: str) -> str:
+    def cannot(self, run_id: UUID, state: str) -> str:
         return standing.cannot_resume(state)

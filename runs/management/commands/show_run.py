@@ -45,6 +45,8 @@ class Command(BaseCommand):
 
 
 def _facts(run: Run) -> Iterator[str]:
+    if run.ending is not None:
+        yield f"ending  its work has {run.ending}; what follows is not done yet"
     yield f"input   {timeline_text.json_line(run.input)}"
     if run.output is not None:
         yield f"output  {timeline_text.json_line(run.output)}"

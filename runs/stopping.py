@@ -1,0 +1,103 @@
+"""Stop runs towards an outcome: the one mechanism behind a cancel and a run's timeout."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+from pydantic import ValidationError
+
+from actions.base import Json
+from runs import ending_queries, endings, queries, rows
+from runs import plan as plans
+from runs.database import run
+from runs.joins import Mark
+from runs.names import RunFacts
+from runs.plan import Plan
+from runs.release import Release
+from runs.states import RUN_ENDED, RunState, StepState
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What a stop won. `ended` are those that have come to their end at once, with their state."""
+
+    won: frozenset[UUID] = frozenset()
+    ended: tuple[tuple[UUID, str], ...] = ()
+
+
+def cancel(run_ids: Sequence[UUID]) -> Stopped:
+    """Stop runs towards `cancelled`. Those that are queued end at once. Call it in a transaction."""
+    return _stop(run_ids, outcome=RunState.CANCELLED, overdue=False)
+
+
+def time_out(run_ids: Sequence[UUID]) -> Stopped:
+    """Stop those of the runs that are past their deadline towards `failed`."""
+    with transaction.atomic():
+        return _stop(run_ids, outcome=RunState.FAILED, overdue=True)
+
+
+def _stop(run_ids: Sequence[UUID], *, outcome: RunState, overdue: bool) -> Stopped:
+    """The runs that have neither ended nor begun to end: nothing more of their work begins.
+
+    What runs is left to its worker, which is told. Where something follows the work, it begins when that has
+    answered; else the run ends now.
+    """
+    locked = run(ending_queries.LOCK_STOPPABLE, runs=list(run_ids), overdue=overdue)
+    queued = [run_id for run_id, _, state in locked if state == RunState.QUEUED]
+    versions: dict[UUID, list[UUID]] = {}
+    for run_id, version_id, state in locked:
+        if state != RunState.QUEUED:
+            versions.setdefault(version_id, []).append(run_id)
+    if queued:
+        run(ending_queries.CANCEL_QUEUED, runs=queued)
+    found = [one for version_id, ids in versions.items() for one in _settle(version_id, ids, outcome=outcome)]
+    return Stopped(
+        won=frozenset(row[0] for row in locked),
+        ended=(
+            *((run_id, RunState.CANCELLED.value) for run_id in queued),
+            *((one.run.id, one.state.value) for one in found if one.state in RUN_ENDED),
+        ),
+    )
+
+
+def _settle(version_id: UUID, run_ids: Sequence[UUID], *, outcome: RunState) -> list[Release]:
+    """Stop live runs of one version, and release what follows their work."""
+    run(ending_queries.STOP, runs=list(run_ids))
+    plan = _plan(version_id)
+    error = _timeout_error(plan) if outcome is RunState.FAILED else None
+    found = [
+        Release(run=RunFacts(id=run_id, input=None, started_at=""), state=outcome, error=error) for run_id in run_ids
+    ]
+    if plan is not None and endings.follows(plan, outcome):
+        found = endings.followed(plan, found, marks=_marks(run_ids))
+    run(queries.RELEASE, runs=list(run_ids), **rows.releases(found))
+    return found
+
+
+def _plan(version_id: UUID) -> Plan | None:
+    """None for a version that this code cannot read: its runs can still be stopped, and nothing follows."""
+    try:
+        return plans.load(version_id)
+    except ValidationError as error:
+        log.warning("version_unusable", extra={"version_id": str(version_id), "error": str(error)[:500]})
+        return None
+
+
+def _timeout_error(plan: Plan | None) -> dict[str, Json]:
+    given = f" of {plan.definition.timeout:g} s" if plan is not None and plan.definition.timeout else ""
+    message = f"the run did not end within its timeout{given}; a replay makes a new run of it"
+    return {"kind": "timeout", "reason": "timed_out", "message": message}
+
+
+def _marks(run_ids: Sequence[UUID]) -> dict[UUID, dict[str, Mark]]:
+    """The runs' marks, now that they are locked and stopped; none of them has a ticket any more."""
+    found: dict[UUID, dict[str, Mark]] = {run_id: {} for run_id in run_ids}
+    for run_id, step, state, blocked in run(queries.VIEW, runs=list(run_ids)):
+        found[run_id][step] = Mark(state=StepState(state) if state else None, blocked=bool(blocked))
+    return found

@@ -1,0 +1,168 @@
+"""Runs that are stopped, by a cancel or by their own timeout: what runs answers first, then they end in order."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from django.db.models import F
+
+from runs import control, lease
+from runs.models import DeadLetter, Process, Run, Ticket
+from runs.recovery import sweep
+from runs.states import StepState
+from tests.engine import deliver, drain, messages, perform, state
+from tests.flows import begun, published, states, steps, the_run
+from tests.runs.locks import in_thread, locked_run, wait_for_waiter
+from tests.runs.test_engine_endings import BROKEN, HAND, claimed, error, order, record
+from tests.runs.test_engine_failures import HOUR, past
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LONG = """
+name: long
+steps:
+  - {id: a, action: sleep, with: {seconds: 0}, compensate: {action: default}}
+  - {id: b, action: default}
+on_failure: [{id: alert, action: default}]
+finally: [{id: tidy, action: transform, with: {set: {outcome: "{{ run.outcome }}"}}}]
+"""
+
+
+def test_a_cancelled_run_waits_for_its_running_step_then_does_finally_and_undoes_nothing() -> None:
+    [run_id] = begun(published(LONG))
+    claimed(run_id, "a")
+    assert control.cancel([run_id], hand=HAND) == {run_id}
+    run = the_run(run_id)
+    assert (run.state, run.ending) == ("running", "cancelled")
+    drain()
+    assert states(run_id) == {"a": "running"}
+    assert control.cancel([run_id], hand=HAND) == frozenset()
+    assert record(run_id, "a", StepState.SUCCEEDED)
+    drain()
+    assert states(run_id) == {"a": "succeeded", "tidy": "succeeded"}
+    assert steps(run_id)["tidy"].output == {"outcome": "cancelled"}
+    run = the_run(run_id)
+    assert (run.state, run.ending, run.error) == ("cancelled", None, None)
+    assert run.finished_at is not None
+
+
+def test_a_step_that_fails_after_a_cancel_is_neither_retried_nor_a_dead_letter() -> None:
+    for result, told in ((StepState.RETRYING, {}), (StepState.FAILED, {"dead_reason": "failed", "error": {}})):
+        [run_id] = begun(published(LONG))
+        claimed(run_id, "a")
+        control.cancel([run_id], hand=HAND)
+        record(run_id, "a", result, **told)
+        drain()
+        assert states(run_id)["a"] in ("cancelled", "failed")
+        assert state(run_id) == "cancelled"
+        assert not DeadLetter.objects.filter(run_id=run_id).exists()
+        lease.give_up()
+
+
+def test_a_run_that_was_cancelled_while_its_worker_died_still_does_finally() -> None:
+    [run_id] = begun(published(LONG))
+    claimed(run_id, "a")
+    control.cancel([run_id], hand=HAND)
+    Process.objects.update(expires_at=F("expires_at") - HOUR)
+    lease.give_up()
+    sweep()
+    drain()
+    assert states(run_id) == {"a": "cancelled", "tidy": "succeeded"}
+    assert state(run_id) == "cancelled"
+
+
+def test_a_queued_run_with_finally_ends_at_once_when_cancelled() -> None:
+    [run_id] = begun(published(LONG))
+    Ticket.objects.all().delete()
+    Run.objects.filter(id=run_id).update(state="queued", started_at=None)
+    control.cancel([run_id], hand=HAND)
+    drain()
+    assert (state(run_id), states(run_id)) == ("cancelled", {})
+
+
+def test_a_run_that_is_ending_can_no_longer_be_cancelled() -> None:
+    undo = "compensate: {action: wait, with: {for: 30m}}"
+    flow = published(
+        f"name: undoing\nsteps: [{{id: a, action: default, {undo}}}, {{id: b, action: fail, with: {{message: no}}}}]"
+    )
+    [run_id] = begun(flow)
+    drain()
+    assert control.cancel([run_id], hand=HAND) == frozenset()
+    assert state(run_id) == "compensating"
+    past()
+    drain()
+    assert state(run_id) == "compensated"
+
+
+def test_a_cancel_that_waits_for_the_record_that_begins_the_compensation_changes_nothing() -> None:
+    [run_id] = begun(published(BROKEN))
+    while "note" not in states(run_id):
+        deliver()
+    [last] = messages()
+    with locked_run(run_id) as other, in_thread(lambda: perform(last)):
+        first = wait_for_waiter()
+        with in_thread(lambda: control.cancel([run_id], hand=HAND)):
+            wait_for_waiter(after=first)
+            other.commit()
+    drain()
+    assert state(run_id) == "compensated"
+    assert not Run.objects.get(id=run_id).interventions.exists()
+
+
+def test_a_record_that_waits_for_a_cancel_begins_no_compensation() -> None:
+    [run_id] = begun(published(BROKEN))
+    while "note" not in states(run_id):
+        deliver()
+    [last] = messages()
+    with locked_run(run_id) as other, in_thread(lambda: control.cancel([run_id], hand=HAND)):
+        first = wait_for_waiter()
+        with in_thread(lambda: perform(last)):
+            wait_for_waiter(after=first)
+            other.commit()
+    drain()
+    assert state(run_id) == "cancelled"
+    assert states(run_id)["tidy"] == "succeeded"
+    assert "undo:hotel" not in states(run_id)
+
+
+def overdue(run_id: UUID) -> None:
+    Run.objects.filter(id=run_id).update(deadline=F("deadline") - HOUR)
+
+
+def test_a_run_past_its_timeout_fails_like_any_other() -> None:
+    [run_id] = begun(published(LONG.replace("name: long", "name: timed\ntimeout: 10m")))
+    claimed(run_id, "a")
+    sweep()
+    assert (state(run_id), the_run(run_id).ending) == ("running", None), "its time has not come"
+    overdue(run_id)
+    sweep()
+    assert (state(run_id), the_run(run_id).ending) == ("running", "failed")
+    drain()
+    assert states(run_id) == {"a": "running"}, "what runs is answered first"
+    record(run_id, "a", StepState.SUCCEEDED)
+    drain()
+    assert order(run_id) == ["a", "undo:a", "alert", "tidy"]
+    assert states(run_id)["a"] == "compensated", "it succeeded after the run had failed"
+    assert state(run_id) == "compensated"
+    assert error(run_id)["kind"] == "timeout"
+    assert error(run_id)["reason"] == "timed_out"
+    assert "600 s" in error(run_id)["message"]
+
+
+def test_a_plain_run_past_its_timeout_fails_at_once_with_what_waits_in_it() -> None:
+    flow = published(
+        "name: plain\ntimeout: 1m\nsteps: [{id: a, action: default}, {id: n, action: wait, with: {for: 1h}}]"
+    )
+    late, early = begun(flow, {}, {})
+    drain()
+    overdue(late)
+    sweep()
+    assert (state(late), states(late)) == ("failed", {"a": "succeeded", "n": "cancelled"})
+    assert state(early) == "waiting"
+    assert control.retry([late], hand=HAND) == frozenset()
+
+
+def test_a_run_without_a_timeout_has_no_deadline() -> None:
+    [run_id] = begun(published(LONG))
+    assert the_run(run_id).deadline is None
