@@ -57,10 +57,27 @@ class Retryable(ActionError):
 
 @dataclass(frozen=True)
 class Park:
-    """Answered instead of an output: the step waits as a row, holding no worker, and then succeeds with `output`."""
+    """Answered instead of an output: the step waits as a row, holding no worker, for a moment, a signal, or both.
 
-    wake_at: datetime
+    `key` lets a signal find the step without its run. What ends the wait is handed to the action's `woken`, which
+    by default answers `output`.
+    """
+
+    wake_at: datetime | None = None
     output: Json = None
+    signal: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class Woken:
+    """What ended a wait: its moment, or (`by_signal`) a signal with its payload. `output` is what Park was given."""
+
+    step: str
+    at: datetime
+    output: Json = None
+    by_signal: bool = False
+    payload: Json = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +137,8 @@ class Action(ABC, Generic[C]):
     says whether doing the effect again with the same idempotency key is safe. `transactional` says: its effect is in
     Django's default database and nothing but SQL; it is performed in the transaction that records the step, so that
     both are committed or neither. `raw` names config fields that the engine hands over unrendered, because the action
-    evaluates them itself.
+    evaluates them itself. `signal_field` names the config field that holds the name of the signal that its steps wait
+    for.
     """
 
     name: ClassVar[str]
@@ -134,11 +152,16 @@ class Action(ABC, Generic[C]):
     timeout_seconds: ClassVar[float] = 60.0
     retry: ClassVar[Retry] = Retry()
     raw: ClassVar[frozenset[str]] = frozenset()
+    signal_field: ClassVar[str | None] = None
     config_class: ClassVar[type[Config]]
 
     @abstractmethod
     def perform(self, config: C, context: Context) -> Json | Park:
         """Do it once. Raises Retryable or Permanent; any other exception counts as Retryable of kind `error`."""
+
+    def woken(self, config: C, woken: Woken) -> Json:
+        """The output of a step that was parked, now that its wait is over. Raises as `perform` does."""
+        return woken.output
 
     @classmethod
     def from_payload(cls, payload: Json) -> Json:

@@ -10,6 +10,7 @@ from actions.base import Action
 from actions.nearest import nearest
 
 ACTIONS: dict[str, str] = {
+    "approval": "actions.approval.Approval",
     "compute": "actions.compute.Compute",
     "condition": "actions.condition.Condition",
     "default": "actions.default.Default",
@@ -20,6 +21,7 @@ ACTIONS: dict[str, str] = {
     "sleep": "actions.sleep.Sleep",
     "transform": "actions.transform.Transform",
     "wait": "actions.wait.Wait",
+    "wait_for_signal": "actions.wait_for_signal.WaitForSignal",
 }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import ClassVar, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
 from actions.base import ONCE, Action, Config, Context, Park, Retry
 from actions.durations import Seconds
+from actions.moments import iso
 
 
 class WaitConfig(Config):
@@ -35,12 +36,8 @@ class Wait(Action[WaitConfig]):
 
     def perform(self, config: WaitConfig, context: Context) -> Park:
         wake_at = config.until.astimezone(UTC) if config.until else context.now + timedelta(seconds=_length(config))
-        return Park(wake_at=wake_at, output={"until": _iso(wake_at)})
+        return Park(wake_at=wake_at, output={"until": iso(wake_at)})
 
 
 def _length(config: WaitConfig) -> float:
     return config.for_ if config.for_ is not None else config.seconds or 0.0
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -6,12 +6,14 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView
 
 from project.health import health
+from runs import approval_page
 from runs.api.metrics import Metrics
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("health", health, name="health"),
     path("metrics", Metrics.as_view(), name="metrics"),
+    path("approve/<str:token>", approval_page.decide, name="approval-link"),
     path("admin/", admin.site.urls),
     path("api/v1/schema", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/v1/", include("runs.api.urls")),

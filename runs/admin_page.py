@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import admin
 from django.urls import reverse
 
-from runs import history, pauses
+from runs import approvals, history, pauses
 from runs.admin_parts import colour, json_text, moment
 from runs.history import StepView
 from runs.models import Intervention, Run
@@ -90,7 +90,7 @@ def _intervention(one: Intervention) -> dict[str, str]:
     named = [(title, ", ".join(map(str, details.get(key, [])))) for title, key in _DETAILS]
     return {
         "verb": one.verb,
-        "by": one.by.get_username() if one.by else "a command",
+        "by": approvals.who(one),
         "at": moment(one.at),
         "why": one.why,
         "details": "; ".join(f"{title} {steps}" for title, steps in named if steps)[:SHOWN_DETAILS],

@@ -13,12 +13,13 @@ from django.db.models import OuterRef, Subquery
 from pydantic import ValidationError
 
 from actions.base import ActionError, Json
-from runs import plan
+from runs import plan, wait_views
 from runs.models import Intervention, Run, StepRun
 from runs.names import RunFacts, Steps, names, step_input
 from runs.perform import moment, rendered
 from runs.plan import ANY_STEP, Part, PlannedStep
 from runs.states import PENDING, RUN_ENDED, RUN_OUTCOMES
+from runs.wait_views import WaitView
 from workflows.models import Workflow
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class StepView:
     error: Json
     started_at: datetime | None
     finished_at: datetime | None
+    waiting_for: WaitView | None = None
 
 
 def timeline(run: Run) -> list[StepView]:
@@ -53,7 +55,7 @@ def timeline(run: Run) -> list[StepView]:
     told = _facts(run)
     # What undoes steps and what on_failure does are no part of a run that did not fail.
     shown = [s for s in planned.steps.values() if s.id in rows or s.part in (Part.MAIN, Part.FINALLY)]
-    return [_view(step, rows.get(step.id), told, seen) for step in shown]
+    return [_view(step, rows.get(step.id), told, seen, version_id=run.version_id) for step in shown]
 
 
 def latest(workflow_ids: Iterable[UUID]) -> dict[UUID, Run]:
@@ -82,7 +84,7 @@ def _facts(run: Run) -> RunFacts:
     )
 
 
-def _view(step: PlannedStep, row: StepRun | None, run: RunFacts, seen: Steps) -> StepView:
+def _view(step: PlannedStep, row: StepRun | None, run: RunFacts, seen: Steps, *, version_id: UUID) -> StepView:
     begun = row is not None and row.state != "skipped"
     given = _given(step, row, run, seen) if row is not None and begun else None
     return StepView(
@@ -97,6 +99,7 @@ def _view(step: PlannedStep, row: StepRun | None, run: RunFacts, seen: Steps) ->
         error=row.error if row else None,
         started_at=row.started_at if row else None,
         finished_at=row.finished_at if row else None,
+        waiting_for=wait_views.of(row, version_id=version_id) if row else None,
     )
 
 

@@ -198,6 +198,7 @@ def _texts(value: Json) -> list[Json]:
 
 
 def tell(verb: str, told: Mapping[UUID, Mapping[str, Json]], *, hand: Hand) -> None:
+    """Write down what was done to each run, with its details, in the verb's own transaction."""
     if told:
         run(
             control_queries.INTERVENE,

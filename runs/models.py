@@ -140,6 +140,9 @@ class StepRun(models.Model):
     process = models.UUIDField(null=True)
     deadline = models.DateTimeField(null=True)
     wake_at = models.DateTimeField(null=True)
+    # What it waits for besides the moment, or waited for last; the key is what a sender may know instead of the run.
+    signal = models.TextField(null=True)
+    signal_key = models.TextField(null=True)
     # Stored only where it cannot be worked out: input when a human edited it, config when it has expressions.
     input = models.JSONField(null=True)
     config = models.JSONField(null=True)
@@ -163,14 +166,19 @@ class StepRun(models.Model):
                 name="step_run_ended_iff_finished_at",
             ),
             models.CheckConstraint(
-                condition=Q(state=StepState.WAITING.value, wake_at__isnull=False) | ~Q(state=StepState.WAITING.value),
-                name="step_run_waiting_has_wake",
+                condition=~Q(state=StepState.WAITING.value) | Q(wake_at__isnull=False) | Q(signal__isnull=False),
+                name="step_run_waiting_has_end",
             ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["deadline"], name="step_run_deadline", condition=Q(state=StepState.RUNNING.value)),
             models.Index(fields=["process"], name="step_run_process", condition=Q(state=StepState.RUNNING.value)),
             models.Index(fields=["wake_at"], name="step_run_wake", condition=Q(state=StepState.WAITING.value)),
+            models.Index(
+                fields=["signal", "signal_key", "id"],
+                name="step_run_signal",
+                condition=Q(state=StepState.WAITING.value, signal__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -309,3 +317,65 @@ class WorkflowIntervention(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verb} of {self.workflow_id}"
+
+
+class Signal(models.Model):
+    """What somebody outside said to a run, under a name; written by runs.signals and runs.waits only.
+
+    It is kept (`used_at` null) until a step waits for it. One that was sent by key has no run until then, and is
+    forgotten when it expires.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
+    run = models.ForeignKey(
+        Run, on_delete=models.CASCADE, null=True, db_index=False, db_constraint=False, related_name="signals"
+    )
+    name = models.TextField()
+    key = models.TextField(null=True)
+    payload = models.JSONField(null=True)
+    idempotency_key = models.CharField(max_length=255, null=True)
+    by = models.ForeignKey(get_user_model(), on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
+    sent_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True)
+    # The step that it woke, or that found it kept.
+    step = models.TextField(null=True)
+    item = models.IntegerField(null=True)
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["run", "idempotency_key"],
+                condition=Q(idempotency_key__isnull=False, key__isnull=True),
+                name="signal_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(used_at__isnull=True, step__isnull=True)
+                | Q(used_at__isnull=False, step__isnull=False, run__isnull=False),
+                name="signal_used_iff_step",
+            ),
+            models.CheckConstraint(
+                condition=Q(run__isnull=False) | Q(key__isnull=False, expires_at__isnull=False),
+                name="signal_has_run_or_key",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["run", "name"], name="signal_of_run"),
+            models.Index(fields=["run"], name="signal_kept", condition=Q(used_at__isnull=True)),
+            models.Index(fields=["name", "key"], name="signal_by_key", condition=Q(key__isnull=False)),
+            models.Index(fields=["expires_at"], name="signal_expires", condition=Q(run__isnull=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} to {self.run_id or self.key}"
+
+
+class Approval(StepRun):
+    """A step that waits until somebody approves or rejects, as the admin lists them."""
+
+    class Meta:
+        proxy = True
+        verbose_name = "waiting for approval"
+        verbose_name_plural = "waiting for approval"
+        default_permissions = ("view",)

@@ -22,9 +22,9 @@ LoadedSteps = dict[str, dict[str, Json]]
 class StepResult:
     """One step as it is to be recorded.
 
-    `config` is None where the config has no expressions. `delay_seconds` goes with `retrying`, `wake_at` with
-    `waiting`, `dead_reason` with a failure that nothing handles; `given` and `used` are the input and the config
-    that its dead letter keeps.
+    `config` is None where the config has no expressions. `delay_seconds` goes with `retrying`, `wake_at`, `signal`
+    and `signal_key` with `waiting`, `dead_reason` with a failure that nothing handles; `given` and `used` are the input
+    and the config that its dead letter keeps.
     """
 
     step: str
@@ -37,6 +37,8 @@ class StepResult:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     wake_at: datetime | None = None
+    signal: str | None = None
+    signal_key: str | None = None
     delay_seconds: float | None = None
     dead_reason: str | None = None
     given: Json = None
@@ -61,7 +63,9 @@ class HeldClaim:
 
 @dataclass(frozen=True)
 class HeldWait:
-    """The fence of a wake-up: the step still waits, and its time has come."""
+    """The fence of a wake-up: this attempt still waits, and its time has come, or it is this signal's."""
+
+    signal: str | None = None
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,14 @@ def attempt(step: PlannedStep, work: Work) -> StepResult:
         finished_at=work.clock.now(),
     )
     if isinstance(answer, Park):
-        return replace(result, state=StepState.WAITING, wake_at=answer.wake_at, finished_at=None)
+        return replace(
+            result,
+            state=StepState.WAITING,
+            wake_at=answer.wake_at,
+            signal=answer.signal,
+            signal_key=answer.key,
+            finished_at=None,
+        )
     return result
 
 
@@ -222,10 +229,14 @@ def _perform(step: PlannedStep, work: Work, *, used: Json, given: Json, scope: d
         item=work.item,
         once=effects.recorder(work.run.id, step=step.id, item=work.item),
     )
-    return step.action.perform(_config(step, used), context)
+    answer = step.action.perform(fitted(step, used), context)
+    if isinstance(answer, Park) and answer.wake_at is None and answer.signal is None:
+        raise Permanent(f"action {step.action.name!r} parks for neither a moment nor a signal; give one", kind="action")
+    return answer
 
 
-def _config(step: PlannedStep, used: Json) -> Config:
+def fitted(step: PlannedStep, used: Json) -> Config:
+    """The rendered config as the action's own class. Raises Permanent where it does not fit."""
     try:
         return step.action.config_class.model_validate(used)
     except ValidationError as error:

@@ -16,6 +16,8 @@ from workflows.models import Version
 
 ANY_STEP = "*"  # what actions.expressions.references answers when a reference is only known at run time
 
+ANY_SIGNAL = "*"
+
 
 # No step of a definition can have such an id: it names the step that undoes another one.
 UNDO = "undo:"
@@ -89,6 +91,15 @@ class PlannedStep:
     def has_expressions(self) -> bool:
         """Whether what `with` becomes depends on the run."""
         return expressions.has_expression(self.template)
+
+    @cached_property
+    def awaits(self) -> str | None:
+        """The name of the signal that it waits for; `*` where that is known at run time only, None for none."""
+        field = self.action.signal_field
+        if field is None:
+            return None
+        name = self.template.get(field) if isinstance(self.template, dict) else None
+        return ANY_SIGNAL if not isinstance(name, str) or expressions.has_expression(name) else name
 
     @cached_property
     def retry(self) -> Retry:

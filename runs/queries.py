@@ -219,13 +219,14 @@ _SET_STEP = f"""
     state = {_GIVEN_UP}, process = NULL, deadline = NULL, output = d.output::jsonb, error = d.error::jsonb,
     config = d.config::jsonb, attempts = d.attempts::jsonb,
     wake_at = CASE WHEN EXISTS (SELECT 1 FROM live WHERE live.id = d.run_id) THEN d.wake_at END,
+    signal = d.signal, signal_key = d.signal_key,
     finished_at = CASE WHEN {_GIVEN_UP} NOT IN ('retrying', 'waiting') THEN clock_timestamp() END
 """  # noqa: S608 - constant text only
 _OUTCOMES = """
     unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[], %(tries)s::int[], %(processes)s::uuid[],
            %(states)s::text[], %(outputs)s::text[], %(errors)s::text[], %(configs)s::text[], %(histories)s::text[],
-           %(wakes)s::timestamptz[])
-    AS d(run_id, item, step, attempt, process, state, output, error, config, attempts, wake_at)
+           %(wakes)s::timestamptz[], %(signals)s::text[], %(signal_keys)s::text[])
+    AS d(run_id, item, step, attempt, process, state, output, error, config, attempts, wake_at, signal, signal_key)
 """
 # Written also when the run is no longer live: compensation must know that the card was charged.
 _FENCE_CLAIM = f"""
@@ -235,12 +236,17 @@ _FENCE_CLAIM = f"""
           AND s.attempt = d.attempt AND s.process = d.process RETURNING s.run_id, s.item
     )
 """  # noqa: S608 - constant text only
+# Timer and signal compare and set: whichever comes first finds this attempt waiting, the other one does not.
 _FENCE_WAIT = f"""
     won AS (
-        UPDATE runs_steprun s SET state = d.state, wake_at = NULL, finished_at = clock_timestamp()
+        UPDATE runs_steprun s SET state = d.state, wake_at = NULL, output = d.output::jsonb, error = d.error::jsonb,
+            attempts = d.attempts::jsonb,
+            finished_at = CASE WHEN d.state <> 'retrying' THEN clock_timestamp() END
         FROM {_LOCKED}, {_OUTCOMES}, live
         WHERE locked.n > 0 AND live.id = d.run_id AND s.run_id = d.run_id AND s.step = d.step AND s.item = d.item
-          AND s.state = 'waiting' AND s.wake_at <= clock_timestamp() RETURNING s.run_id, s.item
+          AND s.state = 'waiting' AND s.attempt = d.attempt
+          AND CASE WHEN d.signal IS NULL THEN s.wake_at <= clock_timestamp() ELSE s.signal = d.signal END
+        RETURNING s.run_id, s.item
     )
 """  # noqa: S608 - constant text only
 
@@ -329,18 +335,21 @@ RELEASE = Statement(
 INSERT_STEPS = Statement(
     "insert_steps",
     """
-    INSERT INTO runs_steprun AS s (run_id, step, item, state, attempt, attempts, wake_at, config, output, error,
-                                   started_at, finished_at)
-    SELECT d.run_id, d.step, d.item, d.state, d.attempt, d.attempts::jsonb, d.wake_at, d.config::jsonb,
-           d.output::jsonb, d.error::jsonb, d.started_at,
+    INSERT INTO runs_steprun AS s (run_id, step, item, state, attempt, attempts, wake_at, signal, signal_key, config,
+                                   output, error, started_at, finished_at)
+    SELECT d.run_id, d.step, d.item, d.state, d.attempt, d.attempts::jsonb, d.wake_at, d.signal, d.signal_key,
+           d.config::jsonb, d.output::jsonb, d.error::jsonb, d.started_at,
            CASE WHEN d.state IN ('succeeded', 'failed', 'skipped') THEN coalesce(d.finished_at, clock_timestamp()) END
     FROM unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[], %(states)s::text[], %(tries)s::int[],
-                %(histories)s::text[], %(wakes)s::timestamptz[], %(configs)s::text[], %(outputs)s::text[],
-                %(errors)s::text[], %(starts)s::timestamptz[], %(finishes)s::timestamptz[])
-         AS d(run_id, item, step, state, attempt, attempts, wake_at, config, output, error, started_at, finished_at)
+                %(histories)s::text[], %(wakes)s::timestamptz[], %(signals)s::text[], %(signal_keys)s::text[],
+                %(configs)s::text[], %(outputs)s::text[], %(errors)s::text[], %(starts)s::timestamptz[],
+                %(finishes)s::timestamptz[])
+         AS d(run_id, item, step, state, attempt, attempts, wake_at, signal, signal_key, config, output, error,
+              started_at, finished_at)
     ON CONFLICT (run_id, step, item) DO UPDATE
         SET state = excluded.state, attempt = excluded.attempt, attempts = excluded.attempts,
-            wake_at = excluded.wake_at, config = excluded.config, output = excluded.output, error = excluded.error,
+            wake_at = excluded.wake_at, signal = excluded.signal, signal_key = excluded.signal_key,
+            config = excluded.config, output = excluded.output, error = excluded.error,
             started_at = excluded.started_at, finished_at = excluded.finished_at
         WHERE s.state = 'retrying'
     """,

@@ -22,12 +22,13 @@ from runs import (
     stopping,
     sweep_queries,
     transitions,
+    waits,
 )
 from runs import plan as plans
 from runs.compiler import decode
 from runs.database import Row, run
 from runs.names import RunFacts
-from runs.outcomes import HeldClaim, HeldWait, Outcome, Recorded, StepResult
+from runs.outcomes import HeldClaim, Outcome, Recorded, StepResult
 from runs.parent import Death
 from runs.perform import Clock, Work
 from runs.plan import PlannedStep
@@ -70,9 +71,9 @@ def sweep(send: Callable[[], int] = dispatch.dispatch) -> Swept:
 
 
 def wake() -> int:
-    """Let waiting steps whose time has come succeed, and release what they held."""
+    """End the waits whose time has come, and release what they held."""
     found = run(sweep_queries.DUE_WAITS, limit=BATCH)
-    return _record_grouped(((row[5], row[2], row) for row in found), outcome=_woken)
+    return _record_grouped(((row[10], row[2], row) for row in found), outcome=lambda row: waits.ended(waits.read(row)))
 
 
 def unblock() -> int:
@@ -137,12 +138,6 @@ def _record_grouped(found: Iterable[tuple[UUID, str, Row]], *, outcome: Callable
         delivery.tell(recorded)
         won += len(recorded.won)
     return won
-
-
-def _woken(row: Row) -> Outcome:
-    run_id, item, step, attempt, output, _, given, started_at, generation = row
-    result = StepResult(step=step, state=StepState.SUCCEEDED, attempt=attempt, output=_json(output))
-    return Outcome(run=_facts(run_id, given, started_at, generation), item=item, fence=HeldWait(), results=(result,))
 
 
 def _rescued(row: Row) -> Outcome:

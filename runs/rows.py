@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from actions.base import Json
 from runs.database import columns
-from runs.outcomes import HeldClaim, Key, Outcome, StepResult
+from runs.outcomes import HeldClaim, HeldWait, Key, Outcome, StepResult
 from runs.release import Release
 
 Params = dict[str, Any]
@@ -50,6 +50,8 @@ def steps(results: Sequence[tuple[UUID, int, StepResult]]) -> Params:
             r.attempt,
             dumps(r.attempts),
             r.wake_at,
+            r.signal,
+            r.signal_key,
             nullable(r.config),
             nullable(r.output),
             nullable(r.error),
@@ -58,7 +60,8 @@ def steps(results: Sequence[tuple[UUID, int, StepResult]]) -> Params:
         )
         for run_id, item, r in results
     ]
-    names = [*_STEP, "states", "tries", "histories", "wakes", "configs", "outputs", "errors", "starts", "finishes"]
+    names = [*_STEP, "states", "tries", "histories", "wakes", "signals", "signal_keys"]
+    names += ["configs", "outputs", "errors", "starts", "finishes"]
     return dict(zip(names, columns(values, len(names)), strict=True))
 
 
@@ -77,10 +80,13 @@ def outcomes(found: Sequence[Outcome]) -> Params:
             nullable(o.last.config),
             dumps(o.last.attempts),
             o.last.wake_at,
+            o.fence.signal if isinstance(o.fence, HeldWait) else o.last.signal,
+            o.last.signal_key,
         )
         for o in found
     ]
     names = [*_STEP, "tries", "processes", "states", "outputs", "errors", "configs", "histories", "wakes"]
+    names += ["signals", "signal_keys"]
     return dict(zip(names, columns(values, len(names)), strict=True))
 
 

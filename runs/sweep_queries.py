@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runs.database import Statement
 from runs.queries import PAUSE, PAUSED_FROM
+from runs.signal_queries import WAIT_COLUMNS
 
 # One statement answers whether anything is to do and in how many seconds the next ticket or wait comes due, so that
 # an idle installation asks no more than that, and a retry or wait needs no message that the broker holds back.
@@ -34,12 +35,11 @@ ANYTHING_DUE = Statement(
 # Index step_run_wake. Locks nothing: waking locks the run first, and its fence decides again.
 DUE_WAITS = Statement(
     "due_waits",
-    """
-    SELECT s.run_id, s.item, s.step, s.attempt, s.output, r.version_id, r.input, r.started_at, r.generation
-    FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id
+    f"""
+    SELECT {WAIT_COLUMNS} FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id
     WHERE s.state = 'waiting' AND s.wake_at <= clock_timestamp() AND s.error IS NULL
     ORDER BY s.wake_at LIMIT %(limit)s
-    """,
+    """,  # noqa: S608 - constant text only
 )
 
 # Steps that wait for the code that has their action: a waiting row with an error. Index step_run_wake.
@@ -200,6 +200,10 @@ AUDIT = Statement(
      SELECT live.id, 'step ' || s.step || ' is to be retried and has no ticket'
      FROM live JOIN runs_steprun s ON s.run_id = live.id AND s.state = 'retrying'
      WHERE NOT EXISTS (SELECT 1 FROM runs_ticket t WHERE t.run_id = s.run_id AND t.head = s.step AND t.item = s.item)
+     UNION ALL
+     SELECT s.run_id, 'step ' || s.step || ' waits for signal ' || s.signal || ', which was sent and is kept'
+     FROM runs_signal g JOIN runs_steprun s ON s.run_id = g.run_id AND s.signal = g.name AND s.state = 'waiting'
+     WHERE g.used_at IS NULL
      UNION ALL
      SELECT t.run_id, 'a ticket at ' || t.head || ' is of a run that is not live' FROM runs_ticket t
      WHERE NOT EXISTS (SELECT 1 FROM live WHERE live.id = t.run_id)

@@ -11,7 +11,7 @@ from celery import bootsteps
 from django.db import DatabaseError, InterfaceError, connection
 
 from runs import parent as watch
-from runs import recovery
+from runs import recovery, signals
 
 log = logging.getLogger(__name__)
 
@@ -70,5 +70,6 @@ class SweepStep(bootsteps.StartStopStep):
         if time.monotonic() - self.audited >= AUDIT_SECONDS:
             self.audited = time.monotonic()
             recovery.audit()
+            signals.forget()
         coming = recovery.sweep().next_seconds
         return INTERVAL_SECONDS if coming is None else min(INTERVAL_SECONDS, coming + TICK_SECONDS)

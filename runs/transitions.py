@@ -13,7 +13,7 @@ from django.db import DatabaseError, OperationalError, transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import endings, queries, rows, sweep_queries
+from runs import endings, queries, rows, sweep_queries, waits
 from runs.database import Row, Statement, run
 from runs.joins import Mark
 from runs.outcomes import HeldClaim, HeldTicket, Key, LoadedSteps, Outcome, Recorded, StepResult
@@ -176,6 +176,7 @@ class _Fenced:
 
 
 def _record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
+    waits.lock_keys(outcomes)
     ordered = sorted(outcomes, key=lambda outcome: outcome.key)
     if plan.linear:
         releases = [release(plan, o, _own_marks(o), carried=carried) for o in ordered]
@@ -191,7 +192,10 @@ def _record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> 
         releases = _release_graph(fenced, plan=plan, carried=carried)
     telling = [o for o in fenced.live if not endings.stopped(plan, o, ending=fenced.endings[o.run.id])]
     letters = _dead_letters(telling)
-    return _recorded(fenced, releases, carried=carried, letters=letters)
+    recorded = _recorded(fenced, releases, carried=carried, letters=letters)
+    # Winners only: a zombie's park must not use up a signal, nor one of a run that is stopped. The locks are held.
+    met = waits.met(telling, plan=plan)
+    return recorded.joined(_record(met, plan=plan, carried=carried)) if met else recorded
 
 
 def _release_graph(fenced: _Fenced, *, plan: Plan, carried: str | None) -> list[Release]:

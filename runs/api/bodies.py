@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from actions.wait_for_signal import SignalKey, SignalName
 from runs.api.parsers import Body
 from runs.standing import AT_ONCE
 
@@ -55,6 +56,27 @@ class ReplayRun(ByHand):
     step: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     version: Literal["same", "latest"] = "same"
     input: Any = None
+
+
+class SendSignal(Body):
+    """A signal to one run; a known idempotency key of the run answers the first signal and changes nothing."""
+
+    name: SignalName
+    payload: Any = None
+    idempotency_key: Key | None = None
+
+
+class SendSignalByKey(SendSignal):
+    """A signal to whatever runs wait for the name with this key."""
+
+    key: SignalKey
+
+
+class Decide(Body):
+    """Why somebody approves or rejects; `item` is the one of a for_each."""
+
+    comment: Why = ""
+    item: int = -1
 
 
 class RetryDeadLetter(ByHand):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from django.db.models import Model, QuerySet
+from django.db.models import BigAutoField, Model, QuerySet
 from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
 
@@ -35,7 +35,7 @@ def page(request: Request, *, of: QuerySet[M]) -> Page[M]:
     before = request.query_params.get("cursor")
     rows = of.order_by("-id")
     if before is not None:
-        rows = rows.filter(id__lt=_id(before))
+        rows = rows.filter(id__lt=_id(before, numbered=isinstance(of.model._meta.pk, BigAutoField)))
     found = list(rows[: limit + 1])
     if len(found) <= limit:
         return Page(found, None)
@@ -52,12 +52,16 @@ def _limit(given: str | None) -> int:
     return min(max(int(given[:10]), 1), MAX_LIMIT)
 
 
-def _cursor(key: UUID) -> str:
-    return base64.urlsafe_b64encode(key.bytes).decode().rstrip("=")
+def _cursor(key: UUID | int) -> str:
+    data = key.to_bytes(8, signed=True) if isinstance(key, int) else key.bytes
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
-def _id(cursor: str) -> UUID:
+def _id(cursor: str, *, numbered: bool) -> UUID | int:
     try:
-        return UUID(bytes=base64.urlsafe_b64decode(cursor + "=="))
+        data = base64.urlsafe_b64decode(cursor + "==")
+        if numbered and len(data) == 8:
+            return int.from_bytes(data, signed=True)
+        return UUID(bytes=b"" if numbered else data)
     except (ValueError, binascii.Error):
         raise bad("cursor", "is no cursor; follow the address in `next` as it stands") from None

@@ -53,7 +53,12 @@ class OneRun(ScopedView):
         run = found.select_related("workflow", "version").defer("version__definition").first()
         if run is None:
             raise missing("run", key)
-        told = shapes.run_detail(run, steps=history.timeline(run), interventions=history.interventions(run))
+        told = shapes.run_detail(
+            run,
+            steps=history.timeline(run),
+            interventions=history.interventions(run),
+            site=request.build_absolute_uri,
+        )
         return Response(told.told())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,9 @@ from runs.pauses import Paused
 from runs.states import RUN_ENDED, DeadLetterState, Pause, RunState
 from workflows.models import Version, Workflow
 
+# Makes an address of a path.
+Site = Callable[[str], str]
+
 
 class Shape(BaseModel):
     """An answer; `told` is what is rendered."""
@@ -26,6 +29,21 @@ class Shape(BaseModel):
     def told(self) -> dict[str, Any]:
         """The answer as plain values; the renderer writes times as ISO 8601 UTC."""
         return self.model_dump()
+
+
+class WaitShape(Shape):
+    """What a waiting step waits for: a moment, a signal, an approval, or the code of its action.
+
+    `until` is null where only the signal or the decision ends the wait.
+    """
+
+    kind: str
+    since: datetime | None
+    until: datetime | None
+    signal: str | None
+    key: str | None
+    message: str | None
+    approvers: list[str]
 
 
 class StepShape(Shape):
@@ -42,6 +60,9 @@ class StepShape(Shape):
     error: Any
     started_at: datetime | None
     finished_at: datetime | None
+    waiting_for: WaitShape | None
+    # A signed link on which whoever has it can decide; null unless the step waits for approval.
+    approve_url: str | None
 
 
 class PauseShape(Shape):
@@ -219,9 +240,13 @@ class DeadLetterStanding(Shape):
     run_state: RunState
 
 
-def step(view: StepView) -> StepShape:
-    """A step of a timeline."""
-    return StepShape(**{field.name: getattr(view, field.name) for field in dataclasses.fields(view)})
+def step(view: StepView, *, site: Site = str) -> StepShape:
+    """A step of a timeline; `site` makes an address of a path."""
+    told = {field.name: getattr(view, field.name) for field in dataclasses.fields(view)}
+    waits = view.waiting_for
+    told["waiting_for"] = WaitShape.model_validate(dataclasses.asdict(waits)) if waits else None
+    link = waits.approve_url if waits else None
+    return StepShape(**told, approve_url=site(link) if link else None)
 
 
 def run_summary(run: Run) -> RunSummary:
@@ -229,7 +254,9 @@ def run_summary(run: Run) -> RunSummary:
     return RunSummary(**_run(run))
 
 
-def run_detail(run: Run, *, steps: Iterable[StepView], interventions: Iterable[Intervention]) -> RunDetail:
+def run_detail(
+    run: Run, *, steps: Iterable[StepView], interventions: Iterable[Intervention], site: Site = str
+) -> RunDetail:
     """A run with its workflow and version loaded, its timeline, and what was done to it by hand."""
     return RunDetail(
         **_run(run),
@@ -237,7 +264,7 @@ def run_detail(run: Run, *, steps: Iterable[StepView], interventions: Iterable[I
         deadline=run.deadline,
         input=run.input,
         output=run.output,
-        steps=[step(view) for view in steps],
+        steps=[step(view, site=site) for view in steps],
         replay_of=run.replay_of_id,
         pause=_pause(pauses.of_run(run)),
         interventions=[intervention(one) for one in interventions],

@@ -19,6 +19,7 @@ from runs.api.run_verbs import (
     RetryRuns,
 )
 from runs.api.runs import OneRun, Runs
+from runs.api.signals import Approvals, ApproveStep, RejectStep, RunSignals, Signals
 from runs.api.workflow_verbs import PauseWorkflow, ResumeWorkflow
 from runs.api.workflows import OneWorkflow, StartedRuns, Workflows
 
@@ -39,9 +40,14 @@ urlpatterns = [
     path("runs/<str:key>/resume", ResumeRun.as_view(), name="api-run-resume"),
     path("runs/<str:key>/retry", RetryOneRun.as_view(), name="api-run-retry"),
     path("runs/<str:key>/replay", ReplayOneRun.as_view(), name="api-run-replay"),
+    path("runs/<str:key>/signals", RunSignals.as_view(), name="api-run-signals"),
+    path("runs/<str:key>/steps/<str:step>/approve", ApproveStep.as_view(), name="api-step-approve"),
+    path("runs/<str:key>/steps/<str:step>/reject", RejectStep.as_view(), name="api-step-reject"),
     path("runs/<str:key>", OneRun.as_view(), name="api-run"),
     path("jobs", Jobs.as_view(), name="api-jobs"),
     path("jobs/<str:key>", OneJob.as_view(), name="api-job"),
+    path("signals", Signals.as_view(), name="api-signals"),
+    path("approvals", Approvals.as_view(), name="api-approvals"),
     path("dead-letters", DeadLetters.as_view(), name="api-dead-letters"),
     path("dead-letters/retry", RetryDeadLetters.as_view(), name="api-dead-letters-retry"),
     path("dead-letters/discard", DiscardDeadLetters.as_view(), name="api-dead-letters-discard"),

@@ -74,7 +74,9 @@ class OneWorkflow(ScopedView):
     def get(self, request: Request, key: str) -> Response:
         """Show it with its current definition, and its latest run with the state of every step."""
         workflow = find(key, workspace=self.workspace)
-        return Response(shapes.workflow_detail(workflow, latest_run=_newest(workflow)).told())
+        return Response(
+            shapes.workflow_detail(workflow, latest_run=_newest(workflow, site=request.build_absolute_uri)).told()
+        )
 
 
 class StartedRuns(ScopedView):
@@ -128,12 +130,13 @@ def _published(published: Published) -> dict[str, Any]:
     return shapes.WorkflowStarted(**told, state=started.state, status=started.state, run=run).told()
 
 
-def _newest(workflow: Workflow) -> shapes.RunDetail | None:
+def _newest(workflow: Workflow, *, site: shapes.Site) -> shapes.RunDetail | None:
     runs = Run.objects.filter(workflow=workflow).select_related("workflow", "version")
     run = runs.defer("version__definition").order_by("-id").first()
     if run is None:
         return None
-    return shapes.run_detail(run, steps=history.timeline(run), interventions=history.interventions(run))
+    told = history.interventions(run)
+    return shapes.run_detail(run, steps=history.timeline(run), interventions=told, site=site)
 
 
 def _slim(workflows: QuerySet[Workflow]) -> QuerySet[Workflow]:

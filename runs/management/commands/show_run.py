@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs import history, timeline_text
+from runs import approvals, history, timeline_text
 from runs.api import shapes
 from runs.management.commands import _report
 from runs.models import DeadLetter, Run
@@ -61,5 +61,5 @@ def _facts(run: Run) -> Iterator[str]:
         yield f"  error  {timeline_text.error_line(letter.error)}"
         yield f"  input  {timeline_text.json_line(letter.input)}"
     for one in history.interventions(run):
-        by = one.by.get_username() if one.by else "a command"
+        by = approvals.who(one)
         yield timeline_text.printable(f"{one.verb} by {by} at {one.at:%Y-%m-%d %H:%M:%S} UTC  {one.why}".rstrip())

@@ -1,0 +1,52 @@
+"""Ask people whether to go on, as a row, holding no worker."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from actions.base import ONCE, Action, Config, Context, Json, Park, Permanent, Retry, Retryable, Woken
+from actions.moments import UntilConfig, iso
+
+# What its steps wait for. The colon keeps it apart from every name that a signal can be sent under.
+SIGNAL = ":approval"
+
+
+class ApprovalConfig(UntilConfig):
+    message: str = Field(min_length=1, max_length=5000, description="What is to be decided, for people to read")
+    approvers: Annotated[list[Annotated[str, Field(min_length=1, max_length=150)]], Field(max_length=100)] = Field(
+        default=[], description="Names of the users who may decide; left out: everybody who may change runs"
+    )
+    on_expiry: Literal["fail", "approve", "reject"] = Field(
+        default="fail", description="What it comes to when nobody has decided in time"
+    )
+    on_reject: Literal["fail", "continue"] = Field(
+        default="fail", description="Whether a rejection fails the step; continue: later steps look at output.approved"
+    )
+
+
+class Approval(Action[ApprovalConfig]):
+    name: ClassVar[str] = "approval"
+    summary: ClassVar[str] = "Wait until somebody approves or rejects, holding no worker"
+    output: ClassVar[str] = '{"approved": bool, "by": name or null, "comment": text, "at": the moment in ISO 8601 UTC}'
+    parks: ClassVar[bool] = True
+    retry: ClassVar[Retry] = ONCE
+    config_class: ClassVar[type[Config]] = ApprovalConfig
+
+    def perform(self, config: ApprovalConfig, context: Context) -> Park:
+        return Park(wake_at=config.ends_at(context.now), signal=SIGNAL)
+
+    def woken(self, config: ApprovalConfig, woken: Woken) -> Json:
+        told = woken.payload if woken.by_signal and isinstance(woken.payload, dict) else self._expired(config, woken)
+        approved = told.get("approved") is True
+        by, comment = told.get("by"), str(told.get("comment") or "")
+        if not approved and config.on_reject == "fail":
+            said = f": {comment}" if comment else ""
+            raise Permanent(f"step {woken.step!r} was rejected by {by or 'nobody, in time'}{said}", kind="rejected")
+        return {"approved": approved, "by": by, "comment": comment, "at": iso(woken.at)}
+
+    def _expired(self, config: ApprovalConfig, woken: Woken) -> dict[str, Any]:
+        if config.on_expiry == "fail":
+            raise Retryable(f"step {woken.step!r}: nobody approved or rejected {config.limit()}", kind="timeout")
+        return {"approved": config.on_expiry == "approve", "by": None, "comment": f"nobody decided {config.limit()}"}

@@ -1,0 +1,39 @@
+"""How a step that waits says until when: a timeout from now, or a moment."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from actions.base import Config
+from actions.durations import Seconds
+
+
+class UntilConfig(Config):
+    timeout: Seconds | None = Field(default=None, description="How long to wait at most, such as 30s, 2h or 3d")
+    until: AwareDatetime | None = Field(
+        default=None, description="Until when to wait, in ISO 8601 with a time zone, such as 2026-03-01T09:00:00Z"
+    )
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Self:
+        if self.timeout is not None and self.until is not None:
+            raise ValueError("give timeout or until, not both")
+        return self
+
+    def ends_at(self, now: datetime) -> datetime | None:
+        """The moment at which the wait is over; None for one that only a signal ends."""
+        if self.until is not None:
+            return self.until.astimezone(UTC)
+        return None if self.timeout is None else now + timedelta(seconds=self.timeout)
+
+    def limit(self) -> str:
+        """How the end was given, for a message."""
+        return f"by {iso(self.until)}" if self.until is not None else f"within {self.timeout or 0:g} s"
+
+
+def iso(moment: datetime) -> str:
+    """A time in ISO 8601 UTC, with Z."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

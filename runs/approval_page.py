@@ -1,0 +1,122 @@
+"""The page behind a signed link: what is asked, and two buttons. Looking at it changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from actions.approval import SIGNAL
+from runs import approvals, links
+from runs.approvals import LINK, Decision
+from runs.control import Hand
+from runs.links import Link
+from runs.models import StepRun
+from runs.states import StepState
+
+
+class DecisionForm(forms.Form):
+    """The button that was pressed, and why."""
+
+    decision = forms.ChoiceField(choices=[("approve", "Approve"), ("reject", "Reject")])
+    comment = forms.CharField(required=False, max_length=2000)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def decide(request: HttpRequest, token: str) -> HttpResponse:
+    """GET shows the question, POST decides it. 403 for a forged link or another's, 409 when decided, 410 when late."""
+    try:
+        link = links.read(token)
+    except links.Forged:
+        return _closed(request, 403, "This link is not valid", "It was not made here, or was changed on its way.")
+    except links.Late:
+        return _closed(request, 410, "This link has expired", "Links last a week. Ask for a new one.")
+    row = _row(link)
+    refusal = _refusal(request, link, row)
+    if refusal is not None or row is None:
+        return refusal or _gone(request, None)
+    if request.method != "POST":
+        return _question(request, row)
+    form = DecisionForm(request.POST)
+    if not form.is_valid():
+        return _question(
+            request, row, status=400, fault="Press Approve or Reject; a comment has at most 2,000 letters."
+        )
+    return _decide(request, link, approved=form.cleaned_data["decision"] == "approve", why=form.cleaned_data["comment"])
+
+
+def _decide(request: HttpRequest, link: Link, *, approved: bool, why: str) -> HttpResponse:
+    name = _username(request)
+    decision = Decision(approved, by=name or LINK, username=name, attempt=link.attempt)
+    hand = Hand(request.user.pk if request.user.is_authenticated else None, why)
+    if approvals.decide([link.place], decision=decision, hand=hand):
+        said = "The run goes on." if approved else "The run is told."
+        return _show(
+            request, 200, {"title": "Approved" if approved else "Rejected", "says": said, "done": decision.verb}
+        )
+    row = _row(link)
+    return _refusal(request, link, row) or _gone(request, row)
+
+
+def _refusal(request: HttpRequest, link: Link, row: StepRun | None) -> HttpResponse | None:
+    """The page for a link that opens no decision now; None where it does."""
+    waits = row is not None and row.state == StepState.WAITING and row.attempt == link.attempt
+    if row is None or not waits:
+        return _gone(request, row)
+    if approvals.may_decide(row, _username(request)):
+        return None
+    names = ", ".join(asked.approvers) if (asked := approvals.asked(row)) else ""
+    if request.user.is_authenticated:
+        return _closed(request, 403, "Not yours to decide", f"This may be decided by {names} only.")
+    login = f"{reverse('admin:login')}?{urlencode({'next': request.path})}"
+    return _closed(request, 403, "Log in to decide", f"This may be decided by {names} only.", login=login)
+
+
+def _gone(request: HttpRequest, row: StepRun | None) -> HttpResponse:
+    found = approvals.decided(row) if row is not None else None
+    if found is not None:
+        verb = "approved" if found.verb == approvals.APPROVE else "rejected"
+        said = f"It was {verb} by {approvals.who(found)}, {approvals.moment(found.at)}. Nothing was changed now."
+        return _closed(request, 409, "Decided already", said)
+    return _closed(request, 410, "Too late", "The step waits no more: its time was up, or its run has ended.")
+
+
+def _question(request: HttpRequest, row: StepRun, *, status: int = 200, fault: str = "") -> HttpResponse:
+    asked = approvals.asked(row)
+    told = {
+        "title": "Approve?",
+        "question": asked.message if asked else "",
+        "workflow": row.run.workflow.name,
+        "row": row,
+        "until": approvals.moment(row.wake_at) if row.wake_at else "",
+        "since": approvals.moment(row.started_at) if row.started_at else "",
+        "fault": fault,
+    }
+    return _show(request, status, told)
+
+
+def _closed(request: HttpRequest, status: int, title: str, says: str, *, login: str = "") -> HttpResponse:
+    return _show(request, status, {"title": title, "says": says, "login": login})
+
+
+def _show(request: HttpRequest, status: int, told: dict[str, Any]) -> HttpResponse:
+    return TemplateResponse(request, "runs/approval.html", told, status=status)
+
+
+def _row(link: Link) -> StepRun | None:
+    run_id, step, item = link.place
+    rows = StepRun.objects.filter(run_id=run_id, step=step, item=item, signal=SIGNAL)
+    values = ("input", "output", "error", "attempts", "run__input", "run__output", "run__workflow__settings")
+    return rows.select_related("run__workflow").defer(*values).first()
+
+
+def _username(request: HttpRequest) -> str:
+    """The logged-in user's name; nobody has the empty one."""
+    return request.user.get_username() if request.user.is_authenticated else ""

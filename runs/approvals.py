@@ -1,0 +1,136 @@
+"""The decisions that people make: approve or reject steps that wait for it, each written down as an Intervention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from actions.approval import SIGNAL, ApprovalConfig
+from actions.base import ActionError, Json
+from runs import interventions, perform, signal_queries, signals, waits
+from runs import plan as plans
+from runs.database import run
+from runs.interventions import Hand
+from runs.models import Intervention, StepRun
+from runs.states import StepState
+
+APPROVE, REJECT = "approve", "reject"
+# Who decided, where nobody is logged in.
+COMMAND, LINK = "a command", "a signed link"
+# One step of one run: run, step and item.
+Place = tuple[UUID, str, int]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Yes or no. `by` names whoever decides for people; `username` is checked against the step's approvers.
+
+    A `username` of None passes: whoever may run commands on the server may decide everything. `attempt` is the only
+    one that is meant, where it is given. The hand's `why` is the comment.
+    """
+
+    approved: bool
+    by: str
+    username: str | None = None
+    attempt: int | None = None
+
+    @property
+    def verb(self) -> str:
+        """The word for it in the history."""
+        return APPROVE if self.approved else REJECT
+
+
+def decide(places: Sequence[Place], *, decision: Decision, hand: Hand) -> frozenset[Place]:
+    """Let steps that wait for approval go on, approved or rejected; answers those that this call decided."""
+    with transaction.atomic():
+        run(signal_queries.LOCK_RUNS, runs=[place[0] for place in places])
+        found = run(
+            signal_queries.WAITING_AT,
+            runs=[place[0] for place in places],
+            steps=[place[1] for place in places],
+            items=[place[2] for place in places],
+            name=SIGNAL,
+        )
+        meant = [one for one in map(waits.read, found) if decision.attempt in (None, one.attempt)]
+        mine = [one for one in meant if _may(question(one.version_id, one.step, one.config), decision.username)]
+        told: Json = {"approved": decision.approved, "by": decision.by, "comment": hand.why}
+        signals.wake(mine, dict.fromkeys((one.run.id for one in mine), told))
+        steps: dict[UUID, list[str]] = {}
+        for one in mine:
+            steps.setdefault(one.run.id, []).append(one.step)
+        via: dict[str, Json] = {"via": decision.by} if hand.user_id is None else {}
+        details = {run_id: {"steps": list[Json](names), **via} for run_id, names in steps.items()}
+        interventions.tell(decision.verb, details, hand=hand)
+    return frozenset((one.run.id, one.step, one.item) for one in mine)
+
+
+def pending(rows: QuerySet[StepRun]) -> QuerySet[StepRun]:
+    """Those of the rows that wait for approval. Index step_run_signal."""
+    return rows.filter(state=StepState.WAITING.value, signal=SIGNAL, signal_key__isnull=True)
+
+
+def question(version_id: UUID, step: str, config: Json) -> ApprovalConfig | None:
+    """What an approval step asks, and whom; `config` is its row's. None where its version says so no more."""
+    planned = plans.load(version_id).steps.get(step)
+    if planned is None:
+        return None
+    try:
+        found = perform.fitted(planned, planned.template if config is None else config)
+    except ActionError:
+        return None
+    return found if isinstance(found, ApprovalConfig) else None
+
+
+def asked(row: StepRun) -> ApprovalConfig | None:
+    """What a row that waits for approval asks, and whom; None where its version says so no more. Has its run loaded."""
+    return question(row.run.version_id, row.step, row.config)
+
+
+def may_decide(row: StepRun, username: str | None) -> bool:
+    """Whether this user is one of the step's approvers, or it names none."""
+    return _may(asked(row), username)
+
+
+def cannot_decide(row: StepRun | None, *, step: str, username: str | None) -> str:
+    """Why a decision about this step won nothing; None for a step that has no row."""
+    if row is None:
+        return f"step {step!r} has not begun to wait for approval"
+    if row.signal != SIGNAL:
+        return f"step {step!r} is {row.state} and asks nobody; only a step that waits for approval can be decided"
+    if row.state == StepState.WAITING:
+        config = asked(row)
+        names = ", ".join(config.approvers) if config else ""
+        return f"{username!r} may not decide about step {step!r}; those who may are {names}"
+    found = decided(row)
+    if found is None:
+        return f"step {step!r} waits no more: it is {row.state}"
+    return f"step {step!r} is decided already: {found.verb} by {who(found)}, {moment(found.at)}"
+
+
+def decided(row: StepRun) -> Intervention | None:
+    """The newest decision about the step, if there was one."""
+    of_run = Intervention.objects.filter(run_id=row.run_id, verb__in=(APPROVE, REJECT))
+    return of_run.filter(details__steps__contains=[row.step]).select_related("by").order_by("-id").first()
+
+
+def who(one: Intervention) -> str:
+    """Who did it, for people."""
+    if one.by is not None:
+        return one.by.get_username()
+    via = one.details.get("via") if isinstance(one.details, dict) else None
+    return str(via) if via else COMMAND
+
+
+def moment(at: datetime) -> str:
+    """A time for people, in UTC."""
+    return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def _may(config: ApprovalConfig | None, username: str | None) -> bool:
+    names: Iterable[str] = config.approvers if config else ()
+    return username is None or not names or username in names

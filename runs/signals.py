@@ -1,0 +1,188 @@
+"""The signal verbs: tell runs something under a name, by their ids or by a key that their steps wait with.
+
+A signal ends the wait of the step that has waited longest for its name. One that comes before its step does is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import OperationalError, transaction
+from uuid_utils.compat import uuid7
+
+from actions.base import Json
+from runs import delivery, dispatch, rows, signal_queries, transitions, waits
+from runs import plan as plans
+from runs.database import run
+from runs.interventions import Hand
+from runs.outcomes import Recorded
+from runs.plan import ANY_SIGNAL
+from runs.standing import AT_ONCE
+from runs.states import RUN_LIVE, RunState
+from runs.waits import Came, Wait
+
+# A run in one of these may still come to wait for a signal.
+SIGNALLABLE = frozenset({RunState.QUEUED, *RUN_LIVE})
+# How long a signal by key is kept that nobody has come to wait for.
+KEEP_SECONDS = 7 * 86400.0
+# Signals of one name that are kept for a run whose steps wait for names that only the run itself will know.
+MAX_KEPT = 100
+_BATCH = 1000
+
+
+class TooMany(Exception):
+    """More runs wait for the key than one signal wakes; nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A signal to be sent. A known idempotency key (of the run, or of the name and key) changes nothing."""
+
+    name: str
+    payload: Json = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A signal that stands as a row; `run_id` is None for one that is kept for a key, `created` false for a known."""
+
+    id: UUID
+    run_id: UUID | None
+    created: bool
+
+
+def send(run_ids: Sequence[UUID], *, message: Message, hand: Hand) -> list[Sent]:
+    """Tell these runs; answers those that took it. A run that neither waits for the name nor will is not among them."""
+    with transaction.atomic():
+        found = run(signal_queries.LOCK_RUNS, runs=list(run_ids))
+        known = _known(message, runs=[row[0] for row in found])
+        open_ = {row[0]: row[2] for row in found if row[1] in SIGNALLABLE and row[0] not in known}
+        waiting = _waiting(list(open_), message=message)
+        kept = _keepable([key for key in open_ if key not in waiting], name=message.name)
+        sent = []
+        for workspace_id in dict.fromkeys(open_.values()):
+            takers: dict[UUID | None, Wait | None] = {
+                key: waiting.get(key)
+                for key, owner in open_.items()
+                if owner == workspace_id and (key in waiting or key in kept)
+            }
+            sent += _insert(takers, message=message, hand=hand, workspace_id=workspace_id)
+        wake(list(waiting.values()), dict.fromkeys(waiting, message.payload))
+    return [Sent(row, key, created=False) for key, row in known.items()] + sent
+
+
+def send_by_key(key: str, *, workspace_id: UUID, message: Message, hand: Hand) -> list[Sent]:
+    """Tell every run of the workspace that waits for this name with this key; kept for a while where none does.
+
+    Raises TooMany.
+    """
+    with transaction.atomic():
+        run(signal_queries.LOCK_KEYS, names=[message.name], keys=[key])
+        address = {"workspace": workspace_id, "name": message.name, "key": key}
+        if message.idempotency_key is not None:
+            known = run(signal_queries.KNOWN_BY_KEY, once=message.idempotency_key, **address)
+            if known:
+                return [Sent(signal_id, run_id, created=False) for signal_id, run_id in known]
+        found = [row[0] for row in run(signal_queries.WAITING_WITH_KEY, limit=AT_ONCE + 1, **address)]
+        if len(found) > AT_ONCE:
+            raise TooMany(
+                f"more than {AT_ONCE} runs wait for {message.name!r} with this key; send to them by their ids"
+            )
+        run(signal_queries.LOCK_RUNS, runs=found)
+        # Looked at again, now that the locks are held: a timer or a cancel may have been quicker.
+        waiting = _waiting(found, message=message, key=key)
+        takers: Mapping[UUID | None, Wait | None] = waiting or {None: None}  # type: ignore[assignment]  # keys are read
+        sent = _insert(takers, message=message, hand=hand, workspace_id=workspace_id, key=key)
+        wake(list(waiting.values()), dict.fromkeys(waiting, message.payload))
+    return sent
+
+
+def wake(waiting: Sequence[Wait], payloads: Mapping[UUID, Json]) -> None:
+    """End these waits, whose runs are locked, each by its run's payload; tell and dispatch after the commit.
+
+    Raises OperationalError where one could not be recorded now; then the whole transaction is to be undone.
+    """
+    groups: dict[tuple[UUID, str], list[Wait]] = {}
+    for one in waiting:
+        groups.setdefault((one.version_id, one.step), []).append(one)
+    recorded = Recorded()
+    for (version_id, _), group in groups.items():
+        outcomes = [waits.ended(one, Came(payloads[one.run.id], one.at)) for one in group]
+        recorded = recorded.joined(transitions.record(outcomes, plan=plans.load(version_id)))
+    if len(recorded.won) < len(waiting):
+        raise OperationalError("a step could not be woken now, because something else holds its run; try again")
+    if waiting:
+        transaction.on_commit(lambda: _after(recorded))
+
+
+def forget() -> int:
+    """Delete signals by key that nobody came to wait for in time; answers how many."""
+    return len(run(signal_queries.FORGET, limit=_BATCH))
+
+
+def _after(recorded: Recorded) -> None:
+    delivery.tell(recorded)
+    dispatch.after_commit()
+
+
+def _known(message: Message, *, runs: Sequence[UUID]) -> dict[UUID, UUID]:
+    """The signal of each run that has this idempotency key, by run."""
+    if message.idempotency_key is None or not runs:
+        return {}
+    found = run(signal_queries.KNOWN, runs=list(runs), once=message.idempotency_key)
+    return {run_id: signal_id for signal_id, run_id in found}
+
+
+def _waiting(runs: Sequence[UUID], *, message: Message, key: str | None = None) -> dict[UUID, Wait]:
+    if not runs:
+        return {}
+    found = run(signal_queries.WAITING_FOR, runs=list(runs), name=message.name, key=key)
+    return {one.run.id: one for one in map(waits.read, found)}
+
+
+def _keepable(runs: Sequence[UUID], *, name: str) -> set[UUID]:
+    """Those of the runs in which a step is still to come for one more signal of this name."""
+    found = set()
+    for run_id, version_id, over, kept in run(signal_queries.STANDING, runs=list(runs), name=name) if runs else []:
+        if kept < _places(version_id, name=name, over=over):
+            found.add(run_id)
+    return found
+
+
+def _places(version_id: UUID, *, name: str, over: Iterable[str]) -> int:
+    """How many signals of this name the plan can still take up."""
+    gone = set(over)
+    awaited = [step.awaits for step in plans.load(version_id).steps.values() if step.id not in gone]
+    return awaited.count(name) + (MAX_KEPT if ANY_SIGNAL in awaited else 0)
+
+
+def _insert(
+    takers: Mapping[UUID | None, Wait | None],
+    *,
+    message: Message,
+    hand: Hand,
+    workspace_id: UUID,
+    key: str | None = None,
+) -> list[Sent]:
+    """A row for each taker (run, and the step that it wakes; None: it is kept)."""
+    if not takers:
+        return []
+    ids = [uuid7() for _ in takers]
+    run(
+        signal_queries.INSERT,
+        ids=ids,
+        runs=list(takers),
+        steps=[wait.step if wait else None for wait in takers.values()],
+        items=[wait.item if wait else None for wait in takers.values()],
+        workspace=workspace_id,
+        name=message.name,
+        key=key,
+        payload=rows.nullable(message.payload),
+        once=message.idempotency_key,
+        by=hand.user_id,
+        keep=KEEP_SECONDS,
+    )
+    return [Sent(row, run_id, created=True) for row, run_id in zip(ids, takers, strict=True)]

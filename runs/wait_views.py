@@ -1,0 +1,51 @@
+"""What a waiting step waits for, as people see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from actions.approval import SIGNAL
+from runs import approvals, links
+from runs.links import Link
+from runs.models import StepRun
+from runs.states import StepState
+
+
+@dataclass(frozen=True)
+class WaitView:
+    """What ends the wait: `kind` is moment, signal, approval or code (of an action that no worker has).
+
+    `until` is null where only the signal or the decision ends it. `approve_url` is a path of this site.
+    """
+
+    kind: str
+    since: datetime | None
+    until: datetime | None
+    signal: str | None = None
+    key: str | None = None
+    message: str | None = None
+    approvers: list[str] = field(default_factory=list)
+    approve_url: str | None = None
+
+
+def of(row: StepRun, *, version_id: UUID) -> WaitView | None:
+    """What the row waits for; None for one that does not wait."""
+    if row.state != StepState.WAITING:
+        return None
+    if row.error is not None:
+        return WaitView("code", row.started_at, None)
+    if row.signal is None:
+        return WaitView("moment", row.started_at, row.wake_at)
+    if row.signal != SIGNAL:
+        return WaitView("signal", row.started_at, row.wake_at, signal=row.signal, key=row.signal_key)
+    asked = approvals.question(version_id, row.step, row.config)
+    return WaitView(
+        "approval",
+        row.started_at,
+        row.wake_at,
+        message=asked.message if asked else "",
+        approvers=asked.approvers if asked else [],
+        approve_url=links.path(Link((row.run_id, row.step, row.item), row.attempt)),
+    )

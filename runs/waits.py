@@ -1,0 +1,173 @@
+"""What becomes of a waiting step when its moment comes, or its signal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from actions import payload as payloads
+from actions.base import ActionError, Json, Woken
+from runs import perform, signal_queries
+from runs import plan as plans
+from runs.database import Row, run
+from runs.names import RunFacts
+from runs.outcomes import HeldWait, Key, Outcome, StepResult
+from runs.perform import Clock, Tried, Work
+from runs.plan import Plan
+from runs.states import StepState
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A waiting step, as far as its end depends on it. `at` is the database's time when it was read."""
+
+    run: RunFacts
+    version_id: UUID
+    item: int
+    step: str
+    attempt: int
+    attempts: list[Any]
+    output: Json
+    config: Json
+    given: Json
+    since: datetime
+    signal: str | None
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Came:
+    """A signal that ends a wait, and when it was sent."""
+
+    payload: Json
+    at: datetime
+
+
+def read(row: Row) -> Wait:
+    """A row of signal_queries.WAIT_COLUMNS."""
+    run_id, item, step, attempt, attempts, output, config, edited, since, signal = row[:10]
+    version_id, given, started_at, generation, at = row[10:]
+    facts = RunFacts(id=run_id, input=_json(given), started_at=perform.moment(started_at), generation=generation)
+    return Wait(
+        run=facts,
+        version_id=version_id,
+        item=item,
+        step=step,
+        attempt=attempt,
+        attempts=_json(attempts) or [],
+        output=_json(output),
+        config=_json(config),
+        given=_json(edited),
+        since=since,
+        signal=signal,
+        at=at,
+    )
+
+
+def ended(wait: Wait, came: Came | None = None) -> Outcome:
+    """The outcome of a wait that its signal ends, or (None) its moment; its action says what that comes to.
+
+    A failure goes the way of every attempt's: retry policy, `on_error`, dead letter.
+    """
+    step = plans.load(wait.version_id).steps[wait.step]
+    used = step.template if wait.config is None else wait.config
+    woken = Woken(
+        step=wait.step,
+        at=wait.at if came is None else came.at,
+        output=wait.output,
+        by_signal=came is not None,
+        payload=None if came is None else came.payload,
+    )
+    try:
+        output = payloads.clean(step.action.woken(perform.fitted(step, used), woken))
+    except Exception as error:  # the boundary, as in runs.perform: what the action raises is the step's failure
+        result = _failed(wait, error, used=used, timed_out=came is None)
+    else:
+        result = StepResult(
+            step=wait.step,
+            state=StepState.SUCCEEDED,
+            output=output,
+            attempt=wait.attempt,
+            attempts=wait.attempts,
+        )
+    fence = HeldWait(signal=None if came is None else wait.signal)
+    return Outcome(run=wait.run, item=wait.item, fence=fence, results=(result,))
+
+
+def lock_keys(outcomes: Sequence[Outcome]) -> None:
+    """Before any run is locked: the keys that steps are about to wait for, so that no sender comes in between."""
+    wanted = [o.last for o in outcomes if o.last.state is StepState.WAITING and o.last.signal_key is not None]
+    if wanted:
+        run(
+            signal_queries.LOCK_KEYS,
+            names=[result.signal for result in wanted],
+            keys=[result.signal_key for result in wanted],
+        )
+
+
+def met(parked: Sequence[Outcome], *, plan: Plan) -> list[Outcome]:
+    """The ends of those waits, just recorded under their runs' locks, whose signal was sent before and kept."""
+    waiting = {o.key: o for o in parked if o.last.state is StepState.WAITING and o.last.signal is not None}
+    if not waiting:
+        return []
+    found = _take(signal_queries.MEET, list(waiting.values()))
+    keyed = [o for key, o in waiting.items() if key not in found and o.last.signal_key is not None]
+    if keyed:
+        found |= _take(signal_queries.MEET_BY_KEY, keyed, keys=[o.last.signal_key for o in keyed])
+    return [ended(_of(waiting[key], plan=plan, at=came.at), came) for key, came in found.items()]
+
+
+def _take(statement: Any, waiting: Sequence[Outcome], **more: object) -> dict[Key, Came]:
+    rows = run(
+        statement,
+        runs=[o.run.id for o in waiting],
+        items=[o.item for o in waiting],
+        steps=[o.last.step for o in waiting],
+        names=[o.last.signal for o in waiting],
+        **more,
+    )
+    return {(run_id, item): Came(_json(payload), at) for run_id, item, payload, at in rows}
+
+
+def _of(outcome: Outcome, *, plan: Plan, at: datetime) -> Wait:
+    last = outcome.last
+    return Wait(
+        run=outcome.run,
+        version_id=plan.version_id,
+        item=outcome.item,
+        step=last.step,
+        attempt=last.attempt,
+        attempts=last.attempts,
+        output=last.output,
+        config=last.config,
+        given=None,
+        since=last.started_at or at,
+        signal=last.signal,
+        at=at,
+    )
+
+
+def _failed(wait: Wait, error: Exception, *, used: Json, timed_out: bool) -> StepResult:
+    work = Work(
+        run=wait.run,
+        item=wait.item,
+        steps={},
+        clock=Clock(at=wait.at),
+        attempt=wait.attempt,
+        attempts=wait.attempts,
+    )
+    kind = error.kind if isinstance(error, ActionError) else "error"
+    outcome, reason = ("timed_out", "timed_out") if timed_out else ("failed", "failed")
+    if kind == "rejected":
+        outcome = reason = kind
+    step = plans.load(wait.version_id).steps[wait.step]
+    return perform.failed(step, work, error, Tried(wait.since, wait.given, used, outcome, reason))
+
+
+def _json(value: Any) -> Any:
+    return orjson.loads(value) if value is not None else None
