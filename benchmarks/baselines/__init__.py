@@ -1,0 +1,1 @@
+"""What Stepwise is measured against."""

@@ -1,0 +1,1 @@
+"""The everyday durable way: Django and Celery, one ORM row for a step, saved twice. The connection is kept."""

@@ -1,0 +1,34 @@
+"""Publish so many runs, wait for their ends, and say how many seconds both took."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import django
+
+django.setup()
+
+from django.db import connection  # noqa: E402
+
+from benchmarks.baselines.naive import app as naive  # noqa: E402
+from benchmarks.baselines.naive.models import NaiveRun, NaiveStep  # noqa: E402
+from benchmarks.servers import until  # noqa: E402
+
+
+def main(count: int) -> None:
+    """Prints the seconds from the first publish to the last end."""
+    if NaiveRun._meta.db_table not in connection.introspection.table_names():
+        with connection.schema_editor() as editor:
+            editor.create_model(NaiveRun)
+            editor.create_model(NaiveStep)
+    last = NaiveRun.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    began = time.perf_counter()
+    naive.publish(range(count))
+    mine = NaiveRun.objects.filter(pk__gt=last, state="running")
+    until(lambda: not mine.exists(), what="the naive runs", seconds=300)
+    sys.stdout.write(f"{time.perf_counter() - began}\n")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

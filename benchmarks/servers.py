@@ -1,0 +1,107 @@
+"""PostgreSQL and Valkey of the benchmark's own, as durable as `make up` makes them, and what runs on them."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from project.env import BASE_DIR
+from project.stack import ports, postgres, valkey
+from project.stack.children import Child, stop_together
+
+READY_SECONDS = 60.0
+
+
+def start() -> Path:
+    """Start both servers and name them in the environment, before Django reads it; answers a scratch directory."""
+    home = Path(tempfile.mkdtemp(prefix="stepwise-bench-"))
+    children: list[Child] = []
+    atexit.register(_stop, children, home, os.getpid())
+    signal.signal(signal.SIGTERM, _exit)
+    directory = home / "postgres"
+    directory.mkdir()
+    server = postgres.prepare(directory, password=secrets.token_hex(16))
+    children.append(Child(server.command(log=home / "postgres.log")))
+    until(server.answers, what="PostgreSQL")
+    server.create_database()
+    broker = valkey.prepare(home / "valkey", port=ports.free())
+    children.append(Child(broker.command(log=home / "valkey.log")))
+    until(broker.answers, what="Valkey")
+    os.environ.update(
+        STEPWISE_HOME=str(home / "home"),
+        STEPWISE_ENV_FILE=os.devnull,
+        SECRET_KEY=secrets.token_urlsafe(48),
+        INSTALLATION_ID="bench",
+        DATABASE_URL=server.url(),
+        REDIS_URL=broker.url,
+        DJANGO_SETTINGS_MODULE="project.settings",
+        LOG_LEVEL="WARNING",
+    )
+    return home
+
+
+class Worker:
+    """A Celery worker; leaving the block stops it."""
+
+    def __init__(self, app: str, *options: str, log: Path) -> None:
+        self.app = app
+        self.options = options
+        self.log = log
+
+    def __enter__(self) -> Worker:
+        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "INFO"]
+        self.output = self.log.open("wb")
+        self.process = subprocess.Popen(  # noqa: S603 - our own words
+            [sys.executable, "-W", "ignore", "-m", "celery", "-A", self.app, "worker", *self.options, *quiet],
+            cwd=BASE_DIR,
+            env={**os.environ, "LOG_LEVEL": "INFO"},
+            stdout=self.output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        until(self._ready, what=f"the worker of {self.app} (see {self.log})")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(10)
+        self.output.close()
+
+    def _ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise SystemExit(f"the worker of {self.app} ended at once: {self.log.read_text()[-2000:]}")
+        return "ready." in self.log.read_text(errors="replace")
+
+
+def until(answers: Callable[[], bool], *, what: str, seconds: float = READY_SECONDS) -> None:
+    """Wait for it. Raises SystemExit when it takes too long."""
+    deadline = time.monotonic() + seconds
+    while not answers():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{what} did not answer within {seconds:g} s")
+        time.sleep(0.01)
+
+
+def _stop(children: list[Child], home: Path, owner: int) -> None:
+    if os.getpid() == owner:
+        stop_together(children)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _exit(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
