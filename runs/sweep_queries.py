@@ -75,8 +75,9 @@ UNBLOCK = Statement(
         SELECT run_id, step, item, due_at, due_at, 0, false FROM unblocked RETURNING 1
     ),
     going AS (
-        UPDATE runs_run r SET state = 'running' FROM unblocked u
-        WHERE r.id = u.run_id AND r.state = 'waiting' RETURNING 1
+        -- Asked of the locked row: in a WHERE, the older snapshot would decide.
+        UPDATE runs_run r SET state = CASE WHEN r.state = 'waiting' THEN 'running' ELSE r.state END
+        FROM unblocked u WHERE r.id = u.run_id RETURNING 1
     )
     SELECT run_id, item FROM unblocked
     """,  # noqa: S608 - constant text only
