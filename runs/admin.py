@@ -98,6 +98,7 @@ class RunAdmin(Columns):
     fields = (
         ("workflow", "version"),
         ("state_label", "idempotency_key"),
+        ("priority", "gate"),
         "labels_json",
         ("created", "source"),
         ("started", "finished"),
@@ -112,6 +113,8 @@ class RunAdmin(Columns):
         "state_label",
         "source",
         "idempotency_key",
+        "priority",
+        "gate",
         "labels_json",
         "created",
         "started",

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from actions import payload
 from actions.base import Json
@@ -48,6 +48,14 @@ class StartForm(forms.Form):
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "placeholder": "team=shop"}),
         help_text="One key=value on each line.",
+    )
+
+    priority = forms.IntegerField(
+        required=False,
+        min_value=-100,
+        max_value=100,
+        widget=UnfoldAdminIntegerFieldWidget(),
+        help_text="-100 to 100, higher ones begin first; empty: the definition's.",
     )
 
     def clean_input(self) -> Json:
@@ -111,7 +119,12 @@ def _started(form: StartForm, *, workflow: Workflow) -> UUID | None:
         form.add_error(None, f"{workflow.name} is not published yet; publish it first")
         return None
     given = form.cleaned_data
-    request = Request(given["input"], idempotency_key=given["idempotency_key"], labels=given["labels"])
+    request = Request(
+        given["input"],
+        idempotency_key=given["idempotency_key"],
+        labels=given["labels"],
+        priority=given["priority"],
+    )
     try:
         with transaction.atomic():
             [started] = control.start([request], version=workflow.current, workflow=workflow, source="admin")

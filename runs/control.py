@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from django.db import transaction
 
 from actions.base import Json
-from runs import dispatch, interventions, pauses, transitions
+from runs import dispatch, gates, interventions, pauses, transitions
 from runs import plan as plans
 from runs.interventions import Hand
 from runs.models import DeadLetter, Run
@@ -48,7 +49,11 @@ def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, 
     """
     for request in requests:
         check_input(version, request.input)
-    started = transitions.start(requests, version=version, workflow=workflow, source=source)
+    rule = gates.concurrency(version)
+    if rule is None:
+        started = transitions.start(requests, version=version, workflow=workflow, source=source)
+    else:
+        started = gates.start(requests, rule=rule, version=version, workflow=workflow, source=source)
     transaction.on_commit(dispatch.after_commit)
     return started
 
@@ -113,12 +118,23 @@ def retry_letters(letter_ids: Sequence[UUID], *, hand: Hand, given: Json = None)
     return frozenset(letter_id for letter_id, run_id, _ in begun if run_id in won)
 
 
-def replay(run_id: UUID, *, step: str | None = None, latest: bool = False, given: Json = None, hand: Hand) -> UUID:
+def replay(  # noqa: PLR0913 - everything that a replay may be given
+    run_id: UUID,
+    *,
+    step: str | None = None,
+    latest: bool = False,
+    given: Json = None,
+    hand: Hand,
+    key: str | None = None,
+) -> UUID:
     """A new run from a chosen step (None: from the beginning); the old one, which must have ended, is untouched.
 
-    `latest` takes the workflow's current version instead of the run's own; `given` replaces the run's input.
-    Raises NotNow when the run has not ended or the version has no such step, Run.DoesNotExist.
+    `latest` takes the workflow's current version instead of the run's own; `given` replaces the run's input. A known
+    idempotency key answers the replay that it made. Raises NotNow when the run has not ended, the version has no such
+    step or the key is another run's, Run.DoesNotExist.
     """
+    if key is not None and (known := replayed(run_id, key=key)) is not None:
+        return known
     old = Run.objects.select_related("workflow__current", "version").get(pk=run_id)
     if old.state not in RUN_ENDED:
         raise NotNow(f"the run is {old.state}; a replay begins from a run that has ended: cancel it first, or wait")
@@ -130,9 +146,27 @@ def replay(run_id: UUID, *, step: str | None = None, latest: bool = False, given
         found = interventions.Replay(entry=tuple(plan.definition.roots()))
     else:
         found = _from_step(run_id, plan=plan, step=step, number=version.number)
+    rule = gates.concurrency(version)
+    gate = None
+    if rule is not None:
+        # It queues where the gate is full, whatever the policy: somebody asked for this very run.
+        name = gates.key(rule, old.input if given is None else given)
+        gate = gates.find([name], workflow=old.workflow)[name]
+    found = replace(found, key=key, gate=gate)
     new = interventions.replay(run_id, found, version_id=version.pk, given=given, hand=hand)
+    if new is None:  # somebody else was quicker with this key
+        return replay(run_id, hand=hand, key=key)
     transaction.on_commit(dispatch.after_commit)
     return new
+
+
+def replayed(run_id: UUID, *, key: str) -> UUID | None:
+    """The replay of this run that the idempotency key made, if it did. Raises NotNow where the key is another run's."""
+    old = Run.objects.only("workflow_id").get(pk=run_id)
+    first = Run.objects.filter(workflow_id=old.workflow_id, idempotency_key=key).only("replay_of_id").first()
+    if first is not None and first.replay_of_id != run_id:
+        raise NotNow(f"the idempotency key is known, and run {first.pk} of it is no replay of this one; use another")
+    return first.pk if first is not None else None
 
 
 def _from_step(run_id: UUID, *, plan: Plan, step: str, number: int) -> interventions.Replay:

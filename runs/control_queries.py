@@ -65,10 +65,13 @@ REPLAY = Statement(
     ),
     made AS (
         INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, source, labels, input, generation,
-                              replay_of_id, entry, paused_at, paused_through)
+                              replay_of_id, entry, idempotency_key, priority, gate_id, paused_at, paused_through)
         SELECT %(new)s, o.workspace_id, o.workflow_id, %(version)s, 'queued', 'replay', o.labels,
-               coalesce(%(input)s::jsonb, o.input), o.generation + 1, o.id, %(entry)s::text[], {PAUSED_WITH_RECIPE}
-        FROM recipe, runs_run o WHERE o.id = %(old)s RETURNING id
+               coalesce(%(input)s::jsonb, o.input), o.generation + 1, o.id, %(entry)s::text[], %(key)s, o.priority,
+               %(gate)s::bigint, {PAUSED_WITH_RECIPE}
+        FROM recipe, runs_run o WHERE o.id = %(old)s
+        ON CONFLICT (workflow_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+        RETURNING id
     ),
     kept AS (
         INSERT INTO runs_steprun (run_id, step, item, state, attempt, attempts, input, config, output, error,

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.conf import settings
 
+from runs import admission, transitions, window
 from runs import plan as plans
-from runs import transitions, window
 from runs.compiler import MAX_KEYS, compile_chain
 from runs.transitions import Due
 
@@ -38,7 +38,7 @@ def take(room: int) -> list[list[Due]]:
     """
     messages = _due(room)
     if len(messages) < room:
-        messages += _messages(transitions.admit(limit=(room - len(messages)) * settings.PURE_BATCH_RUNS))
+        messages += _messages(admission.admit(limit=(room - len(messages)) * settings.PURE_BATCH_RUNS))
     return messages
 
 

@@ -28,10 +28,15 @@ class Hand:
 
 @dataclass(frozen=True)
 class Replay:
-    """What a replay begins with and keeps: steps to release, and steps whose rows are copied."""
+    """What a replay begins with and keeps: steps to release, and steps whose rows are copied.
+
+    `key` is its idempotency key, `gate` what it shares a concurrency limit through.
+    """
 
     entry: tuple[str, ...]
     kept: tuple[str, ...] = field(default_factory=tuple)
+    key: str | None = None
+    gate: int | None = None
 
 
 def cancel(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
@@ -92,14 +97,14 @@ def retry(
     return frozenset(row[0] for row in won)
 
 
-def replay(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, hand: Hand) -> UUID:
+def replay(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, hand: Hand) -> UUID | None:
     """A new queued run that begins with `found.entry` and has the rows of the steps kept; the old one is untouched.
 
-    `given` None keeps the old run's input.
+    `given` None keeps the old run's input. None where `found.key` is known to the workflow.
     """
     new = uuid7()
     with transaction.atomic():
-        run(
+        made = run(
             control_queries.REPLAY,
             new=new,
             old=run_id,
@@ -107,7 +112,11 @@ def replay(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, hand: 
             input=rows.nullable(given),
             entry=list(found.entry),
             kept=list(found.kept),
+            key=found.key,
+            gate=found.gate,
         )
+        if not made:
+            return None
         tell("replay", {run_id: {"run": str(new), "steps": list(found.entry)}}, hand=hand)
     return new
 

@@ -10,25 +10,63 @@ from django.contrib.auth import get_user_model
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
+from runs.hand_models import Intervention, WorkflowIntervention
+from runs.process_models import Effect, Process
 from runs.states import (
     RUN_ENDED,
     RUN_LIVE,
     RUN_OUTCOMES,
     STEP_ENDED,
     DeadLetterState,
+    Lane,
     Pause,
     RunState,
     StepState,
 )
 from workflows.models import Version, Workflow, Workspace
 
+__all__ = [
+    "Approval",
+    "DeadLetter",
+    "Effect",
+    "Gate",
+    "Intervention",
+    "Process",
+    "Run",
+    "Signal",
+    "StepRun",
+    "Ticket",
+    "WorkflowIntervention",
+]
+
 
 def _values(states: Iterable[StrEnum]) -> list[str]:
     return sorted(state.value for state in states)
+
+
+_QUEUED = Q(state=RunState.QUEUED.value)
+
+
+class Gate(models.Model):
+    """What runs of one workflow with the same concurrency key pass through: the lock under which they are counted.
+
+    The limit is the workflow's. A slot is a live run, so there is nothing here that could leak.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, db_index=False, related_name="+")
+    # What the definition's `concurrency.key` came to; empty where it has none.
+    key = models.CharField(max_length=255)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["workflow", "key"], name="gate_once")]
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class Run(models.Model):
@@ -60,6 +98,24 @@ class Run(models.Model):
     ending = models.CharField(max_length=12, null=True)
     # When a run fails that has not ended by then; null where its version sets no timeout.
     deadline = models.DateTimeField(null=True)
+    # Higher ones are admitted first, within their workspace.
+    priority = models.SmallIntegerField(db_default=0)
+    # What the run shares a concurrency limit through; null where its version sets none.
+    gate = models.ForeignKey(
+        Gate, on_delete=models.SET_NULL, null=True, db_index=False, db_constraint=False, related_name="+"
+    )
+    # Which line a queued run stands in; see runs.queries.ADMIT.
+    lane = models.GeneratedField(
+        expression=Case(
+            When(paused_at__isnull=False, then=Value(Lane.PAUSED.value)),
+            When(gate__isnull=False, then=Value(Lane.GATED.value)),
+            default=Value(Lane.FREE.value),
+        ),
+        output_field=models.SmallIntegerField(),
+        db_persist=True,
+    )
+    # Admitted under a workspace's rate limit: what that limit counts.
+    metered = models.BooleanField(db_default=False)
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -96,11 +152,21 @@ class Run(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["workflow", "id"], name="run_of_workflow"),
-            models.Index(fields=["workspace", "id"], name="run_queued", condition=Q(state=RunState.QUEUED.value)),
+            models.Index(
+                F("lane"), F("workspace"), F("priority").desc(), F("id"), name="run_queued", condition=_QUEUED
+            ),
+            # Only runs with a gate, and those under a rate limit, pay for these.
+            models.Index(
+                F("gate"), F("priority").desc(), F("id"), name="run_gated", condition=_QUEUED & Q(lane=Lane.GATED.value)
+            ),
+            models.Index(
+                fields=["gate"], name="run_in_gate", condition=Q(state__in=_values(RUN_LIVE), gate__isnull=False)
+            ),
+            models.Index(fields=["workspace", "started_at"], name="run_metered", condition=Q(metered=True)),
             # Only paused runs pay for it.
             models.Index(fields=["workflow", "id"], name="run_paused", condition=Q(paused_at__isnull=False)),
             models.Index(
-                fields=["workspace", "id"],
+                fields=["workspace", "state", "id"],
                 name="run_live",
                 condition=Q(state__in=_values(RUN_LIVE)),
             ),
@@ -249,74 +315,6 @@ class DeadLetter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.step} of {self.run_id}: {self.reason}"
-
-
-class Process(models.Model):
-    """The lease of one performing process. What it runs counts as lost once the lease has passed."""
-
-    id = models.UUIDField(primary_key=True)
-    host = models.TextField()
-    pid = models.IntegerField()
-    started_at = models.DateTimeField(db_default=Now())
-    expires_at = models.DateTimeField()
-
-    class Meta:
-        verbose_name_plural = "processes"
-        indexes: ClassVar = [models.Index(fields=["expires_at"], name="process_expires_at")]
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.pid}"
-
-
-class Effect(models.Model):
-    """What one named effect of a step answered, so that a later attempt does not make it again."""
-
-    id = models.BigAutoField(primary_key=True)
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, db_index=False, db_constraint=False, related_name="effects")
-    step = models.TextField()
-    item = models.IntegerField(default=-1)
-    name = models.TextField()
-    # JSON's null is an answer, too.
-    value = models.JSONField()
-    at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["run", "step", "item", "name"], name="effect_once"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.name} of {self.step} of {self.run_id}"
-
-
-class Intervention(models.Model):
-    """What somebody did to a run by hand: the verb, who, when and why. Written with the verb, never changed."""
-
-    id = models.BigAutoField(primary_key=True)
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, db_constraint=False, related_name="interventions")
-    verb = models.CharField(max_length=12)
-    by = models.ForeignKey(get_user_model(), on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
-    why = models.TextField(blank=True)
-    # What the verb was given: steps retried, inputs edited, the run that a replay made.
-    details = models.JSONField(default=dict)
-    at = models.DateTimeField(db_default=Now())
-
-    def __str__(self) -> str:
-        return f"{self.verb} of {self.run_id}"
-
-
-class WorkflowIntervention(models.Model):
-    """What somebody did to a workflow as a whole: pause, resume. Its runs' own histories do not repeat it."""
-
-    id = models.BigAutoField(primary_key=True)
-    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="+")
-    verb = models.CharField(max_length=12)
-    by = models.ForeignKey(get_user_model(), on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
-    why = models.TextField(blank=True)
-    at = models.DateTimeField(db_default=Now())
-
-    def __str__(self) -> str:
-        return f"{self.verb} of {self.workflow_id}"
 
 
 class Signal(models.Model):

@@ -27,11 +27,12 @@ START = Statement(
     f"""
     WITH recipe AS MATERIALIZED (SELECT paused_at FROM workflows_workflow WHERE id = %(workflow)s FOR KEY SHARE)
     INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, idempotency_key, source, labels, input,
-                          generation, paused_at, paused_through)
+                          generation, priority, gate_id, paused_at, paused_through)
     SELECT d.id, %(workspace)s, %(workflow)s, %(version)s, 'queued', d.key, %(source)s, d.labels::jsonb,
-           d.input::jsonb, 1, {PAUSED_WITH_RECIPE}
-    FROM recipe, unnest(%(ids)s::uuid[], %(keys)s::text[], %(labels)s::text[], %(inputs)s::text[])
-         AS d(id, key, labels, input)
+           d.input::jsonb, 1, d.priority, d.gate, {PAUSED_WITH_RECIPE}
+    FROM recipe, unnest(%(ids)s::uuid[], %(keys)s::text[], %(labels)s::text[], %(inputs)s::text[],
+                        %(priorities)s::smallint[], %(gates)s::bigint[])
+         AS d(id, key, labels, input, priority, gate)
     ORDER BY d.key
     ON CONFLICT (workflow_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id
@@ -49,32 +50,14 @@ KNOWN_KEYS = Statement(
 
 # -- dispatch ---------------------------------------------------------------------------------------------------
 
-# Fair turn between workspaces: a loose scan of index run_queued finds the workspaces with a backlog, and each gets
-# its share of the room, oldest first. The tickets are written as sent once, for the caller sends them at once.
-ADMIT = Statement(
-    "admit",
-    """
-    WITH RECURSIVE backlog AS (
-        (SELECT workspace_id FROM runs_run WHERE state = 'queued' AND paused_at IS NULL ORDER BY workspace_id LIMIT 1)
-        UNION ALL
-        SELECT (SELECT r.workspace_id FROM runs_run r
-                WHERE r.state = 'queued' AND r.paused_at IS NULL AND r.workspace_id > b.workspace_id
-                ORDER BY r.workspace_id LIMIT 1)
-        FROM backlog b WHERE b.workspace_id IS NOT NULL
-    ),
-    picked AS MATERIALIZED (
-        SELECT turn.id FROM backlog b, LATERAL (
-            SELECT r.id FROM runs_run r
-            WHERE r.workspace_id = b.workspace_id AND r.state = 'queued' AND r.paused_at IS NULL ORDER BY r.id
-            LIMIT greatest(1, %(limit)s::int / (SELECT count(*) FROM backlog WHERE workspace_id IS NOT NULL))
-            FOR NO KEY UPDATE SKIP LOCKED
-        ) turn
-    ),
+# What becomes of the runs in `picked`, which are locked: they run, and get their first tickets, written as sent once,
+# for the caller sends them at once.
+ADMITTED = """
     admitted AS (
-        UPDATE runs_run r SET state = 'running', started_at = clock_timestamp(), deadline = clock_timestamp()
-            + (SELECT v.timeout FROM workflows_version v WHERE v.id = r.version_id) * interval '1 second'
-        FROM picked p
-        WHERE r.id = p.id AND r.state = 'queued' RETURNING r.id, r.version_id, r.entry
+        UPDATE runs_run r SET state = 'running', started_at = clock_timestamp(), metered = p.metered,
+            deadline = clock_timestamp()
+                + (SELECT v.timeout FROM workflows_version v WHERE v.id = r.version_id) * interval '1 second'
+        FROM picked p WHERE r.id = p.id AND r.state = 'queued' RETURNING r.id, r.version_id, r.entry
     ),
     tickets AS (
         INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
@@ -82,9 +65,42 @@ ADMIT = Statement(
         FROM admitted a JOIN workflows_version v ON v.id = a.version_id, unnest(coalesce(a.entry, v.roots)) head
         RETURNING id, run_id, head
     )
-    SELECT t.id, t.run_id, -1, a.version_id, t.head, false FROM tickets t JOIN admitted a ON a.id = t.run_id
-    ORDER BY t.id
-    """,
+"""
+DUE = "SELECT t.id, t.run_id, -1, a.version_id, t.head, false FROM tickets t JOIN admitted a ON a.id = t.run_id"
+
+# Runs without a gate, in workspaces without limits: lane 0. Fair turn between workspaces: a loose scan of index
+# run_queued finds those with a backlog, and each gets its share of the room, by priority, oldest first. A last row of
+# NULLs says that others wait, which are admitted under locks of their own: see runs.gate_queries.
+ADMIT = Statement(
+    "admit",
+    f"""
+    WITH RECURSIVE backlog AS (
+        (SELECT workspace_id FROM runs_run WHERE state = 'queued' AND lane = 0 ORDER BY workspace_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT r.workspace_id FROM runs_run r
+                WHERE r.state = 'queued' AND r.lane = 0 AND r.workspace_id > b.workspace_id
+                ORDER BY r.workspace_id LIMIT 1)
+        FROM backlog b WHERE b.workspace_id IS NOT NULL
+    ),
+    waiting AS MATERIALIZED (
+        SELECT w.id, w.concurrent_runs IS NOT NULL OR w.runs_per_minute IS NOT NULL AS limited
+        FROM backlog b JOIN workflows_workspace w ON w.id = b.workspace_id
+    ),
+    picked AS MATERIALIZED (
+        SELECT turn.id, false AS metered FROM waiting, LATERAL (
+            SELECT r.id FROM runs_run r
+            WHERE r.workspace_id = waiting.id AND r.state = 'queued' AND r.lane = 0 ORDER BY r.priority DESC, r.id
+            LIMIT greatest(1, %(limit)s::int / (SELECT count(*) FROM waiting WHERE NOT limited))
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) turn WHERE NOT waiting.limited
+    ),
+    {ADMITTED}
+    ({DUE} ORDER BY t.id)
+    UNION ALL
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL
+    WHERE EXISTS (SELECT 1 FROM waiting WHERE limited)
+       OR EXISTS (SELECT 1 FROM runs_run WHERE state = 'queued' AND lane = 1)
+    """,  # noqa: S608 - constant text only
 )
 
 # Tickets whose knock is due: released heads, retries, repeats. Index ticket_knock_at. Locks nothing: how many of them

@@ -16,6 +16,8 @@ class Request:
     input: Json = field(default_factory=dict)
     idempotency_key: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    # -100 to 100, higher ones first; None takes the definition's.
+    priority: int | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class RunState(StrEnum):
@@ -38,6 +38,14 @@ class Pause(StrEnum):
 
     RUN = "run"
     WORKFLOW = "workflow"
+
+
+class Lane(IntEnum):
+    """Which line a queued run stands in: that of its workspace, that of its gate, or none while it is paused."""
+
+    FREE = 0
+    GATED = 1
+    PAUSED = 2
 
 
 # What the API says of a step that has no row yet.

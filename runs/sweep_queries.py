@@ -19,7 +19,8 @@ ANYTHING_DUE = Statement(
                   AND state IN ('running', 'waiting')) AS ends,
                clock_timestamp() AS at
     )
-    SELECT coalesce(knock <= at, false) OR EXISTS (SELECT 1 FROM runs_run WHERE state = 'queued' AND paused_at IS NULL),
+    SELECT coalesce(knock <= at, false) OR EXISTS (SELECT 1 FROM runs_run WHERE state = 'queued' AND lane = 0)
+                                   OR EXISTS (SELECT 1 FROM runs_run WHERE state = 'queued' AND lane = 1),
            coalesce(wake <= at, false),
            EXISTS (SELECT 1 FROM runs_steprun WHERE state = 'running' AND deadline < clock_timestamp())
         OR EXISTS (SELECT 1 FROM runs_process WHERE expires_at < clock_timestamp()),

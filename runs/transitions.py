@@ -1,4 +1,4 @@
-"""The only writer of state: start, admit, pick, claim and record, each over a set, each answering what it won."""
+"""The only writer of state: start, pick, claim and record, each over a set, each answering what it won."""
 
 from __future__ import annotations
 
@@ -38,14 +38,6 @@ class Due(NamedTuple):
     version_id: UUID
     head: str
     suspect: bool
-
-
-def admit(*, limit: int) -> list[Due]:
-    """Take up to `limit` queued runs into `running`, in fair turn between workspaces, and write their first tickets.
-
-    The tickets count as sent: the caller sends them, or calls unsend.
-    """
-    return [Due(*row) for row in run(queries.ADMIT, limit=limit, repeat=REPEAT_SECONDS)] if limit > 0 else []
 
 
 def peek(*, limit: int) -> list[Due]:
@@ -136,10 +128,21 @@ def record_within(outcome: Outcome, *, plan: Plan, carried: str | None) -> Recor
     return _record([outcome], plan=plan, carried=carried)
 
 
-def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, source: str) -> list[Started]:
-    """Insert queued runs; where an idempotency key is known (or comes twice), answer the first run."""
+def start(
+    requests: Sequence[Request],
+    *,
+    version: Version,
+    workflow: Workflow,
+    source: str,
+    gates: Sequence[int] | None = None,
+) -> list[Started]:
+    """Insert queued runs; where an idempotency key is known (or comes twice), answer the first run.
+
+    `gates` has a gate for each; without it they have none.
+    """
     ids = [uuid7() for _ in requests]
     common = version.definition.get("labels", {})
+    usual = version.definition.get("priority", 0)
     inserted = run(
         queries.START,
         workspace=workflow.workspace_id,
@@ -150,6 +153,8 @@ def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, 
         keys=[request.idempotency_key for request in requests],
         labels=[rows.dumps({**common, **request.labels}) for request in requests],
         inputs=[rows.dumps(request.input) for request in requests],
+        priorities=[usual if request.priority is None else request.priority for request in requests],
+        gates=[None] * len(requests) if gates is None else list(gates),
     )
     created = {row[0] for row in inserted}
     wanted = [r.idempotency_key for r, i in zip(requests, ids, strict=True) if i not in created]

@@ -33,7 +33,7 @@ _STRICT_JSON: dict[type[Field[Any, Any]], dict[str, Any]] = {JSONField: {"form_c
 
 @admin.register(Workspace)
 class WorkspaceAdmin(ModelAdmin):
-    list_display = ("name", "created_at")
+    list_display = ("name", "concurrent_runs", "runs_per_minute", "created_at")
     search_fields = ("name",)
 
 

@@ -15,6 +15,7 @@ from workflows.errors import Problem, join_path, nearest
 _SAID_BETTER = {
     "on_error": "must be fail, continue or goto:<id of a step>",
     "name": "must not begin with an underscore or hold control characters",
+    "policy": "must be queue, skip or cancel_running",
     "join": "must be all_succeeded, none_failed, all_done, any_succeeded or any_failed",
 }
 

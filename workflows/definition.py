@@ -114,6 +114,22 @@ class StepDefinition(_Part):
         return self.on_error.removeprefix("goto:") if self.on_error.startswith("goto:") else None
 
 
+class Policy(StrEnum):
+    """What becomes of a start that finds its gate full: it queues, is skipped, or takes the place of older runs."""
+
+    QUEUE = "queue"
+    SKIP = "skip"
+    CANCEL_RUNNING = "cancel_running"
+
+
+class Concurrency(_Part):
+    """How many runs of the workflow, or of one key, may be live at once."""
+
+    limit: int = Field(ge=1, le=1_000_000)
+    key: str | None = Field(default=None, min_length=1, max_length=8192)
+    policy: Policy = Policy.QUEUE
+
+
 class Definition(_Part):
     """A whole workflow: steps in the order of the file, and what is said once for all of them."""
 
@@ -125,7 +141,8 @@ class Definition(_Part):
     output: Any = None
     labels: dict[str, str] = Field(default_factory=dict)
     triggers: tuple[dict[str, Any], ...] = ()
-    concurrency: dict[str, Any] | None = None
+    concurrency: Concurrency | None = None
+    priority: int = Field(default=0, ge=-100, le=100)
     # Seconds from the run's start to its end; after that it fails, whatever it is at.
     timeout: Annotated[Seconds, Field(gt=0)] | None = None
     steps: tuple[StepDefinition, ...] = Field(min_length=1, max_length=MAX_STEPS)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
@@ -21,7 +22,29 @@ class Workspace(models.Model):
     alert_workflow = models.ForeignKey(
         "Workflow", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
     )
+    # Limits, enforced where runs are admitted; empty means none.
+    concurrent_runs = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)], help_text="How many runs may be running at once."
+    )
+    runs_per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="How many runs may begin within any minute; more are accepted and queue.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(concurrent_runs__isnull=True) | models.Q(concurrent_runs__gte=1),
+                name="workspace_concurrent_runs_from_one",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(runs_per_minute__isnull=True) | models.Q(runs_per_minute__gte=1),
+                name="workspace_runs_per_minute_from_one",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -66,6 +89,8 @@ class Workflow(models.Model):
     current = models.ForeignKey(
         "Version", on_delete=models.PROTECT, null=True, blank=True, editable=False, related_name="+"
     )
+    # The current version's `concurrency.limit`: it counts for every run of the workflow that has a gate.
+    concurrent_runs = models.PositiveIntegerField(null=True, editable=False)
     # Since when its runs are held. They are held one by one, by runs.pauses; a new one copies it.
     paused_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -91,11 +91,13 @@ def _publish(workflow: Workflow, checked: Checked, *, by: User, workflow_created
     definition = checked.definition
     workflow = _locked(workflow)
     version, created = _version(workflow, definition, by=by)
-    if workflow.current_id != version.id:
+    limit = definition.concurrency.limit if definition.concurrency else None
+    if workflow.current_id != version.id or workflow.concurrent_runs != limit:
         workflow.current = version
+        workflow.concurrent_runs = limit
         workflow.description = definition.description
         workflow.settings = draft.settings_of(definition)
-        workflow.save(update_fields=["current", "description", "settings"])
+        workflow.save(update_fields=["current", "concurrent_runs", "description", "settings"])
         draft.replace_steps(workflow, definition)
     return Published(workflow, version, workflow_created, created, checked.start_input, checked.warnings)
 

@@ -24,7 +24,6 @@ from workflows.graph import Upstream, graph_problems
 from workflows.normalise import Normalised, located, normalise
 
 _TRIGGERS = ("webhook", "schedule", "event")
-_CONCURRENCY = ("limit", "key", "policy")
 _LATER = "is stored; this version does not perform it yet"
 
 
@@ -92,9 +91,23 @@ def _top_problems(definition: Definition) -> Iterator[Problem]:
         if len(trigger) != 1 or kinds:
             hint = nearest(kinds[0], _TRIGGERS) if kinds else ""
             yield Problem(f"triggers[{index}]", f"must have one key, webhook, schedule or event{hint}")
-    for key in definition.concurrency or {}:
-        if key not in _CONCURRENCY:
-            yield Problem(f"concurrency.{key}", f"is not a known key{nearest(key, _CONCURRENCY)}")
+    if definition.concurrency is not None and definition.concurrency.key is not None:
+        yield from _key_problems(definition.concurrency.key)
+
+
+def _key_problems(key: str) -> Iterator[Problem]:
+    """Faults of a concurrency key: it is rendered when a run is started, so it knows the run's input only."""
+    path = "concurrency.key"
+    problems = [Problem(where, message) for where, message in expressions.check(key, path=path)]
+    yield from problems
+    if problems:
+        return
+    if not expressions.has_expression(key):
+        yield Problem(
+            path, "has no expression; write {{ input.customer }}, or leave it out to limit the whole workflow"
+        )
+    elif expressions.references(key):
+        yield Problem(path, "looks at steps, but is worked out when the run is started; look at `input` only")
 
 
 def _steps_problems(steps: tuple[StepDefinition, ...], *, path: str, known: frozenset[str]) -> Iterator[Problem]:
@@ -161,9 +174,8 @@ def _unknown(references: Iterable[str], ids: set[str], *, path: str) -> Iterator
 
 def _later(definition: Definition) -> Iterator[str]:
     """What this version keeps but does not perform: said, so that nothing is ignored in silence."""
-    for word in ("triggers", "concurrency"):
-        if getattr(definition, word):
-            yield f"{word} {_LATER}"
+    if definition.triggers:
+        yield f"triggers {_LATER}"
     for step in definition.steps:
         if isinstance(step.with_, dict) and "credential" in step.with_:
             yield f"steps.{step.id}.with.credential {_LATER}"

@@ -17,16 +17,21 @@ Key = Annotated[str, Field(min_length=1, max_length=255, pattern=_NO_CONTROL)]
 LabelKey = Annotated[str, Field(min_length=1, max_length=63, pattern=_NO_CONTROL)]
 LabelValue = Annotated[str, Field(max_length=255)]
 Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=MAX_LABELS)]
+Priority = Annotated[int, Field(ge=-100, le=100)]
 Why = Annotated[str, Field(max_length=2000)]
 Reason = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"\S")]
 
 
 class StartRun(Body):
-    """`input` is checked by the workflow's `inputs` schema. A known idempotency key answers the first run."""
+    """`input` is checked by the workflow's `inputs` schema. A known idempotency key answers the first run.
+
+    Runs of a higher `priority` are admitted first, within the workspace; the definition's, or 0, when left out.
+    """
 
     input: Any = Field(default_factory=dict)
     idempotency_key: Key | None = None
     labels: Labels = Field(default_factory=dict)
+    priority: Priority | None = None
 
 
 class StartJob(Body):
@@ -36,6 +41,7 @@ class StartJob(Body):
     payload: Any = Field(default_factory=dict)
     max_retries: Annotated[int, Field(ge=0, le=999)] | None = None
     idempotency_key: Key | None = None
+    priority: Priority | None = None
 
 
 class ByHand(Body):
@@ -51,11 +57,15 @@ class RetryRun(ByHand):
 
 
 class ReplayRun(ByHand):
-    """From which step (the beginning when left out), with which version, and with which run input (null: the old)."""
+    """From which step (the beginning when left out), with which version, and with which run input (null: the old).
+
+    A known idempotency key answers the replay that it made.
+    """
 
     step: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     version: Literal["same", "latest"] = "same"
     input: Any = None
+    idempotency_key: Key | None = None
 
 
 class SendSignal(Body):

@@ -63,7 +63,7 @@ class Jobs(ScopedView):
         wanted = read_body(request.data, model=StartJob)
         version = _version(self.workspace, wanted=wanted, owner=self.user)
         check_payload(wanted.type, wanted.payload)
-        asked = RunRequest(wanted.payload, idempotency_key=wanted.idempotency_key)
+        asked = RunRequest(wanted.payload, idempotency_key=wanted.idempotency_key, priority=wanted.priority)
         with transaction.atomic():
             [started] = control.start([asked], version=version, workflow=version.workflow, source="job")
             answer = _detail(_jobs(self.workspace).get(pk=started.run_id))

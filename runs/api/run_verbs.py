@@ -82,14 +82,20 @@ class RetryOneRun(ScopedView):
 class ReplayOneRun(ScopedView):
     """The replay of one run."""
 
-    @extend_schema(operation_id="runs_replay", request=ReplayRun, responses={201: shapes.RunStarted, **VERB})
+    @extend_schema(
+        operation_id="runs_replay",
+        request=ReplayRun,
+        responses={200: shapes.RunStarted, 201: shapes.RunStarted, **VERB},
+    )
     def post(self, request: Request, key: str) -> Response:
-        """Start a new run from a chosen step of one that has ended. The old one stays as it is."""
+        """Start a new run from a chosen step of one that has ended; 200 and the first replay for a known key."""
         asked = read_body(request.data, model=ReplayRun)
         run_id = _find(key, workspace=self.workspace)
         try:
-            new = control.replay(
+            known = control.replayed(run_id, key=asked.idempotency_key) if asked.idempotency_key else None
+            new = known or control.replay(
                 run_id,
+                key=asked.idempotency_key,
                 step=asked.step,
                 latest=asked.version == "latest",
                 given=asked.input,
@@ -97,6 +103,8 @@ class ReplayOneRun(ScopedView):
             )
         except NotNow as refusal:
             raise conflict(str(refusal), state=control.standing(run_id)) from None
+        if known is not None:
+            return _stands(known)
         return Response(shapes.RunStarted(id=new, state=RunState.QUEUED).told(), status=201)
 
 

@@ -85,6 +85,7 @@ class RunSummary(Shape):
     error: Any
     labels: dict[str, Any]
     idempotency_key: str | None
+    priority: int
     paused_at: datetime | None
     created_at: datetime
     started_at: datetime | None
@@ -114,6 +115,7 @@ class RunDetail(RunSummary):
     output: Any
     steps: list[StepShape]
     replay_of: UUID | None
+    concurrency_key: str | None
     pause: PauseShape | None
     interventions: list[InterventionShape]
 
@@ -266,6 +268,7 @@ def run_detail(
         output=run.output,
         steps=[step(view, site=site) for view in steps],
         replay_of=run.replay_of_id,
+        concurrency_key=run.gate.key if run.gate else None,
         pause=_pause(pauses.of_run(run)),
         interventions=[intervention(one) for one in interventions],
     )
@@ -323,6 +326,7 @@ def _run(run: Run) -> dict[str, Any]:
         "error": run.error,
         "labels": run.labels,
         "idempotency_key": run.idempotency_key,
+        "priority": run.priority,
         "paused_at": None if run.state in RUN_ENDED else run.paused_at,
         **_times(run),
     }

@@ -93,7 +93,9 @@ class StartedRuns(ScopedView):
         workflow = find(key, workspace=self.workspace)
         if workflow.current is None:
             raise Refused(f"workflow {workflow.name!r} is not published yet; publish it first", status=409)
-        asked = RunRequest(wanted.input, idempotency_key=wanted.idempotency_key, labels=wanted.labels)
+        asked = RunRequest(
+            wanted.input, idempotency_key=wanted.idempotency_key, labels=wanted.labels, priority=wanted.priority
+        )
         with transaction.atomic():
             [started] = control.start([asked], version=workflow.current, workflow=workflow, source="api")
         answer = shapes.RunStarted(id=started.run_id, state=started.state)

@@ -11,7 +11,7 @@ import pytest
 from django.db import transaction
 from django.db.models import F
 
-from runs import control, lease, pauses, recovery, transitions
+from runs import admission, control, lease, pauses, recovery, transitions
 from runs.control import Hand
 from runs.database import Row, observed
 from runs.models import Intervention, Process, Run, Ticket, WorkflowIntervention
@@ -183,9 +183,9 @@ def test_a_pause_that_waits_for_a_claim_leaves_what_it_took() -> None:
 def test_an_admission_does_not_take_a_run_that_is_being_paused() -> None:
     run_id = begin_queued(published(NAP))
     with locked_run(run_id):
-        assert transitions.admit(limit=10) == []
+        assert admission.admit(limit=10) == []
     pause(run_id)
-    assert transitions.admit(limit=10) == []
+    assert admission.admit(limit=10) == []
     resume(run_id)
     assert state(run_id) == "running"
 

@@ -48,9 +48,9 @@ def test_bad_files_are_refused_with_one_line_a_problem_and_the_others_are_loaded
 
 def test_warnings_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "later.yaml"
-    file.write_text("steps: [{id: a, action: noop}]\nconcurrency: {limit: 1}\n")
+    file.write_text('steps: [{id: a, action: noop}]\ntriggers: [{schedule: {cron: "0 8 * * *"}}]\n')
     call_command("load_workflow", str(file))
-    expected = "later version 1 created; concurrency is stored; this version does not perform it yet\n"
+    expected = "later version 1 created; triggers is stored; this version does not perform it yet\n"
     assert capsys.readouterr().out == expected
 
 
@@ -79,3 +79,19 @@ def test_a_token_is_made_and_printed_once(
     token = tokens.find(capsys.readouterr().out.strip())
     assert token is not None
     assert (token.workspace, token.user, token.name) == (workspace, owner, "ci")
+
+
+def test_limit_workspace_sets_what_is_given_and_prints_both(capsys: pytest.CaptureFixture[str]) -> None:
+    Workspace.objects.get_or_create(name="default")
+    call_command("limit_workspace", "--concurrent-runs", "20")
+    call_command("limit_workspace", "--runs-per-minute", "600")
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "default  concurrent runs  20",
+        "default  runs per minute  600",
+    ]
+    call_command("limit_workspace", "--concurrent-runs", "none")
+    mine = Workspace.objects.get(name="default")
+    assert (mine.concurrent_runs, mine.runs_per_minute) == (None, 600)
+    for wrong in ("0", "-1", "many"):
+        with pytest.raises(SystemExit):
+            call_command("limit_workspace", f"--runs-per-minute={wrong}")

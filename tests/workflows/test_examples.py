@@ -18,7 +18,7 @@ from workflows.publish import check_input, publish
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The others take a second or more on purpose; they run through real workers in tests/e2e.
-AT_ONCE = ["select-email", "data-pipeline", "if-else", "fan-out", "order-intake", "alert"]
+AT_ONCE = ["select-email", "one-at-a-time", "data-pipeline", "if-else", "fan-out", "order-intake", "alert"]
 
 
 @pytest.fixture(autouse=True)

@@ -84,8 +84,8 @@ def test_on_is_the_same_as_triggers_and_said_to_be_for_later(key: str) -> None:
 
 def test_what_is_not_performed_yet_is_said() -> None:
     undone = step("a", compensate={"action": "noop"})
-    checked = validate(document(undone, concurrency={"limit": 2}, on_failure=[step("alert")]))
-    assert [warning.split()[0] for warning in checked.warnings] == ["concurrency"]
+    checked = validate(document(undone, triggers=[{"webhook": {}}], on_failure=[step("alert")]))
+    assert [warning.split()[0] for warning in checked.warnings] == ["triggers"]
 
 
 def test_the_short_form_carries_its_payloads_as_the_first_run_s_input() -> None:

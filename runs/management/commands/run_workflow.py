@@ -40,6 +40,7 @@ class Command(BaseCommand):
         parser.add_argument("--input", default="{}", metavar="JSON|@FILE", help="the run's input (default: {})")
         parser.add_argument("--key", help="idempotency key: a known one shows the first run")
         parser.add_argument("--label", action="append", default=[], metavar="KEY=VALUE")
+        parser.add_argument("--priority", type=_priority, help="-100 to 100, higher first (default: the definition's)")
         parser.add_argument("--timeout", type=_seconds, default=300.0, help="seconds to wait (default: 300)")
         parser.add_argument("--no-wait", action="store_true", help="print the run's id and leave")
         _common.add_workspace(parser)
@@ -51,6 +52,7 @@ class Command(BaseCommand):
             self._input(options["input"]),
             idempotency_key=self._key(options["key"]),
             labels=self._labels(options["label"]),
+            priority=options["priority"],
         )
         run_id = self._start(request, workflow=workflow)
         if options["no_wait"]:
@@ -120,6 +122,13 @@ def _seconds(given: str) -> float:
     if not 0 <= seconds < 1e9:
         raise ValueError("no length of time")
     return seconds
+
+
+def _priority(given: str) -> int:
+    priority = int(given)
+    if not -100 <= priority <= 100:
+        raise ValueError("no priority")
+    return priority
 
 
 def _pauses() -> Iterator[float]:
