@@ -1,0 +1,171 @@
+"""Mutants: one change each that breaks one promise, and the tests of which at least one must fail then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_FAILURES = "tests/runs/test_engine_failures.py"
+_FAULTS = "tests/runs/test_engine_faults.py"
+_LOCKS = "tests/runs/test_engine_locks.py"
+_PROMISES = "tests/runs/test_promises.py"
+_CONTROL = "tests/runs/test_control.py"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`old` stands exactly once in `file`; with `new` in its place `promise` is broken."""
+
+    name: str
+    promise: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTANTS = (
+    Mutant(
+        "no-ticket-fence",
+        "a second delivery of a pure link writes nothing",
+        "runs/queries.py",
+        "live.id = d.run_id AND t.run_id = d.run_id AND t.id = d.id",
+        "live.id = d.run_id AND t.run_id = d.run_id",
+        (_LOCKS, _CONTROL, "tests/runs/test_engine_graphs.py"),
+    ),
+    Mutant(
+        "no-claim-token",
+        "a worker that was taken for dead does not record over the one that took its step",
+        "runs/queries.py",
+        "          AND s.attempt = d.attempt AND s.process = d.process RETURNING s.run_id, s.item",
+        "          RETURNING s.run_id, s.item",
+        (_FAULTS,),
+    ),
+    Mutant(
+        "no-run-lock",
+        "of two last branches exactly one releases the join",
+        "runs/queries.py",
+        'ORDER BY id FOR NO KEY UPDATE\n    )\n"""',
+        'ORDER BY id\n    )\n"""',
+        (_LOCKS,),
+    ),
+    Mutant(
+        "send-before-commit",
+        "no message speaks of a run that is not committed",
+        "runs/control.py",
+        "source=source)\n    transaction.on_commit(dispatch.after_commit)",
+        "source=source)\n    dispatch.after_commit()",
+        (_PROMISES,),
+    ),
+    Mutant(
+        "no-repeated-knock",
+        "a lost message costs seconds",
+        "runs/queries.py",
+        "clock_timestamp() + %(repeat)s * interval '1 second', 1, false",
+        "'infinity', 1, false",
+        (_PROMISES,),
+    ),
+    Mutant(
+        "lease-never-expires",
+        "the step of a process that is gone is taken up by another",
+        "runs/sweep_queries.py",
+        "SELECT 1 FROM runs_process p WHERE p.id = s.process AND p.expires_at > clock_timestamp()))",
+        "SELECT 1 FROM runs_process p WHERE p.id = s.process))",
+        (_FAILURES,),
+    ),
+    Mutant(
+        "lease-comes-back",
+        "a process whose lease has passed performs under a new name",
+        "runs/sweep_queries.py",
+        "SET expires_at = excluded.expires_at WHERE p.expires_at > clock_timestamp()",
+        "SET expires_at = excluded.expires_at",
+        (_PROMISES,),
+    ),
+    Mutant(
+        "claim-without-lease",
+        "nobody claims under a lease that has passed",
+        "runs/queries.py",
+        "WHERE id = %(process)s AND expires_at > clock_timestamp())",
+        "WHERE id = %(process)s)",
+        (_FAILURES,),
+    ),
+    Mutant(
+        "claim-before-due",
+        "a retry is not claimed before its time",
+        "runs/queries.py",
+        "AND t.due_at <= clock_timestamp()\n          AND EXISTS",
+        "AND EXISTS",
+        (_PROMISES,),
+    ),
+    Mutant(
+        "double-release",
+        "a step that was released is not released again",
+        "runs/joins.py",
+        "if candidate in known:",
+        "if candidate in known and known[candidate].state is not None:",
+        ("tests/runs/test_engine_graphs.py", "tests/property"),
+    ),
+    Mutant(
+        "cancel-keeps-tickets",
+        "nothing begins in a run once it is cancelled",
+        "runs/ending_queries.py",
+        "tickets AS (DELETE FROM runs_ticket t USING locked, theirs WHERE locked.n > 0",
+        "tickets AS (DELETE FROM runs_ticket t USING locked, theirs WHERE locked.n < 0",
+        (_CONTROL,),
+    ),
+    Mutant(
+        "cancelled-run-goes-on",
+        "what a running step of a cancelled run comes to releases nothing",
+        "runs/queries.py",
+        "state IN ('running', 'waiting', 'compensating')\n        ORDER BY id FOR NO KEY UPDATE\n",
+        "true\n        ORDER BY id FOR NO KEY UPDATE\n",
+        (_CONTROL,),
+    ),
+    Mutant(
+        "retry-beyond-budget",
+        "a step is not tried more often than its policy says",
+        "runs/retry.py",
+        "if error.permanent or attempt >= policy.max_attempts:",
+        "if error.permanent or attempt > policy.max_attempts:",
+        ("tests/runs/test_retry.py",),
+    ),
+    Mutant(
+        "poison-for-ever",
+        "a step that takes its worker down each time is given up",
+        "runs/recovery.py",
+        "MAX_LOST = 3",
+        "MAX_LOST = 10**9",
+        (_FAILURES, _PROMISES),
+    ),
+    Mutant(
+        "record-in-two-transactions",
+        "what was done and what follows from it are committed together, or not at all",
+        "runs/transitions.py",
+        "with transaction.atomic():\n            return _record(outcomes, plan=plan, carried=carried)\n    except",
+        "if True:\n            return _record(outcomes, plan=plan, carried=carried)\n    except",
+        (_PROMISES, _FAILURES),
+    ),
+    Mutant(
+        "key-of-each-attempt",
+        "every attempt of a step bears the same idempotency key",
+        "runs/perform.py",
+        "idempotency_key=idempotency_key(work.run, step=step.id, item=work.item)",
+        "idempotency_key=idempotency_key(work.run, step=f'{step.id}{work.attempt}', item=work.item)",
+        (_PROMISES,),
+    ),
+    Mutant(
+        "two-runs-of-one-key",
+        "one idempotency key is one run",
+        "runs/transitions.py",
+        "keys=[request.idempotency_key for request in requests]",
+        "keys=[None for request in requests]",
+        ("tests/runs/test_engine_paths.py",),
+    ),
+    Mutant(
+        "no-suspicion",
+        "the delivery of a dead child is repeated alone, so that its neighbours are not blamed",
+        "runs/sweep_queries.py",
+        "SET suspect = true, knock_at",
+        "SET suspect = false, knock_at",
+        (_PROMISES,),
+    ),
+)
