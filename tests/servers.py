@@ -15,7 +15,7 @@ from project.stack.children import Child, stop_together
 from tests.waiting import wait_for
 
 # What the tests' data loses in a power cut nobody misses; it makes the suite several times faster.
-_FAST = {**postgres.SETTINGS, "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+FAST = {**postgres.SETTINGS, "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 def start_once() -> None:
@@ -54,7 +54,7 @@ def _postgres(home: Path, children: list[Child]) -> str:
     directory = home / "postgres"
     directory.mkdir()
     server = postgres.prepare(directory, password=secrets.token_hex(16))
-    children.append(Child(server.command(log=home / "postgres.log", settings=_FAST)))
+    children.append(Child(server.command(log=home / "postgres.log", settings=FAST)))
     wait_for(server.answers, what="the tests' PostgreSQL", timeout_seconds=60)
     server.create_database()
     return server.url()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,31 +17,45 @@ from django.db import connection
 from project.env import BASE_DIR
 from tests.waiting import wait_for
 
+_CHILDREN = 2
+
 
 class Worker:
     """One worker group: a main process and its children, in a process group of its own."""
 
-    def __init__(self, log: Path, *, children: int = 2, **env: str) -> None:
+    def __init__(self, log: Path, *, app: str, env: Mapping[str, str]) -> None:
         self.log = log
-        self.children_wanted = children
-        self.env = env
+        self.app = app
+        self.env = dict(env)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Worker:
         """Returns once it consumes."""
+        self.launch()
+        self.wait_ready()
+        return self
+
+    def launch(self) -> None:
+        """Begin to start."""
         options = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "INFO"]
-        count = ["--pool", "prefork", "--concurrency", str(self.children_wanted), "-n", f"{self.log.stem}@%h"]
+        count = ["--pool", "prefork", "--concurrency", str(_CHILDREN), "-n", f"{self.log.stem}@%h"]
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-m", "celery", "-A", "project", "worker", *count, *options],
+                [sys.executable, "-W", "ignore", "-m", "celery", "-A", self.app, "worker", *count, *options],
                 cwd=BASE_DIR,
                 env={**os.environ, **self._settings(), **self.env},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_for(lambda: "ready." in self.said(), what="the worker to be ready", timeout_seconds=30)
-        return self
+
+    def wait_ready(self) -> None:
+        """Until it consumes."""
+        wait_for(lambda: "ready." in self.said(), what="the worker to be ready", timeout_seconds=60)
+
+    def alive(self) -> bool:
+        """Whether its main process lives."""
+        return self.process is not None and self.process.poll() is None
 
     def said(self) -> str:
         """All that it logged so far."""

@@ -1,0 +1,174 @@
+"""What goes wrong inside a process: messages, deaths at chosen points, clocks, actions that end their process.
+
+`home` is a directory of the tests. A file armed/<point>/<n> kills the first child that comes to this point; `bus`, with
+the shares of messages to drop, double and hold back, makes the way to the broker a bad one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import random
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+from kombu.transport.redis import Channel
+
+from actions import registry
+from actions.base import Action, Config, Context, Json, Retryable
+from actions.http_request import HttpRequest, HttpRequestConfig
+from runs import delivery, lease, perform, release, transitions
+
+POINTS = ("after_claim", "before_effect", "after_effect", "before_commit", "after_commit", "before_publish")
+
+
+class Ending(HttpRequestConfig):
+    end: str
+
+
+class Deadly(Action[Ending]):
+    """Tells the witness that it is performed, and takes its process down in one of the ways in which code does."""
+
+    name: ClassVar[str] = "chaos_deadly"
+    summary: ClassVar[str] = "End the process"
+    output: ClassVar[str] = "none"
+    timeout_seconds: ClassVar[float] = 2.0
+    config_class: ClassVar[type[Config]] = Ending
+
+    def perform(self, config: Ending, context: Context) -> Json:
+        HttpRequest().perform(config, context)
+        if config.end == "segfault":
+            ctypes.string_at(0)
+        elif config.end == "exit":
+            sys.exit("an action's own idea")
+        elif config.end == "memory":
+            # As the kernel's out-of-memory killer does.
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif config.end == "hang":
+            # Holds Python's one lock: neither the executor nor the lease's thread gets a turn.
+            re.match(r"(a+)+$", "a" * 40 + "b")
+        raise Retryable("it came back")
+
+
+class Late(Action[Config]):
+    """An action that only some deployments have."""
+
+    name: ClassVar[str] = "chaos_late"
+    summary: ClassVar[str] = "Be new"
+    output: ClassVar[str] = "none"
+    config_class: ClassVar[type[Config]] = Config
+
+    def perform(self, config: Config, context: Context) -> Json:
+        return {"new": True}
+
+
+def deploy(*actions: type[Action[Any]]) -> None:
+    """These actions exist in this process."""
+    registry.ACTIONS.update({action.name: f"{__name__}.{action.__name__}" for action in actions})
+
+
+@contextlib.contextmanager
+def installed(home: Path, *, repeat_seconds: float) -> Iterator[None]:
+    """The bad bus, how soon knocks repeat, and the actions above in this process, until the block ends."""
+    put, before, known = Channel._put, release.REPEAT_SECONDS, dict(registry.ACTIONS)
+    install(home, repeat_seconds=repeat_seconds)
+    deploy(Late)
+    try:
+        yield
+    finally:
+        _replace(Channel, "_put", put)
+        _repeat_after(before)
+        registry.ACTIONS.clear()
+        registry.ACTIONS.update(known)
+
+
+def install(home: Path, *, repeat_seconds: float) -> None:
+    """What every process of the chaos tests shares, the tests' own too."""
+    deploy(Deadly)
+    _repeat_after(repeat_seconds)
+    _bad_bus(home)
+
+
+def arm(home: Path, *, host: str) -> None:
+    """What a worker has besides: points at which it may be killed, and the host that it believes to be on."""
+    there = f"{host} {lease.host()}"
+    _replace(lease, "host", lambda: there)
+    _deadly(home, transitions, "claim", after="after_claim")
+    _deadly(home, perform, "attempt", before="before_effect", after="after_effect")
+    _deadly(home, transitions, "_record", after="before_commit")
+    _deadly(home, transitions, "record", after="after_commit")
+    _deadly(home, delivery, "deliver", after="before_publish")
+
+
+def _repeat_after(seconds: float) -> None:
+    for module in (release, transitions):
+        _replace(module, "REPEAT_SECONDS", seconds)
+
+
+def _bad_bus(home: Path) -> None:
+    put: Callable[..., None] = Channel._put
+    held: list[tuple[str, Any, dict[str, Any]]] = []
+
+    def bad_put(self: Channel, queue: str, message: Any, **options: Any) -> None:
+        fate = _fate(home, queue)
+        if fate == "drop":
+            return
+        if fate == "hold":
+            held.append((queue, message, options))
+            return
+        put(self, queue, message, **options)
+        if fate == "double":
+            put(self, queue, message, **options)
+        while held:
+            queue, message, options = held.pop()
+            put(self, queue, message, **options)
+
+    _replace(Channel, "_put", bad_put)
+
+
+def _fate(home: Path, queue: str) -> str:
+    """What becomes of a message to this queue; each fault is two letters in the file `bus-log`."""
+    try:
+        shares = (home / "bus").read_text().split()
+    except OSError:
+        return "pass"
+    chance = random.random() if queue == "runs" else 1.0
+    for fate, share in zip(("drop", "double", "hold"), map(float, shares), strict=True):
+        if chance < share:
+            with (home / "bus-log").open("ab") as log:
+                log.write(fate[:2].encode())
+            return fate
+        chance -= share
+    return "pass"
+
+
+def _deadly(home: Path, holder: Any, name: str, *, before: str = "", after: str = "") -> None:
+    original = getattr(holder, name)
+
+    def deadly(*args: Any, **options: Any) -> Any:
+        if before:
+            _die(home, before)
+        answer = original(*args, **options)
+        if after:
+            _die(home, after)
+        return answer
+
+    _replace(holder, name, deadly)
+
+
+def _die(home: Path, point: str) -> None:
+    """kill -9 of this process if one is armed for the point. Its file then says when, and who."""
+    for armed in (home / "armed" / point).glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            armed.rename(home / "died" / f"{time.time_ns()}-{os.getpid()}-{point}")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _replace(holder: Any, name: str, value: Any) -> None:
+    setattr(holder, name, value)

@@ -1,0 +1,254 @@
+"""One row of the fault table: start runs, let faults happen, wait for the end, and count what became of it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from django.db import InterfaceError, OperationalError, connection
+
+from runs import sweep_queries
+from runs.database import run
+from runs.models import Run, StepRun
+from runs.states import RUN_ENDED
+from tests.chaos import ledger
+from tests.chaos.fleet import Fleet
+from tests.chaos.size import SEED, SIZE, Dice
+from tests.chaos.stack import Stack
+from tests.chaos.witness import Witness
+from tests.chaos.workloads import Workload
+from tests.flows import begun, published
+from tests.waiting import wait_for
+from workflows.publish import Published
+
+T = TypeVar("T")
+# Later than any fault, by the wall clock.
+_NEVER = 2e9
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a row. Times in seconds; `faults` counts by kind."""
+
+    row: str
+    title: str
+    acks: str
+    seed: int
+    runs: int
+    steps: int
+    faults: dict[str, int]
+    lost: int
+    stuck: int
+    wrong: int
+    double_completions: int
+    double_releases: int
+    missing_effects: int
+    repeated_without_key: int
+    repeated_with_key: int
+    deadlocks: int
+    # What `recovery` is measured to: a step taken up again, or the first step after the fault.
+    recovery_to: str
+    recovery: list[float]
+    drained: float
+    notes: dict[str, float] = field(default_factory=dict)
+
+    def told(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+
+# What may never be.
+NEVER = (
+    "lost",
+    "stuck",
+    "wrong",
+    "double_completions",
+    "double_releases",
+    "missing_effects",
+    "repeated_with_key",
+    "deadlocks",
+)
+
+
+class Row:
+    """A row under way. `expected` says how runs end that are not to succeed."""
+
+    def __init__(self, name: str, title: str, *, stack: Stack, fleet: Fleet, witness: Witness, home: Path) -> None:
+        self.name, self.title = name, title
+        self.stack, self.fleet, self.witness, self.home = stack, fleet, witness, home
+        self.dice = Dice(name).random
+        self.accepted: dict[UUID, Workload] = {}
+        self.expected: dict[UUID, str] = {}
+        self.faults: Counter[str] = Counter()
+        self.deaths: list[tuple[float, frozenset[int]]] = []
+        self.moments: list[float] = []
+        self.door: list[float] = []
+        self.notes: dict[str, float] = {}
+        # What came of it, once the row has ended.
+        self.reports: list[Report] = []
+        self._deadlocks = stack.deadlocks()
+        self._last_fault = time.time()
+
+    # -- what the world asks ------------------------------------------------------------------------------------
+
+    def start(self, workload: Workload, count: int, *, together: int = 10) -> list[UUID]:
+        """Start runs as a client does that asks again, under the same key, where it got no answer."""
+        flow = patiently(lambda: published(workload.text))
+        found: list[UUID] = []
+        while len(found) < count:
+            keys = [str(uuid4()) for _ in range(min(together, count - len(found)))]
+            began = time.monotonic()
+            ids = [patiently(partial(_begun, flow, n, key)) for n, key in enumerate(keys)]
+            self.door += [(time.monotonic() - began) / len(keys)] * len(keys)
+            found += ids
+        self.accepted |= dict.fromkeys(found, workload)
+        return found
+
+    # -- what goes wrong ----------------------------------------------------------------------------------------
+
+    def fault(self, kind: str, *, pids: frozenset[int] = frozenset(), count: int = 1, over: bool = True) -> None:
+        """Note a fault that has just happened: the death of these processes, or one that is over now."""
+        now = self._last_fault = time.time()
+        self.faults[kind] += count
+        if pids:
+            self.deaths.append((now, pids))
+        elif over:
+            self.moments.append(now)
+
+    def kill_child(self, *names: str) -> None:
+        """kill -9 of a child in the middle of a step."""
+        self.fault("child killed", pids=self.fleet.kill_child(*names))
+
+    def kill_group(self, name: str) -> None:
+        """kill -9 of a whole worker group in the middle of a step, which is then started again."""
+        pids = self.fleet.busy(name) | self.fleet.pids(name)
+        self.fleet.groups[name].kill()
+        self.fault("worker group killed", pids=pids)
+
+    def kill_at(self, point: str) -> None:
+        """kill -9 of the first child that comes to this point; returns when it has died."""
+        before = set((self.home / "died").iterdir())
+        armed = self.home / "armed" / point
+        armed.mkdir(exist_ok=True)
+        (armed / "1").touch()
+        wait_for(lambda: set((self.home / "died").iterdir()) - before, what=f"a death at {point}", timeout_seconds=60)
+        for died in set((self.home / "died").iterdir()) - before:
+            at, pid, _ = died.name.split("-")
+            self.fault(f"child killed {point.replace('_', ' ')}", pids=frozenset({int(pid)}))
+            self.deaths[-1] = (int(at) / 1e9, frozenset({int(pid)}))
+
+    def bad_bus(self, *, drop: float, double: float, hold: float) -> None:
+        """From now on these shares of messages are lost, doubled or late."""
+        (self.home / "bus").write_text(f"{drop} {double} {hold}")
+
+    def good_bus(self) -> None:
+        """No more of that; notes how many there were."""
+        (self.home / "bus").unlink()
+        letters = (self.home / "bus-log").read_bytes()
+        for kind, mark in (("message dropped", b"dr"), ("message doubled", b"do"), ("message held back", b"ho")):
+            self.fault(kind, count=letters.count(mark))
+        (self.home / "bus-log").unlink()
+
+    # -- what comes of it ---------------------------------------------------------------------------------------
+
+    def all_end(self, *, within: float | None = None) -> None:
+        """Wait until every run has ended; those that have not by then are stuck."""
+        ids = list(self.accepted)
+        deadline = time.monotonic() + (within or SIZE.patience_seconds)
+        while patiently(lambda: Run.objects.filter(id__in=ids).exclude(state__in=RUN_ENDED).exists()):
+            if time.monotonic() > deadline:
+                print(self.fleet.said())
+                break
+            time.sleep(0.05)
+
+    def all_in(self, ids: list[UUID], state: str) -> None:
+        """Wait until these runs stand so."""
+        standing = Run.objects.filter(id__in=ids, state=state)
+        wait_for(lambda: standing.count() == len(ids), what=f"{len(ids)} runs to be {state}", timeout_seconds=60)
+
+    def report(self) -> Report:
+        """Count."""
+        ids = list(self.accepted)
+        states = dict(Run.objects.filter(id__in=ids).values_list("id", "state"))
+        ended = {run_id: state for run_id, state in states.items() if state in RUN_ENDED}
+        audit = {row[0] for row in run(sweep_queries.AUDIT, limit=10_000)} & set(ids)
+        good = [run_id for run_id, state in ended.items() if state == "succeeded"]
+        wrong = sum(1 for run_id, state in ended.items() if state != self.expected.get(run_id, "succeeded"))
+        done = StepRun.objects.filter(run_id__in=good, state="succeeded").count()
+        wrong += abs(sum(self.accepted[run_id].steps for run_id in good) - done)
+        entries = ledger.read(ids)
+        naive, keyed = self.witness.repeated(ids)
+        took = ledger.taken_up(entries, self.deaths)
+        first = ledger.first_steps_after(list(pairwise([*self.moments, _NEVER])), ids)
+        self.notes["early"] = ledger.early(entries)
+        return Report(
+            row=self.name,
+            title=self.title,
+            acks=self.fleet.acks,
+            seed=SEED,
+            runs=len(ids),
+            steps=StepRun.objects.filter(run_id__in=ids).count(),
+            faults=dict(self.faults),
+            lost=len(ids) - len(states),
+            stuck=len(states) - len(ended) + len(audit),
+            wrong=wrong,
+            double_completions=ledger.double_completions(entries),
+            double_releases=ledger.double_releases(entries),
+            missing_effects=self.witness.missing(
+                (str(run_id), step) for run_id in good for step in self.accepted[run_id].effects
+            ),
+            repeated_without_key=naive,
+            repeated_with_key=keyed,
+            deadlocks=self.stack.deadlocks() - self._deadlocks,
+            recovery_to="step taken up again" if took else "first step",
+            recovery=[round(seconds, 2) for seconds in (took or first)],
+            drained=round(self._drained(), 1),
+            notes={key: round(value, 3) for key, value in self.notes.items()},
+        )
+
+    def slowest(self) -> float:
+        """Seconds of the slowest recovery."""
+        return max(self.reports[0].recovery)
+
+    def _drained(self) -> float:
+        last = Run.objects.filter(id__in=list(self.accepted), finished_at__isnull=False).order_by("-finished_at")
+        ended = last.values_list("finished_at", flat=True).first()
+        return max(0.0, ended.timestamp() - self._last_fault) if ended is not None else 0.0
+
+
+def _begun(flow: Published, n: int, key: str) -> UUID:
+    return begun(flow, {"n": n}, idempotency_key=key)[0]
+
+
+def patiently(ask: Callable[[], T], *, within: float = 60) -> T:
+    """The first answer, from a database that may be away or end connections."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            return ask()
+        except (OperationalError, InterfaceError):
+            connection.close()
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def at_once(asks: Sequence[Callable[[], T]]) -> list[T]:
+    """The answers of all of these, asked at the same time on connections of their own."""
+
+    def ask(one: Callable[[], T]) -> T:
+        try:
+            return one()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(asks)) as pool:
+        return list(pool.map(ask, asks))

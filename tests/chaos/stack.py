@@ -1,0 +1,124 @@
+"""Servers of the chaos tests' own, to be killed, frozen and restarted; this process's Django and Celery on them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+from celery import current_app
+from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
+from django.core.management import call_command
+from django.db import connection
+
+from project.stack import ports, postgres, valkey
+from runs import window
+from tests.chaos.size import SIZE
+from tests.servers import FAST
+from tests.waiting import wait_for
+
+# What a killed server has acknowledged must be there when it is back; only a power cut could tell fsync.
+_SAFE = {**postgres.SETTINGS, "listen_addresses": "", "autovacuum_naptime": "5s"}
+SETTINGS = _SAFE if SIZE.full else {**FAST, "synchronous_commit": "on"}
+
+
+class Server:
+    """One server process that may die."""
+
+    def __init__(self, found: postgres.Postgres | valkey.Valkey, log: Path) -> None:
+        self.found = found
+        self.log = log
+        self.start()
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        if isinstance(self.found, postgres.Postgres):
+            command = self.found.command(log=self.log, settings=SETTINGS)
+        else:
+            command = self.found.command(log=self.log, settings=valkey.FORGETTING)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command.argv, cwd=command.cwd, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        wait_for(self.found.answers, what=f"{command.name} to answer", timeout_seconds=60)
+
+    def end(self, number: signal.Signals) -> None:
+        """Send the signal that ends it, and wait until it has. For PostgreSQL SIGQUIT is the immediate shutdown."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+            self.process.wait(60)
+
+    def send(self, number: signal.Signals) -> None:
+        """Freeze it, or let it go on."""
+        self.process.send_signal(number)
+
+
+class Stack:
+    """A PostgreSQL and a Valkey below `home`."""
+
+    def __init__(self, home: Path) -> None:
+        home.mkdir(parents=True)
+        self.database = Server(postgres.prepare(home, password=secrets.token_hex(16)), home / "postgres.log")
+        self.broker = Server(valkey.prepare(home / "valkey", port=ports.free()), home / "valkey.log")
+        assert isinstance(self.database.found, postgres.Postgres)
+        assert isinstance(self.broker.found, valkey.Valkey)
+        self.postgres, self.url = self.database.found, self.broker.found.url
+        self.postgres.create_database()
+
+    def client(self) -> redis.Redis:
+        """A connection of the tests' own to the broker."""
+        return redis.Redis.from_url(self.url, socket_timeout=5)
+
+    def deadlocks(self) -> int:
+        """How many PostgreSQL told of, in its log: its counters do not outlive a crash."""
+        return self.database.log.read_text(errors="replace").count("deadlock detected")
+
+    def stop(self) -> None:
+        """End both."""
+        self.broker.end(signal.SIGKILL)
+        self.database.end(signal.SIGINT)
+
+
+@contextmanager
+def standing(home: Path) -> Iterator[Stack]:
+    """A stack with the tables in it, and this process's connections leading there, until the block ends."""
+    stack = Stack(home)
+    words = connection.settings_dict
+    before = {key: words[key] for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT")}
+    url = settings.REDIS_URL
+    try:
+        _lead_to(
+            {
+                "NAME": postgres.DATABASE,
+                "USER": postgres.USER,
+                "PASSWORD": stack.postgres.password,
+                "HOST": str(stack.postgres.socket),
+                "PORT": "5432",
+            },
+            stack.url,
+        )
+        call_command("migrate", verbosity=0)
+        yield stack
+    finally:
+        _lead_to(before, url)
+        stack.stop()
+
+
+def _lead_to(words: dict[str, Any], url: str) -> None:
+    # Every thread's connection is made from this one dictionary.
+    connection.close()
+    connection.settings_dict.update(words)
+    ContentType.objects.clear_cache()
+    settings.REDIS_URL = os.environ["REDIS_URL"] = url
+    window._client.cache_clear()
+    app: Any = current_app
+    app.pool.force_close_all()
+    app._pool = app.amqp._producer_pool = None
+    app.conf.update(broker_url=url)

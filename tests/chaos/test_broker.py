@@ -1,0 +1,89 @@
+"""A broker that is wiped, away, slow or full, and messages that are lost, doubled or late."""
+
+from __future__ import annotations
+
+import signal
+import statistics
+import time
+
+from tests.chaos import workloads
+from tests.chaos.conftest import Table
+from tests.chaos.size import SIZE
+from tests.chaos.witness import Witness
+
+
+def test_a_wiped_broker_loses_no_run(table: Table, witness: Witness) -> None:
+    with table("F5", "broker killed and back empty, or wiped while it runs") as row:
+        row.fleet.ready("a", "b")
+        for number in range(SIZE.of(2, 6)):
+            row.start(workloads.mixed(witness), SIZE.of(15, 30))
+            if number % 2:
+                row.stack.broker.end(signal.SIGKILL)
+                row.stack.broker.start()
+                row.fault("broker killed")
+            else:
+                row.stack.client().flushall()
+                row.fault("broker wiped")
+            row.all_end()
+    assert row.slowest() < 15 + 10
+
+
+def test_while_the_broker_is_away_every_door_accepts(table: Table, witness: Witness) -> None:
+    away = SIZE.of(3, 60)
+    with table("F6", f"broker away for {away} s, while runs are started") as row:
+        row.fleet.ready("a", "b")
+        row.start(workloads.mixed(witness), 10)
+        row.stack.broker.end(signal.SIGKILL)
+        until = time.monotonic() + away
+        row.door.clear()
+        while time.monotonic() < until:
+            row.start(workloads.mixed(witness), SIZE.of(5, 2), together=1)
+            time.sleep(0.5)  # requests at intervals, for as long as the broker is away
+        row.notes["door_p99_seconds"] = statistics.quantiles(row.door, n=100)[-1]
+        row.stack.broker.start()
+        row.fault("broker stopped")
+        row.all_end()
+    assert row.notes["door_p99_seconds"] < 1.5
+    assert row.reports[0].drained < 40 + 15
+
+
+def test_a_broker_that_hangs_holds_nothing_up_for_good(table: Table, witness: Witness) -> None:
+    with table("F7", "broker frozen (SIGSTOP), then paused (CLIENT PAUSE)") as row:
+        row.fleet.ready("a", "b")
+        row.start(workloads.mixed(witness), SIZE.of(10, 40))
+        row.stack.broker.send(signal.SIGSTOP)
+        row.start(workloads.mixed(witness), SIZE.of(5, 20))
+        time.sleep(SIZE.of(2, 30))  # the fault lasts so long
+        row.stack.broker.send(signal.SIGCONT)
+        row.fault("broker frozen")
+        row.all_end()
+        row.stack.client().client_pause(SIZE.of(2, 20) * 1000)
+        row.start(workloads.mixed(witness), SIZE.of(5, 20))
+        row.fault("broker paused")
+    assert row.slowest() < 60
+
+
+def test_a_full_broker_refuses_messages_and_no_run(table: Table, witness: Witness) -> None:
+    with table("F8", "broker out of memory (noeviction)") as row:
+        row.fleet.ready("a", "b")
+        for _ in range(SIZE.of(1, 4)):
+            row.start(workloads.mixed(witness), 10)
+            row.stack.client().config_set("maxmemory", "1")
+            row.start(workloads.mixed(witness), SIZE.of(20, 40))
+            time.sleep(SIZE.of(2, 10))  # the fault lasts so long
+            row.stack.client().config_set("maxmemory", "0")
+            row.fault("broker full")
+            row.all_end()
+
+
+def test_lost_doubled_and_late_messages_change_nothing(table: Table, witness: Witness) -> None:
+    with table("F9", "30 % of messages dropped, 30 % doubled, 20 % held back behind the next") as row:
+        row.fleet.ready("a", "b")
+        row.bad_bus(drop=0.3, double=0.3, hold=0.2)
+        try:
+            for _ in range(SIZE.of(1, 4)):
+                row.start(workloads.mixed(witness), SIZE.of(8, 40), together=4)
+            row.all_end(within=SIZE.patience_seconds * 2)
+        finally:
+            row.good_bus()
+    assert sum(row.faults.values()) > 5

@@ -1,0 +1,54 @@
+"""A database whose connections end, and that crashes."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from django.db import connection
+
+from tests.chaos import workloads
+from tests.chaos.conftest import Table
+from tests.chaos.row import patiently
+from tests.chaos.size import SIZE
+from tests.chaos.witness import Witness
+
+
+def test_terminated_connections_lose_no_run(table: Table, witness: Witness) -> None:
+    with table("F10", "every database connection terminated, again and again") as row:
+        row.fleet.ready("a", "b")
+        for _ in range(SIZE.of(3, 15)):
+            row.start(workloads.mixed(witness), SIZE.of(10, 10))
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            row.fault("all connections terminated")
+            time.sleep(SIZE.of(1, 2) / 2)  # faults at intervals, not in one instant
+
+
+def test_a_database_that_crashes_loses_no_run_that_it_accepted(table: Table, witness: Witness) -> None:
+    with table("F11", "PostgreSQL shut down at once (immediate), recovers from its log") as row:
+        row.fleet.ready("a", "b")
+        for _ in range(SIZE.of(1, 5)):
+            row.start(workloads.mixed(witness), SIZE.of(20, 20))
+            row.stack.database.end(signal.SIGQUIT)
+            row.stack.database.start()
+            row.fault("PostgreSQL crashed")
+            row.start(workloads.mixed(witness), SIZE.of(5, 5))
+            row.all_end()
+
+
+def test_what_waits_is_woken_once_though_everything_was_restarted(table: Table, witness: Witness) -> None:
+    with table("F20", "a long wait (compressed), and a restart of everything meanwhile") as row:
+        row.fleet.ready("a", "b")
+        ids = row.start(workloads.parked(witness, seconds=SIZE.of(8, 40)), SIZE.of(20, 60))
+        row.all_in(ids, "waiting")
+        row.fleet.stop()
+        row.stack.broker.end(signal.SIGKILL)
+        row.stack.database.end(signal.SIGINT)
+        row.stack.database.start()
+        row.stack.broker.start()
+        patiently(lambda: row.fleet.ready("a", "b"))
+        row.fault("everything restarted", over=False)
