@@ -81,6 +81,21 @@ class Woken:
 
 
 @dataclass(frozen=True)
+class Spawn:
+    """Answered instead of an output: a run of another workflow of the same workspace is started with `input`.
+
+    `workflow` is its name or id, `version` a number of it (None: the current one). With `wait` the step waits as a
+    row for that run's end and succeeds with `{"run", "state", "output"}`; without, it succeeds at once with `{"run"}`.
+    """
+
+    workflow: str
+    input: Json
+    version: int | None = None
+    wait: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Retry:
     """How often and when a failed attempt is repeated.
 
@@ -133,12 +148,12 @@ class Action(ABC, Generic[C]):
     """One thing a step can do. Subclass it in a file of its own, and list that file in actions/registry.py.
 
     `pure` says: same input, same output, nothing touched outside; it may be computed twice without harm and costs no
-    write of its own. `parks` says: it answers Park and touches nothing, so it needs no claim either. `repeatable`
-    says whether doing the effect again with the same idempotency key is safe. `transactional` says: its effect is in
-    Django's default database and nothing but SQL; it is performed in the transaction that records the step, so that
-    both are committed or neither. `raw` names config fields that the engine hands over unrendered, because the action
-    evaluates them itself. `signal_field` names the config field that holds the name of the signal that its steps wait
-    for.
+    write of its own. `parks` says: it answers Park or Spawn and touches nothing, so it needs no claim either.
+    `repeatable` says whether doing the effect again with the same idempotency key is safe. `transactional` says: its
+    effect is in Django's default database and nothing but SQL; it is performed in the transaction that records the
+    step, so that both are committed or neither. `raw` names config fields that the engine hands over unrendered,
+    because the action evaluates them itself. `signal_field` names the config field that holds the name of the signal
+    that its steps wait for.
     """
 
     name: ClassVar[str]
@@ -156,7 +171,7 @@ class Action(ABC, Generic[C]):
     config_class: ClassVar[type[Config]]
 
     @abstractmethod
-    def perform(self, config: C, context: Context) -> Json | Park:
+    def perform(self, config: C, context: Context) -> Json | Park | Spawn:
         """Do it once. Raises Retryable or Permanent; any other exception counts as Retryable of kind `error`."""
 
     def woken(self, config: C, woken: Woken) -> Json:

@@ -19,6 +19,7 @@ ACTIONS: dict[str, str] = {
     "http_request": "actions.http_request.HttpRequest",
     "notify": "actions.notify.Notify",
     "sleep": "actions.sleep.Sleep",
+    "sub_workflow": "actions.sub_workflow.SubWorkflow",
     "transform": "actions.transform.Transform",
     "wait": "actions.wait.Wait",
     "wait_for_signal": "actions.wait_for_signal.WaitForSignal",

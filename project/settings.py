@@ -40,6 +40,8 @@ try:
     # Runs in one knock, for links that only compute and for links that reach outside.
     PURE_BATCH_RUNS = env_int("PURE_BATCH_RUNS", default=200, minimum=1, maximum=1000)
     EFFECTFUL_BATCH_RUNS = env_int("EFFECTFUL_BATCH_RUNS", default=20, minimum=1, maximum=1000)
+    # How many sub-workflows may stand below each other: one that calls itself for ever ends there.
+    SUB_WORKFLOW_DEPTH = env_int("SUB_WORKFLOW_DEPTH", default=10, minimum=1, maximum=1000)
     # Hosts, host:port or CIDR that http_request may reach besides public addresses.
     OUTBOUND_ALLOW = env_list("OUTBOUND_ALLOW")
 

@@ -33,6 +33,7 @@ class StepRow:
     values: list[tuple[str, str]]
     attempts: list[dict[str, Any]]
     open: bool
+    child_address: str
 
 
 def context(run: Run) -> dict[str, Any]:
@@ -55,6 +56,7 @@ def context(run: Run) -> dict[str, Any]:
             }
             for letter in letters
         ],
+        "parent_run": _address(run.parent_id) if run.parent_id else "",
         "original_run": _address(run.replay_of_id) if run.replay_of_id else "",
         "interventions": [_intervention(one) for one in history.interventions(run)],
     }
@@ -81,6 +83,7 @@ def _row(view: StepView) -> StepRow:
         values=[(title, json_text(value)) for title, value in titled if value is not None],
         attempts=[_attempt(told) for told in view.attempts],
         open=view.state in _OPEN,
+        child_address=_address(view.child_run) if view.child_run else "",
     )
 
 

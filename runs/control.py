@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from actions.base import Json
 from runs import dispatch, gates, interventions, pauses, transitions
@@ -36,6 +37,8 @@ __all__ = [
     "start",
 ]
 
+log = logging.getLogger(__name__)
+
 
 class NotNow(Exception):
     """The verb is not legal for the run as it stands; the message says how it stands, and what would be legal."""
@@ -63,6 +66,8 @@ def cancel(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
     won = interventions.cancel(run_ids, hand=hand)
     if won:
         transaction.on_commit(dispatch.after_commit)  # what `finally` begins with
+        # Parents and children are locked in separate transactions; what fails here the sweep does.
+        transaction.on_commit(lambda: _cancel_children(hand))
     return won
 
 
@@ -183,6 +188,13 @@ def _from_step(run_id: UUID, *, plan: Plan, step: str, number: int) -> intervent
 def discard(letter_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
     """Close open dead letters with a reason; answers those that this call closed."""
     return interventions.discard(letter_ids, hand=hand)
+
+
+def _cancel_children(hand: Hand) -> None:
+    try:
+        interventions.cancel_orphans(hand=replace(hand, why=hand.why or "its parent run was cancelled"))
+    except DatabaseError as error:
+        log.warning("children_left_to_sweep", extra={"error": str(error)})
 
 
 def standing(run_id: UUID) -> RunState:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from uuid import UUID
 
-from runs import dispatch, executor
+from runs import children, dispatch, executor, transitions
 from runs import plan as plans
 from runs.compiler import decode, encode
 from runs.outcomes import Key, Recorded
@@ -26,7 +26,7 @@ def deliver(texts: Sequence[str], *, version_id: UUID, head: str, carried: str |
         return []
     keys, plan = understood
     recorded = work(keys, plan=plan, head=head, carried=carried)
-    if not recorded.handed_on or recorded.released:
+    if not recorded.handed_on or recorded.released or recorded.wakes:
         # This delivery left room in the broker's window, or tickets that its chain does not carry.
         dispatch.after_commit()
     return encode(recorded.handed_on)
@@ -38,7 +38,30 @@ def work(keys: Sequence[Key], *, plan: Plan, head: str, carried: str | None) -> 
     if len(recorded.won) < len(keys):
         log.info("stale_delivery", extra={"head": head, "count": len(keys) - len(recorded.won)})
     tell(recorded)
+    wake(recorded.wakes)
     return recorded
+
+
+def wake(row_ids: Sequence[int]) -> int:
+    """Go on with steps whose child runs have all ended, and up the line from there; answers how many there were.
+
+    One that fails here is left to the sweep, which finds its row due.
+    """
+    won = 0
+    while row_ids:
+        recorded = Recorded()
+        for (version_id, step), rows in children.answered(row_ids).items():
+            try:
+                plan = plans.load(version_id)
+                outcomes = [children.outcome(row, plan=plan) for row in rows]
+                recorded = recorded.joined(transitions.record(outcomes, plan=plan))
+            except Exception:
+                # One version that this code cannot read must not hold back the others.
+                log.exception("wake_failed", extra={"version_id": str(version_id), "step": step})
+        tell(recorded)
+        won += len(recorded.won)
+        row_ids = recorded.wakes
+    return won
 
 
 def _understood(texts: Sequence[str], *, version_id: UUID, head: str) -> tuple[list[Key], Plan] | None:

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, connections
 
 from actions.base import Retryable
-from runs import lease, perform, same_database, transitions
+from runs import children, lease, perform, same_database, transitions
 from runs.database import Row
 from runs.names import RunFacts
 from runs.outcomes import HeldTicket, Key, Outcome, Recorded, StepResult
@@ -45,7 +45,7 @@ def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None)
     if plan.linear and link.follower is None:
         reads |= plan.output_reads - {step.id for step in link.steps}
     found = transitions.load(keys, head=link.head.id, reads=plan.step_ids(reads))
-    outcomes = []
+    walked: list[tuple[Work, int, tuple[StepResult, ...]]] = []
     suspects = [(row[0], row[1]) for row in found if row[9]]
     for row in found:
         ticket, suspect, attempt, attempts, edited = row[8:]
@@ -57,8 +57,12 @@ def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None)
             attempts=_json(attempts) or [],
             edited=_json(edited),
         )
-        results = perform.walk(plan, link, work)
-        outcomes.append(Outcome(run=work.run, fence=HeldTicket(ticket), results=results, steps=work.steps))
+        walked.append((work, ticket, perform.walk(plan, link, work)))
+    lasts = children.resolved([results[-1] for _, _, results in walked], [work for work, _, _ in walked], plan=plan)
+    outcomes = [
+        Outcome(run=work.run, fence=HeldTicket(ticket), results=(*results[:-1], last), steps=work.steps)
+        for (work, ticket, results), last in zip(walked, lasts, strict=True)
+    ]
     recorded = transitions.record(outcomes, plan=plan, carried=carried)
     # A suspect is claimed even though it is pure, so that a death in it is seen, and counted against it alone.
     return recorded.joined(_effectful(suspects, plan=plan, link=link.alone(), carried=carried))
@@ -87,8 +91,8 @@ def _effectful(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | No
 
 def _slice(keys: Sequence[Key], *, plan: Plan, link: Link, take: Callable[[list[lease.Held]], None]) -> list[Outcome]:
     work, process = _claim(keys, plan=plan, link=link, take=take)
-    results = zip(work, _together(link, work), strict=True)
-    return [perform.claimed(one, result, process=process) for one, result in results]
+    results = children.resolved(_together(link, work), work, plan=plan)
+    return [perform.claimed(one, result, process=process) for one, result in zip(work, results, strict=True)]
 
 
 def _claim(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -30,7 +30,8 @@ SHOWN_INTERVENTIONS = 200
 class StepView:
     """One step as people see it. `attempts` are those that did not succeed; `attempt` is 0 before the first.
 
-    A step that never began (pending or skipped) has neither input nor config.
+    A step that never began (pending or skipped) has neither input nor config. `child_run` is the run that the last
+    attempt of a sub-workflow step started.
     """
 
     step: str
@@ -45,17 +46,23 @@ class StepView:
     started_at: datetime | None
     finished_at: datetime | None
     waiting_for: WaitView | None = None
+    child_run: UUID | None = None
 
 
 def timeline(run: Run) -> list[StepView]:
-    """Every step of the run's plan in topological order, `pending` where nothing has happened yet. One query."""
+    """Every step of the run's plan in topological order, `pending` where nothing has happened yet.
+
+    One query, and one more where the plan has sub-workflows.
+    """
     planned = plan.load(run.version_id)
     rows = {row.step: row for row in StepRun.objects.filter(run_id=run.pk, item=-1)}
     seen = {key: {"output": r.output, "state": r.state, "error": r.error} for key, r in rows.items()}
     told = _facts(run)
     # What undoes steps and what on_failure does are no part of a run that did not fail.
     shown = [s for s in planned.steps.values() if s.id in rows or s.part in (Part.MAIN, Part.FINALLY)]
-    return [_view(step, rows.get(step.id), told, seen, version_id=run.version_id) for step in shown]
+    children = _children(run, shown)
+    views = [_view(step, rows.get(step.id), told, seen, version_id=run.version_id) for step in shown]
+    return [replace(view, child_run=children.get(view.step)) for view in views] if children else views
 
 
 def latest(workflow_ids: Iterable[UUID]) -> dict[UUID, Run]:
@@ -70,6 +77,14 @@ def interventions(run: Run) -> list[Intervention]:
     """What was done to the run by hand, oldest first, each with its user; the newest SHOWN_INTERVENTIONS."""
     rows = Intervention.objects.filter(run_id=run.pk).select_related("by").order_by("-id")
     return list(rows[:SHOWN_INTERVENTIONS])[::-1]
+
+
+def _children(run: Run, steps: Iterable[PlannedStep]) -> dict[str, UUID]:
+    """The run that each sub-workflow step started, the newest where there were several."""
+    if not any(step.definition.action == "sub_workflow" for step in steps):
+        return {}
+    started = Run.objects.filter(parent_id=run.pk, parent_item=-1).order_by("parent_attempt")
+    return {str(step): child for step, child in started.values_list("parent_step", "id")}
 
 
 def _facts(run: Run) -> RunFacts:

@@ -10,7 +10,7 @@ from django.db import transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import control_queries, ending_queries, queries, rows, standing, stopping
+from runs import children, control_queries, ending_queries, queries, rows, standing, stopping
 from runs import plan as plans
 from runs.database import run
 from runs.joins import RELEASED, Mark, ripple
@@ -47,6 +47,18 @@ def cancel(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
         stopped = stopping.cancel(run_ids)
         tell("cancel", {run_id: {} for run_id in stopped.won}, hand=hand)
     return stopped.won
+
+
+def cancel_orphans(*, hand: Hand, limit: int = standing.AT_ONCE) -> int:
+    """Cancel the children that cancelled steps waited for, and theirs; each generation in a transaction of its own.
+
+    Answers how many runs this call cancelled.
+    """
+    count = 0
+    while found := children.orphans(limit=limit):
+        count += len(cancel([child for those in found.values() for child in those], hand=hand))
+        children.orphans_ended(list(found))
+    return count
 
 
 def retry(

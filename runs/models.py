@@ -116,6 +116,12 @@ class Run(models.Model):
     )
     # Admitted under a workspace's rate limit: what that limit counts.
     metered = models.BooleanField(db_default=False)
+    # A sub-workflow: the step, item and attempt that started it. `depth` counts the runs above it.
+    parent = models.ForeignKey("self", models.SET_NULL, null=True, db_index=False, db_constraint=False)
+    parent_step = models.TextField(null=True)
+    parent_item = models.IntegerField(null=True)
+    parent_attempt = models.PositiveIntegerField(null=True)
+    depth = models.PositiveSmallIntegerField(db_default=0)
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -126,6 +132,11 @@ class Run(models.Model):
                 fields=["workflow", "idempotency_key"],
                 condition=Q(idempotency_key__isnull=False),
                 name="run_key_once",
+            ),
+            models.UniqueConstraint(
+                fields=["parent", "parent_step", "parent_item", "parent_attempt"],
+                condition=Q(parent__isnull=False),
+                name="run_child_once",
             ),
             models.CheckConstraint(condition=Q(state__in=_values(RunState)), name="run_state_known"),
             models.CheckConstraint(
@@ -209,6 +220,9 @@ class StepRun(models.Model):
     # What it waits for besides the moment, or waited for last; the key is what a sender may know instead of the run.
     signal = models.TextField(null=True)
     signal_key = models.TextField(null=True)
+    # How many child runs a waiting step still waits for; at 0 it is due. A cancelled step keeps the number until
+    # its children are cancelled, too.
+    awaits = models.PositiveIntegerField(null=True)
     # Stored only where it cannot be worked out: input when a human edited it, config when it has expressions.
     input = models.JSONField(null=True)
     config = models.JSONField(null=True)
@@ -232,7 +246,10 @@ class StepRun(models.Model):
                 name="step_run_ended_iff_finished_at",
             ),
             models.CheckConstraint(
-                condition=~Q(state=StepState.WAITING.value) | Q(wake_at__isnull=False) | Q(signal__isnull=False),
+                condition=~Q(state=StepState.WAITING.value)
+                | Q(wake_at__isnull=False)
+                | Q(signal__isnull=False)
+                | Q(awaits__isnull=False),
                 name="step_run_waiting_has_end",
             ),
         ]
@@ -245,6 +262,7 @@ class StepRun(models.Model):
                 name="step_run_signal",
                 condition=Q(state=StepState.WAITING.value, signal__isnull=False),
             ),
+            models.Index(fields=["id"], name="step_run_orphans", condition=Q(state="cancelled", awaits__gt=0)),
         ]
 
     def __str__(self) -> str:

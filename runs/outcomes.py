@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from actions.base import Json
+from actions.base import Json, Spawn
 from runs.names import RunFacts
 from runs.states import StepState
 
@@ -19,12 +19,21 @@ LoadedSteps = dict[str, dict[str, Json]]
 
 
 @dataclass(frozen=True)
+class Child:
+    """The run that a sub-workflow step starts, written with the step's row; `version_id` once it is known which."""
+
+    id: UUID
+    asked: Spawn
+    version_id: UUID | None = None
+
+
+@dataclass(frozen=True)
 class StepResult:
     """One step as it is to be recorded.
 
-    `config` is None where the config has no expressions. `delay_seconds` goes with `retrying`, `wake_at`, `signal`
-    and `signal_key` with `waiting`, `dead_reason` with a failure that nothing handles; `given` and `used` are the input
-    and the config that its dead letter keeps.
+    `config` is None where the config has no expressions. `delay_seconds` goes with `retrying`, `wake_at`, `signal`,
+    `signal_key` and `awaits` (how many child runs) with `waiting`, `dead_reason` with a failure that nothing handles;
+    `given` and `used` are the input and the config that its dead letter keeps.
     """
 
     step: str
@@ -39,6 +48,8 @@ class StepResult:
     wake_at: datetime | None = None
     signal: str | None = None
     signal_key: str | None = None
+    awaits: int | None = None
+    child: Child | None = None
     delay_seconds: float | None = None
     dead_reason: str | None = None
     given: Json = None
@@ -69,6 +80,11 @@ class HeldWait:
 
 
 @dataclass(frozen=True)
+class HeldChildren(HeldWait):
+    """The fence of what waits for child runs: it still waits, and none is left."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What was done for one run: the results of a link's steps in order, under the fence that lets them in."""
 
@@ -94,8 +110,9 @@ class Recorded:
     """What a record won, and what to do about it after its commit.
 
     `handed_on` are the winners whose ticket for the chain's next link is written; `released` says that other
-    tickets were; `ended` are (run id, state) of runs that came to their end; `failed` are results that made a
-    dead letter; `left` are outcomes that a lock kept out, to be recorded again.
+    tickets or child runs were; `ended` are (run id, state) of runs that came to their end, `below` those of them that
+    have a parent; `failed` are results that made a dead letter; `wakes` are ids of step rows whose child runs have now
+    all ended; `left` are outcomes that a lock kept out, to be recorded again.
     """
 
     won: frozenset[Key] = frozenset()
@@ -103,6 +120,8 @@ class Recorded:
     released: bool = False
     ended: tuple[tuple[UUID, str], ...] = ()
     failed: tuple[tuple[UUID, StepResult], ...] = ()
+    below: tuple[UUID, ...] = ()
+    wakes: tuple[int, ...] = ()
     left: tuple[Outcome, ...] = ()
 
     def joined(self, other: Recorded) -> Recorded:
@@ -113,5 +132,7 @@ class Recorded:
             released=self.released or other.released,
             ended=self.ended + other.ended,
             failed=self.failed + other.failed,
+            below=self.below + other.below,
+            wakes=self.wakes + other.wakes,
             left=self.left + other.left,
         )

@@ -13,13 +13,14 @@ from uuid import UUID
 
 from django.conf import settings
 from pydantic import ValidationError
+from uuid_utils.compat import uuid7
 
 from actions import expressions, payload
-from actions.base import ActionError, Config, Context, Json, Park, Permanent, Retryable
+from actions.base import ActionError, Config, Context, Json, Park, Permanent, Retryable, Spawn
 from runs import effects, retry
 from runs.joins import Mark, Verdict, decide
 from runs.names import RunFacts, names, step_input
-from runs.outcomes import HeldClaim, LoadedSteps, Outcome, StepResult
+from runs.outcomes import Child, HeldClaim, LoadedSteps, Outcome, StepResult
 from runs.plan import Link, Plan, PlannedStep
 from runs.states import StepState
 
@@ -99,7 +100,8 @@ def attempt(step: PlannedStep, work: Work) -> StepResult:
             return _blocked(step, work)
         used = rendered(step, scope, given=given)
         answer = _perform(step, work, used=used, given=given, scope=scope)
-        output = payload.clean(answer.output if isinstance(answer, Park) else answer)
+        child = _child(answer) if isinstance(answer, Spawn) else None
+        output = payload.clean(_output(answer, child))
     except ActionError as error:
         return failed(step, work, error, Tried(started_at, given, used))
     except Exception as error:  # the one boundary: whatever an action raises is the step's failure, not ours
@@ -113,7 +115,10 @@ def attempt(step: PlannedStep, work: Work) -> StepResult:
         attempts=work.attempts,
         started_at=started_at,
         finished_at=work.clock.now(),
+        child=child,
     )
+    if isinstance(answer, Spawn) and answer.wait:
+        return replace(result, state=StepState.WAITING, awaits=1, finished_at=None)
     if isinstance(answer, Park):
         return replace(
             result,
@@ -216,7 +221,7 @@ def idempotency_key(run: RunFacts, *, step: str, item: int) -> str:
     )
 
 
-def _perform(step: PlannedStep, work: Work, *, used: Json, given: Json, scope: dict[str, Json]) -> Json | Park:
+def _perform(step: PlannedStep, work: Work, *, used: Json, given: Json, scope: dict[str, Json]) -> Json | Park | Spawn:
     context = Context(
         input=given,
         names=scope,
@@ -233,6 +238,19 @@ def _perform(step: PlannedStep, work: Work, *, used: Json, given: Json, scope: d
     if isinstance(answer, Park) and answer.wake_at is None and answer.signal is None:
         raise Permanent(f"action {step.action.name!r} parks for neither a moment nor a signal; give one", kind="action")
     return answer
+
+
+def _child(asked: Spawn) -> Child:
+    return Child(id=uuid7(), asked=replace(asked, input=payload.clean(asked.input)))
+
+
+def _output(answer: Json | Park | Spawn, child: Child | None) -> Json:
+    """What the step's row says: the child's run already while it waits for it."""
+    if child is not None:
+        return {"run": str(child.id)}
+    if isinstance(answer, Spawn):
+        return None
+    return answer.output if isinstance(answer, Park) else answer
 
 
 def fitted(step: PlannedStep, used: Json) -> Config:

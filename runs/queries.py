@@ -209,7 +209,7 @@ CLAIM = Statement(
 
 _LIVE = """
     live AS MATERIALIZED (
-        SELECT id, paused_at, ending FROM runs_run
+        SELECT id, parent_id, paused_at, ending FROM runs_run
         WHERE id = ANY(%(runs)s::uuid[]) AND state IN ('running', 'waiting', 'compensating')
         ORDER BY id FOR NO KEY UPDATE
     )
@@ -236,13 +236,15 @@ _SET_STEP = f"""
     config = d.config::jsonb, attempts = d.attempts::jsonb,
     wake_at = CASE WHEN EXISTS (SELECT 1 FROM live WHERE live.id = d.run_id) THEN d.wake_at END,
     signal = d.signal, signal_key = d.signal_key,
+    awaits = CASE WHEN EXISTS (SELECT 1 FROM live WHERE live.id = d.run_id) THEN d.awaits END,
     finished_at = CASE WHEN {_GIVEN_UP} NOT IN ('retrying', 'waiting') THEN clock_timestamp() END
 """  # noqa: S608 - constant text only
 _OUTCOMES = """
     unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[], %(tries)s::int[], %(processes)s::uuid[],
            %(states)s::text[], %(outputs)s::text[], %(errors)s::text[], %(configs)s::text[], %(histories)s::text[],
-           %(wakes)s::timestamptz[], %(signals)s::text[], %(signal_keys)s::text[])
-    AS d(run_id, item, step, attempt, process, state, output, error, config, attempts, wake_at, signal, signal_key)
+           %(wakes)s::timestamptz[], %(signals)s::text[], %(signal_keys)s::text[], %(awaits)s::int[])
+    AS d(run_id, item, step, attempt, process, state, output, error, config, attempts, wake_at, signal, signal_key,
+         awaits)
 """
 # Written also when the run is no longer live: compensation must know that the card was charged.
 _FENCE_CLAIM = f"""
@@ -263,6 +265,14 @@ _FENCE_WAIT = f"""
           AND s.state = 'waiting' AND s.attempt = d.attempt
           AND CASE WHEN d.signal IS NULL THEN s.wake_at <= clock_timestamp() ELSE s.signal = d.signal END
         RETURNING s.run_id, s.item
+    )
+"""  # noqa: S608 - constant text only
+# What it waited for has come, and nobody else has taken note of it.
+_FENCE_CHILDREN = f"""
+    won AS (
+        UPDATE runs_steprun s SET {_SET_STEP} FROM {_LOCKED}, {_OUTCOMES}, live
+        WHERE locked.n > 0 AND live.id = d.run_id AND s.run_id = d.run_id AND s.step = d.step AND s.item = d.item
+          AND s.state = 'waiting' AND s.awaits = 0 AND s.attempt = d.attempt RETURNING s.run_id, s.item
     )
 """  # noqa: S608 - constant text only
 
@@ -296,9 +306,10 @@ _RELEASE = f"""
     )
 """  # noqa: S608 - constant text only
 _RELEASED = "released AS (SELECT DISTINCT live.id AS run_id, live.paused_at FROM won JOIN live ON live.id = won.run_id)"
-_WINNERS = (
-    "SELECT won.run_id, won.item, live.id IS NOT NULL, live.ending FROM won LEFT JOIN live ON live.id = won.run_id"
-)
+_WINNERS = """
+    SELECT won.run_id, won.item, live.id IS NOT NULL, live.ending, live.parent_id IS NOT NULL
+    FROM won LEFT JOIN live ON live.id = won.run_id
+"""
 
 
 def _path(name: str, fence: str) -> Statement:
@@ -314,9 +325,11 @@ def _fence(name: str, fence: str) -> Statement:
 PATH_TICKET = _path("path_ticket", _FENCE_TICKET)
 PATH_CLAIM = _path("path_claim", _FENCE_CLAIM)
 PATH_WAIT = _path("path_wait", _FENCE_WAIT)
+PATH_CHILDREN = _path("path_children", _FENCE_CHILDREN)
 FENCE_TICKET = _fence("fence_ticket", _FENCE_TICKET)
 FENCE_CLAIM = _fence("fence_claim", _FENCE_CLAIM)
 FENCE_WAIT = _fence("fence_wait", _FENCE_WAIT)
+FENCE_CHILDREN = _fence("fence_children", _FENCE_CHILDREN)
 
 # Rows and tickets in one snapshot, after the lock: a claim in between would show the step in neither.
 VIEW = Statement(
@@ -351,21 +364,21 @@ RELEASE = Statement(
 INSERT_STEPS = Statement(
     "insert_steps",
     """
-    INSERT INTO runs_steprun AS s (run_id, step, item, state, attempt, attempts, wake_at, signal, signal_key, config,
-                                   output, error, started_at, finished_at)
+    INSERT INTO runs_steprun AS s (run_id, step, item, state, attempt, attempts, wake_at, signal, signal_key, awaits,
+                                   config, output, error, started_at, finished_at)
     SELECT d.run_id, d.step, d.item, d.state, d.attempt, d.attempts::jsonb, d.wake_at, d.signal, d.signal_key,
-           d.config::jsonb, d.output::jsonb, d.error::jsonb, d.started_at,
+           d.awaits, d.config::jsonb, d.output::jsonb, d.error::jsonb, d.started_at,
            CASE WHEN d.state IN ('succeeded', 'failed', 'skipped') THEN coalesce(d.finished_at, clock_timestamp()) END
     FROM unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[], %(states)s::text[], %(tries)s::int[],
                 %(histories)s::text[], %(wakes)s::timestamptz[], %(signals)s::text[], %(signal_keys)s::text[],
-                %(configs)s::text[], %(outputs)s::text[], %(errors)s::text[], %(starts)s::timestamptz[],
-                %(finishes)s::timestamptz[])
-         AS d(run_id, item, step, state, attempt, attempts, wake_at, signal, signal_key, config, output, error,
-              started_at, finished_at)
+                %(awaits)s::int[], %(configs)s::text[], %(outputs)s::text[], %(errors)s::text[],
+                %(starts)s::timestamptz[], %(finishes)s::timestamptz[])
+         AS d(run_id, item, step, state, attempt, attempts, wake_at, signal, signal_key, awaits, config, output,
+              error, started_at, finished_at)
     ON CONFLICT (run_id, step, item) DO UPDATE
         SET state = excluded.state, attempt = excluded.attempt, attempts = excluded.attempts,
             wake_at = excluded.wake_at, signal = excluded.signal, signal_key = excluded.signal_key,
-            config = excluded.config, output = excluded.output, error = excluded.error,
+            awaits = excluded.awaits, config = excluded.config, output = excluded.output, error = excluded.error,
             started_at = excluded.started_at, finished_at = excluded.finished_at
         WHERE s.state = 'retrying'
     """,

@@ -13,9 +13,11 @@ import orjson
 from actions.base import Permanent, Retryable
 from runs import (
     alerts,
+    children,
     delivery,
     dispatch,
     ending_queries,
+    interventions,
     lease,
     perform,
     rows,
@@ -57,23 +59,27 @@ def sweep(send: Callable[[], int] = dispatch.dispatch) -> Swept:
     `send` is what becomes of tickets that are due; without a broker, runs.polling works on them here.
     """
     found = run(sweep_queries.ANYTHING_DUE, host=lease.host())[0]
-    (knocks, waits, lost, overdue, next_seconds, pids, alerts_due) = found
+    (knocks, waits, lost, overdue, next_seconds, pids, alerts_due, orphans) = found
     if gone := lease.dead(pids or ()):
         lost = bool(run(sweep_queries.EXPIRE, host=lease.host(), pids=gone)) or lost
+    if orphans:
+        interventions.cancel_orphans(hand=interventions.Hand(why="its parent run was cancelled"))
     woken = wake() + unblock() if waits else 0
     rescued = rescue() if lost else 0
     late = time_out() if overdue else 0
     alerted = alerts.send() if alerts_due else 0
     sent = send() if knocks or woken or rescued or late or alerted else 0
-    if BATCH in (woken, rescued, late):
+    if woken >= BATCH or BATCH in (rescued, late):
         next_seconds = 0.0  # a full batch: there is more
     return Swept(woken=woken, rescued=rescued, sent=sent, next_seconds=next_seconds)
 
 
 def wake() -> int:
-    """End the waits whose time has come, and release what they held."""
+    """End the waits whose time has come or whose child runs have ended, and release what they held."""
     found = run(sweep_queries.DUE_WAITS, limit=BATCH)
-    return _record_grouped(((row[10], row[2], row) for row in found), outcome=lambda row: waits.ended(waits.read(row)))
+    due = ((row[10], row[2], row) for row in found)
+    woken = _record_grouped(due, outcome=lambda row: waits.ended(waits.read(row)))
+    return woken + delivery.wake(children.due(limit=BATCH))
 
 
 def unblock() -> int:
@@ -116,8 +122,12 @@ def bereave(deaths: Sequence[Death]) -> None:
 
 
 def audit() -> int:
-    """Tell of every run that nothing moves any more; answers how many faults there were. It repairs nothing."""
+    """Tell of every run that nothing moves any more; answers how many faults there were.
+
+    It repairs nothing but a wait for a child that has ended, once that is told.
+    """
     faults = run(sweep_queries.AUDIT, limit=BATCH)
+    children.wake_stranded(limit=BATCH)
     for run_id, fault in faults:
         log.error("audit_alarm", extra={"run_id": str(run_id), "fault": fault})
     return len(faults)

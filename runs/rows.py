@@ -52,6 +52,7 @@ def steps(results: Sequence[tuple[UUID, int, StepResult]]) -> Params:
             r.wake_at,
             r.signal,
             r.signal_key,
+            r.awaits,
             nullable(r.config),
             nullable(r.output),
             nullable(r.error),
@@ -60,7 +61,7 @@ def steps(results: Sequence[tuple[UUID, int, StepResult]]) -> Params:
         )
         for run_id, item, r in results
     ]
-    names = [*_STEP, "states", "tries", "histories", "wakes", "signals", "signal_keys"]
+    names = [*_STEP, "states", "tries", "histories", "wakes", "signals", "signal_keys", "awaits"]
     names += ["configs", "outputs", "errors", "starts", "finishes"]
     return dict(zip(names, columns(values, len(names)), strict=True))
 
@@ -82,11 +83,12 @@ def outcomes(found: Sequence[Outcome]) -> Params:
             o.last.wake_at,
             o.fence.signal if isinstance(o.fence, HeldWait) else o.last.signal,
             o.last.signal_key,
+            o.last.awaits,
         )
         for o in found
     ]
     names = [*_STEP, "tries", "processes", "states", "outputs", "errors", "configs", "histories", "wakes"]
-    names += ["signals", "signal_keys"]
+    names += ["signals", "signal_keys", "awaits"]
     return dict(zip(names, columns(values, len(names)), strict=True))
 
 

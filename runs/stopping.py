@@ -11,7 +11,7 @@ from django.db import transaction
 from pydantic import ValidationError
 
 from actions.base import Json
-from runs import ending_queries, endings, queries, rows
+from runs import children, ending_queries, endings, queries, rows
 from runs import plan as plans
 from runs.database import run
 from runs.joins import Mark
@@ -57,13 +57,13 @@ def _stop(run_ids: Sequence[UUID], *, outcome: RunState, overdue: bool) -> Stopp
     if queued:
         run(ending_queries.CANCEL_QUEUED, runs=queued)
     found = [one for version_id, ids in versions.items() for one in _settle(version_id, ids, outcome=outcome)]
-    return Stopped(
-        won=frozenset(row[0] for row in locked),
-        ended=(
-            *((run_id, RunState.CANCELLED.value) for run_id in queued),
-            *((one.run.id, one.state.value) for one in found if one.state in RUN_ENDED),
-        ),
+    ended = (
+        *((run_id, RunState.CANCELLED.value) for run_id in queued),
+        *((one.run.id, one.state.value) for one in found if one.state in RUN_ENDED),
     )
+    # The last locks: the rows of parents that wait for these.
+    children.ended([run_id for run_id, _ in ended])
+    return Stopped(won=frozenset(row[0] for row in locked), ended=ended)
 
 
 def _settle(version_id: UUID, run_ids: Sequence[UUID], *, outcome: RunState) -> list[Release]:

@@ -28,7 +28,8 @@ ANYTHING_DUE = Statement(
            extract(epoch FROM least(CASE WHEN knock > at THEN knock END, CASE WHEN wake > at THEN wake END,
                                     CASE WHEN ends > at THEN ends END) - at)::float8,
            (SELECT array_agg(pid) FROM runs_process WHERE host = %(host)s AND expires_at > clock_timestamp()),
-           EXISTS (SELECT 1 FROM runs_deadletter WHERE alert_due)
+           EXISTS (SELECT 1 FROM runs_deadletter WHERE alert_due),
+           EXISTS (SELECT 1 FROM runs_steprun WHERE state = 'cancelled' AND awaits > 0)
     FROM next
     """,
 )
@@ -38,7 +39,7 @@ DUE_WAITS = Statement(
     "due_waits",
     f"""
     SELECT {WAIT_COLUMNS} FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id
-    WHERE s.state = 'waiting' AND s.wake_at <= clock_timestamp() AND s.error IS NULL
+    WHERE s.state = 'waiting' AND s.awaits IS NULL AND s.wake_at <= clock_timestamp() AND s.error IS NULL
     ORDER BY s.wake_at LIMIT %(limit)s
     """,  # noqa: S608 - constant text only
 )
@@ -217,7 +218,12 @@ AUDIT = Statement(
      SELECT t.run_id, 'a ticket at ' || t.head || ' does not lie as far ahead as its run''s pause says'
      FROM runs_ticket t JOIN live ON live.id = t.run_id
      WHERE CASE WHEN live.paused_at IS NULL THEN greatest(t.due_at, t.knock_at) >= {PAUSED_FROM}
-                ELSE least(t.due_at, t.knock_at) < {PAUSED_FROM} END)
+                ELSE least(t.due_at, t.knock_at) < {PAUSED_FROM} END
+     UNION ALL
+     SELECT s.run_id, 'step ' || s.step || ' waits for a run that has ended or is not there'
+     FROM live JOIN runs_steprun s ON s.run_id = live.id AND s.state = 'waiting' AND s.awaits > 0
+     WHERE NOT EXISTS (SELECT 1 FROM runs_run c WHERE c.parent_id = s.run_id AND c.parent_step = s.step
+                       AND c.parent_item = s.item AND c.parent_attempt = s.attempt AND c.finished_at IS NULL))
     LIMIT %(limit)s
     """,  # noqa: S608 - constant text only
 )

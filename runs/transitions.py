@@ -13,10 +13,10 @@ from django.db import DatabaseError, OperationalError, transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import endings, queries, rows, sweep_queries, waits
+from runs import children, endings, queries, rows, sweep_queries, waits
 from runs.database import Row, Statement, run
 from runs.joins import Mark
-from runs.outcomes import HeldClaim, HeldTicket, Key, LoadedSteps, Outcome, Recorded, StepResult
+from runs.outcomes import HeldChildren, HeldClaim, HeldTicket, Key, LoadedSteps, Outcome, Recorded, StepResult
 from runs.plan import Plan
 from runs.release import REPEAT_SECONDS, Release, finished, release
 from runs.requests import Request, Started
@@ -173,14 +173,24 @@ def start(
 
 @dataclass(frozen=True)
 class _Fenced:
-    """The outcomes that passed their fence, those of them whose run is live, and what that run is coming to."""
+    """The outcomes that passed their fence, those of them whose run is live, and what that run is coming to.
+
+    `children` are the runs that have a parent.
+    """
 
     won: list[Outcome]
     live: list[Outcome]
     endings: dict[UUID, RunState | None]
+    children: frozenset[UUID]
 
 
 def _record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
+    recorded = _write(outcomes, plan=plan, carried=carried)
+    # The parents' rows are the last locks of the transaction, taken at once and in order.
+    return replace(recorded, wakes=children.ended(recorded.below)) if recorded.below else recorded
+
+
+def _write(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
     waits.lock_keys(outcomes)
     ordered = sorted(outcomes, key=lambda outcome: outcome.key)
     if plan.linear:
@@ -197,10 +207,12 @@ def _record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> 
         releases = _release_graph(fenced, plan=plan, carried=carried)
     telling = [o for o in fenced.live if not endings.stopped(plan, o, ending=fenced.endings[o.run.id])]
     letters = _dead_letters(telling)
+    spawned = children.spawn(telling)
     recorded = _recorded(fenced, releases, carried=carried, letters=letters)
+    recorded = replace(recorded, released=recorded.released or spawned)
     # Winners only: a zombie's park must not use up a signal, nor one of a run that is stopped. The locks are held.
     met = waits.met(telling, plan=plan)
-    return recorded.joined(_record(met, plan=plan, carried=carried)) if met else recorded
+    return recorded.joined(_write(met, plan=plan, carried=carried)) if met else recorded
 
 
 def _release_graph(fenced: _Fenced, *, plan: Plan, carried: str | None) -> list[Release]:
@@ -244,11 +256,13 @@ def _fence(outcomes: Sequence[Outcome], releases: Sequence[Release] | None) -> _
         params |= rows.outcomes(outcomes)
     if releases is not None:
         params |= rows.releases(releases)
-    answer = {(row[0], row[1]): row[2:] for row in run(_statement(outcomes[0], path=releases is not None), **params)}
+    found = run(_statement(outcomes[0], path=releases is not None), **params)
+    answer = {(row[0], row[1]): row[2:] for row in found}
     return _Fenced(
         won=[outcome for outcome in outcomes if outcome.key in answer],
         live=[outcome for outcome in outcomes if outcome.key in answer and answer[outcome.key][0]],
-        endings={key[0]: RunState(ending) if ending else None for key, (_, ending) in answer.items()},
+        endings={key[0]: RunState(ending) if ending else None for key, (_, ending, _) in answer.items()},
+        children=frozenset(row[0] for row in found if row[4]),
     )
 
 
@@ -257,6 +271,8 @@ def _statement(outcome: Outcome, *, path: bool) -> Statement:
         return queries.PATH_TICKET if path else queries.FENCE_TICKET
     if isinstance(outcome.fence, HeldClaim):
         return queries.PATH_CLAIM if path else queries.FENCE_CLAIM
+    if isinstance(outcome.fence, HeldChildren):
+        return queries.PATH_CHILDREN if path else queries.FENCE_CHILDREN
     return queries.PATH_WAIT if path else queries.FENCE_WAIT
 
 
@@ -296,6 +312,7 @@ def _recorded(
         handed_on=tuple(handed_on),
         released=any(ticket.knock == 0 for found in releases for ticket in found.tickets),
         ended=tuple((found.run.id, found.state.value) for found in releases if found.state in RUN_ENDED),
+        below=tuple(f.run.id for f in releases if f.state in RUN_ENDED and f.run.id in fenced.children),
         failed=tuple(letters),
     )
 

@@ -15,7 +15,8 @@ from runs.states import StepState
 
 @dataclass(frozen=True)
 class WaitView:
-    """What ends the wait: `kind` is moment, signal, approval or code (of an action that no worker has).
+    """What ends the wait: `kind` is moment, signal, approval, run (of a sub-workflow) or code (of an action
+    that no worker has).
 
     `until` is null where only the signal or the decision ends it. `approve_url` is a path of this site.
     """
@@ -36,6 +37,8 @@ def of(row: StepRun, *, version_id: UUID) -> WaitView | None:
         return None
     if row.error is not None:
         return WaitView("code", row.started_at, None)
+    if row.awaits is not None:
+        return WaitView("run", row.started_at, None)
     if row.signal is None:
         return WaitView("moment", row.started_at, row.wake_at)
     if row.signal != SIGNAL:

@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from runs import pauses, plan
+from runs.api.parents import ParentShape, parent
 from runs.history import StepView
 from runs.models import DeadLetter, Intervention, Run
 from runs.pauses import Paused
@@ -32,7 +33,7 @@ class Shape(BaseModel):
 
 
 class WaitShape(Shape):
-    """What a waiting step waits for: a moment, a signal, an approval, or the code of its action.
+    """What a waiting step waits for: a moment, a signal, an approval, a run, or its action's code.
 
     `until` is null where only the signal or the decision ends the wait.
     """
@@ -47,7 +48,7 @@ class WaitShape(Shape):
 
 
 class StepShape(Shape):
-    """One step of a run; `pending` until something happens to it."""
+    """One step of a run; `pending` until something happens to it. `child_run` is what a sub_workflow step started."""
 
     step: str
     action: str
@@ -63,6 +64,7 @@ class StepShape(Shape):
     waiting_for: WaitShape | None
     # A signed link on which whoever has it can decide; null unless the step waits for approval.
     approve_url: str | None
+    child_run: UUID | None
 
 
 class PauseShape(Shape):
@@ -117,6 +119,7 @@ class RunDetail(RunSummary):
     replay_of: UUID | None
     concurrency_key: str | None
     pause: PauseShape | None
+    parent: ParentShape | None
     interventions: list[InterventionShape]
 
 
@@ -270,6 +273,7 @@ def run_detail(
         replay_of=run.replay_of_id,
         concurrency_key=run.gate.key if run.gate else None,
         pause=_pause(pauses.of_run(run)),
+        parent=parent(run),
         interventions=[intervention(one) for one in interventions],
     )
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from actions import registry
-from actions.base import Context, Json, Park
+from actions.base import Context, Json, Park, Spawn
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -26,7 +26,7 @@ def context(given: Json = None, *, attempt: int = 1, timeout_seconds: float = 5.
     )
 
 
-def perform(name: str, config: dict[str, Any], given: Json = None, **more: Any) -> Json | Park:
+def perform(name: str, config: dict[str, Any], given: Json = None, **more: Any) -> Json | Park | Spawn:
     action = registry.get(name)
-    answer: Json | Park = action.perform(action.config_class.model_validate(config), context(given, **more))
+    answer: Json | Park | Spawn = action.perform(action.config_class.model_validate(config), context(given, **more))
     return answer

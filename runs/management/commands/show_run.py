@@ -56,6 +56,8 @@ def _facts(run: Run) -> Iterator[str]:
         yield f"key     {timeline_text.printable(run.idempotency_key)}"
     if run.replay_of_id is not None:
         yield f"replay of  {run.replay_of_id}"
+    if run.parent_id is not None:
+        yield f"started by  {run.parent_id}, step {run.parent_step}"
     for letter in DeadLetter.objects.filter(run=run).order_by("id"):
         yield f"dead letter {letter.pk}  {letter.state}  step {letter.step}  {letter.reason}"
         yield f"  error  {timeline_text.error_line(letter.error)}"

@@ -1,0 +1,139 @@
+"""The statements of sub-workflows: which version is meant, the child's row, and the parent's wake-up.
+
+Lock order as in runs.queries. A child's end touches its parent's waiting row as the last lock of its transaction,
+and no other row of the parent's: parents and children are locked in separate transactions.
+"""
+
+from __future__ import annotations
+
+from runs.database import Statement
+from runs.queries import PAUSED_WITH_RECIPE
+
+# Which workflow and version of the parent's own workspace are meant: by name first, else by id. NULLs where none is.
+# One row for each child asked for; indexes workflow_name_once and the primary keys.
+RESOLVE = Statement(
+    "resolve_children",
+    """
+    SELECT d.number, p.depth, w.id, v.id
+    FROM unnest(%(numbers)s::int[], %(runs)s::uuid[], %(names)s::text[], %(keys)s::uuid[], %(versions)s::int[])
+         AS d(number, run_id, name, key, version)
+    JOIN runs_run p ON p.id = d.run_id
+    LEFT JOIN LATERAL (
+        SELECT w.id, w.current_id FROM workflows_workflow w
+        WHERE w.workspace_id = p.workspace_id AND w.kind = 'workflow' AND (w.name = d.name OR w.id = d.key)
+        ORDER BY w.name = d.name DESC LIMIT 1
+    ) w ON true
+    LEFT JOIN workflows_version v
+        ON v.workflow_id = w.id AND CASE WHEN d.version IS NULL THEN v.id = w.current_id ELSE v.number = d.version END
+    """,
+)
+
+# The children of attempts whose fence held, beside the parent's row. Locks nothing but the new rows, and their
+# workflows as the foreign key does, so that a pause of the workflow comes wholly before, or after.
+SPAWN = Statement(
+    "spawn",
+    f"""
+    WITH recipe AS MATERIALIZED (
+        SELECT w.id, w.paused_at FROM workflows_workflow w
+        WHERE w.id IN (SELECT workflow_id FROM workflows_version WHERE id = ANY(%(versions)s::uuid[]))
+        ORDER BY w.id FOR KEY SHARE OF w
+    )
+    INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, source, labels, input, generation,
+                          parent_id, parent_step, parent_item, parent_attempt, depth, priority, paused_at,
+                          paused_through)
+    SELECT d.id, p.workspace_id, v.workflow_id, v.id, 'queued', 'sub_workflow',
+           coalesce(v.definition -> 'labels', '{{}}') || d.labels::jsonb, d.input::jsonb, 1,
+           p.id, d.step, d.item, d.attempt, p.depth + 1, p.priority, {PAUSED_WITH_RECIPE}
+    FROM unnest(%(ids)s::uuid[], %(parents)s::uuid[], %(steps)s::text[], %(items)s::int[], %(attempts)s::int[],
+                %(versions)s::uuid[], %(labels)s::text[], %(inputs)s::text[])
+         AS d(id, parent_id, step, item, attempt, version_id, labels, input)
+    JOIN runs_run p ON p.id = d.parent_id JOIN workflows_version v ON v.id = d.version_id
+    JOIN recipe ON recipe.id = v.workflow_id
+    ORDER BY d.id
+    ON CONFLICT (parent_id, parent_step, parent_item, parent_attempt) WHERE parent_id IS NOT NULL DO NOTHING
+    """,  # noqa: S608 - constant text only
+)
+
+# The rows that wait for these runs, which have ended in this transaction: due now, found by index step_run_wake.
+CHILDREN_ENDED = Statement(
+    "children_ended",
+    """
+    WITH theirs AS MATERIALIZED (
+        SELECT s.id FROM runs_run c JOIN runs_steprun s
+            ON s.run_id = c.parent_id AND s.step = c.parent_step AND s.item = c.parent_item
+        WHERE c.id = ANY(%(runs)s::uuid[]) AND c.finished_at IS NOT NULL
+          AND s.state = 'waiting' AND s.awaits > 0 AND s.attempt = c.parent_attempt
+        ORDER BY s.run_id, s.step, s.item FOR NO KEY UPDATE OF s
+    )
+    UPDATE runs_steprun s SET awaits = 0, wake_at = clock_timestamp() FROM theirs WHERE s.id = theirs.id
+    RETURNING s.id
+    """,
+)
+
+# Rows whose children have all ended, for the sweep. Index step_run_wake.
+ANSWERED = Statement(
+    "answered",
+    """
+    SELECT id FROM runs_steprun
+    WHERE state = 'waiting' AND awaits = 0 AND wake_at <= clock_timestamp() ORDER BY wake_at LIMIT %(limit)s
+    """,
+)
+
+# What came of the child of each of these rows. Locks nothing: the record's fence decides.
+ANSWERS = Statement(
+    "answers",
+    """
+    SELECT s.run_id, s.item, s.step, s.attempt, s.attempts, s.config, s.started_at, clock_timestamp(), r.version_id,
+           r.input, r.started_at, r.generation, c.id, w.name, c.state, c.input, c.output, c.error
+    FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id
+    LEFT JOIN runs_run c ON c.parent_id = s.run_id AND c.parent_step = s.step AND c.parent_item = s.item
+                        AND c.parent_attempt = s.attempt
+    LEFT JOIN workflows_workflow w ON w.id = c.workflow_id
+    WHERE s.id = ANY(%(rows)s::bigint[]) AND s.state = 'waiting' AND s.awaits = 0 ORDER BY s.run_id, s.step, s.item
+    """,
+)
+
+# Cancelled rows whose children were not cancelled yet, and those children. Index step_run_orphans: normally empty.
+ORPHANS = Statement(
+    "orphans",
+    """
+    SELECT s.id, c.id FROM (
+        SELECT * FROM runs_steprun WHERE state = 'cancelled' AND awaits > 0 ORDER BY id LIMIT %(limit)s
+    ) s
+    LEFT JOIN runs_run c ON c.parent_id = s.run_id AND c.parent_step = s.step AND c.parent_item = s.item
+                        AND c.parent_attempt = s.attempt AND c.finished_at IS NULL
+    """,
+)
+
+ORPHANS_ENDED = Statement(
+    "orphans_ended",
+    """
+    WITH mine AS MATERIALIZED (
+        SELECT id FROM runs_steprun WHERE id = ANY(%(rows)s::bigint[]) ORDER BY run_id, step, item FOR NO KEY UPDATE
+    )
+    UPDATE runs_steprun s SET awaits = NULL FROM mine WHERE s.id = mine.id AND s.state = 'cancelled'
+    """,
+)
+
+# Rows that wait for a run that has ended, or that is not there: no verb leaves one. Bounded by the waiting rows.
+STRANDED = Statement(
+    "stranded",
+    """
+    SELECT s.id FROM runs_steprun s
+    LEFT JOIN runs_run c ON c.parent_id = s.run_id AND c.parent_step = s.step AND c.parent_item = s.item
+                        AND c.parent_attempt = s.attempt
+    WHERE s.state = 'waiting' AND s.awaits > 0 AND (c.id IS NULL OR c.finished_at IS NOT NULL)
+    LIMIT %(limit)s
+    """,
+)
+
+WAKE_STRANDED = Statement(
+    "wake_stranded",
+    """
+    WITH mine AS MATERIALIZED (
+        SELECT id FROM runs_steprun WHERE id = ANY(%(rows)s::bigint[]) AND state = 'waiting'
+        ORDER BY run_id, step, item FOR NO KEY UPDATE
+    )
+    UPDATE runs_steprun s SET awaits = 0, wake_at = clock_timestamp() FROM mine WHERE s.id = mine.id
+    """,
+)

@@ -1,0 +1,195 @@
+"""Sub-workflows: which run a step starts, and what its end means to the step that waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+
+from actions.base import Json, Permanent, Retryable
+from runs import child_queries, perform, rows
+from runs.database import Row, run
+from runs.names import RunFacts
+from runs.outcomes import Child, HeldChildren, Outcome, StepResult
+from runs.perform import Clock, Work
+from runs.plan import Plan, PlannedStep
+from runs.states import RunState, StepState
+from workflows.errors import InvalidInput
+from workflows.models import Version
+from workflows.publish import check_input
+
+KIND = "sub_workflow"
+
+
+def resolved(results: Sequence[StepResult], work: Sequence[Work], *, plan: Plan) -> list[StepResult]:
+    """Results with the version that each asked-for child is to run, failed where that is not possible.
+
+    One query for all of them, and one for the versions.
+    """
+    asked = [(at, result.child) for at, result in enumerate(results) if result.child is not None]
+    found = list(results)
+    if not asked:
+        return found
+    known = _known(asked, work)
+    versions = Version.objects.in_bulk({version_id for _, _, version_id in known.values() if version_id is not None})
+    for at, child in asked:
+        step = plan.steps[results[at].step]
+        try:
+            version = _version(step, child, known=known[at], versions=versions)
+            found[at] = replace(results[at], child=replace(child, version_id=version.pk))
+        except Permanent as error:
+            tried = perform.Tried(work[at].clock.at, used=results[at].config)
+            found[at] = perform.failed(step, work[at], error, tried)
+    return found
+
+
+def spawn(live: Sequence[Outcome]) -> bool:
+    """Insert the children of attempts that passed their fence, in its transaction; answers whether there were any."""
+    asked = [(outcome, r, r.child) for outcome in live for r in outcome.results if r.child is not None]
+    if not asked:
+        return False
+    run(
+        child_queries.SPAWN,
+        ids=[child.id for _, _, child in asked],
+        parents=[outcome.run.id for outcome, _, _ in asked],
+        steps=[result.step for _, result, _ in asked],
+        items=[outcome.item for outcome, _, _ in asked],
+        attempts=[result.attempt for _, result, _ in asked],
+        versions=[child.version_id for _, _, child in asked],
+        labels=[rows.dumps(dict(child.asked.labels)) for _, _, child in asked],
+        inputs=[rows.dumps(child.asked.input) for _, _, child in asked],
+    )
+    return True
+
+
+def ended(run_ids: Sequence[UUID]) -> tuple[int, ...]:
+    """Make the rows that wait for these runs due, as the last locks of the transaction that ended them.
+
+    Answers the rows' ids. Runs that nobody waits for are passed over.
+    """
+    return tuple(row[0] for row in run(child_queries.CHILDREN_ENDED, runs=list(run_ids))) if run_ids else ()
+
+
+def due(*, limit: int) -> list[int]:
+    """Ids of rows whose children have all ended, longest first."""
+    return [row[0] for row in run(child_queries.ANSWERED, limit=limit)]
+
+
+def answered(row_ids: Sequence[int]) -> dict[tuple[UUID, str], list[Row]]:
+    """What came of the children of these rows, by version and step, for `outcome`."""
+    found: dict[tuple[UUID, str], list[Row]] = {}
+    for row in run(child_queries.ANSWERS, rows=list(row_ids)):
+        found.setdefault((row[8], row[2]), []).append(row)
+    return found
+
+
+def orphans(*, limit: int) -> dict[int, list[UUID]]:
+    """Children that are still to be cancelled because their parent was, by the parent's row; none where all ended."""
+    found: dict[int, list[UUID]] = {}
+    for row_id, child in run(child_queries.ORPHANS, limit=limit):
+        found.setdefault(row_id, []).extend([] if child is None else [child])
+    return found
+
+
+def orphans_ended(row_ids: Sequence[int]) -> None:
+    """Take note that the children of these cancelled rows are cancelled, too."""
+    run(child_queries.ORPHANS_ENDED, rows=list(row_ids))
+
+
+def wake_stranded(*, limit: int) -> int:
+    """Make rows due that wait for a run that has ended unnoticed; answers how many. There should be none."""
+    found = [row[0] for row in run(child_queries.STRANDED, limit=limit)]
+    if found:
+        run(child_queries.WAKE_STRANDED, rows=found)
+    return len(found)
+
+
+def outcome(row: Row, *, plan: Plan) -> Outcome:
+    """What the end of its child means to a step: it succeeds with the child's output, or fails with its error."""
+    run_id, item, step_id, attempt, attempts, config, began, now, _, given, started_at, generation = row[:12]
+    child, workflow, state, child_input, output, error = row[12:]
+    facts = RunFacts(id=run_id, input=_json(given), started_at=perform.moment(started_at), generation=generation)
+    tries = _json(attempts) or []
+    used = _json(config)
+    if state == RunState.SUCCEEDED:
+        told: Json = {"run": str(child), "state": state, "output": _json(output)}
+        result = StepResult(
+            step=step_id, state=StepState.SUCCEEDED, output=told, config=used, attempt=attempt, attempts=tries
+        )
+    else:
+        work = Work(run=facts, item=item, steps={}, clock=Clock(at=now), attempt=attempt, attempts=tries)
+        tried = perform.Tried(began, given=_json(child_input), used=used)
+        result = perform.failed(plan.steps[step_id], work, _failure(child, workflow, state, _json(error)), tried)
+    return Outcome(run=facts, item=item, fence=HeldChildren(), results=(result,))
+
+
+def _known(asked: Sequence[tuple[int, Child]], work: Sequence[Work]) -> dict[int, tuple[int, UUID | None, UUID | None]]:
+    """Depth of the parent, workflow id and version id, by the number of the result."""
+    found = run(
+        child_queries.RESOLVE,
+        numbers=[at for at, _ in asked],
+        runs=[work[at].run.id for at, _ in asked],
+        names=[child.asked.workflow for _, child in asked],
+        keys=[_uuid(child.asked.workflow) for _, child in asked],
+        versions=[child.asked.version for _, child in asked],
+    )
+    return {row[0]: (row[1], row[2], row[3]) for row in found}
+
+
+def _version(
+    step: PlannedStep,
+    child: Child,
+    *,
+    known: tuple[int, UUID | None, UUID | None],
+    versions: dict[UUID, Version],
+) -> Version:
+    depth, workflow_id, version_id = known
+    where = f"step {step.id!r}: with"
+    limit = settings.SUB_WORKFLOW_DEPTH
+    if depth >= limit:
+        raise Permanent(
+            f"step {step.id!r}: this run is sub-workflow number {depth} in line, and {limit} is the limit; "
+            "a workflow that calls itself needs a condition that ends it",
+            kind=KIND,
+        )
+    if workflow_id is None:
+        raise Permanent(f"{where}.workflow: this workspace has no workflow {child.asked.workflow!r}", kind=KIND)
+    if version_id is None:
+        lacks = "has no published version" if child.asked.version is None else f"has no version {child.asked.version}"
+        raise Permanent(f"{where}.version: workflow {child.asked.workflow!r} {lacks}", kind=KIND)
+    try:
+        check_input(versions[version_id], child.asked.input)
+    except InvalidInput as error:
+        faults = "; ".join(map(str, error.problems))
+        raise Permanent(f"{where}.{faults}", kind=KIND) from None
+    return versions[version_id]
+
+
+def _failure(child: UUID | None, workflow: str | None, state: str | None, error: Json) -> Retryable:
+    """Why a step failed whose child did not succeed: the child's run, its failed step and what that said."""
+    if child is None:
+        return Retryable("the run that it waited for is gone", kind=KIND)
+    told = error if isinstance(error, dict) else {}
+    where = f" at step {told['step']!r}" if "step" in told else ""
+    why = f": {told['message']}" if "message" in told else ""
+    cause: dict[str, Json] = {key: told[key] for key in ("step", "kind", "message") if key in told}
+    return Retryable(
+        f"run {child} of workflow {workflow!r} {'was ' if state == RunState.CANCELLED else ''}{state}{where}{why}",
+        kind=KIND,
+        details={"run": str(child), "state": state, "error": cause or None},
+    )
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _json(value: Any) -> Any:
+    return orjson.loads(value) if value is not None else None
