@@ -55,6 +55,13 @@ class Retryable(ActionError):
         self.delay_seconds = delay_seconds
 
 
+class Cancelled(ActionError):
+    """The attempt stopped early because `Context.cancelled()` said so: its run was cancelled, or ran out of time."""
+
+    def __init__(self, message: str = "the run was stopped while the step was running") -> None:
+        super().__init__(message, kind="cancelled")
+
+
 @dataclass(frozen=True)
 class Park:
     """Answered instead of an output: the step waits as a row, holding no worker, for a moment, a signal, or both.
@@ -115,6 +122,10 @@ class Retry:
 ONCE = Retry(max_attempts=1)
 
 
+def _never() -> bool:
+    return False
+
+
 def _unrecorded(name: str, effect: Callable[[], Json]) -> Json:
     return effect()
 
@@ -129,6 +140,10 @@ class Context:
     keeps what it answers; a later attempt is given that instead. It is for actions with several effects: those that
     an earlier attempt recorded are not made again. Between an effect and its record there is still a moment in which
     a worker can die, so an effect outside wants an idempotency key as well.
+
+    `cancelled()` says whether the run was stopped meanwhile; it is cheap, and may be asked from any thread. An action
+    that takes long asks it now and then, and raises Cancelled where it can stop without leaving an effect behind that
+    nobody knows of; one that does not goes on to its end, and its outcome is written all the same.
     """
 
     input: Json
@@ -142,6 +157,7 @@ class Context:
     item: int = -1
     labels: Mapping[str, Json] = field(default_factory=dict)
     once: Callable[[str, Callable[[], Json]], Json] = _unrecorded
+    cancelled: Callable[[], bool] = _never
 
 
 class Action(ABC, Generic[C]):

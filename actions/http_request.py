@@ -15,6 +15,7 @@ from actions.durations import Seconds
 from actions.network import Answer
 
 _OURS = frozenset({"connection", "content-length", "host", "transfer-encoding"})
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _TRY_AGAIN = frozenset({408, 425, 429})
 _LONGEST_DELAY = 86_400.0
 
@@ -73,7 +74,9 @@ class HttpRequest(Action[HttpRequestConfig]):
             content=content,
         )
         most = context.timeout_seconds if config.timeout is None else min(config.timeout, context.timeout_seconds)
-        answer = network.request(call, timeout_seconds=most)
+        # What only reads may be cut off; what changes something goes on to the answer that says whether it did.
+        cancelled = context.cancelled if config.method in _READS else None
+        answer = network.request(call, timeout_seconds=most, cancelled=cancelled)
         _refuse_failure(answer, config, now=context.now)
         return {"status": answer.status, "headers": dict(answer.headers), "body": _read(answer, config)}
 

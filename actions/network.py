@@ -11,7 +11,7 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -21,7 +21,7 @@ import httpx2
 
 from actions import addresses
 from actions.addresses import Allowed, Blocked
-from actions.base import Permanent, Retryable
+from actions.base import Cancelled, Permanent, Retryable
 
 MAX_BODY = 10 * 1024 * 1024
 MAX_REDIRECTS = 3
@@ -66,8 +66,8 @@ def configure(allow: Sequence[str]) -> None:
     _settings.allowed = addresses.parse_allowed(allow)
 
 
-def request(call: Call, *, timeout_seconds: float) -> Answer:
-    """Ask once, following up to 3 redirects, all within the time.
+def request(call: Call, *, timeout_seconds: float, cancelled: Callable[[], bool] | None = None) -> Answer:
+    """Ask once, following up to 3 redirects, all within the time. Raises Cancelled between reads once `cancelled`.
 
     Raises Permanent of kind `blocked`, `url`, `header` or `too_large`; Retryable of kind `timeout` or `connection`. A
     status, whatever it is, is no error here.
@@ -75,12 +75,12 @@ def request(call: Call, *, timeout_seconds: float) -> Answer:
     deadline = time.monotonic() + timeout_seconds
     asked = _request(call.method, _url(call.url, call.query), dict(call.headers), call.content)
     for _ in range(MAX_REDIRECTS):
-        answer = _send(asked, deadline)
+        answer = _send(asked, deadline, cancelled)
         onward = _redirected(asked, answer)
         if onward is None:
             return answer
         asked = onward
-    return _send(asked, deadline)
+    return _send(asked, deadline, cancelled)
 
 
 def _url(text: str, query: Mapping[str, Any] | None) -> httpx2.URL:
@@ -140,13 +140,13 @@ def shown(url: httpx2.URL | str) -> str:
     return str(httpx2.URL(url).copy_with(query=None, fragment=None))[:300]
 
 
-def _send(asked: httpx2.Request, deadline: float) -> Answer:
+def _send(asked: httpx2.Request, deadline: float, cancelled: Callable[[], bool] | None) -> Answer:
     where = f"{asked.method} {shown(asked.url)}"
     left = deadline - time.monotonic()
     _clock.deadline = deadline
     asked.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), max(left, 0.001))
     try:
-        return _exchange(asked)
+        return _exchange(asked, cancelled)
     except Blocked as error:
         raise Permanent(f"{where} is refused: {error}", kind="blocked") from None
     except (httpcore2.TimeoutException, httpx2.TimeoutException):
@@ -157,14 +157,14 @@ def _send(asked: httpx2.Request, deadline: float) -> Answer:
         raise Retryable(f"{where} failed: {error}", kind="connection") from None
 
 
-def _exchange(asked: httpx2.Request) -> Answer:
+def _exchange(asked: httpx2.Request, cancelled: Callable[[], bool] | None) -> Answer:
     url = asked.url
     target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
     with _pool(os.getpid()).stream(
         asked.method, target, headers=asked.headers.raw, content=asked.content or None, extensions=asked.extensions
     ) as received:
         response = httpx2.Response(received.status, headers=received.headers, stream=_Chunks(received), request=asked)
-        body = _body(response)
+        body = _body(response, cancelled)
     return Answer(
         status=response.status_code,
         reason=response.reason_phrase,
@@ -173,10 +173,12 @@ def _exchange(asked: httpx2.Request) -> Answer:
     )
 
 
-def _body(response: httpx2.Response) -> bytes:
+def _body(response: httpx2.Response, cancelled: Callable[[], bool] | None) -> bytes:
     """The decompressed body; httpx2 inflates at most 1 MiB at a time, so a bomb ends here."""
     chunks, size = [], 0
     for chunk in response.iter_bytes():
+        if cancelled is not None and cancelled():
+            raise Cancelled()
         size += len(chunk)
         if size > MAX_BODY:
             raise Permanent(f"{shown(response.request.url)} answered with more than 10 MB", kind="too_large")

@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from actions.base import Action, Config, Context, Json, Retryable
+from actions.base import Action, Cancelled, Config, Context, Json, Retryable
 from actions.durations import Seconds
+
+_LOOK_SECONDS = 0.25
 
 
 class SleepConfig(Config):
@@ -22,7 +24,11 @@ class Sleep(Action[SleepConfig]):
     config_class: ClassVar[type[Config]] = SleepConfig
 
     def perform(self, config: SleepConfig, context: Context) -> Json:
-        time.sleep(min(config.seconds, context.timeout_seconds))
+        ends = time.monotonic() + min(config.seconds, context.timeout_seconds)
+        while (left := ends - time.monotonic()) > 0:
+            if context.cancelled():
+                raise Cancelled()
+            time.sleep(min(left, _LOOK_SECONDS))
         if config.seconds > context.timeout_seconds:
             raise Retryable(f"{config.seconds} s is longer than the step's timeout", kind="timeout")
         return {"seconds": config.seconds}

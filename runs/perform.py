@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from uuid_utils.compat import uuid7
 
 from actions import expressions, payload
-from actions.base import ActionError, Config, Context, Json, Park, Permanent, Retryable, Spawn
-from runs import effects, retry
+from actions.base import ActionError, Cancelled, Config, Context, Json, Park, Permanent, Retryable, Spawn
+from runs import effects, lease, retry
 from runs.joins import Mark, Verdict, decide
 from runs.names import RunFacts, names, step_input
 from runs.outcomes import Child, HeldClaim, LoadedSteps, Outcome, StepResult
@@ -185,6 +185,9 @@ def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) ->
         used=tried.used,
         suspect=work.suspect,
     )
+    if isinstance(error, Cancelled) and _told(step, work):
+        attempts = [*work.attempts, {**history, "outcome": "cancelled"}]
+        return replace(result, state=StepState.CANCELLED, attempts=attempts)
     # Attempts lost with their worker are no attempts of the policy.
     tries = work.attempt - retried_by_hand(work.attempts) - lost_attempts(work.attempts)
     if retry.wanted(step.retry, error=known, attempt=tries):
@@ -233,6 +236,7 @@ def _perform(step: PlannedStep, work: Work, *, used: Json, given: Json, scope: d
         timeout_seconds=step.timeout_seconds,
         item=work.item,
         once=effects.recorder(work.run.id, step=step.id, item=work.item),
+        cancelled=lambda: _told(step, work),
     )
     answer = step.action.perform(fitted(step, used), context)
     if isinstance(answer, Park) and answer.wake_at is None and answer.signal is None:
@@ -251,6 +255,11 @@ def _output(answer: Json | Park | Spawn, child: Child | None) -> Json:
     if isinstance(answer, Spawn):
         return None
     return answer.output if isinstance(answer, Park) else answer
+
+
+def _told(step: PlannedStep, work: Work) -> bool:
+    """Whether the run's work was stopped. What follows the work is not cut short by that."""
+    return not step.handler and lease.stopped((work.run.id, work.item, step.id, work.attempt))
 
 
 def fitted(step: PlannedStep, used: Json) -> Config:

@@ -159,10 +159,15 @@ SUSPECT = Statement(
     """,
 )
 
-# What runs under this name. Index step_run_process.
+# What runs under this name, and whether its run's work was stopped or has ended meanwhile. Index step_run_process.
 OWN_RUNNING = Statement(
     "own_running",
-    "SELECT run_id, item, step, attempt FROM runs_steprun WHERE process = %(process)s AND state = 'running'",
+    """
+    SELECT s.run_id, s.item, s.step, s.attempt,
+           r.id IS NULL OR r.ending IS NOT NULL OR r.state NOT IN ('running', 'waiting', 'compensating')
+    FROM runs_steprun s LEFT JOIN runs_run r ON r.id = s.run_id
+    WHERE s.process = %(process)s AND s.state = 'running'
+    """,
 )
 
 # Running rows of this process that it does not perform: the claim's answer was lost with its connection. No process

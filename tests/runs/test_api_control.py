@@ -309,3 +309,43 @@ def test_the_schema_tells_every_verb() -> None:
     ):
         assert {"200", "201"} & paths[f"/api/v1/{path}"]["post"]["responses"].keys()
         assert "409" in paths[f"/api/v1/{path}"]["post"]["responses"] or "{key}" not in path
+
+
+ENDS = """
+name: ends
+steps:
+  - {id: a, action: default, compensate: {action: wait, with: {for: 1h}}}
+  - {id: b, action: fail, with: {message: no}}
+"""
+
+
+def test_a_run_that_compensates_shows_what_it_comes_to_and_cannot_be_cancelled() -> None:
+    [run_id] = begun(published(ENDS))
+    drain()
+    _, run = api().get(f"runs/{run_id}")
+    assert (run["state"], run["ending"], run["error"]["step"]) == ("compensating", "failed", "b")
+    assert [(step["step"], step["state"]) for step in run["steps"]] == [
+        ("a", "succeeded"),
+        ("b", "failed"),
+        ("undo:a", "waiting"),
+    ]
+    assert "on its way to its end (failed)" in refused(api().post(f"runs/{run_id}/cancel", {}), state="compensating")
+
+
+def test_a_run_that_is_being_cancelled_says_so_when_it_is_cancelled_again() -> None:
+    flow = published("name: tidies\nsteps: [{id: a, action: default}]\nfinally: [{id: t, action: default}]")
+    [run_id] = begun(flow)
+    assert api().post(f"runs/{run_id}/cancel", {}) == (200, {"id": str(run_id), "state": "running"})
+    status, problem = api().post(f"runs/{run_id}/cancel", {})
+    assert (status, problem["state"]) == (409, "running")
+    assert "is being cancelled already" in problem["detail"]
+    drain()
+    assert the_run(run_id).state == "cancelled"
+
+
+def test_a_run_whose_compensation_failed_says_why_it_cannot_be_retried() -> None:
+    [run_id] = begun(published(ENDS.replace("wait, with: {for: 1h}", "fail, with: {message: stuck}")))
+    drain()
+    assert "a replay makes a new run" in refused(api().post(f"runs/{run_id}/retry", {}), state="failed")
+    letter = DeadLetter.objects.get(run_id=run_id, reason="compensation")
+    refused(api().post(f"dead-letters/{letter.pk}/retry", {}), state="open")

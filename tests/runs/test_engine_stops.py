@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 from django.db.models import F
+from pytest_django import Settings
 
 from runs import control, lease
 from runs.models import DeadLetter, Process, Run, Ticket
@@ -16,6 +17,7 @@ from tests.flows import begun, published, states, steps, the_run
 from tests.runs.locks import in_thread, locked_run, wait_for_waiter
 from tests.runs.test_engine_endings import BROKEN, HAND, claimed, error, order, record
 from tests.runs.test_engine_failures import HOUR, past
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -45,6 +47,35 @@ def test_a_cancelled_run_waits_for_its_running_step_then_does_finally_and_undoes
     run = the_run(run_id)
     assert (run.state, run.ending, run.error) == ("cancelled", None, None)
     assert run.finished_at is not None
+
+
+@pytest.mark.parametrize("last", ["", "finally: [{id: tidy, action: default}]"])
+def test_a_running_step_is_told_of_a_cancel_by_its_processs_heartbeat(last: str, settings: Settings) -> None:
+    settings.PROCESS_LEASE_SECONDS = 2.0
+    flow = published(f"name: told{len(last)}\nsteps: [{{id: a, action: sleep, with: {{seconds: 50}}}}]\n{last}")
+    [run_id] = begun(flow)
+    with in_thread(deliver):
+        wait_for(lambda: states(run_id) == {"a": "running"}, what="the step's start")
+        control.cancel([run_id], hand=HAND)
+        wait_for(lambda: states(run_id)["a"] == "cancelled", what="the step's early end", timeout_seconds=5)
+    drain()
+    row = steps(run_id)["a"]
+    assert row.attempts[0]["outcome"] == "cancelled"
+    assert row.finished_at is not None
+    assert state(run_id) == "cancelled"
+    assert ("tidy" in states(run_id)) == bool(last)
+
+
+def test_what_follows_the_work_of_a_stopped_run_is_not_told_to_stop() -> None:
+    flow = published(
+        "name: untold\nsteps: [{id: a, action: default}]\nfinally: [{id: tidy, action: sleep, with: {seconds: 1}}]"
+    )
+    [run_id] = begun(flow)
+    control.cancel([run_id], hand=HAND)
+    with in_thread(drain):
+        wait_for(lambda: "tidy" in states(run_id), what="the finally step")
+        lease.orphans(lease.current())  # the look of a heartbeat
+    assert states(run_id)["tidy"] == "succeeded"
 
 
 def test_a_step_that_fails_after_a_cancel_is_neither_retried_nor_a_dead_letter() -> None:

@@ -15,7 +15,7 @@ def step(identity: str, **more: Json) -> dict[str, Json]:
 
 
 def document(*steps: Json, **more: Json) -> dict[str, Json]:
-    return {"name": "example", "steps": [*steps], **more}
+    return {"name": "example", "steps": [*steps], **{key.rstrip("_"): value for key, value in more.items()}}
 
 
 def read(text: str) -> Checked:

@@ -42,6 +42,21 @@ from workflows.validate import validate
         (document(step("a"), inputs={"$ref": "http://127.0.0.1/x"}), "inputs", "is no valid JSON Schema"),
         (document(step("a"), labels={"a": 1}), "labels.a", "must be a valid string"),
         (document(step("a"), output="{{ steps.b.output }}"), "output", "there is no step 'b'"),
+        (document(step("a"), timeout="soon"), "timeout", "is no duration"),
+        (document(step("a"), timeout=0), "timeout", "must be greater than 0"),
+        (document(step("a"), finaly=[step("b")]), "finaly", "did you mean 'finally'?"),
+        (document(step("a"), finally_=[step("a")]), "finally[0].id", "is the id of a step outside already"),
+        (document(step("a"), on_failure=[step("b")], finally_=[step("b")]), "finally[0].id", "already"),
+        (
+            document(step("a"), on_failure=[step("b")], finally_=[step("c", if_="steps.b.output")]),
+            "finally[0].if",
+            "there is no step 'b'",
+        ),
+        (
+            document(step("a"), finally_=[step("b", compensate={"action": "noop"})]),
+            "finally[0].compensate",
+            "is never undone",
+        ),
     ],
 )
 def test_the_document_as_a_whole(given: Json, path: str, said: str) -> None:

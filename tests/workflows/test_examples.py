@@ -18,7 +18,7 @@ from workflows.publish import check_input, publish
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The others take a second or more on purpose; they run through real workers in tests/e2e.
-AT_ONCE = ["select-email", "one-at-a-time", "data-pipeline", "if-else", "fan-out", "order-intake", "alert"]
+AT_ONCE = ["select-email", "one-at-a-time", "data-pipeline", "if-else", "fan-out", "order-intake", "alert", "trip"]
 
 
 @pytest.fixture(autouse=True)
@@ -27,12 +27,12 @@ def _no_lease_is_left() -> Iterator[None]:
     lease.give_up()
 
 
-def run_example(name: str, *, workspace: Workspace, owner: User) -> Run:
+def run_example(name: str, *, workspace: Workspace, owner: User, **other: object) -> Run:
     published = publish(
         parse.load(EXAMPLES.joinpath(f"{name}.yaml").read_bytes()).document, workspace=workspace, owner=owner
     )
     beside = EXAMPLES / "inputs" / f"{name}.json"
-    given = json.loads(beside.read_bytes()) if beside.exists() else {}
+    given = {**(json.loads(beside.read_bytes()) if beside.exists() else {}), **other}
     check_input(published.version, given)
     [started] = control.start(
         [control.Request(given)], version=published.version, workflow=published.workflow, source="test"
@@ -60,3 +60,17 @@ def test_only_one_side_of_the_diamond_runs(workspace: Workspace, owner: User) ->
 def test_the_order_is_taken_in(workspace: Workspace, owner: User) -> None:
     run = run_example("order-intake", workspace=workspace, owner=owner)
     assert run.output == {"email": "orders@example.com", "pieces": 80}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_trip_that_cannot_be_paid_is_given_back(workspace: Workspace, owner: User) -> None:
+    run = run_example("trip", workspace=workspace, owner=owner, money=200)
+    assert run.state == "compensated"
+    done = StepRun.objects.filter(run=run, state="succeeded").order_by("id")
+    told = [row.output["text"] for row in done if row.output and "text" in row.output]
+    assert told == [
+        "free the room 7",
+        "give back the ticket F-1204",
+        "200 does not suffice for the trip",
+        "the trip has failed",
+    ]
