@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from runs import admin_bulk, admin_page, admin_start, admin_verbs
+from runs import admin_bulk, admin_page, admin_start, admin_verbs, admin_waits
 from runs.admin_parts import (
     COLOURS,
     PausedFilter,
@@ -24,7 +24,7 @@ from runs.admin_parts import (
     moment,
     run_link,
 )
-from runs.models import DeadLetter, Process, Run, StepRun, Ticket
+from runs.models import Approval, DeadLetter, Process, Run, StepRun, Ticket
 from runs.pauses import HELD_FROM_YEAR
 from runs.standing import PAUSABLE
 from runs.timeline_text import duration, error_line
@@ -193,7 +193,7 @@ class RunAdmin(Columns):
         run = kwargs.get("obj")
         told = {}
         if isinstance(run, Run):
-            told = {**admin_page.context(run), "buttons": admin_verbs.run_buttons(request, run)}
+            told = {**admin_page.context(run, request=request), "buttons": admin_verbs.run_buttons(request, run)}
         answer: HttpResponse = super().render_change_form(request, {**context, **told}, *args, **kwargs)
         return answer
 
@@ -209,7 +209,8 @@ class StepRunAdmin(Columns):
     search_ids = ("run_id",)
     search_texts = ("step",)
     fields = readonly_fields = (
-        "run_page", "step", "state_label", "attempt", "started", "finished", "wake_at", "process", "deadline",
+        "run_page", "step", "state_label", "attempt", "started", "finished", "signal", "signal_key", "wake_at",
+        "process", "deadline",
         "input_json", "config_json", "output_json", "error_json", "attempts_json",
     )  # fmt: skip
 
@@ -317,3 +318,6 @@ class ProcessAdmin(Columns):
     @admin.display(description="lease until", ordering="expires_at")
     def expires(self, process: Process) -> str:
         return moment(process.expires_at)
+
+
+admin.site.register(Approval, admin_waits.ApprovalAdmin)

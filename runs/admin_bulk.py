@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -22,7 +21,7 @@ from runs.control import Hand
 class Verb(Protocol):
     """A control verb over a set."""
 
-    def __call__(self, ids: Sequence[UUID], /, *, hand: Hand) -> frozenset[UUID]:
+    def __call__(self, ids: Sequence[Any], /, *, hand: Hand) -> frozenset[Any]:
         """Answers those that it won."""
         ...
 
@@ -120,7 +119,7 @@ def confirm(request: HttpRequest, chosen: QuerySet[Any], *, bulk: Bulk) -> HttpR
     return TemplateResponse(request, "runs/bulk.html", context)
 
 
-def _legal(chosen: QuerySet[Any], *, bulk: Bulk) -> list[UUID]:
+def _legal(chosen: QuerySet[Any], *, bulk: Bulk) -> list[Any]:
     """Those in a legal state, oldest first, as many as go at once."""
     found = chosen.filter(state__in=sorted(bulk.legal)).order_by("pk")
     return list(found.values_list("pk", flat=True)[: standing.AT_ONCE])

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest
 from django.urls import reverse
 
-from runs import approvals, history, pauses
+from runs import admin_waits, approvals, history, pauses
 from runs.admin_parts import colour, json_text, moment
+from runs.admin_verbs import Button
 from runs.history import StepView
 from runs.models import Intervention, Run
 from runs.timeline_text import duration, error_line, pause_line
+from runs.wait_views import WaitView
 
 SHOWN_STEPS = 500
 SHOWN_DETAILS = 300
@@ -34,9 +37,12 @@ class StepRow:
     attempts: list[dict[str, Any]]
     open: bool
     child_address: str
+    waits: str
+    buttons: list[Button]
+    link: str
 
 
-def context(run: Run) -> dict[str, Any]:
+def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
     """The template's variables, in three queries besides the first load of the plan."""
     views = history.timeline(run)
     letters = list(run.dead_letters.order_by("id").only("id", "step", "state", "reason", "error"))
@@ -46,7 +52,7 @@ def context(run: Run) -> dict[str, Any]:
         "run_duration": duration(run.started_at, run.finished_at),
         "run_pause": pause_line(held) if (held := pauses.of_run(run)) else "",
         "run_error": error_line(run.error) if run.error is not None else "",
-        "steps": [_row(view) for view in views[:SHOWN_STEPS]],
+        "steps": [_row(view, request=request) for view in views[:SHOWN_STEPS]],
         "steps_left_out": max(0, len(views) - SHOWN_STEPS),
         "letters": [
             {
@@ -67,7 +73,11 @@ def may_start(request: Any) -> bool:
     return bool(request.user.has_perm("runs.add_run")) and admin.site.has_permission(request)
 
 
-def _row(view: StepView) -> StepRow:
+def _row(view: StepView, *, request: HttpRequest) -> StepRow:
+    asked = view.waiting_for
+    buttons: list[Button] = []
+    if asked is not None and asked.kind == "approval":
+        buttons = admin_waits.buttons(request, asked.row, approvers=asked.approvers)
     titled = (
         ("error", view.error),
         ("input", view.input),
@@ -84,7 +94,28 @@ def _row(view: StepView) -> StepRow:
         attempts=[_attempt(told) for told in view.attempts],
         open=view.state in _OPEN,
         child_address=_address(view.child_run) if view.child_run else "",
+        waits=wait_line(asked) if asked is not None else "",
+        buttons=buttons,
+        # Whoever has the link can decide, so it is shown to those who can anyway.
+        link=(asked.approve_url or "") if asked is not None and buttons else "",
     )
+
+
+def wait_line(asked: WaitView) -> str:
+    """What a step waits for, since when and until when, in one line."""
+    said = {
+        "moment": "Waits",
+        "signal": f"Waits for signal {asked.signal}" + (f" with key {asked.key}" if asked.key else ""),
+        "approval": f"Waits for approval: {asked.message}",
+        "run": "Waits for the run of its sub-workflow",
+        "code": "Waits for code that has its action",
+    }[asked.kind]
+    told = [said, f"since {moment(asked.since)}"]
+    if asked.until is not None:
+        told.append(f"until {moment(asked.until)}")
+    if asked.approvers:
+        told.append(f"to be decided by {', '.join(asked.approvers)}")
+    return "; ".join(told)
 
 
 def _intervention(one: Intervention) -> dict[str, str]:

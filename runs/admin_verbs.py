@@ -38,7 +38,7 @@ class Button:
 
 
 @dataclass(frozen=True)
-class _Page:
+class Page:
     """What a confirmation page shows besides its form: of what, what the verb does, and the way back."""
 
     verb: str
@@ -113,7 +113,7 @@ def cancel(request: HttpRequest, key: UUID) -> HttpResponse:
     """End the run."""
     run = _run(request, key)
     if not standing.can_cancel(run):
-        return _refused(request, standing.cannot_cancel(key, run.state), to=_run_page(key))
+        return refused(request, standing.cannot_cancel(key, run.state), to=run_page(key))
     says = (
         "No step of the run begins any more. One that is running is told, and its outcome is still written. "
         "Then the run does what it has to do finally, and ends."
@@ -121,10 +121,10 @@ def cancel(request: HttpRequest, key: UUID) -> HttpResponse:
     page = _of_run(run, verb="Cancel", says=says, danger=True)
     form = WhyForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
-        return _show(request, form, page, of=Run)
+        return show(request, form, page, of=Run)
     if not control.cancel([key], hand=hand(request, form.cleaned_data["why"])):
-        return _refused(request, standing.cannot_cancel(key, control.standing(key)), to=page.back)
-    return _done(
+        return refused(request, standing.cannot_cancel(key, control.standing(key)), to=page.back)
+    return succeeded(
         request,
         "The run is cancelled." if control.standing(key) in RUN_ENDED else "The run is being cancelled.",
         to=page.back,
@@ -162,34 +162,32 @@ def retry(request: HttpRequest, key: UUID) -> HttpResponse:
     """Let the failed run go on."""
     run = _run(request, key)
     if run.state not in standing.RETRYABLE:
-        return _refused(request, standing.cannot_retry(key, run.state), to=_run_page(key))
+        return refused(request, standing.cannot_retry(key, run.state), to=run_page(key))
     says = (
         "The run goes on from its failed steps, with the inputs that they had. To edit an input, open the dead letter."
     )
     page = _of_run(run, verb="Retry", says=says)
     form = WhyForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
-        return _show(request, form, page, of=Run)
+        return show(request, form, page, of=Run)
     if not control.retry([key], hand=hand(request, form.cleaned_data["why"])):
-        return _refused(request, standing.cannot_retry(key, control.standing(key)), to=page.back)
-    return _done(request, "The run goes on.", to=page.back)
+        return refused(request, standing.cannot_retry(key, control.standing(key)), to=page.back)
+    return succeeded(request, "The run goes on.", to=page.back)
 
 
 def replay(request: HttpRequest, key: UUID) -> HttpResponse:
     """Start a new run from a step of this one; the answer is the new run's page."""
     run = _run(request, key)
     if run.state not in standing.REPLAYABLE:
-        return _refused(
-            request, f"the run is {run.state}; only a run that has ended can be replayed", to=_run_page(key)
-        )
+        return refused(request, f"the run is {run.state}; only a run that has ended can be replayed", to=run_page(key))
     says = "A new run begins at the step. This one stays as it is."
     steps = [step.id for step in plan.load(run.version_id).steps.values() if not step.handler][:OFFERED_STEPS]
     page = _of_run(run, verb="Replay", says=says, steps=steps, stored=json_text(run.input))
     form = ReplayForm(request.POST if request.method == "POST" else None)
     new = _replayed(request, form, key=key) if form.is_valid() else None
     if new is None:
-        return _show(request, form, page, of=Run)
-    return _done(request, "This is the new run.", to=_run_page(new))
+        return show(request, form, page, of=Run)
+    return succeeded(request, "This is the new run.", to=run_page(new))
 
 
 def retry_letter(request: HttpRequest, key: UUID) -> HttpResponse:
@@ -210,13 +208,13 @@ def discard(request: HttpRequest, key: UUID) -> HttpResponse:
     says = "The dead letter is closed for good. Its run stays as it is."
     page = _of_letter(letter, verb="Discard", says=says, danger=True)
     if letter.state not in standing.OPEN:
-        return _refused(request, standing.cannot_discard(letter.state), to=page.back)
+        return refused(request, standing.cannot_discard(letter.state), to=page.back)
     form = ReasonForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
-        return _show(request, form, page, of=DeadLetter)
+        return show(request, form, page, of=DeadLetter)
     if not control.discard([key], hand=hand(request, form.cleaned_data["why"])):
-        return _refused(request, standing.cannot_discard(_letter(request, key).state), to=page.back)
-    return _done(request, "The dead letter is discarded.", to=page.back)
+        return refused(request, standing.cannot_discard(_letter(request, key).state), to=page.back)
+    return succeeded(request, "The dead letter is discarded.", to=page.back)
 
 
 def _hold(request: HttpRequest, key: UUID, *, verb: Callable[..., frozenset[UUID]], says: str) -> HttpResponse:
@@ -226,13 +224,13 @@ def _hold(request: HttpRequest, key: UUID, *, verb: Callable[..., frozenset[UUID
     title, cannot = ("Pause", standing.cannot_pause) if pauses else ("Resume", standing.cannot_resume)
     page = _of_run(run, verb=title, says=says)
     if run.state not in standing.PAUSABLE or (run.paused_at is None) != pauses:
-        return _refused(request, cannot(run.state), to=page.back)
+        return refused(request, cannot(run.state), to=page.back)
     form = WhyForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
-        return _show(request, form, page, of=Run)
+        return show(request, form, page, of=Run)
     if not verb([key], hand=hand(request, form.cleaned_data["why"])):
-        return _refused(request, cannot(control.standing(key)), to=page.back)
-    return _done(request, f"The run is {title.lower()}d.", to=page.back)
+        return refused(request, cannot(control.standing(key)), to=page.back)
+    return succeeded(request, f"The run is {title.lower()}d.", to=page.back)
 
 
 def _hold_workflow(request: HttpRequest, key: UUID, *, verb: Callable[..., int], says: str) -> HttpResponse:
@@ -243,28 +241,28 @@ def _hold_workflow(request: HttpRequest, key: UUID, *, verb: Callable[..., int],
     title, done = ("Pause", "held") if verb is control.pause_workflow else ("Resume", "let go")
     back = reverse("admin:workflows_workflow_change", args=[key])
     state = "paused" if workflow.paused_at else "not paused"
-    page = _Page(verb=title, name=workflow.name, detail="the workflow", state=state, says=says, back=back)
+    page = Page(verb=title, name=workflow.name, detail="the workflow", state=state, says=says, back=back)
     form = WhyForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
-        return _show(request, form, page, of=Run)
+        return show(request, form, page, of=Run)
     count = verb(workflow, hand=hand(request, form.cleaned_data["why"]))
     runs = "1 run was" if count == 1 else f"{count} runs were"
-    return _done(request, f"The workflow is {title.lower()}d; {runs} {done}.", to=back)
+    return succeeded(request, f"The workflow is {title.lower()}d; {runs} {done}.", to=back)
 
 
 def _letter_verb(request: HttpRequest, key: UUID, shape: type[WhyForm], *, verb: str, says: str) -> HttpResponse:
     letter = _letter(request, key)
     page = _of_letter(letter, verb=verb, says=says)
     if letter.state not in standing.OPEN or letter.run.state not in standing.RETRYABLE:
-        return _refused(request, standing.cannot_retry_letter(letter), to=page.back)
+        return refused(request, standing.cannot_retry_letter(letter), to=page.back)
     initial = {"input": as_json(letter.input)}
     form = shape(request.POST if request.method == "POST" else None, initial=initial)
     if not form.is_valid():
-        return _show(request, form, page, of=DeadLetter)
+        return show(request, form, page, of=DeadLetter)
     why, given = form.cleaned_data["why"], form.cleaned_data.get("input")
     if not control.retry_letters([key], hand=hand(request, why), given=given):
-        return _refused(request, standing.cannot_retry_letter(_letter(request, key)), to=page.back)
-    return _done(request, "The run goes on.", to=_run_page(letter.run_id))
+        return refused(request, standing.cannot_retry_letter(_letter(request, key)), to=page.back)
+    return succeeded(request, "The run goes on.", to=run_page(letter.run_id))
 
 
 def _replayed(request: HttpRequest, form: ReplayForm, *, key: UUID) -> UUID | None:
@@ -301,17 +299,18 @@ def _letter(request: HttpRequest, key: UUID) -> DeadLetter:
     return get_object_or_404(letters, pk=key)
 
 
-def _of_run(run: Run, **told: Any) -> _Page:
+def _of_run(run: Run, **told: Any) -> Page:
     detail = f"version {run.version.number}, run {run.pk}"
-    return _Page(name=run.workflow.name, detail=detail, state=run.state, back=_run_page(run.pk), **told)
+    return Page(name=run.workflow.name, detail=detail, state=run.state, back=run_page(run.pk), **told)
 
 
-def _of_letter(letter: DeadLetter, **told: Any) -> _Page:
+def _of_letter(letter: DeadLetter, **told: Any) -> Page:
     detail = f"of {letter.run.workflow.name}, run {letter.run_id}"
-    return _Page(name=letter.step, detail=detail, state=letter.state, back=_letter_page(letter.pk), **told)
+    return Page(name=letter.step, detail=detail, state=letter.state, back=_letter_page(letter.pk), **told)
 
 
-def _run_page(key: UUID) -> str:
+def run_page(key: UUID) -> str:
+    """The address of a run's page."""
     return reverse("admin:runs_run_change", args=[key])
 
 
@@ -319,17 +318,20 @@ def _letter_page(key: UUID) -> str:
     return reverse("admin:runs_deadletter_change", args=[key])
 
 
-def _refused(request: HttpRequest, why: str, *, to: str) -> HttpResponse:
+def refused(request: HttpRequest, why: str, *, to: str) -> HttpResponse:
+    """Back to a page that says why nothing was changed."""
     messages.error(request, f"Nothing was changed: {why}.")
     return redirect(to)
 
 
-def _done(request: HttpRequest, said: str, *, to: str) -> HttpResponse:
+def succeeded(request: HttpRequest, said: str, *, to: str) -> HttpResponse:
+    """Back to a page that says what was done."""
     messages.success(request, said)
     return redirect(to)
 
 
-def _show(request: HttpRequest, form: forms.Form, page: _Page, *, of: type[Model]) -> HttpResponse:
+def show(request: HttpRequest, form: forms.Form, page: Page, *, of: type[Model]) -> HttpResponse:
+    """The page that asks before something is done to a row of this model."""
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": page.verb,

@@ -109,7 +109,7 @@ PEEK = Statement(
     "peek",
     """
     SELECT t.id, t.run_id, t.item, r.version_id, t.head, t.suspect
-    FROM (SELECT * FROM runs_ticket WHERE knock_at <= clock_timestamp() ORDER BY knock_at LIMIT %(limit)s) t
+    FROM (SELECT * FROM runs_ticket WHERE knock_at <= (SELECT clock_timestamp()) ORDER BY knock_at LIMIT %(limit)s) t
     JOIN runs_run r ON r.id = t.run_id ORDER BY t.knock_at, t.id
     """,
 )

@@ -163,7 +163,7 @@ FORGET = Statement(
     "forget_signals",
     """
     DELETE FROM runs_signal WHERE id IN (
-        SELECT id FROM runs_signal WHERE used_at IS NULL AND run_id IS NULL AND expires_at < clock_timestamp()
+        SELECT id FROM runs_signal WHERE used_at IS NULL AND run_id IS NULL AND expires_at < (SELECT clock_timestamp())
         ORDER BY expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ) AND used_at IS NULL
     RETURNING 1

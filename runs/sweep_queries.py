@@ -34,12 +34,13 @@ ANYTHING_DUE = Statement(
     """,
 )
 
-# Index step_run_wake. Locks nothing: waking locks the run first, and its fence decides again.
+# Index step_run_wake; the time stands in a SELECT of its own, for a volatile function is no index condition, and the
+# statement would look at everything that waits. Locks nothing: waking locks the run first, and its fence decides again.
 DUE_WAITS = Statement(
     "due_waits",
     f"""
     SELECT {WAIT_COLUMNS} FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id
-    WHERE s.state = 'waiting' AND s.awaits IS NULL AND s.wake_at <= clock_timestamp() AND s.error IS NULL
+    WHERE s.state = 'waiting' AND s.awaits IS NULL AND s.wake_at <= (SELECT clock_timestamp()) AND s.error IS NULL
     ORDER BY s.wake_at LIMIT %(limit)s
     """,  # noqa: S608 - constant text only
 )
@@ -49,7 +50,7 @@ DUE_BLOCKED = Statement(
     "due_blocked",
     """
     SELECT s.run_id, s.item, s.step, r.version_id FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id
-    WHERE s.state = 'waiting' AND s.wake_at <= clock_timestamp() AND s.error IS NOT NULL
+    WHERE s.state = 'waiting' AND s.wake_at <= (SELECT clock_timestamp()) AND s.error IS NOT NULL
     ORDER BY s.wake_at LIMIT %(limit)s
     """,
 )

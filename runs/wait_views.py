@@ -18,9 +18,11 @@ class WaitView:
     """What ends the wait: `kind` is moment, signal, approval, run (of a sub-workflow) or code (of an action
     that no worker has).
 
-    `until` is null where only the signal or the decision ends it. `approve_url` is a path of this site.
+    `row` is the id of the step's row. `until` is null where only the signal or the decision ends it. `approve_url` is a
+    path of this site.
     """
 
+    row: int
     kind: str
     since: datetime | None
     until: datetime | None
@@ -36,15 +38,16 @@ def of(row: StepRun, *, version_id: UUID) -> WaitView | None:
     if row.state != StepState.WAITING:
         return None
     if row.error is not None:
-        return WaitView("code", row.started_at, None)
+        return WaitView(row.pk, "code", row.started_at, None)
     if row.awaits is not None:
-        return WaitView("run", row.started_at, None)
+        return WaitView(row.pk, "run", row.started_at, None)
     if row.signal is None:
-        return WaitView("moment", row.started_at, row.wake_at)
+        return WaitView(row.pk, "moment", row.started_at, row.wake_at)
     if row.signal != SIGNAL:
-        return WaitView("signal", row.started_at, row.wake_at, signal=row.signal, key=row.signal_key)
+        return WaitView(row.pk, "signal", row.started_at, row.wake_at, signal=row.signal, key=row.signal_key)
     asked = approvals.question(version_id, row.step, row.config)
     return WaitView(
+        row.pk,
         "approval",
         row.started_at,
         row.wake_at,

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 
-from runs import control, lease
+from runs import approvals, control, lease, signals
+from runs.approvals import Decision
+from runs.control import Hand
 from runs.models import Run, StepRun
+from runs.signals import Message
 from tests.engine import drain
 from workflows import parse
 from workflows.models import Workspace
@@ -74,3 +77,16 @@ def test_a_trip_that_cannot_be_paid_is_given_back(workspace: Workspace, owner: U
         "200 does not suffice for the trip",
         "the trip has failed",
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_refund_waits_for_a_person_and_for_the_bank(workspace: Workspace, owner: User) -> None:
+    run = run_example("approval", workspace=workspace, owner=owner)
+    assert run.state == "waiting"
+    approvals.decide([(run.pk, "ask", -1)], decision=Decision(True, by="ada"), hand=Hand())
+    drain()
+    paid = Message("bank.paid", {"reference": "R-1"})
+    signals.send_by_key("4711", workspace_id=workspace.pk, message=paid, hand=Hand())
+    drain()
+    run.refresh_from_db()
+    assert (run.state, run.output) == ("succeeded", {"reference": "R-1"})

@@ -1,0 +1,41 @@
+"""Approve a step that waits for it, by hand."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from runs import approvals, standing
+from runs.approvals import COMMAND, Decision
+from runs.management.commands import _by_hand
+from runs.models import StepRun
+
+
+class Command(BaseCommand):
+    help = (
+        "Decide a step that waits for approval, in one or more runs; its approvers are not asked. Exit status: 0 when "
+        "at least one was decided, 1 when none was, 2 bad input."
+    )
+    approved: ClassVar[bool] = True
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("step", metavar="STEP")
+        parser.add_argument("ids", nargs="+", metavar="ID")
+        _by_hand.add_why(parser)
+
+    def handle(self, **options: Any) -> None:
+        hand = _by_hand.hand(self, options["why"])
+        ids, step = _by_hand.run_ids(self, options["ids"]), options["step"]
+        decision = Decision(self.approved, by=COMMAND)
+        won = frozenset(
+            place[0] for place in approvals.decide([(key, step, -1) for key in ids], decision=decision, hand=hand)
+        )
+        states = standing.run_states(ids)
+        told = {key: self._why_not(key, step) if key in states else standing.NO_RUN for key in ids if key not in won}
+        _by_hand.tell(self, ids, won=won, verb="approved" if self.approved else "rejected", why_not=told)
+
+    def _why_not(self, run_id: UUID, step: str) -> str:
+        row = StepRun.objects.select_related("run").filter(run_id=run_id, step=step, item=-1).first()
+        return approvals.cannot_decide(row, step=step, username=None)
