@@ -197,3 +197,35 @@ def test_a_plain_run_past_its_timeout_fails_at_once_with_what_waits_in_it() -> N
 def test_a_run_without_a_timeout_has_no_deadline() -> None:
     [run_id] = begun(published(LONG))
     assert the_run(run_id).deadline is None
+
+
+def test_a_paused_run_is_let_go_by_a_cancel_and_does_finally() -> None:
+    [run_id] = begun(published(LONG))
+    control.pause([run_id], hand=HAND)
+    control.cancel([run_id], hand=HAND)
+    drain()
+    assert (state(run_id), states(run_id)) == ("cancelled", {"tidy": "succeeded"})
+
+
+def test_a_paused_run_comes_to_its_timeout_when_it_is_resumed() -> None:
+    [run_id] = begun(published(LONG.replace("name: long", "name: held\ntimeout: 10m")))
+    control.pause([run_id], hand=HAND)
+    overdue(run_id)
+    sweep()
+    assert (state(run_id), the_run(run_id).ending) == ("running", None)
+    control.resume([run_id], hand=HAND)
+    sweep()
+    drain()
+    assert (state(run_id), order(run_id)) == ("failed", ["alert", "tidy"])
+
+
+def test_a_retry_by_hand_begins_the_timeout_anew() -> None:
+    flow = published("name: again\ntimeout: 10m\nsteps: [{id: a, action: transform, with: {select: [email]}}]")
+    [run_id] = begun(flow, {})
+    drain()
+    assert state(run_id) == "failed"
+    overdue(run_id)
+    assert control.retry([run_id], hand=HAND, inputs={(run_id, "a"): {"email": 1}}) == {run_id}
+    sweep()
+    drain()
+    assert state(run_id) == "succeeded"
