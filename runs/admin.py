@@ -102,7 +102,7 @@ class RunAdmin(Columns):
         "labels_json",
         ("created", "source"),
         ("started", "finished"),
-        ("ending", "deadline"),
+        ("ending", "fails_at"),
         "input_json",
         "output_json",
         "error_json",
@@ -120,7 +120,7 @@ class RunAdmin(Columns):
         "started",
         "finished",
         "ending",
-        "deadline",
+        "fails_at",
         "input_json",
         "output_json",
         "error_json",
@@ -133,6 +133,10 @@ class RunAdmin(Columns):
     @admin.display(description="version")
     def version_number(self, run: Run) -> int:
         return run.version.number
+
+    @admin.display(description="deadline")
+    def fails_at(self, run: Run) -> str:
+        return moment(run.deadline)
 
     @admin.display(description="labels")
     def labels_json(self, run: Run) -> SafeString:
