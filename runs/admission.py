@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from django.db import transaction
 
-from runs import gate_queries, queries
+from runs import gate_queries
 from runs.database import Row, run
 from runs.release import REPEAT_SECONDS
 from runs.transitions import Due
@@ -24,7 +24,7 @@ def admit(*, limit: int) -> list[Due]:
     """
     if limit <= 0:
         return []
-    found = run(queries.ADMIT, limit=limit, repeat=REPEAT_SECONDS)
+    found = run(gate_queries.ADMIT, limit=limit, repeat=REPEAT_SECONDS)
     if found and found[-1][0] is None:
         found = [*found[:-1], *_under_limits(limit)]
     return [Due(*row) for row in found]

@@ -1,13 +1,69 @@
-"""The statements of admission under limits: workspaces with limits, and gates. Not on the plain hot path.
+"""The statements of admission: the plain one, and those under limits, of workspaces and of gates.
 
-Each admission locks first, workspaces before gates, ids ascending, whoever else is at one being left alone (SKIP
-LOCKED); what is free is counted by the next statement. A slot is a live run, never a counter.
+Each admission under a limit locks first, workspaces before gates, ids ascending, whoever else is at one being left
+alone (SKIP LOCKED); what is free is counted by the next statement. A slot is a live run, never a counter. Live is
+written here as begun and not ended, in the words of index run_in_gate: by its state the planner might read all live
+runs instead.
 """
 
 from __future__ import annotations
 
 from runs.database import Statement
-from runs.queries import ADMITTED, DUE
+
+# What becomes of the runs in `picked`, which are locked: they run, and get their first tickets, written as sent once,
+# for the caller sends them at once. As an array: how many were picked the planner cannot know, and a join that is
+# guessed to be large reads every queued run.
+_ADMITTED = """
+    admitted AS (
+        UPDATE runs_run r SET state = 'running', started_at = clock_timestamp(), metered = {metered},
+            deadline = clock_timestamp()
+                + (SELECT v.timeout FROM workflows_version v WHERE v.id = r.version_id) * interval '1 second'
+        WHERE r.id = ANY(ARRAY(SELECT id FROM picked)) AND r.state = 'queued'
+        RETURNING r.id, r.version_id, r.entry
+    ),
+    tickets AS (
+        INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
+        SELECT a.id, head, -1, clock_timestamp(), clock_timestamp() + %(repeat)s * interval '1 second', 1, false
+        FROM admitted a JOIN workflows_version v ON v.id = a.version_id, unnest(coalesce(a.entry, v.roots)) head
+        RETURNING id, run_id, head
+    )
+"""
+_DUE = "SELECT t.id, t.run_id, -1, a.version_id, t.head, false FROM tickets t JOIN admitted a ON a.id = t.run_id"
+
+# Runs without a gate, in workspaces without limits: lane 0. Fair turn between workspaces: a loose scan of index
+# run_queued finds those with a backlog, and each gets its share of the room, by priority, oldest first. A last row of
+# NULLs says that others wait, which are admitted under locks of their own: see GATED.
+ADMIT = Statement(
+    "admit",
+    f"""
+    WITH RECURSIVE backlog AS (
+        (SELECT workspace_id FROM runs_run WHERE state = 'queued' AND lane = 0 ORDER BY workspace_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT r.workspace_id FROM runs_run r
+                WHERE r.state = 'queued' AND r.lane = 0 AND r.workspace_id > b.workspace_id
+                ORDER BY r.workspace_id LIMIT 1)
+        FROM backlog b WHERE b.workspace_id IS NOT NULL
+    ),
+    waiting AS MATERIALIZED (
+        SELECT w.id, w.concurrent_runs IS NOT NULL OR w.runs_per_minute IS NOT NULL AS limited
+        FROM backlog b JOIN workflows_workspace w ON w.id = b.workspace_id
+    ),
+    picked AS MATERIALIZED (
+        SELECT turn.id FROM waiting, LATERAL (
+            SELECT r.id FROM runs_run r
+            WHERE r.workspace_id = waiting.id AND r.state = 'queued' AND r.lane = 0 ORDER BY r.priority DESC, r.id
+            LIMIT greatest(1, %(limit)s::int / (SELECT count(*) FROM waiting WHERE NOT limited))
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) turn WHERE NOT waiting.limited
+    ),
+    {_ADMITTED.format(metered="false")}
+    ({_DUE} ORDER BY t.id)
+    UNION ALL
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL
+    WHERE EXISTS (SELECT 1 FROM waiting WHERE limited)
+       OR EXISTS (SELECT 1 FROM runs_run WHERE state = 'queued' AND lane = 1)
+    """,  # noqa: S608 - constant text only
+)
 
 # Gates by their keys, made where they are not there yet; a statement of its own finds those that another made.
 MAKE_GATES = Statement(
@@ -33,7 +89,7 @@ IN_GATES = Statement(
     "in_gates",
     """
     (SELECT gate_id, id FROM runs_run
-     WHERE gate_id = ANY(%(gates)s::bigint[]) AND state IN ('running', 'waiting', 'compensating')
+     WHERE gate_id = ANY(%(gates)s::bigint[]) AND started_at IS NOT NULL AND finished_at IS NULL
      UNION ALL
      SELECT gate_id, id FROM runs_run
      WHERE gate_id = ANY(%(gates)s::bigint[]) AND state = 'queued' AND lane = 1 AND id <> ALL(%(runs)s::uuid[]))
@@ -81,7 +137,7 @@ LOCK_OPEN_GATES = Statement(
         JOIN workflows_workflow f ON f.id = g.workflow_id
         WHERE f.concurrent_runs IS NULL OR f.concurrent_runs > (
             SELECT count(*) FROM runs_run r
-            WHERE r.gate_id = g.id AND r.state IN ('running', 'waiting', 'compensating'))
+            WHERE r.gate_id = g.id AND r.started_at IS NOT NULL AND r.finished_at IS NULL)
     ),
     locked AS MATERIALIZED (
         SELECT g.id FROM runs_gate g WHERE g.id IN (SELECT id FROM seen) ORDER BY g.id FOR NO KEY UPDATE SKIP LOCKED
@@ -91,6 +147,11 @@ LOCK_OPEN_GATES = Statement(
     """,
 )
 
+_METERED = """
+    r.parent_id IS NULL
+        AND (SELECT w.runs_per_minute IS NOT NULL FROM workflows_workspace w WHERE w.id = r.workspace_id)
+"""
+
 # The workspaces and gates are locked; this snapshot is newer than the locks. Each gate offers as many runs as it has
 # places, each limited workspace those of its free lane; a workspace then takes no more than its own limits leave, in
 # fair turn: everybody's first, then everybody's second.
@@ -98,8 +159,9 @@ GATED = Statement(
     "admit_gated",
     f"""
     WITH rooms AS MATERIALIZED (
-        SELECT w.id, w.runs_per_minute IS NOT NULL AS metered, greatest(0, least(%(limit)s,
-            w.concurrent_runs - (SELECT count(*) FROM runs_run r WHERE r.workspace_id = w.id AND r.state = 'running'),
+        SELECT w.id, greatest(0, least(%(limit)s,
+            w.concurrent_runs - (SELECT count(*) FROM runs_run r WHERE r.workspace_id = w.id AND r.state = 'running'
+                                     AND r.parent_id IS NULL),
             w.runs_per_minute - (SELECT count(*) FROM runs_run r WHERE r.workspace_id = w.id AND r.metered
                                    AND r.started_at > clock_timestamp() - interval '1 minute'))) AS free
         FROM workflows_workspace w WHERE w.id = ANY(%(workspaces)s::uuid[])
@@ -110,30 +172,37 @@ GATED = Statement(
             WHERE r.gate_id = g.id AND r.state = 'queued' AND r.lane = 1 ORDER BY r.priority DESC, r.id
             LIMIT greatest(0, least(%(limit)s, f.concurrent_runs - (
                 SELECT count(*) FROM runs_run b
-                WHERE b.gate_id = g.id AND b.state IN ('running', 'waiting', 'compensating'))))
+                WHERE b.gate_id = g.id AND b.started_at IS NOT NULL AND b.finished_at IS NULL)))
         ) turn WHERE g.id = ANY(%(gates)s::bigint[])
         UNION ALL
         SELECT turn.* FROM rooms, LATERAL (
             SELECT r.id, r.workspace_id, r.priority FROM runs_run r
-            WHERE r.workspace_id = rooms.id AND r.state = 'queued' AND r.lane = 0 ORDER BY r.priority DESC, r.id
-            LIMIT rooms.free
+            WHERE r.workspace_id = rooms.id AND r.state = 'queued' AND r.lane = 0 AND r.parent_id IS NULL
+            ORDER BY r.priority DESC, r.id LIMIT rooms.free
         ) turn
     ),
     placed AS (
         SELECT id, workspace_id, row_number() OVER (PARTITION BY workspace_id ORDER BY priority DESC, id) AS place
         FROM offered
+        UNION ALL
+        -- Sub-workflows live in their parent's place: index run_child_queued.
+        SELECT turn.id, rooms.id, 0 FROM rooms, LATERAL (
+            SELECT r.id FROM runs_run r
+            WHERE r.workspace_id = rooms.id AND r.state = 'queued' AND r.lane = 0 AND r.parent_id IS NOT NULL
+            ORDER BY r.id LIMIT %(limit)s
+        ) turn
     ),
     chosen AS (
-        SELECT p.id, coalesce(rooms.metered, false) AS metered
+        SELECT p.id
         FROM placed p JOIN workflows_workspace w ON w.id = p.workspace_id LEFT JOIN rooms ON rooms.id = w.id
         WHERE p.place <= rooms.free OR (w.concurrent_runs IS NULL AND w.runs_per_minute IS NULL)
         ORDER BY p.place LIMIT %(limit)s
     ),
     picked AS MATERIALIZED (
-        SELECT r.id, chosen.metered FROM runs_run r JOIN chosen ON chosen.id = r.id
+        SELECT r.id FROM runs_run r JOIN chosen ON chosen.id = r.id
         WHERE r.state = 'queued' AND r.lane < 2 ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED
     ),
-    {ADMITTED}
-    {DUE} ORDER BY t.id
+    {_ADMITTED.format(metered=_METERED)}
+    {_DUE} ORDER BY t.id
     """,  # noqa: S608 - constant text only
 )

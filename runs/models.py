@@ -14,6 +14,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
+from runs.gate_models import Gate
 from runs.hand_models import Intervention, WorkflowIntervention
 from runs.process_models import Effect, Process
 from runs.states import (
@@ -51,24 +52,6 @@ def _values(states: Iterable[StrEnum]) -> list[str]:
 _QUEUED = Q(state=RunState.QUEUED.value)
 
 
-class Gate(models.Model):
-    """What runs of one workflow with the same concurrency key pass through: the lock under which they are counted.
-
-    The limit is the workflow's. A slot is a live run, so there is nothing here that could leak.
-    """
-
-    id = models.BigAutoField(primary_key=True)
-    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, db_index=False, related_name="+")
-    # What the definition's `concurrency.key` came to; empty where it has none.
-    key = models.CharField(max_length=255)
-
-    class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["workflow", "key"], name="gate_once")]
-
-    def __str__(self) -> str:
-        return self.key
-
-
 class Run(models.Model):
     """One execution of a version. Written by runs.transitions only."""
 
@@ -104,7 +87,7 @@ class Run(models.Model):
     gate = models.ForeignKey(
         Gate, on_delete=models.SET_NULL, null=True, db_index=False, db_constraint=False, related_name="+"
     )
-    # Which line a queued run stands in; see runs.queries.ADMIT.
+    # Which line a queued run stands in; see runs.gate_queries.ADMIT.
     lane = models.GeneratedField(
         expression=Case(
             When(paused_at__isnull=False, then=Value(Lane.PAUSED.value)),
@@ -171,7 +154,12 @@ class Run(models.Model):
                 F("gate"), F("priority").desc(), F("id"), name="run_gated", condition=_QUEUED & Q(lane=Lane.GATED.value)
             ),
             models.Index(
-                fields=["gate"], name="run_in_gate", condition=Q(state__in=_values(RUN_LIVE), gate__isnull=False)
+                fields=["gate"],
+                name="run_in_gate",
+                condition=Q(gate__isnull=False, started_at__isnull=False, finished_at__isnull=True),
+            ),
+            models.Index(
+                fields=["workspace", "id"], name="run_child_queued", condition=_QUEUED & Q(parent__isnull=False)
             ),
             models.Index(fields=["workspace", "started_at"], name="run_metered", condition=Q(metered=True)),
             # Only paused runs pay for it.

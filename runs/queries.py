@@ -50,59 +50,6 @@ KNOWN_KEYS = Statement(
 
 # -- dispatch ---------------------------------------------------------------------------------------------------
 
-# What becomes of the runs in `picked`, which are locked: they run, and get their first tickets, written as sent once,
-# for the caller sends them at once.
-ADMITTED = """
-    admitted AS (
-        UPDATE runs_run r SET state = 'running', started_at = clock_timestamp(), metered = p.metered,
-            deadline = clock_timestamp()
-                + (SELECT v.timeout FROM workflows_version v WHERE v.id = r.version_id) * interval '1 second'
-        FROM picked p WHERE r.id = p.id AND r.state = 'queued' RETURNING r.id, r.version_id, r.entry
-    ),
-    tickets AS (
-        INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
-        SELECT a.id, head, -1, clock_timestamp(), clock_timestamp() + %(repeat)s * interval '1 second', 1, false
-        FROM admitted a JOIN workflows_version v ON v.id = a.version_id, unnest(coalesce(a.entry, v.roots)) head
-        RETURNING id, run_id, head
-    )
-"""
-DUE = "SELECT t.id, t.run_id, -1, a.version_id, t.head, false FROM tickets t JOIN admitted a ON a.id = t.run_id"
-
-# Runs without a gate, in workspaces without limits: lane 0. Fair turn between workspaces: a loose scan of index
-# run_queued finds those with a backlog, and each gets its share of the room, by priority, oldest first. A last row of
-# NULLs says that others wait, which are admitted under locks of their own: see runs.gate_queries.
-ADMIT = Statement(
-    "admit",
-    f"""
-    WITH RECURSIVE backlog AS (
-        (SELECT workspace_id FROM runs_run WHERE state = 'queued' AND lane = 0 ORDER BY workspace_id LIMIT 1)
-        UNION ALL
-        SELECT (SELECT r.workspace_id FROM runs_run r
-                WHERE r.state = 'queued' AND r.lane = 0 AND r.workspace_id > b.workspace_id
-                ORDER BY r.workspace_id LIMIT 1)
-        FROM backlog b WHERE b.workspace_id IS NOT NULL
-    ),
-    waiting AS MATERIALIZED (
-        SELECT w.id, w.concurrent_runs IS NOT NULL OR w.runs_per_minute IS NOT NULL AS limited
-        FROM backlog b JOIN workflows_workspace w ON w.id = b.workspace_id
-    ),
-    picked AS MATERIALIZED (
-        SELECT turn.id, false AS metered FROM waiting, LATERAL (
-            SELECT r.id FROM runs_run r
-            WHERE r.workspace_id = waiting.id AND r.state = 'queued' AND r.lane = 0 ORDER BY r.priority DESC, r.id
-            LIMIT greatest(1, %(limit)s::int / (SELECT count(*) FROM waiting WHERE NOT limited))
-            FOR NO KEY UPDATE SKIP LOCKED
-        ) turn WHERE NOT waiting.limited
-    ),
-    {ADMITTED}
-    ({DUE} ORDER BY t.id)
-    UNION ALL
-    SELECT NULL, NULL, NULL, NULL, NULL, NULL
-    WHERE EXISTS (SELECT 1 FROM waiting WHERE limited)
-       OR EXISTS (SELECT 1 FROM runs_run WHERE state = 'queued' AND lane = 1)
-    """,  # noqa: S608 - constant text only
-)
-
 # Tickets whose knock is due: released heads, retries, repeats. Index ticket_knock_at. Locks nothing: how many of them
 # fit into the window shows only when they are grouped into messages.
 PEEK = Statement(

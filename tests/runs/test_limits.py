@@ -201,6 +201,16 @@ def test_a_workspace_has_no_more_running_runs_than_its_limit_but_any_number_that
     assert states(ids) == ["succeeded"] * 6
 
 
+def test_sub_workflows_live_in_their_parents_place() -> None:
+    _limit(concurrent_runs=1, runs_per_minute=2)
+    flow(name="child")
+    parent = published("name: parent\nsteps: [{id: s, action: sub_workflow, with: {workflow: child}}]")
+    first, second, third = begun(parent, {}, {}, {})
+    drain()
+    assert states([first, second, third]) == ["succeeded", "succeeded", "queued"], "the children used up no start"
+    assert Run.objects.filter(parent__isnull=False, metered=True).count() == 0
+
+
 def test_a_workspaces_rate_is_kept_within_any_minute_and_refuses_nothing() -> None:
     _limit(runs_per_minute=3)
     ids = begun(flow(), *[{}] * 5)
