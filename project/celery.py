@@ -8,14 +8,12 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging
 from django.conf import settings
-from kombu.transport.redis import Transport
-from redis.exceptions import OutOfMemoryError
+
+from project import broker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
-# A full broker is one that is away: wait and connect again. Celery otherwise takes its refusal for an error of its own
-# and ends the worker's main process.
-Transport.connection_errors = (*Transport.connection_errors, OutOfMemoryError)
+broker.mend()
 
 # Seconds. The broker's answer to BRPOP takes up to 1 s, so a consumer may not give up before; a publisher
 # gives up as soon as the sweep would do it better.

@@ -17,7 +17,7 @@ from tests.chaos.witness import Witness
 def test_terminated_connections_lose_no_run(table: Table, witness: Witness) -> None:
     with table("F10", "every database connection terminated, again and again") as row:
         row.fleet.ready("a", "b")
-        for _ in range(SIZE.of(3, 15)):
+        for _ in range(SIZE.of(3, 12)):
             row.start(workloads.mixed(witness), SIZE.of(10, 10))
             with connection.cursor() as cursor:
                 cursor.execute(
@@ -31,7 +31,7 @@ def test_terminated_connections_lose_no_run(table: Table, witness: Witness) -> N
 def test_a_database_that_crashes_loses_no_run_that_it_accepted(table: Table, witness: Witness) -> None:
     with table("F11", "PostgreSQL shut down at once (immediate), recovers from its log") as row:
         row.fleet.ready("a", "b")
-        for _ in range(SIZE.of(1, 5)):
+        for _ in range(SIZE.of(1, 4)):
             row.start(workloads.mixed(witness), SIZE.of(20, 20))
             row.stack.database.end(signal.SIGQUIT)
             row.stack.database.start()
@@ -43,7 +43,7 @@ def test_a_database_that_crashes_loses_no_run_that_it_accepted(table: Table, wit
 def test_what_waits_is_woken_once_though_everything_was_restarted(table: Table, witness: Witness) -> None:
     with table("F20", "a long wait (compressed), and a restart of everything meanwhile") as row:
         row.fleet.ready("a", "b")
-        ids = row.start(workloads.parked(witness, seconds=SIZE.of(8, 40)), SIZE.of(20, 60))
+        ids = row.start(workloads.parked(witness, seconds=SIZE.of(8, 25)), SIZE.of(20, 60))
         row.all_in(ids, "waiting")
         row.fleet.stop()
         row.stack.broker.end(signal.SIGKILL)

@@ -26,7 +26,7 @@ def test_workers_whose_clocks_are_wrong_wake_nothing_early_or_late(table: Table,
         row.fleet.groups["a"].wait_ready()
         row.fleet.groups["b"].wait_ready()
         row.fault("clock an hour off", count=2, over=False)
-        for _ in range(SIZE.of(1, 4)):
+        for _ in range(SIZE.of(1, 3)):
             row.start(workloads.mixed(witness), SIZE.of(15, 15))
             row.start(workloads.parked(witness, seconds=2), SIZE.of(5, 5))
             row.kill_child("a", "b")
@@ -38,8 +38,8 @@ def test_workers_whose_clocks_are_wrong_wake_nothing_early_or_late(table: Table,
 def test_a_join_of_hundreds_of_branches_fires_once_though_children_die(table: Table, witness: Witness) -> None:
     with table("F19", f"a join of {SIZE.of(150, 600)} branches, children killed meanwhile") as row:
         row.fleet.ready("a", "b")
-        row.start(workloads.wide(witness, width=SIZE.of(150, 600)), SIZE.of(2, 4))
-        for _ in range(SIZE.of(1, 4)):
+        row.start(workloads.wide(witness, width=SIZE.of(150, 600)), SIZE.of(2, 3))
+        for _ in range(SIZE.of(1, 3)):
             row.kill_child("a", "b")
 
 
@@ -48,19 +48,19 @@ def test_a_hundred_starts_with_one_key_at_once_are_one_run(table: Table, witness
         row.fleet.ready("a", "b")
         workload = workloads.mixed(witness)
         flow = published(workload.text)
-        for number in range(SIZE.of(1, 20)):
+        for number in range(SIZE.of(1, 10)):
             key = f"the-same-{row.fleet.acks}-{number}"
             answers = at_once([partial(_started, flow, key)] * 100)
             assert len(set(answers)) == 1
             row.fault("start repeated", count=99)
             row.accepted[answers[0]] = workload
-        assert Run.objects.filter(idempotency_key__startswith=f"the-same-{row.fleet.acks}-").count() == SIZE.of(1, 20)
+        assert Run.objects.filter(idempotency_key__startswith=f"the-same-{row.fleet.acks}-").count() == SIZE.of(1, 10)
 
 
 def test_nothing_begins_in_a_run_once_it_is_cancelled(table: Table, witness: Witness) -> None:
     with table("F22", "cancels from two sides at once, while steps are claimed, retried and completed") as row:
         row.fleet.ready("a", "b")
-        for _ in range(SIZE.of(2, 10)):
+        for _ in range(SIZE.of(2, 8)):
             ids = row.start(workloads.mixed(witness), SIZE.of(20, 20))
             chosen = row.dice.sample(ids, len(ids) // 2)
             won = _cancelled_twice(row, chosen)

@@ -18,9 +18,9 @@ def test_children_killed_at_every_point_of_a_delivery_cost_seconds_and_no_result
     with table("F1", "kill -9 of a child at six points of a delivery, and in the middle of a step") as row:
         # No lease passes in all this: it is the dead child's parent that notices.
         row.fleet.ready("a", "b", PROCESS_LEASE_SECONDS="600")
-        for _ in range(SIZE.of(1, 4)):
+        for _ in range(SIZE.of(1, 3)):
             for point in faulty.POINTS:
-                row.start(workloads.mixed(witness), SIZE.of(6, 20))
+                row.start(workloads.mixed(witness), SIZE.of(6, 12))
                 row.kill_at(point)
             row.start(workloads.held(witness, seconds=1), SIZE.of(4, 10))
             row.kill_child("a", "b")
@@ -29,9 +29,9 @@ def test_children_killed_at_every_point_of_a_delivery_cost_seconds_and_no_result
 
 def test_a_killed_worker_groups_steps_are_taken_up_when_its_lease_has_passed(table: Table, witness: Witness) -> None:
     with table("F2", "kill -9 of a whole worker group, which nobody on its host survives") as row:
-        for number in range(SIZE.of(1, 4)):
-            row.start(workloads.held(witness, seconds=1), SIZE.of(10, 40))
-            row.start(workloads.mixed(witness), SIZE.of(10, 40))
+        for number in range(SIZE.of(1, 2)):
+            row.start(workloads.held(witness, seconds=1), SIZE.of(10, 30))
+            row.start(workloads.mixed(witness), SIZE.of(10, 30))
             victim = "ab"[number % 2]
             row.fleet.ready("a", "b")
             row.kill_group(victim)
@@ -42,7 +42,7 @@ def test_a_killed_worker_groups_steps_are_taken_up_when_its_lease_has_passed(tab
 def test_a_frozen_workers_late_results_are_dropped(table: Table, witness: Witness) -> None:
     with table("F3", "SIGSTOP of a worker group for longer than its lease, then SIGCONT") as row:
         row.fleet.ready("a", "b")
-        for number in range(SIZE.of(1, 3)):
+        for number in range(SIZE.of(1, 2)):
             ids = row.start(workloads.held(witness, seconds=1.5), SIZE.of(10, 40))
             frozen = "ab"[number % 2]
             pids = row.fleet.busy(frozen)
@@ -57,7 +57,7 @@ def test_a_frozen_workers_late_results_are_dropped(table: Table, witness: Witnes
 
 def test_a_rolling_deploy_loses_nothing_and_burns_no_attempt(table: Table, witness: Witness) -> None:
     with table("F4", "rolling deploy under load: SIGTERM, and a new worker in its place") as row:
-        for number in range(SIZE.of(1, 10)):
+        for number in range(SIZE.of(1, 8)):
             row.fleet.ready("a", "b")
             row.start(workloads.held(witness, seconds=0.5), SIZE.of(5, 10))
             row.start(workloads.mixed(witness), SIZE.of(5, 10))

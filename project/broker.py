@@ -1,0 +1,49 @@
+"""Kombu's Redis transport, mended where a broker that goes away leaves a worker dead, or alive and consuming nothing.
+
+What is lost on the way is only a knock: tickets are knocked for again.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from kombu.transport import redis, virtual
+from redis.exceptions import OutOfMemoryError
+
+log = logging.getLogger(__name__)
+
+
+class PatientQoS(redis.QoS):
+    """The consumer's unacknowledged messages, which outlive no failing connection."""
+
+    def ack(self, delivery_tag: str) -> None:
+        """Free the message's slot even where the broker does not hear of it.
+
+        It would be taken for ever otherwise, and a worker whose slots are all taken never consumes again.
+        """
+        try:
+            super().ack(delivery_tag)
+        except Exception:
+            virtual.QoS.ack(self, delivery_tag)
+            raise
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        """Give messages back where that can be done.
+
+        On a connection that is lost already kombu raises what Celery takes for an error of its own, and the worker's
+        main process ends.
+        """
+        try:
+            super().restore_unacked_once(stderr)
+        except Exception as error:
+            held: dict[str, Any] = self._delivered or {}
+            log.warning("messages_not_given_back", extra={"count": len(held), "error": repr(error)})
+            held.clear()
+
+
+def mend() -> None:
+    """Before the first connection of this process."""
+    redis.Channel.QoS = PatientQoS
+    # A full broker is one that is away: wait and connect again, instead of ending.
+    redis.Transport.connection_errors = (*redis.Transport.connection_errors, OutOfMemoryError)

@@ -1,0 +1,58 @@
+"""A worker's connection to the broker, when the broker goes away in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kombu import Connection
+
+from project.broker import PatientQoS
+from project.stack import ports, valkey
+from project.stack.children import Child
+from tests.waiting import wait_for
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[tuple[Child, str]]:
+    """A Valkey to be killed, and its URL."""
+    server = valkey.prepare(tmp_path / "valkey", port=ports.free())
+    child = Child(server.command(log=tmp_path / "valkey.log", settings=valkey.FORGETTING))
+    wait_for(server.answers, what="the Valkey")
+    yield child, server.url
+    child.process.kill()
+    child.process.wait(10)
+
+
+def taken(connection: Connection) -> Any:
+    """A message that is fetched and not acknowledged, on a channel with one slot."""
+    queue = connection.SimpleQueue("q")
+    queue.put("x")
+    message: Any = queue.get(timeout=5)
+    message.channel.qos.prefetch_count = 1
+    assert not message.channel.qos.can_consume()
+    return message
+
+
+def test_an_acknowledgement_that_the_broker_does_not_hear_frees_its_slot(broker: tuple[Child, str]) -> None:
+    child, url = broker
+    with Connection(url) as connection:
+        message = taken(connection)
+        assert isinstance(message.channel.qos, PatientQoS)
+        child.process.kill()
+        child.process.wait(10)
+        with pytest.raises(Exception, match=r"onnect|closed"):
+            message.ack()
+        assert message.channel.qos.can_consume()
+
+
+def test_messages_that_cannot_be_given_back_end_nothing(broker: tuple[Child, str]) -> None:
+    child, url = broker
+    with Connection(url) as connection:
+        qos = taken(connection).channel.qos
+        child.process.kill()
+        child.process.wait(10)
+        qos.restore_unacked_once()
+        assert qos.can_consume()
