@@ -80,6 +80,7 @@ def _row(view: StepView, *, request: HttpRequest) -> StepRow:
         buttons = admin_waits.buttons(request, asked.row, approvers=asked.approvers)
     titled = (
         ("error", view.error),
+        ("items", view.items),
         ("input", view.input),
         ("config", view.config),
         ("output", view.output),

@@ -75,7 +75,7 @@ ANSWERED = Statement(
     "answered",
     """
     SELECT id FROM runs_steprun
-    WHERE state = 'waiting' AND awaits = 0 AND wake_at <= clock_timestamp() ORDER BY wake_at LIMIT %(limit)s
+    WHERE state = 'waiting' AND awaits = 0 AND wake_at <= (SELECT clock_timestamp()) ORDER BY wake_at LIMIT %(limit)s
     """,
 )
 

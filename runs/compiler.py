@@ -26,6 +26,8 @@ def compile_chain(keys: Sequence[Key], *, plan: Plan, head: str) -> Signature:
 
     The next chain begins where this one is cut, from the ticket that stands there.
     """
+    if keys and keys[0][1] >= 0:
+        return _task(plan, head).clone(args=(encode(keys),))  # an item hands nothing on
     heads = plan.chain(head)[: max(1, (_MAX_BODY - _KEY_BYTES * len(keys)) // _LINK_BYTES)]
     tasks = [_task(plan, name) for name in heads]
     tasks[0] = tasks[0].clone(args=(encode(keys),))

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from uuid import UUID
 
-from runs import children, dispatch, executor, transitions
+from runs import children, dispatch, executor, items, transitions
 from runs import plan as plans
 from runs.compiler import decode, encode
 from runs.outcomes import Key, Recorded
@@ -58,10 +58,30 @@ def wake(row_ids: Sequence[int]) -> int:
             except Exception:
                 # One version that this code cannot read must not hold back the others.
                 log.exception("wake_failed", extra={"version_id": str(version_id), "step": step})
+        turned, over = _turn(row_ids)
+        recorded = recorded.joined(over)
         tell(recorded)
+        won += turned
         won += len(recorded.won)
         row_ids = recorded.wakes
     return won
+
+
+def _turn(row_ids: Sequence[int]) -> tuple[int, Recorded]:
+    """Open the next items of these rows' steps, and record the steps whose items have all ended."""
+    recorded = Recorded()
+    try:
+        turned = items.turn(row_ids)
+    except Exception:
+        log.exception("turn_failed")
+        return 0, recorded
+    for (version_id, step), over in turned.over.items():
+        try:
+            plan = plans.load(version_id)
+            recorded = recorded.joined(transitions.record(items.finish(over, plan=plan), plan=plan))
+        except Exception:
+            log.exception("wake_failed", extra={"version_id": str(version_id), "step": step})
+    return turned.opened, recorded
 
 
 def _understood(texts: Sequence[str], *, version_id: UUID, head: str) -> tuple[list[Key], Plan] | None:

@@ -63,11 +63,11 @@ def after_commit() -> None:
 
 def _messages(due: Sequence[Due]) -> Iterator[list[Due]]:
     """One message for each (version, head), cut where it would carry too many; a suspect travels alone."""
-    groups: dict[tuple[UUID, str, int | None], list[Due]] = {}
+    groups: dict[tuple[UUID, str, int | None, bool], list[Due]] = {}
     for ticket in due:
         alone = ticket.ticket if ticket.suspect else None
-        groups.setdefault((ticket.version_id, ticket.head, alone), []).append(ticket)
-    for (version_id, head, _), tickets in groups.items():
+        groups.setdefault((ticket.version_id, ticket.head, alone, ticket.item >= 0), []).append(ticket)
+    for (version_id, head, *_), tickets in groups.items():
         try:
             inline = plans.load(version_id).link(head).head.inline
         except Exception:

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, connections
 
 from actions.base import Retryable
-from runs import children, lease, perform, same_database, transitions
+from runs import children, items, lease, perform, same_database, transitions
 from runs.database import Row
 from runs.names import RunFacts
 from runs.outcomes import HeldTicket, Key, Outcome, Recorded, StepResult
@@ -35,7 +35,13 @@ _RECORD_TRIES = 3
 def advance(keys: Sequence[Key], *, plan: Plan, head: str, carried: str | None) -> Recorded:
     """Take the runs that have a ticket at this head through its link; answers those won and those handed on."""
     link = plan.link(head)
-    if link.head.inline:
+    single = [key for key in keys if key[1] >= 0]
+    if single and len(single) < len(keys):
+        steps = [key for key in keys if key[1] < 0]
+        first = advance(steps, plan=plan, head=head, carried=carried)
+        return first.joined(advance(single, plan=plan, head=head, carried=carried))
+    # A for_each begins by its list, which is no more than an expression.
+    if link.head.inline or (link.head.definition.for_each is not None and not single):
         return _inline(keys, plan=plan, link=link, carried=carried)
     return _effectful(keys, plan=plan, link=link, carried=carried)
 
@@ -44,8 +50,10 @@ def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None)
     reads = link.reads
     if plan.linear and link.follower is None:
         reads |= plan.output_reads - {step.id for step in link.steps}
-    found = transitions.load(keys, head=link.head.id, reads=plan.step_ids(reads))
-    walked: list[tuple[Work, int, tuple[StepResult, ...]]] = []
+    each = bool(keys) and keys[0][1] >= 0
+    load = items.load if each else transitions.load
+    found = load(keys, head=link.head.id, reads=() if each else plan.step_ids(reads))
+    ready: list[tuple[Work, int]] = []
     suspects = [(row[0], row[1]) for row in found if row[9]]
     for row in found:
         ticket, suspect, attempt, attempts, edited = row[8:]
@@ -57,10 +65,14 @@ def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None)
             attempts=_json(attempts) or [],
             edited=_json(edited),
         )
-        walked.append((work, ticket, perform.walk(plan, link, work)))
+        ready.append((work, ticket))
+    if each:
+        furnished = items.furnished([work for work, _ in ready], plan=plan, step=link.head)
+        ready = [(work, ticket) for work, (_, ticket) in zip(furnished, ready, strict=True)]
+    walked = [(work, ticket, perform.walk(plan, link, work)) for work, ticket in ready]
     lasts = children.resolved([results[-1] for _, _, results in walked], [work for work, _, _ in walked], plan=plan)
     outcomes = [
-        Outcome(run=work.run, fence=HeldTicket(ticket), results=(*results[:-1], last), steps=work.steps)
+        Outcome(run=work.run, item=work.item, fence=HeldTicket(ticket), results=(*results[:-1], last), steps=work.steps)
         for (work, ticket, results), last in zip(walked, lasts, strict=True)
     ]
     recorded = transitions.record(outcomes, plan=plan, carried=carried)
@@ -100,16 +112,18 @@ def _claim(
 ) -> tuple[list[Work], UUID]:
     """What this process won of the keys, and the name under which it did."""
     process = lease.current()
-    claimed = transitions.claim(
+    each = bool(keys) and keys[0][1] >= 0
+    take_tickets = items.claim if each else transitions.claim
+    claimed = take_tickets(
         keys,
         head=link.head.id,
-        reads=plan.step_ids(link.reads),
+        reads=() if each else plan.step_ids(link.reads),
         process=process,
         timeout_seconds=link.head.timeout_seconds + DEADLINE_GRACE_SECONDS,
     )
     work = [replace(_work(row), attempt=row[8], attempts=_json(row[9]), edited=_json(row[10])) for row in claimed]
     take([(one.run.id, one.item, link.head.id, one.attempt) for one in work])
-    return work, process
+    return items.furnished(work, plan=plan, step=link.head) if each else work, process
 
 
 def _together(link: Link, work: Sequence[Work]) -> list[StepResult]:

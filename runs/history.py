@@ -31,7 +31,7 @@ class StepView:
     """One step as people see it. `attempts` are those that did not succeed; `attempt` is 0 before the first.
 
     A step that never began (pending or skipped) has neither input nor config. `child_run` is the run that the last
-    attempt of a sub-workflow step started.
+    attempt of a sub-workflow step started, `items` the counts of a for_each.
     """
 
     step: str
@@ -47,6 +47,7 @@ class StepView:
     finished_at: datetime | None
     waiting_for: WaitView | None = None
     child_run: UUID | None = None
+    items: Json = None
 
 
 def timeline(run: Run) -> list[StepView]:
@@ -114,8 +115,16 @@ def _view(step: PlannedStep, row: StepRun | None, run: RunFacts, seen: Steps, *,
         error=row.error if row else None,
         started_at=row.started_at if row else None,
         finished_at=row.finished_at if row else None,
+        items=_counts(row) if row else None,
         waiting_for=wait_views.of(row, version_id=version_id) if row else None,
     )
+
+
+def _counts(row: StepRun) -> Json:
+    """How many items there are, and how they ended so far."""
+    if row.progress is None:
+        return None
+    return {key: row.progress[key] for key in ("count", "succeeded", "failed", "skipped")}
 
 
 def _given(step: PlannedStep, row: StepRun, run: RunFacts, seen: Steps) -> Json:

@@ -10,7 +10,7 @@ from django.db import transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import children, control_queries, ending_queries, queries, rows, standing, stopping
+from runs import children, control_queries, ending_queries, items, queries, rows, standing, stopping
 from runs import plan as plans
 from runs.database import run
 from runs.joins import RELEASED, Mark, ripple
@@ -100,6 +100,7 @@ def retry(
             by=hand.user_id,
             why=hand.why,
         )
+        items.again([(run_id, step) for run_id, step, _ in again])
         told: dict[UUID, dict[str, Json]] = {}
         for run_id, step, given in again:
             names = told.setdefault(run_id, {"steps": [], "edited": []})

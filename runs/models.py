@@ -16,6 +16,7 @@ from uuid_utils.compat import uuid7
 
 from runs.gate_models import Gate
 from runs.hand_models import Intervention, WorkflowIntervention
+from runs.item_models import ItemBatch
 from runs.process_models import Effect, Process
 from runs.states import (
     RUN_ENDED,
@@ -36,6 +37,7 @@ __all__ = [
     "Effect",
     "Gate",
     "Intervention",
+    "ItemBatch",
     "Process",
     "Run",
     "Signal",
@@ -211,6 +213,9 @@ class StepRun(models.Model):
     # How many child runs a waiting step still waits for; at 0 it is due. A cancelled step keeps the number until
     # its children are cancelled, too.
     awaits = models.PositiveIntegerField(null=True)
+    # A for_each: items begun and not ended, and how far it got; see runs.items.
+    open_items = models.PositiveIntegerField(null=True)
+    progress = models.JSONField(null=True)
     # Stored only where it cannot be worked out: input when a human edited it, config when it has expressions.
     input = models.JSONField(null=True)
     config = models.JSONField(null=True)
@@ -234,10 +239,7 @@ class StepRun(models.Model):
                 name="step_run_ended_iff_finished_at",
             ),
             models.CheckConstraint(
-                condition=~Q(state=StepState.WAITING.value)
-                | Q(wake_at__isnull=False)
-                | Q(signal__isnull=False)
-                | Q(awaits__isnull=False),
+                condition=~Q(state="waiting", wake_at=None, signal=None, awaits=None, open_items=None),
                 name="step_run_waiting_has_end",
             ),
         ]

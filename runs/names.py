@@ -50,6 +50,12 @@ def names(step: PlannedStep, run: RunFacts, steps: Steps, *, given: Json) -> dic
     return found
 
 
+def item_names(run: RunFacts, steps: Steps, *, item: Json, index: int) -> dict[str, Json]:
+    """The names for the expressions of one item of a for_each; bare names are the item's own keys."""
+    bare = dict(item) if isinstance(item, dict) else {}
+    return {**bare, **_reserved(run, steps), "item": item, "index": index}
+
+
 def output_names(run: RunFacts, steps: Steps) -> dict[str, Json]:
     """The names for the definition's `output` expression."""
     bare = dict(run.input) if isinstance(run.input, dict) else {}

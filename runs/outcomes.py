@@ -50,6 +50,8 @@ class StepResult:
     signal_key: str | None = None
     awaits: int | None = None
     child: Child | None = None
+    # The list of a for_each that begins.
+    items: list[Json] | None = None
     delay_seconds: float | None = None
     dead_reason: str | None = None
     given: Json = None

@@ -19,10 +19,11 @@ from actions import expressions, payload
 from actions.base import ActionError, Cancelled, Config, Context, Json, Park, Permanent, Retryable, Spawn
 from runs import effects, lease, retry
 from runs.joins import Mark, Verdict, decide
-from runs.names import RunFacts, names, step_input
+from runs.names import RunFacts, item_names, names, step_input
 from runs.outcomes import Child, HeldClaim, LoadedSteps, Outcome, StepResult
 from runs.plan import Link, Plan, PlannedStep
 from runs.states import StepState
+from workflows.definition import ForEach
 
 # After this long a step whose action is not known is looked at again.
 BLOCKED_SECONDS = 5.0
@@ -53,6 +54,8 @@ class Work:
     suspect: bool = False
     # The input that somebody put in the place of the step's own when retrying it by hand.
     edited: Json = None
+    # What the item is, in a for_each.
+    value: Json = None
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,14 @@ def walk(plan: Plan, link: Link, work: Work) -> tuple[StepResult, ...]:
 
 def attempt(step: PlannedStep, work: Work) -> StepResult:
     """One attempt of one step, whose `if` is looked at first. Never raises: a failure is a result, too."""
+    if step.definition.for_each is not None and work.item < 0:
+        return _spread(step, work, each=step.definition.for_each)
     started_at = work.clock.now()
     given: Json = None
     used: Json = None
     try:
-        given = step_input(step, work.run, work.steps) if work.edited is None else work.edited
-        scope = names(step, work.run, work.steps, given=given)
-        condition = step.definition.if_
+        given, scope = _scope(step, work)
+        condition = step.definition.if_ if work.item < 0 or step.asks_each_item else None
         if condition is not None and not expressions.truthy(expressions.evaluate(condition, scope)):
             return _passed_by(step, blocked=False)
         if step.missing_action is not None:
@@ -129,6 +133,50 @@ def attempt(step: PlannedStep, work: Work) -> StepResult:
             finished_at=None,
         )
     return result
+
+
+def _scope(step: PlannedStep, work: Work) -> tuple[Json, dict[str, Json]]:
+    """The step's input, and the names for its expressions. An item's input is the item."""
+    if work.item >= 0:
+        return work.value, item_names(work.run, work.steps, item=work.value, index=work.item)
+    given = step_input(step, work.run, work.steps) if work.edited is None else work.edited
+    return given, names(step, work.run, work.steps, given=given)
+
+
+def _spread(step: PlannedStep, work: Work, *, each: ForEach) -> StepResult:
+    """What a for_each begins with: its list, over which the step then waits. An empty one succeeds at once."""
+    started_at = work.clock.now()
+    given: Json = None
+    try:
+        given, scope = _scope(step, work)
+        condition = None if step.asks_each_item else step.definition.if_
+        if condition is not None and not expressions.truthy(expressions.evaluate(condition, scope)):
+            return _passed_by(step, blocked=False)
+        items = _list_of(step, payload.clean(expressions.render(each.items, scope)))
+    except Exception as error:  # as in attempt
+        return failed(step, work, error, Tried(started_at, given))
+    done: Json = {"count": 0, "succeeded": 0, "failed": 0, "skipped": 0, "results": []}
+    result = StepResult(
+        step=step.id,
+        state=StepState.SUCCEEDED,
+        output=done,
+        attempt=work.attempt,
+        attempts=work.attempts,
+        started_at=started_at,
+        finished_at=work.clock.now(),
+    )
+    if not items:
+        return result
+    return replace(
+        result, state=StepState.WAITING, output=None, finished_at=None, wake_at=work.clock.now(), items=items
+    )
+
+
+def _list_of(step: PlannedStep, found: Json) -> list[Json]:
+    if isinstance(found, list):
+        return found
+    what = "null" if found is None else f"{type(found).__name__} {str(found)[:100]!r}"
+    raise Permanent(f"step {step.id!r}: for_each.items must be a list, not {what}", kind="for_each")
 
 
 def claimed(work: Work, result: StepResult, *, process: UUID) -> Outcome:
@@ -193,6 +241,8 @@ def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) ->
     if retry.wanted(step.retry, error=known, attempt=tries):
         delay = retry.wait_seconds(step.retry, error=known, attempt=tries)
         return replace(result, state=StepState.RETRYING, delay_seconds=delay, finished_at=None)
+    if work.item >= 0:
+        return result  # what an item's failure means, the step says when all have ended
     if step.definition.on_error == "continue":
         return replace(result, output={"error": told})
     if step.definition.goto is not None:

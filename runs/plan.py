@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -30,6 +31,9 @@ class Part(Enum):
     UNDO = "compensate"
     ON_FAILURE = "on_failure"
     FINALLY = "finally"
+
+
+_ABOUT_ITEM = re.compile(r"\b(item|index)\b")
 
 
 class Unavailable(Action[Config]):
@@ -114,10 +118,43 @@ class PlannedStep:
     @cached_property
     def reads(self) -> frozenset[str]:
         """Ids of the steps whose rows it needs: its parents and what its expressions refer to; may hold `*`."""
-        found = expressions.references(self.template) | frozenset(self.parents)
-        if self.definition.if_ is not None:
+        each = self.definition.for_each
+        found = expressions.references(self.template if each is None else each.items) | frozenset(self.parents)
+        if self.definition.if_ is not None and not self.asks_each_item:
             found |= expressions.expression_references(self.definition.if_)
         return found
+
+    @cached_property
+    def asks_each_item(self) -> bool:
+        """Whether its `if` is about an item of its for_each, and not about the step as a whole."""
+        if self.definition.for_each is None or self.definition.if_ is None:
+            return False
+        return _ABOUT_ITEM.search(self.definition.if_) is not None
+
+    @cached_property
+    def item_reads(self) -> frozenset[str]:
+        """Ids of the steps that the expressions of its items refer to; may hold `*`."""
+        found = expressions.references(self.template)
+        return found | (expressions.expression_references(self.definition.if_ or "") if self.asks_each_item else set())
+
+    @cached_property
+    def items_read_input(self) -> bool:
+        """Whether its items may look at the run's input, which mostly is the list itself and then read in vain."""
+        text = f"{self.template} {self.definition.if_ if self.asks_each_item else ''}"
+        return "input" in text
+
+    @cached_property
+    def batch(self) -> int:
+        """Items of its for_each in one batch."""
+        return self.definition.for_each.batch if self.definition.for_each else 1
+
+    @cached_property
+    def window(self) -> int:
+        """Items open at once: those that only compute go batch by batch, for they wait for nothing."""
+        each = self.definition.for_each
+        if each is None:
+            return 1
+        return each.batch if self.action.pure else min(each.max_parallel, each.batch)
 
 
 @dataclass(frozen=True)
@@ -198,7 +235,9 @@ class Plan:
     def linear(self) -> bool:
         """Whether it is one path on which a failure that nothing handles ends the run: nothing needs counting."""
         plain = all(
-            step.definition.join in ("all_succeeded", "none_failed") and step.definition.goto is None
+            step.definition.join in ("all_succeeded", "none_failed")
+            and step.definition.goto is None
+            and step.definition.for_each is None
             for step in self.steps.values()
         )
         return plain and len(self.segments()) == 1
@@ -308,6 +347,8 @@ def _links(segment: Sequence[PlannedStep]) -> dict[str, Link]:
     for step in segment:
         # A step that parks ends its link: what follows waits for the wake-up.
         fuses = groups and step.inline and groups[-1][-1].inline and not groups[-1][-1].action.parks
+        if step.definition.for_each or (groups and groups[-1][-1].definition.for_each):
+            fuses = False  # items are a link of their own
         if fuses:
             groups[-1].append(step)
         else:

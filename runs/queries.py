@@ -282,7 +282,8 @@ FENCE_CHILDREN = _fence("fence_children", _FENCE_CHILDREN)
 VIEW = Statement(
     "view",
     """
-    SELECT run_id, step, state, state = 'skipped' AND error IS NOT NULL FROM runs_steprun
+    SELECT run_id, step, CASE WHEN state = 'waiting' AND open_items > 0 THEN 'running' ELSE state END,
+           state = 'skipped' AND error IS NOT NULL FROM runs_steprun
     WHERE run_id = ANY(%(runs)s::uuid[]) AND item = -1
     UNION ALL
     SELECT run_id, head, NULL, false FROM runs_ticket WHERE run_id = ANY(%(runs)s::uuid[]) AND item = -1

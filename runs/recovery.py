@@ -18,6 +18,7 @@ from runs import (
     dispatch,
     ending_queries,
     interventions,
+    items,
     lease,
     perform,
     rows,
@@ -79,7 +80,7 @@ def wake() -> int:
     found = run(sweep_queries.DUE_WAITS, limit=BATCH)
     due = ((row[10], row[2], row) for row in found)
     woken = _record_grouped(due, outcome=lambda row: waits.ended(waits.read(row)))
-    return woken + delivery.wake(children.due(limit=BATCH))
+    return woken + delivery.wake([*children.due(limit=BATCH), *items.due(limit=BATCH)])
 
 
 def unblock() -> int:

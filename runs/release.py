@@ -23,6 +23,7 @@ class NextTicket:
     """A ticket to write: due and knocked for so many seconds from now, sent so many times already."""
 
     head: str
+    item: int = -1
     due: float = 0.0
     knock: float = 0.0
     sends: int = 0
@@ -67,7 +68,7 @@ def release(
     over = ending is not None and not plan.steps[outcome.last.step].handler
     ended = [r.step for r in outcome.results if r.state not in (StepState.RETRYING, StepState.WAITING)]
     found = Ripple() if over else ripple(plan, marks, ended=ended)
-    tickets = [_ticket(head, carried=carried) for head in found.heads] + ([] if over else _retries(outcome))
+    tickets = [_ticket(head, carried=carried) for head in found.heads] + ([] if over else retries(outcome))
     skipped = _skips(found.skipped, blocked=False) + _skips(found.blocked, blocked=True)
     woken = isinstance(outcome.fence, HeldWait)
     state = _state(plan, marks, tickets=tickets, woken=woken, ending=ending)
@@ -113,7 +114,8 @@ def _ticket(head: str, *, carried: str | None) -> NextTicket:
     return NextTicket(head, knock=REPEAT_SECONDS, sends=1) if head == carried else NextTicket(head)
 
 
-def _retries(outcome: Outcome) -> list[NextTicket]:
+def retries(outcome: Outcome) -> list[NextTicket]:
+    """The tickets of what is to be tried again."""
     return [
         NextTicket(r.step, due=r.delay_seconds or 0.0, knock=r.delay_seconds or 0.0, suspect=r.suspect)
         for r in outcome.results

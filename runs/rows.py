@@ -94,7 +94,7 @@ def outcomes(found: Sequence[Outcome]) -> Params:
 
 def releases(found: Sequence[Release]) -> Params:
     """Columns of the tickets to write and of the runs that change their state."""
-    tickets = [(r.run.id, t.head, -1, t.due, t.knock, t.sends, t.suspect) for r in found for t in r.tickets]
+    tickets = [(r.run.id, t.head, t.item, t.due, t.knock, t.sends, t.suspect) for r in found for t in r.tickets]
     ends = [
         (r.run.id, r.state.value, nullable(r.output), nullable(r.error), r.ending.value if r.ending else None)
         for r in found

@@ -40,7 +40,8 @@ DUE_WAITS = Statement(
     "due_waits",
     f"""
     SELECT {WAIT_COLUMNS} FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id
-    WHERE s.state = 'waiting' AND s.awaits IS NULL AND s.wake_at <= (SELECT clock_timestamp()) AND s.error IS NULL
+    WHERE s.state = 'waiting' AND s.awaits IS NULL AND s.open_items IS NULL AND s.wake_at <= (SELECT clock_timestamp())
+      AND s.error IS NULL
     ORDER BY s.wake_at LIMIT %(limit)s
     """,  # noqa: S608 - constant text only
 )
@@ -225,6 +226,13 @@ AUDIT = Statement(
      FROM runs_ticket t JOIN live ON live.id = t.run_id
      WHERE CASE WHEN live.paused_at IS NULL THEN greatest(t.due_at, t.knock_at) >= {PAUSED_FROM}
                 ELSE least(t.due_at, t.knock_at) < {PAUSED_FROM} END
+     UNION ALL
+     SELECT s.run_id, 'step ' || s.step || ' waits for items that nothing moves'
+     FROM live JOIN runs_steprun s ON s.run_id = live.id AND s.state = 'waiting' AND s.open_items IS NOT NULL
+     WHERE (s.open_items = 0 AND s.wake_at IS NULL)
+        OR (s.open_items > 0 AND NOT EXISTS (SELECT 1 FROM runs_ticket t WHERE t.run_id = s.run_id AND t.head = s.step)
+            AND NOT EXISTS (SELECT 1 FROM runs_steprun i WHERE i.run_id = s.run_id AND i.step = s.step AND i.item >= 0
+                            AND i.state IN ('running', 'waiting')))
      UNION ALL
      SELECT s.run_id, 'step ' || s.step || ' waits for a run that has ended or is not there'
      FROM live JOIN runs_steprun s ON s.run_id = live.id AND s.state = 'waiting' AND s.awaits > 0

@@ -13,12 +13,12 @@ from django.db import DatabaseError, OperationalError, transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import children, endings, queries, rows, sweep_queries, waits
+from runs import children, endings, items, queries, rows, sweep_queries, waits
 from runs.database import Row, Statement, run
 from runs.joins import Mark
-from runs.outcomes import HeldChildren, HeldClaim, HeldTicket, Key, LoadedSteps, Outcome, Recorded, StepResult
+from runs.outcomes import HeldChildren, HeldClaim, HeldTicket, HeldWait, Key, LoadedSteps, Outcome, Recorded, StepResult
 from runs.plan import Plan
-from runs.release import REPEAT_SECONDS, Release, finished, release
+from runs.release import REPEAT_SECONDS, Release, finished, release, retries
 from runs.requests import Request, Started
 from runs.states import RUN_ENDED, RunState, StepState
 from workflows.models import Version, Workflow
@@ -187,10 +187,15 @@ class _Fenced:
 def _record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
     recorded = _write(outcomes, plan=plan, carried=carried)
     # The parents' rows are the last locks of the transaction, taken at once and in order.
-    return replace(recorded, wakes=children.ended(recorded.below)) if recorded.below else recorded
+    return replace(recorded, wakes=recorded.wakes + children.ended(recorded.below)) if recorded.below else recorded
 
 
 def _write(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
+    of_items = [outcome for outcome in outcomes if outcome.item >= 0]
+    if of_items:
+        rest = [outcome for outcome in outcomes if outcome.item < 0]
+        written = _write_items(of_items, plan=plan)
+        return written.joined(_write(rest, plan=plan, carried=carried)) if rest else written
     waits.lock_keys(outcomes)
     ordered = sorted(outcomes, key=lambda outcome: outcome.key)
     if plan.linear:
@@ -208,11 +213,44 @@ def _write(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> R
     telling = [o for o in fenced.live if not endings.stopped(plan, o, ending=fenced.endings[o.run.id])]
     letters = _dead_letters(telling)
     spawned = children.spawn(telling)
+    begun = items.begin(telling, plan=plan)
     recorded = _recorded(fenced, releases, carried=carried, letters=letters)
-    recorded = replace(recorded, released=recorded.released or spawned)
+    recorded = replace(recorded, released=recorded.released or spawned, wakes=begun)
     # Winners only: a zombie's park must not use up a signal, nor one of a run that is stopped. The locks are held.
     met = waits.met(telling, plan=plan)
     return recorded.joined(_write(met, plan=plan, carried=carried)) if met else recorded
+
+
+def _write_items(outcomes: Sequence[Outcome], *, plan: Plan) -> Recorded:
+    """Items of for_each steps: fence and rows as ever; then they are counted, and only their retries are released."""
+    waits.lock_keys(outcomes)
+    fenced = _fence(sorted(outcomes, key=lambda outcome: outcome.key), None)
+    _insert_steps(fenced, [])
+    going = [o for o in fenced.live if fenced.endings[o.run.id] is None]
+    stopped = [o for o in fenced.live if fenced.endings[o.run.id] is not None]
+    releases = [
+        Release(run=o.run, tickets=tuple(replace(t, item=o.item) for t in retries(o)), state=_woken(o)) for o in going
+    ]
+    if any(found.tickets for found in releases):
+        run(queries.RELEASE, runs=list({o.run.id for o in going}), **rows.releases([f for f in releases if f.tickets]))
+    spawned = children.spawn(going)
+    wakes = items.ended(going)
+    ends: list[Release] = []
+    if stopped:
+        endings.note(plan, stopped, endings=fenced.endings)
+        # One for each run: what follows its work begins once.
+        last = {outcome.run.id: outcome for outcome in stopped}
+        ends = _release_graph(replace(fenced, live=list(last.values())), plan=plan, carried=None)
+    recorded = _recorded(replace(fenced, live=[]), ends, carried=None, letters=[])
+    released = recorded.released or spawned or any(found.tickets for found in releases)
+    recorded = replace(recorded, released=released, wakes=wakes)
+    met = waits.met(going, plan=plan)
+    return recorded.joined(_write_items(met, plan=plan)) if met else recorded
+
+
+def _woken(outcome: Outcome) -> RunState | None:
+    """A run that waited goes on when an item of it does."""
+    return RunState.RUNNING if isinstance(outcome.fence, HeldWait) else None
 
 
 def _release_graph(fenced: _Fenced, *, plan: Plan, carried: str | None) -> list[Release]:

@@ -15,8 +15,8 @@ from runs.states import StepState
 
 @dataclass(frozen=True)
 class WaitView:
-    """What ends the wait: `kind` is moment, signal, approval, run (of a sub-workflow) or code (of an action
-    that no worker has).
+    """What ends the wait: `kind` is moment, signal, approval, run (of a sub-workflow), items (of a for_each)
+    or code (of an action that no worker has).
 
     `row` is the id of the step's row. `until` is null where only the signal or the decision ends it. `approve_url` is a
     path of this site.
@@ -39,6 +39,8 @@ def of(row: StepRun, *, version_id: UUID) -> WaitView | None:
         return None
     if row.error is not None:
         return WaitView(row.pk, "code", row.started_at, None)
+    if row.open_items is not None:
+        return WaitView(row.pk, "items", row.started_at, row.wake_at)
     if row.awaits is not None:
         return WaitView(row.pk, "run", row.started_at, None)
     if row.signal is None:

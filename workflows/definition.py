@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -84,6 +84,17 @@ class Compensation(_Part):
     timeout: Seconds | None = None
 
 
+class ForEach(_Part):
+    """The list that a step is performed over, item by item; `items` is a list or an expression for one."""
+
+    items: list[Any] | str
+    max_parallel: int = Field(default=10, ge=1, le=1000)
+    batch: int = Field(default=100, ge=1, le=1000)
+    # A batch begins no sooner than this after the one before began.
+    min_batch_seconds: Seconds = 0.0
+    on_item_error: Literal["fail", "continue"] = "fail"
+
+
 class StepDefinition(_Part):
     """One step. `needs` is explicit here; `payload` is the short form's config and input by reference."""
 
@@ -94,6 +105,7 @@ class StepDefinition(_Part):
     payload: str | None = None
     needs: tuple[str, ...] = ()
     if_: str | None = Field(default=None, alias="if")
+    for_each: ForEach | None = None
     join: Join = Join.ALL_SUCCEEDED
     retry: RetryDefinition | None = None
     timeout: Seconds | None = None

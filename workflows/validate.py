@@ -18,7 +18,7 @@ from workflows.configs import (
     find_action,
     unknown_action,
 )
-from workflows.definition import Compensation, Definition, StepDefinition
+from workflows.definition import Compensation, Definition, ForEach, StepDefinition
 from workflows.errors import DefinitionError, Problem, join_path, nearest, refuse
 from workflows.graph import Upstream, graph_problems
 from workflows.normalise import Normalised, located, normalise
@@ -121,10 +121,21 @@ def _steps_problems(steps: tuple[StepDefinition, ...], *, path: str, known: froz
             yield Problem(f"{where}.if", message)
         for place, error in expressions.check(step.payload, path=f"{where}.payload"):
             yield Problem(place, error)
+        if step.for_each is not None:
+            yield from _for_each_problems(step.for_each, payload=step.payload, path=f"{where}.for_each")
         for part, references in _references(step):
             yield from upstream.problems(references - known, of=step.id, path=join_path(where, part))
         if step.compensate is not None:
             yield from _compensation_problems(step, step.compensate, path=where, upstream=upstream, known=known)
+
+
+def _for_each_problems(each: ForEach, *, payload: str | None, path: str) -> Iterator[Problem]:
+    for place, error in expressions.check(each.items, path=f"{path}.items"):
+        yield Problem(place, error)
+    if isinstance(each.items, str) and not expressions.has_expression(each.items):
+        yield Problem(f"{path}.items", "must be a list, or an expression for one such as '{{ input.rows }}'")
+    if payload is not None:
+        yield Problem(path, "is given beside payload, which is the step's input; write `with` here")
 
 
 def _not_undone(steps: tuple[StepDefinition, ...], *, path: str) -> Iterator[Problem]:
@@ -163,6 +174,8 @@ def _references(step: StepDefinition) -> Iterator[tuple[str, frozenset[str]]]:
         yield "with", config_references(action, step.with_)
     if step.if_ is not None:
         yield "if", expressions.expression_references(step.if_)
+    if step.for_each is not None:
+        yield "for_each.items", expressions.references(step.for_each.items)
     if step.payload is not None:
         yield "payload", expressions.references(step.payload)
 

@@ -65,6 +65,7 @@ class StepShape(Shape):
     # A signed link on which whoever has it can decide; null unless the step waits for approval.
     approve_url: str | None
     child_run: UUID | None
+    items: Any
 
 
 class PauseShape(Shape):

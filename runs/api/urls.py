@@ -5,6 +5,7 @@ from django.urls import path, re_path
 import runs.api.schema  # noqa: F401 - registers itself
 from runs.api.base import Nowhere
 from runs.api.dead_letters import DeadLetters, OneDeadLetter
+from runs.api.items import Items
 from runs.api.jobs import Jobs, OneJob
 from runs.api.letter_verbs import DiscardDeadLetters, DiscardOneDeadLetter, RetryDeadLetters, RetryOneDeadLetter
 from runs.api.run_verbs import (
@@ -43,6 +44,7 @@ urlpatterns = [
     path("runs/<str:key>/signals", RunSignals.as_view(), name="api-run-signals"),
     path("runs/<str:key>/steps/<str:step>/approve", ApproveStep.as_view(), name="api-step-approve"),
     path("runs/<str:key>/steps/<str:step>/reject", RejectStep.as_view(), name="api-step-reject"),
+    path("runs/<str:key>/steps/<str:step>/items", Items.as_view(), name="api-run-items"),
     path("runs/<str:key>", OneRun.as_view(), name="api-run"),
     path("jobs", Jobs.as_view(), name="api-jobs"),
     path("jobs/<str:key>", OneJob.as_view(), name="api-job"),

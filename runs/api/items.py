@@ -1,0 +1,54 @@
+"""The items of a for_each, page by page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from runs.api import filters
+from runs.api.base import READ_MANY, READ_ONE, ScopedView, answer_page, listed, parameters
+from runs.api.filters import parse_id
+from runs.api.pages import page
+from runs.api.problems import missing
+from runs.api.shapes import Shape
+from runs.models import Run, StepRun
+from runs.states import StepState
+
+
+class ItemShape(Shape):
+    """One item of a for_each step that something happened to; `item` counts from 0, as `index` does."""
+
+    item: int
+    state: StepState
+    attempt: int
+    attempts: list[Any]
+    config: Any
+    output: Any
+    error: Any
+    started_at: Any
+    finished_at: Any
+
+
+class Items(ScopedView):
+    """The items of one step of one run."""
+
+    @extend_schema(
+        operation_id="run_step_items_list",
+        parameters=parameters(state="One or more states, separated by commas; `status` means the same."),
+        responses={200: listed(ItemShape), **READ_MANY, **READ_ONE},
+    )
+    def get(self, request: Request, key: str, step: str) -> Response:
+        """List them, those begun last first. `state=failed` tells which ones failed, and why."""
+        given = filters.read(request, known=(), states=StepState)
+        run = Run.objects.filter(workspace=self.workspace, pk=parse_id(key, what="run")).only("id").first()
+        if run is None:
+            raise missing("run", key)
+        found = StepRun.objects.filter(run=run, step=step, item__gte=0)
+        if given.states:
+            found = found.filter(state__in=given.states)
+        shown = page(request, of=found)
+        fields = tuple(ItemShape.model_fields)
+        return answer_page(shown, [ItemShape(**{name: getattr(row, name) for name in fields}) for row in shown.objects])

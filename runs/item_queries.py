@@ -1,0 +1,194 @@
+"""The statements of for_each. The step's own row (item -1) counts the items that are open and where the next begin.
+
+Lock order as in runs.queries. Whoever changes `open_items` or `progress` holds the run's lock.
+"""
+
+from __future__ import annotations
+
+from runs import queries
+from runs.database import Statement
+
+
+def _lean(name: str, statement: Statement) -> Statement:
+    """The same for items: without the run's input, which mostly is the list itself, over and over."""
+    return Statement(name, statement.sql.replace("r.input, r.started_at", "NULL::jsonb, r.started_at"))
+
+
+LOAD_ITEMS = _lean("load_items", queries.LOAD)
+CLAIM_ITEMS = _lean("claim_items", queries.CLAIM)
+
+# What each of these items is. One row of runs_itembatch for each batch.
+VALUES = Statement(
+    "item_values",
+    """
+    SELECT d.run_id, d.item, b.items -> (d.item %% %(size)s::int)
+    FROM unnest(%(runs)s::uuid[], %(items)s::int[]) d(run_id, item)
+    JOIN runs_itembatch b ON b.run_id = d.run_id AND b.step = %(step)s AND b.number = d.item / %(size)s::int
+    """,
+)
+
+INPUTS = Statement("run_inputs", "SELECT id, input FROM runs_run WHERE id = ANY(%(runs)s::uuid[])")
+
+KEEP = Statement(
+    "keep_items",
+    """
+    INSERT INTO runs_itembatch AS b (run_id, step, number, items)
+    SELECT d.run_id, d.step, d.number, d.items::jsonb
+    FROM unnest(%(runs)s::uuid[], %(steps)s::text[], %(numbers)s::int[], %(items)s::text[])
+         AS d(run_id, step, number, items)
+    ON CONFLICT (run_id, step, number) DO UPDATE SET items = excluded.items
+    """,
+)
+
+# The step's row was written in this transaction, as waiting and due.
+BEGIN = Statement(
+    "begin_items",
+    """
+    UPDATE runs_steprun s SET open_items = 0, progress = d.progress::jsonb
+    FROM unnest(%(runs)s::uuid[], %(steps)s::text[], %(progresses)s::text[]) AS d(run_id, step, progress)
+    WHERE s.run_id = d.run_id AND s.step = d.step AND s.item = -1 AND s.state = 'waiting' RETURNING s.id
+    """,
+)
+
+# So many items of these steps have ended. The step is due when none is open, or when others may begin.
+ENDED = Statement(
+    "items_ended",
+    """
+    WITH theirs AS MATERIALIZED (
+        SELECT s.id, d.succeeded, d.failed, d.skipped, d.succeeded + d.failed + d.skipped AS ended
+        FROM unnest(%(runs)s::uuid[], %(steps)s::text[], %(succeeded)s::int[], %(failed)s::int[], %(skipped)s::int[])
+             AS d(run_id, step, succeeded, failed, skipped)
+        JOIN runs_steprun s ON s.run_id = d.run_id AND s.step = d.step AND s.item = -1 AND s.state = 'waiting'
+        ORDER BY s.run_id, s.step FOR NO KEY UPDATE OF s
+    )
+    UPDATE runs_steprun s SET open_items = s.open_items - t.ended,
+        progress = s.progress || jsonb_build_object(
+            'succeeded', (s.progress ->> 'succeeded')::int + t.succeeded,
+            'failed', (s.progress ->> 'failed')::int + t.failed,
+            'skipped', (s.progress ->> 'skipped')::int + t.skipped),
+        wake_at = CASE WHEN s.open_items = t.ended OR s.progress ->> 'redo' IS NOT NULL
+                         OR (s.progress ->> 'next')::int < (s.progress ->> 'count')::int
+                       THEN clock_timestamp() ELSE s.wake_at END
+    FROM theirs t WHERE s.id = t.id RETURNING s.id
+    """,
+)
+
+# Steps whose items are to go on, for the sweep. Index step_run_wake.
+DUE = Statement(
+    "items_due",
+    """
+    SELECT id FROM runs_steprun
+    WHERE state = 'waiting' AND open_items IS NOT NULL AND wake_at <= (SELECT clock_timestamp())
+    ORDER BY wake_at LIMIT %(limit)s
+    """,
+)
+
+LOCK = Statement(
+    "lock_turn",
+    """
+    SELECT id FROM runs_run WHERE id IN (SELECT run_id FROM runs_steprun WHERE id = ANY(%(rows)s::bigint[]))
+      AND state IN ('running', 'waiting') AND ending IS NULL ORDER BY id FOR NO KEY UPDATE
+    """,
+)
+
+# Read after the runs are locked: nobody else moves these rows now.
+TURN = Statement(
+    "read_turn",
+    """
+    SELECT s.id, s.run_id, s.step, r.version_id, s.open_items, s.progress,
+           extract(epoch FROM clock_timestamp())::float8
+    FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id
+    WHERE s.id = ANY(%(rows)s::bigint[]) AND s.run_id = ANY(%(runs)s::uuid[]) AND s.state = 'waiting'
+      AND s.open_items IS NOT NULL AND s.wake_at <= clock_timestamp() ORDER BY s.run_id, s.step
+    """,
+)
+
+# Tickets for items from `first` up to `past`; the step's row waits for them, or for the moment of its next batch.
+OPEN = Statement(
+    "open_items",
+    f"""
+    WITH d AS MATERIALIZED (
+        SELECT d.*, s.run_id, s.step,
+               clock_timestamp() + CASE WHEN r.paused_at IS NULL THEN interval '0' ELSE {queries.PAUSE} END AS base
+        FROM unnest(%(rows)s::bigint[], %(firsts)s::int[], %(pasts)s::int[], %(opens)s::int[], %(progresses)s::text[],
+                    %(waits)s::float8[]) AS d(id, first, past, open, progress, wait)
+        JOIN runs_steprun s ON s.id = d.id JOIN runs_run r ON r.id = s.run_id
+    ),
+    tickets AS (
+        INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
+        SELECT d.run_id, d.step, n, d.base, d.base, 0, false FROM d, generate_series(d.first, d.past - 1) n RETURNING 1
+    ),
+    going AS (
+        UPDATE runs_run r SET state = 'running' FROM d WHERE r.id = d.run_id AND r.state = 'waiting' AND d.open > 0
+        RETURNING 1
+    )
+    UPDATE runs_steprun s SET open_items = d.open, progress = d.progress::jsonb,
+        wake_at = clock_timestamp() + d.wait * interval '1 second'
+    FROM d WHERE s.id = d.id
+    """,  # noqa: S608 - constant text only
+)
+
+# Failed items of a step that somebody retried, from `redo` on: each with its retry policy begun anew.
+REDO = Statement(
+    "redo_items",
+    f"""
+    WITH pick AS MATERIALIZED (
+        SELECT id FROM runs_steprun WHERE run_id = %(run)s AND step = %(step)s AND item >= %(redo)s AND state = 'failed'
+        ORDER BY item LIMIT %(limit)s FOR NO KEY UPDATE
+    ),
+    again AS (
+        UPDATE runs_steprun s SET state = 'retrying', finished_at = NULL,
+            attempts = CASE WHEN jsonb_array_length(s.attempts) = 0 THEN s.attempts
+                ELSE jsonb_set(s.attempts, '{{-1,retried_at}}', to_jsonb(clock_timestamp())) END
+        FROM pick WHERE s.id = pick.id RETURNING s.run_id, s.step, s.item
+    ),
+    tickets AS (
+        INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
+        SELECT a.run_id, a.step, a.item, at.base, at.base, 0, false
+        FROM again a JOIN runs_run r ON r.id = a.run_id, LATERAL (
+            SELECT clock_timestamp() + CASE WHEN r.paused_at IS NULL THEN interval '0' ELSE {queries.PAUSE} END AS base
+        ) at RETURNING 1
+    )
+    SELECT item FROM again ORDER BY item
+    """,  # noqa: S608 - constant text only
+)
+
+# Steps that a human's retry just set going: those with a list wait again, for their failed items and those not begun.
+AGAIN = Statement(
+    "items_again",
+    """
+    WITH mine AS MATERIALIZED (
+        SELECT s.id, s.run_id, s.step
+        FROM unnest(%(runs)s::uuid[], %(steps)s::text[]) AS d(run_id, step)
+        JOIN runs_steprun s ON s.run_id = d.run_id AND s.step = d.step AND s.item = -1
+        WHERE s.state = 'retrying' AND s.progress IS NOT NULL ORDER BY s.run_id, s.step FOR NO KEY UPDATE OF s
+    ),
+    tickets AS (
+        DELETE FROM runs_ticket t USING mine m WHERE t.run_id = m.run_id AND t.head = m.step AND t.item = -1 RETURNING 1
+    )
+    UPDATE runs_steprun s SET state = 'waiting', open_items = 0, wake_at = clock_timestamp(), error = NULL,
+        progress = s.progress || '{"failed": 0, "redo": 0}'
+    FROM mine WHERE s.id = mine.id
+    """,
+)
+
+# What a step whose items have all ended is recorded from; the results only where they are few and small.
+FINISH = Statement(
+    "finish_items",
+    """
+    SELECT s.run_id, s.step, s.attempt, s.attempts, s.started_at, clock_timestamp(), s.progress, r.input, r.started_at,
+           r.generation,
+           CASE WHEN size.items <= %(results)s AND size.bytes <= %(bytes)s THEN (
+               SELECT jsonb_agg(CASE WHEN i.state = 'failed' THEN jsonb_build_object('error', i.error)
+                                     ELSE i.output END ORDER BY i.item)
+               FROM runs_steprun i WHERE i.run_id = s.run_id AND i.step = s.step AND i.item >= 0) END,
+           (SELECT jsonb_agg(jsonb_build_object('item', f.item, 'error', f.error) ORDER BY f.item) FROM (
+               SELECT item, error FROM runs_steprun
+               WHERE run_id = s.run_id AND step = s.step AND item >= 0 AND state = 'failed' ORDER BY item LIMIT 10) f)
+    FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id, LATERAL (
+        SELECT count(*) AS items, coalesce(sum(pg_column_size(output)), 0) AS bytes
+        FROM runs_steprun i WHERE i.run_id = s.run_id AND i.step = s.step AND i.item >= 0
+    ) size
+    WHERE s.id = ANY(%(rows)s::bigint[])
+    """,
+)

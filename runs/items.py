@@ -1,0 +1,234 @@
+"""for_each: a step performed over a list, item by item, a window of them open at a time.
+
+The step's own row waits: `open_items` says how many items have a ticket or a row that has not ended, `progress` how
+far it got. Each item that ends is counted in the record that ends it, under the run's lock; then the step's turn
+comes, by the delivery that ended the item or by the sweep, and opens as many others as there is room for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db import transaction
+
+from actions.base import Json, Permanent
+from runs import item_queries, perform, queries, rows
+from runs import plan as plans
+from runs.database import Row, run
+from runs.names import RunFacts
+from runs.outcomes import HeldWait, Key, Outcome, StepResult
+from runs.perform import Clock, Work
+from runs.plan import Plan, PlannedStep
+from runs.states import StepState
+
+# Results stand in the step's output up to so many items and bytes; beyond, they are read page by page.
+INLINE_RESULTS = 1000
+INLINE_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Turned:
+    """What a turn opened, and the rows of steps whose items have all ended, by version and step."""
+
+    opened: int = 0
+    over: dict[tuple[UUID, str], list[int]] = field(default_factory=dict)
+
+
+def load(keys: Sequence[Key], *, head: str, reads: Sequence[str]) -> list[Row]:
+    """transitions.load for items: without the run's input and other steps, which `furnished` adds once."""
+    return run(item_queries.LOAD_ITEMS, head=head, reads=list(reads), **rows.keys(keys))
+
+
+def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID, timeout_seconds: float) -> list[Row]:
+    """transitions.claim for items, as `load`."""
+    given = {"head": head, "reads": list(reads), "process": process, "timeout": timeout_seconds}
+    return run(item_queries.CLAIM_ITEMS, **given, **rows.keys(keys))
+
+
+def furnished(work: Sequence[Work], *, plan: Plan, step: PlannedStep) -> list[Work]:
+    """The work with each item's value, and what its expressions look at, read once for each run."""
+    each = step.definition.for_each
+    if each is None or not work:
+        return list(work)
+    keys = rows.keys([(one.run.id, one.item) for one in work])
+    found = run(item_queries.VALUES, size=each.batch, step=step.id, **keys)
+    values = {(row[0], row[1]): _json(row[2]) for row in found}
+    runs = list({one.run.id for one in work})
+    steps = {}
+    if reads := plan.step_ids(step.item_reads):
+        steps = {row[0]: _json(row[1]) for row in run(queries.OUTPUTS, runs=runs, reads=reads)}
+    inputs = {}
+    if step.items_read_input:
+        inputs = {row[0]: _json(row[1]) for row in run(item_queries.INPUTS, runs=runs)}
+    return [
+        replace(
+            one,
+            run=replace(one.run, input=inputs.get(one.run.id)),
+            steps=steps.get(one.run.id, {}),
+            value=values.get((one.run.id, one.item)),
+        )
+        for one in work
+    ]
+
+
+def begin(live: Sequence[Outcome], *, plan: Plan) -> tuple[int, ...]:
+    """Keep the lists of steps that begin one now, in batches, beside their rows; answers the rows, which are due."""
+    begun = [(o.run.id, r.step, r.items) for o in live for r in o.results if r.items is not None]
+    if not begun:
+        return ()
+    batches = [
+        (run_id, step, number, rows.dumps(items[at : at + size]))
+        for run_id, step, items in begun
+        for size in (plan.steps[step].batch,)
+        for number, at in enumerate(range(0, len(items), size))
+    ]
+    names = ("runs", "steps", "numbers", "items")
+    run(item_queries.KEEP, **dict(zip(names, map(list, zip(*batches, strict=True)), strict=True)))
+    found = run(
+        item_queries.BEGIN,
+        runs=[one[0] for one in begun],
+        steps=[one[1] for one in begun],
+        progresses=[rows.dumps(_fresh(len(one[2]))) for one in begun],
+    )
+    return tuple(row[0] for row in found)
+
+
+def ended(outcomes: Sequence[Outcome]) -> tuple[int, ...]:
+    """Count the items that these outcomes end, in their record's transaction; answers the rows of their steps."""
+    counts: dict[tuple[UUID, str], dict[StepState, int]] = {}
+    for outcome in outcomes:
+        if outcome.last.state in (StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED):
+            of_step = counts.setdefault((outcome.run.id, outcome.last.step), {})
+            of_step[outcome.last.state] = of_step.get(outcome.last.state, 0) + 1
+    if not counts:
+        return ()
+    numbers = {
+        state.value: [of_step.get(state, 0) for of_step in counts.values()]
+        for state in (StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED)
+    }
+    keys = {"runs": [key[0] for key in counts], "steps": [key[1] for key in counts]}
+    return tuple(row[0] for row in run(item_queries.ENDED, **keys, **numbers))
+
+
+def due(*, limit: int) -> list[int]:
+    """Rows of steps whose items are to go on."""
+    return [row[0] for row in run(item_queries.DUE, limit=limit)]
+
+
+def again(found: Sequence[tuple[UUID, str]]) -> None:
+    """Let steps that a human just retried go on with their failed items and those not begun, not with all of them."""
+    run(item_queries.AGAIN, runs=[one[0] for one in found], steps=[one[1] for one in found])
+
+
+def turn(row_ids: Sequence[int]) -> Turned:
+    """Open as many items of these steps as there is room for. The runs are locked first, then read."""
+    over: dict[tuple[UUID, str], list[int]] = {}
+    opened: list[tuple[int, int, int, int, str, float | None]] = []
+    count = 0
+    with transaction.atomic():
+        runs = [row[0] for row in run(item_queries.LOCK, rows=list(row_ids))]
+        for row in run(item_queries.TURN, rows=list(row_ids), runs=runs) if runs else ():
+            row_id, run_id, step_id, version_id, open_items, progress, now = row
+            step = plans.load(version_id).steps[step_id]
+            taken = _take(step, _json(progress), run_id=run_id, open_items=open_items, now=now)
+            if taken is None:
+                over.setdefault((version_id, step_id), []).append(row_id)
+                continue
+            first, past, is_open, after, wait = taken
+            count += is_open - open_items
+            opened.append((row_id, first, past, is_open, rows.dumps(after), wait))
+        if opened:
+            names = ("rows", "firsts", "pasts", "opens", "progresses", "waits")
+            run(item_queries.OPEN, **dict(zip(names, map(list, zip(*opened, strict=True)), strict=True)))
+    return Turned(opened=count, over=over)
+
+
+def finish(row_ids: Sequence[int], *, plan: Plan) -> list[Outcome]:
+    """What steps come to whose items have all ended; the fence is that of any wait that is over."""
+    found = run(item_queries.FINISH, rows=list(row_ids), results=INLINE_RESULTS, bytes=INLINE_BYTES)
+    return [_finished(row, plan=plan) for row in found]
+
+
+def _fresh(count: int) -> dict[str, Json]:
+    return {"count": count, "succeeded": 0, "failed": 0, "skipped": 0, "next": 0, "redo": None, "began": None}
+
+
+def _take(
+    step: PlannedStep, progress: dict[str, Any], *, run_id: UUID, open_items: int, now: float
+) -> tuple[int, int, int, dict[str, Json], float | None] | None:
+    """Items to open (from, up to), how many are open then, the progress after it, and seconds until more may begin.
+
+    None where nothing is open and nothing more is to begin. `now` and `began` are seconds since 1970, by the database.
+    """
+    each = step.definition.for_each
+    assert each is not None  # noqa: S101 - a row with a list is of a step with for_each
+    after = dict(progress)
+    first = past = progress["next"]
+    stopping = each.on_item_error == "fail" and progress["failed"] > 0
+    room = 0 if stopping else max(0, step.window - open_items)
+    if room and progress["redo"] is not None:
+        limits = {"run": run_id, "step": step.id, "redo": progress["redo"], "limit": room}
+        redone = [row[0] for row in run(item_queries.REDO, **limits)]
+        after["redo"] = redone[-1] + 1 if len(redone) == room else None
+        open_items += len(redone)
+        room -= len(redone)
+    wait: float | None = None
+    if room and first < progress["count"]:
+        end = progress["count"]
+        if each.min_batch_seconds:
+            end = min(end, (first // each.batch + 1) * each.batch)
+            if first % each.batch == 0:
+                wait = _rest(progress["began"], each.min_batch_seconds, now)
+                if wait is None:
+                    after["began"] = now
+        if wait is None:
+            past = min(first + room, end)
+            after["next"] = past
+            open_items += past - first
+            if past == end < progress["count"]:
+                wait = _rest(after["began"], each.min_batch_seconds, now)
+    more = not stopping and (after["next"] < progress["count"] or after["redo"] is not None)
+    if not open_items and not more:
+        return None
+    return first, past, open_items, after, wait
+
+
+def _rest(began: float | None, seconds: float, now: float) -> float | None:
+    """Seconds until the next batch may begin; None where it may now."""
+    left = 0.0 if began is None else began + seconds - now
+    return left if left > 0 else None
+
+
+def _finished(row: Row, *, plan: Plan) -> Outcome:
+    run_id, step_id, attempt, attempts, began, now, told, given, started_at, generation, results, failures = row
+    step = plan.steps[step_id]
+    facts = RunFacts(id=run_id, input=_json(given), started_at=perform.moment(started_at), generation=generation)
+    progress = _json(told)
+    counts: dict[str, Json] = {key: progress[key] for key in ("count", "succeeded", "failed", "skipped")}
+    tries = _json(attempts) or []
+    each = step.definition.for_each
+    if each is not None and each.on_item_error == "fail" and progress["failed"]:
+        failed = _json(failures) or []
+        why = failed[0]["error"] if failed else {}
+        error = Permanent(
+            f"step {step_id!r}: {progress['failed']} of {progress['count']} items failed; the first, "
+            f"item {failed[0]['item'] if failed else '?'}: {why.get('message', '')}",
+            kind="for_each",
+            details={**counts, "items": failed},
+        )
+        work = Work(run=facts, item=-1, steps={}, clock=Clock(at=now), attempt=attempt, attempts=tries)
+        result = perform.failed(step, work, error, perform.Tried(began))
+    else:
+        output: Json = {**counts, "results": _json(results)}
+        result = StepResult(
+            step=step_id, state=StepState.SUCCEEDED, output=output, attempt=attempt, attempts=tries, started_at=began
+        )
+    return Outcome(run=facts, fence=HeldWait(), results=(result,))
+
+
+def _json(value: Any) -> Any:
+    return orjson.loads(value) if value is not None else None
