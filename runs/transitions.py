@@ -9,24 +9,19 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from django.db import DatabaseError, OperationalError, transaction
+from django.db import DatabaseError, transaction
 from uuid_utils.compat import uuid7
 
-from actions.base import Json
-from runs import children, endings, items, queries, rows, sweep_queries, waits
+from runs import children, endings, items, queries, refused, releasing, rows, sweep_queries, waits
 from runs.database import Row, Statement, run
-from runs.joins import Mark
-from runs.outcomes import HeldChildren, HeldClaim, HeldTicket, HeldWait, Key, LoadedSteps, Outcome, Recorded, StepResult
+from runs.outcomes import HeldChildren, HeldClaim, HeldTicket, HeldWait, Key, Outcome, Recorded, StepResult
 from runs.plan import Plan
-from runs.release import REPEAT_SECONDS, Release, finished, release, retries
+from runs.release import REPEAT_SECONDS, Release, retries
 from runs.requests import Request, Started
-from runs.states import RUN_ENDED, RunState, StepState
+from runs.states import RUN_ENDED, RunState
 from workflows.models import Version, Workflow
 
 log = logging.getLogger(__name__)
-
-# Deadlock and lock timeout: somebody else is at the run; nothing is wrong with what is to be recorded.
-_LOCK_TROUBLE = ("40P01", "55P03")
 
 
 class Due(NamedTuple):
@@ -199,8 +194,7 @@ def _write(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> R
     waits.lock_keys(outcomes)
     ordered = sorted(outcomes, key=lambda outcome: outcome.key)
     if plan.linear:
-        releases = [release(plan, o, _own_marks(o), carried=carried) for o in ordered]
-        releases = _with_outputs(plan, releases)
+        releases = releasing.path(ordered, plan=plan, carried=carried)
         fenced = _fence(ordered, releases)
         winners = {outcome.run.id for outcome in fenced.live}
         releases = [found for found in releases if found.run.id in winners]
@@ -209,7 +203,7 @@ def _write(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> R
         fenced = _fence(ordered, None)
         _insert_steps(fenced, [])
         endings.note(plan, fenced.live, endings=fenced.endings)
-        releases = _release_graph(fenced, plan=plan, carried=carried)
+        releases = releasing.graph(fenced.live, plan=plan, carried=carried, coming=fenced.endings)
     telling = [o for o in fenced.live if not endings.stopped(plan, o, ending=fenced.endings[o.run.id])]
     letters = _dead_letters(telling)
     spawned = children.spawn(telling)
@@ -240,7 +234,7 @@ def _write_items(outcomes: Sequence[Outcome], *, plan: Plan) -> Recorded:
         endings.note(plan, stopped, endings=fenced.endings)
         # One for each run: what follows its work begins once.
         last = {outcome.run.id: outcome for outcome in stopped}
-        ends = _release_graph(replace(fenced, live=list(last.values())), plan=plan, carried=None)
+        ends = releasing.graph(list(last.values()), plan=plan, carried=None, coming=fenced.endings)
     recorded = _recorded(replace(fenced, live=[]), ends, carried=None, letters=[])
     released = recorded.released or spawned or any(found.tickets for found in releases)
     recorded = replace(recorded, released=released, wakes=wakes)
@@ -251,38 +245,6 @@ def _write_items(outcomes: Sequence[Outcome], *, plan: Plan) -> Recorded:
 def _woken(outcome: Outcome) -> RunState | None:
     """A run that waited goes on when an item of it does."""
     return RunState.RUNNING if isinstance(outcome.fence, HeldWait) else None
-
-
-def _release_graph(fenced: _Fenced, *, plan: Plan, carried: str | None) -> list[Release]:
-    """Look at each run again, now that its lock is held, and release from that one snapshot."""
-    if not fenced.live:
-        return []
-    marks: dict[UUID, dict[str, Mark]] = {outcome.run.id: {} for outcome in fenced.live}
-    for run_id, step, state, blocked in run(queries.VIEW, runs=list(marks)):
-        # A retrying row stands beside its ticket; the row says more.
-        if state is not None or step not in marks[run_id]:
-            marks[run_id][step] = Mark(state=StepState(state) if state else None, blocked=bool(blocked))
-    releases = [
-        release(plan, outcome, marks[outcome.run.id], carried=carried, ending=fenced.endings[outcome.run.id])
-        for outcome in fenced.live
-    ]
-    releases = endings.followed(plan, _with_outputs(plan, releases), marks=marks)
-    skipped = [(found.run.id, -1, result) for found in releases for result in found.skipped]
-    if skipped:
-        run(queries.INSERT_STEPS, **rows.steps(skipped))
-    if any(found.tickets or found.state for found in releases):
-        run(queries.RELEASE, runs=list(marks), **rows.releases(releases))
-    return releases
-
-
-def _with_outputs(plan: Plan, releases: Sequence[Release]) -> list[Release]:
-    wanting = [found for found in releases if found.missing]
-    fetched: dict[UUID, LoadedSteps] = {}
-    if wanting:
-        reads = sorted(frozenset[str]().union(*(found.missing for found in wanting)))
-        answer = run(queries.OUTPUTS, runs=[found.run.id for found in wanting], reads=reads)
-        fetched = {run_id: orjson.loads(steps) for run_id, steps in answer}
-    return [finished(plan, found, fetched=fetched.get(found.run.id, {})) for found in releases]
 
 
 def _fence(outcomes: Sequence[Outcome], releases: Sequence[Release] | None) -> _Fenced:
@@ -355,46 +317,13 @@ def _recorded(
     )
 
 
-def _own_marks(outcome: Outcome) -> dict[str, Mark]:
-    return {
-        r.step: Mark(state=r.state, blocked=r.state is StepState.SKIPPED and r.error is not None)
-        for r in outcome.results
-    }
-
-
 def _record_refused(outcome: Outcome, error: Exception, *, plan: Plan, carried: str | None) -> Recorded:
-    """What becomes of a single outcome that could not be recorded: it waits for a lock, or its values are refused."""
-    code = getattr(error.__cause__, "sqlstate", None) or ""
-    if code in _LOCK_TROUBLE:
+    """What becomes of a single outcome that could not be recorded; see runs.refused."""
+    if refused.by_lock(error):
         log.warning("record_locked_out", extra={"run_id": str(outcome.run.id), "error": str(error)})
         return Recorded(left=(outcome,))
-    # Class 54 is a value beyond PostgreSQL's limits; any other says that the server could not work, not the value.
-    if isinstance(error, OperationalError) and not code.startswith("54"):
+    if refused.by_server(error):
         raise error
     log.error("step_unrecordable", extra={"run_id": str(outcome.run.id), "error": str(error)})
     with transaction.atomic():
-        return _record([_unrecordable(outcome, error, plan=plan)], plan=plan, carried=carried)
-
-
-def _unrecordable(outcome: Outcome, error: Exception, *, plan: Plan) -> Outcome:
-    """The outcome as a failure that PostgreSQL can hold: the values that it refused are left out."""
-    told: dict[str, Json] = {
-        "kind": "unrecordable",
-        "message": f"PostgreSQL refused the result: {error}"[:2000],
-    }
-    first = outcome.results[0]
-    on_error = plan.steps[first.step].definition.on_error
-    # What was tried before came from the database; this attempt's own entry may be what it refused.
-    fresh = first.state in (StepState.FAILED, StepState.RETRYING)
-    failed = StepResult(
-        step=first.step,
-        state=StepState.FAILED,
-        error=told,
-        output={"error": told} if on_error == "continue" else None,
-        attempt=max(1, first.attempt),
-        attempts=first.attempts[:-1] if fresh else first.attempts,
-        started_at=first.started_at,
-        finished_at=first.finished_at,
-        dead_reason="unrecordable" if on_error == "fail" else None,
-    )
-    return replace(outcome, results=(failed,))
+        return _record([refused.unrecordable(outcome, error, plan=plan)], plan=plan, carried=carried)

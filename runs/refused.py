@@ -1,0 +1,54 @@
+"""What becomes of a single outcome that the database would not take: it waits for a lock, or its values are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from django.db import OperationalError
+
+from actions.base import Json
+from runs.outcomes import Outcome, StepResult
+from runs.plan import Plan
+from runs.states import StepState
+
+# Deadlock and lock timeout: somebody else is at the run; nothing is wrong with what is to be recorded.
+_LOCK_TROUBLE = ("40P01", "55P03")
+
+
+def by_lock(error: Exception) -> bool:
+    """Whether somebody else was at the run, so that the same outcome may be recorded again."""
+    return _code(error) in _LOCK_TROUBLE
+
+
+def by_server(error: Exception) -> bool:
+    """Whether the server could not work, which says nothing about the values."""
+    # Class 54 is a value beyond PostgreSQL's limits.
+    return isinstance(error, OperationalError) and not _code(error).startswith("54")
+
+
+def unrecordable(outcome: Outcome, error: Exception, *, plan: Plan) -> Outcome:
+    """The outcome as a failure that PostgreSQL can hold: the values that it refused are left out."""
+    told: dict[str, Json] = {
+        "kind": "unrecordable",
+        "message": f"PostgreSQL refused the result: {error}"[:2000],
+    }
+    first = outcome.results[0]
+    on_error = plan.steps[first.step].definition.on_error
+    # What was tried before came from the database; this attempt's own entry may be what it refused.
+    fresh = first.state in (StepState.FAILED, StepState.RETRYING)
+    failed = StepResult(
+        step=first.step,
+        state=StepState.FAILED,
+        error=told,
+        output={"error": told} if on_error == "continue" else None,
+        attempt=max(1, first.attempt),
+        attempts=first.attempts[:-1] if fresh else first.attempts,
+        started_at=first.started_at,
+        finished_at=first.finished_at,
+        dead_reason="unrecordable" if on_error == "fail" else None,
+    )
+    return replace(outcome, results=(failed,))
+
+
+def _code(error: Exception) -> str:
+    return getattr(error.__cause__, "sqlstate", None) or ""

@@ -1,0 +1,66 @@
+"""Release what follows recorded steps, in the record's transaction: along a path, or over a graph under its lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import orjson
+
+from runs import endings, queries, rows
+from runs.database import run
+from runs.joins import Mark
+from runs.outcomes import LoadedSteps, Outcome
+from runs.plan import Plan
+from runs.release import Release, finished, release
+from runs.states import RunState, StepState
+
+
+def path(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> list[Release]:
+    """What follows in a plan without forks, where each outcome knows all that there is to know."""
+    return with_outputs(plan, [release(plan, o, _own_marks(o), carried=carried) for o in outcomes])
+
+
+def graph(
+    live: Sequence[Outcome], *, plan: Plan, carried: str | None, coming: Mapping[UUID, RunState | None]
+) -> list[Release]:
+    """Look at each run again, now that its lock is held, and release from that one snapshot.
+
+    `coming` is what each run is on its way to, None where its work goes on.
+    """
+    if not live:
+        return []
+    marks: dict[UUID, dict[str, Mark]] = {outcome.run.id: {} for outcome in live}
+    for run_id, step, state, blocked in run(queries.VIEW, runs=list(marks)):
+        # A retrying row stands beside its ticket; the row says more.
+        if state is not None or step not in marks[run_id]:
+            marks[run_id][step] = Mark(state=StepState(state) if state else None, blocked=bool(blocked))
+    releases = [
+        release(plan, outcome, marks[outcome.run.id], carried=carried, ending=coming[outcome.run.id])
+        for outcome in live
+    ]
+    releases = endings.followed(plan, with_outputs(plan, releases), marks=marks)
+    skipped = [(found.run.id, -1, result) for found in releases for result in found.skipped]
+    if skipped:
+        run(queries.INSERT_STEPS, **rows.steps(skipped))
+    if any(found.tickets or found.state for found in releases):
+        run(queries.RELEASE, runs=list(marks), **rows.releases(releases))
+    return releases
+
+
+def with_outputs(plan: Plan, releases: Sequence[Release]) -> list[Release]:
+    """The releases, those that end a run with its output, for which the steps that are not in hand are read."""
+    wanting = [found for found in releases if found.missing]
+    fetched: dict[UUID, LoadedSteps] = {}
+    if wanting:
+        reads = sorted(frozenset[str]().union(*(found.missing for found in wanting)))
+        answer = run(queries.OUTPUTS, runs=[found.run.id for found in wanting], reads=reads)
+        fetched = {run_id: orjson.loads(steps) for run_id, steps in answer}
+    return [finished(plan, found, fetched=fetched.get(found.run.id, {})) for found in releases]
+
+
+def _own_marks(outcome: Outcome) -> dict[str, Mark]:
+    return {
+        r.step: Mark(state=r.state, blocked=r.state is StepState.SKIPPED and r.error is not None)
+        for r in outcome.results
+    }
