@@ -44,6 +44,7 @@ migrate: $(STAMP) ## Bring the running installation's database up to date
 
 docs: $(STAMP) ## Write the pages of docs/ that are generated from the code
 	@DJANGO_SETTINGS_MODULE=project.settings_static $(BIN)/python manage.py write_docs
+	@$(BIN)/python -m tests.chaos
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "stepwise: $(PYTHON) is missing or older than 3.11; install Python 3.11 or newer, or run make PYTHON=/path/to/it" >&2; exit 1; }

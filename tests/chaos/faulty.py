@@ -97,13 +97,15 @@ def install(home: Path, *, repeat_seconds: float) -> None:
 
 def arm(home: Path, *, host: str) -> None:
     """What a worker has besides: points at which it may be killed, and the host that it believes to be on."""
+    # Armed before the pool forks: only children die, and not the main process, whose sweep comes to some points too.
+    main = os.getpid()
     there = f"{host} {lease.host()}"
     _replace(lease, "host", lambda: there)
-    _deadly(home, transitions, "claim", after="after_claim")
-    _deadly(home, perform, "attempt", before="before_effect", after="after_effect")
-    _deadly(home, transitions, "_record", after="before_commit")
-    _deadly(home, transitions, "record", after="after_commit")
-    _deadly(home, delivery, "deliver", after="before_publish")
+    _deadly(home, main, transitions, "claim", after="after_claim")
+    _deadly(home, main, perform, "attempt", before="before_effect", after="after_effect")
+    _deadly(home, main, transitions, "_record", after="before_commit")
+    _deadly(home, main, transitions, "record", after="after_commit")
+    _deadly(home, main, delivery, "deliver", after="before_publish")
 
 
 def _repeat_after(seconds: float) -> None:
@@ -148,14 +150,14 @@ def _fate(home: Path, queue: str) -> str:
     return "pass"
 
 
-def _deadly(home: Path, holder: Any, name: str, *, before: str = "", after: str = "") -> None:
+def _deadly(home: Path, main: int, holder: Any, name: str, *, before: str = "", after: str = "") -> None:
     original = getattr(holder, name)
 
     def deadly(*args: Any, **options: Any) -> Any:
-        if before:
+        if before and os.getpid() != main:
             _die(home, before)
         answer = original(*args, **options)
-        if after:
+        if after and os.getpid() != main:
             _die(home, after)
         return answer
 

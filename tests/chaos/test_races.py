@@ -85,8 +85,9 @@ def test_five_sweepers_at_once_and_one_killed_neither_double_nor_lose(table: Tab
         sweepers.start()
         try:
             for _ in range(SIZE.of(1, 4)):
-                row.start(workloads.mixed(witness), SIZE.of(20, 20))
                 row.fleet.ready("a", "b", **alive)
+                row.start(workloads.mixed(witness), SIZE.of(10, 20))
+                row.start(workloads.held(witness, seconds=1), SIZE.of(10, 30))
                 row.kill_group("a")
             row.all_end()
         finally:
