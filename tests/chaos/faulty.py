@@ -23,7 +23,7 @@ from kombu.transport.redis import Channel
 from actions import registry
 from actions.base import Action, Config, Context, Json, Retryable
 from actions.http_request import HttpRequest, HttpRequestConfig
-from runs import delivery, lease, perform, release, transitions
+from runs import admission, delivery, lease, perform, release, transitions
 
 POINTS = ("after_claim", "before_effect", "after_effect", "before_commit", "after_commit", "before_publish")
 
@@ -109,7 +109,7 @@ def arm(home: Path, *, host: str) -> None:
 
 
 def _repeat_after(seconds: float) -> None:
-    for module in (release, transitions):
+    for module in (admission, release, transitions):
         _replace(module, "REPEAT_SECONDS", seconds)
 
 

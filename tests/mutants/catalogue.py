@@ -59,7 +59,7 @@ MUTANTS = (
     Mutant(
         "no-repeated-knock",
         "a lost message costs seconds",
-        "runs/queries.py",
+        "runs/gate_queries.py",
         "clock_timestamp() + %(repeat)s * interval '1 second', 1, false",
         "'infinity', 1, false",
         (_PROMISES,),
