@@ -45,7 +45,9 @@ RETRY = Statement(
     letters AS (
         UPDATE runs_deadletter l SET state = 'retried', resolved_at = clock_timestamp(), resolved_by_id = %(by)s,
             resolution = %(why)s
-        FROM again a WHERE l.run_id = a.run_id AND l.step = a.step AND l.state = 'open' RETURNING 1
+        FROM (SELECT run_id, step FROM again
+              UNION ALL SELECT * FROM unnest(%(blocked_runs)s::uuid[], %(blocked_steps)s::text[])) AS a(run_id, step)
+        WHERE l.run_id = a.run_id AND l.step = a.step AND l.state = 'open' RETURNING 1
     )
     UPDATE runs_run r SET state = 'running', finished_at = NULL, error = NULL, paused_at = NULL, paused_through = NULL,
         deadline = clock_timestamp()

@@ -13,8 +13,9 @@ from actions.base import Json
 from runs import children, control_queries, ending_queries, items, queries, rows, standing, stopping
 from runs import plan as plans
 from runs.database import run
-from runs.joins import RELEASED, Mark, ripple
+from runs.joins import RELEASED, Mark, Verdict, decide, ripple
 from runs.plan import UNDO, Plan
+from runs.release import skips
 from runs.states import RunState, StepState
 
 
@@ -30,11 +31,14 @@ class Hand:
 class Replay:
     """What a replay begins with and keeps: steps to release, and steps whose rows are copied.
 
-    `key` is its idempotency key, `gate` what it shares a concurrency limit through.
+    `skipped` and `blocked` are decided by what is kept: nothing that is still to come would look at them again. `key`
+    is its idempotency key, `gate` what it shares a concurrency limit through.
     """
 
     entry: tuple[str, ...]
     kept: tuple[str, ...] = field(default_factory=tuple)
+    skipped: tuple[str, ...] = field(default_factory=tuple)
+    blocked: tuple[str, ...] = field(default_factory=tuple)
     key: str | None = None
     gate: int | None = None
 
@@ -130,6 +134,9 @@ def replay(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, hand: 
         )
         if not made:
             return None
+        passed_by = [*skips(found.skipped, blocked=False), *skips(found.blocked, blocked=True)]
+        if passed_by:
+            run(queries.INSERT_STEPS, **rows.steps([(new, -1, result) for result in passed_by]))
         tell("replay", {run_id: {"run": str(new), "steps": list(found.entry)}}, hand=hand)
     return new
 
@@ -146,7 +153,12 @@ def kept_for_replay(run_id: UUID, *, plan: Plan, step: str) -> Replay:
     found = ripple(plan, {**kept, step: RELEASED}, ended=list(kept))
     roots = [root for root in plan.definition.roots() if root not in kept and root != step]
     entry = [name for name in plan.steps if name in {step, *found.heads, *roots}]
-    return Replay(entry=tuple(entry), kept=tuple(name for name in plan.steps if name in kept))
+    return Replay(
+        entry=tuple(entry),
+        kept=tuple(name for name in plan.steps if name in kept),
+        skipped=tuple(found.skipped),
+        blocked=tuple(found.blocked),
+    )
 
 
 def discard(letter_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
@@ -190,8 +202,17 @@ def _failed(plan: Plan, marks: Mapping[str, Mark], *, only: Iterable[str] | None
 
 def _blocked_behind(plan: Plan, marks: Mapping[str, Mark], steps: Sequence[str]) -> list[str]:
     """What is to come again: steps that the failure had blocked, and what on_failure and finally did after it."""
-    blocked = [step for step in _behind(plan, steps) if step in marks and marks[step].blocked]
-    return blocked + [step for step in marks if plan.steps[step].handler]
+    behind = [step for step in _behind(plan, steps) if step in marks and marks[step].blocked]
+    known = {step: mark for step, mark in marks.items() if step not in behind} | dict.fromkeys(steps, RELEASED)
+    gone = []
+    for step in plan.steps:
+        if step not in behind:
+            continue
+        if decide(plan, plan.steps[step], known) is Verdict.WAIT:
+            gone.append(step)
+        else:  # another failure blocks it all the same, and nothing that is to come would look at it again
+            known[step] = marks[step]
+    return gone + [step for step in marks if plan.steps[step].handler]
 
 
 def _behind(plan: Plan, steps: Iterable[str]) -> set[str]:

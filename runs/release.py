@@ -69,7 +69,7 @@ def release(
     ended = [r.step for r in outcome.results if r.state not in (StepState.RETRYING, StepState.WAITING)]
     found = Ripple() if over else ripple(plan, marks, ended=ended)
     tickets = [_ticket(head, carried=carried) for head in found.heads] + ([] if over else retries(outcome))
-    skipped = _skips(found.skipped, blocked=False) + _skips(found.blocked, blocked=True)
+    skipped = skips(found.skipped, blocked=False) + skips(found.blocked, blocked=True)
     woken = isinstance(outcome.fence, HeldWait)
     state = _state(plan, marks, tickets=tickets, woken=woken, ending=ending)
     culprit = None
@@ -123,7 +123,8 @@ def retries(outcome: Outcome) -> list[NextTicket]:
     ]
 
 
-def _skips(steps: Sequence[str], *, blocked: bool) -> list[StepResult]:
+def skips(steps: Sequence[str], *, blocked: bool) -> list[StepResult]:
+    """The rows of steps that are skipped; `blocked`: because of a failure before them."""
     reason: dict[str, Json] = {"kind": "upstream_failed", "message": "a step that it needs has failed"}
     return [
         StepResult(step=step, state=StepState.SKIPPED, error=reason if blocked else None, attempt=0) for step in steps

@@ -259,3 +259,46 @@ def test_cancel_waits_for_a_claim_and_leaves_what_it_took() -> None:
     assert won == [{run_id}]
     assert states(run_id) == {"a": "running"}
     assert the_run(run_id).state == "cancelled"
+
+
+# The jump handles what fails in m, and blocks d; x fails behind everything.
+JUMPED = """
+name: jumped
+steps:
+  - {id: r, action: fail, with: {message: no}, needs: []}
+  - {id: m, action: fail, with: {message: no}, needs: [r], join: all_done, on_error: "goto:t"}
+  - {id: d, action: default, needs: [m]}
+  - {id: x, action: default, needs: []}
+  - {id: j, action: default, needs: [d, x], join: all_done}
+  - {id: t, action: default}
+"""
+
+
+def test_a_replay_goes_past_what_a_handled_failure_blocks() -> None:
+    [old] = begun(published(JUMPED))
+    drain()
+    new = control.replay(old, step="x", hand=hand())
+    drain()
+    assert states(new) == states(old)
+    assert states(new)["j"] == "succeeded"
+
+
+def test_a_retry_leaves_blocked_what_another_failure_blocks() -> None:
+    [run_id] = begun(published(JUMPED))
+    drain()
+    before = states(run_id)
+    assert control.retry([run_id], hand=hand()) == {run_id}
+    drain()
+    assert states(run_id) == before
+    assert before["d"] == "skipped"
+
+
+def test_a_retry_closes_the_letters_of_what_on_failure_did_for_it_comes_again() -> None:
+    text = "name: told\nsteps: [{id: a, action: fail, with: {message: no}}]\n"
+    [run_id] = begun(published(text + "on_failure: [{id: f, action: fail, with: {message: no}}]"))
+    for _ in range(2):
+        drain()
+        letters = DeadLetter.objects.filter(run_id=run_id, state="open")
+        assert sorted(letters.values_list("step", flat=True)) == ["a", "f"]
+        control.retry([run_id], hand=hand())
+    assert DeadLetter.objects.filter(run_id=run_id, state="retried").count() == 4
