@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
+
+from django.db import connection
 
 from actions.base import Action, Config, Context, Json, Permanent, Retryable
 
 ALWAYS = 99
 
-# (run, step, attempt) of every effectful attempt: none may be made twice.
-performed: list[tuple[str, str, int]] = []
+
+class Made(NamedTuple):
+    """One attempt that was made. `round` counts the retries of the run by hand."""
+
+    run: str
+    step: str
+    item: int
+    attempt: int
+    round: int
+    key: str
+
+
+# Every effectful attempt, in order: none may be made twice.
+made: list[Made] = []
+# How often each run was retried by hand, and the runs whose steps do not fail any more.
+rounds: dict[str, int] = {}
+mended: set[str] = set()
 
 
 class ScriptConfig(Config):
@@ -25,8 +42,18 @@ class Scripted(Action[ScriptConfig]):
 
     def perform(self, config: ScriptConfig, context: Context) -> Json:
         if not self.pure:
-            performed.append((context.run_id, context.step, context.attempt))
-        if context.attempt <= config.fails:
+            number = rounds.get(context.run_id, 0)
+            made.append(
+                Made(
+                    context.run_id,
+                    context.step,
+                    context.item,
+                    context.attempt,
+                    number,
+                    context.idempotency_key,
+                )
+            )
+        if context.attempt <= config.fails and context.run_id not in mended:
             raise (Permanent if config.permanent else Retryable)("as the script says", kind="scripted")
         return {"step": context.step}
 
@@ -34,3 +61,22 @@ class Scripted(Action[ScriptConfig]):
 class ScriptedPure(Scripted):
     name: ClassVar[str] = "scripted_pure"
     pure: ClassVar[bool] = True
+
+
+class ScriptedBooking(Scripted):
+    """Books in the engine's own database, before it fails or not."""
+
+    name: ClassVar[str] = "scripted_booking"
+    transactional: ClassVar[bool] = True
+
+    def perform(self, config: ScriptConfig, context: Context) -> Json:
+        with connection.cursor() as cursor:
+            cursor.execute("INSERT INTO bookings VALUES (%s, %s)", [context.run_id, context.step])
+        return super().perform(config, context)
+
+
+def forget() -> None:
+    """Begin anew, with nothing made and nothing mended."""
+    made.clear()
+    rounds.clear()
+    mended.clear()

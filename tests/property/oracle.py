@@ -1,80 +1,156 @@
-"""What a definition must come to, worked out step by step, with nothing running at the same time.
+"""What a run must come to, worked out step by step, with nothing running at the same time.
 
 Written from the words of the design, not from the engine's code: the engine must agree with it whatever was lost,
-doubled, late or out of order on the way.
+doubled, late or out of order on the way. Where the outside world decides (a signal or its timeout, a person, the moment
+of a cancel), the oracle allows what may come of it, and follows what did.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+Step = Mapping[str, Any]
+
+# Marks: succeeded, failed, skipped, blocked (skipped because of a failure), cancelled, open (not ended, or no row).
+OPEN, BLOCKED = "open", "blocked"
 
 
 @dataclass(frozen=True)
-class Expected:
-    """The state of every step and of the run, and the run's output."""
+class Facts:
+    """What there is to know of a run besides its definition.
 
-    steps: dict[str, str]
-    run: str
-    output: Any
+    `marks` are its steps' ends. `kept` were decided before (by a retry's or a replay's run), `copied` are those of a
+    replay, `entry` the step that it began from. `mended`: nothing fails as its script says any more. `stopped` is
+    None, cancelled or failed (by the run's timeout); `unborn`: it was cancelled while it was queued.
+    """
+
+    flag: bool
+    marks: Mapping[str, str]
+    kept: Mapping[str, str] = field(default_factory=dict)
+    copied: frozenset[str] = frozenset()
+    entry: str | None = None
+    mended: bool = False
+    stopped: str | None = None
+    unborn: bool = False
 
 
-def expected(document: Mapping[str, Any], *, flag: bool) -> Expected:
-    """The end of a run with the input {"flag": flag}. Steps stand in topological order; edges lead to the right."""
-    states: dict[str, str] = {}
-    blocked: set[str] = set()
-    steps: list[dict[str, Any]] = document["steps"]
-    for step in steps:
-        verdict = _verdict(step, steps=steps, states=states, blocked=blocked)
-        if verdict == "run":
-            states[step["id"]] = _performed(step, flag=flag)
+def faults(document: Mapping[str, Any], facts: Facts, *, state: str) -> Iterator[str]:
+    """What is wrong with how the run ended, if anything is."""
+    main: Sequence[Step] = document["steps"]
+    yield from _walk(main, facts)
+    outcome = _outcome(document, facts)
+    undone: dict[str, str] = {}
+    for step in main:
+        mark = facts.marks.get(f"undo:{step['id']}", OPEN)
+        wanted = {OPEN}
+        own = "compensate" in step and step["id"] not in facts.copied
+        if outcome == "failed" and own and facts.marks.get(step["id"]) in ("succeeded", "compensated"):
+            wanted = _performed(step["compensate"], facts)
+            undone[step["id"]] = mark
+        if mark not in wanted:
+            yield f"undo:{step['id']} is {mark}, and may be {sorted(wanted)}"
+        if (facts.marks.get(step["id"]) == "compensated") != (mark == "succeeded"):
+            yield f"{step['id']} is {facts.marks.get(step['id'])}, and what undoes it {mark}"
+    for part, comes in (("on_failure", outcome == "failed"), ("finally", not facts.unborn)):
+        steps: Sequence[Step] = document.get(part, [])
+        if comes:
+            yield from _walk(steps, Facts(facts.flag, facts.marks, mended=facts.mended))
         else:
-            states[step["id"]] = "skipped"
-            if verdict == "block":
-                blocked.add(step["id"])
-    unhandled = any(states[step["id"]] == "failed" and step["on_error"] == "fail" for step in steps)
-    return Expected(states, "failed" if unhandled else "succeeded", None if unhandled else _output(steps, states))
+            yield from (f"{one['id']} was begun" for one in steps if one["id"] in facts.marks)
+    wanted_state = _end(document, facts, outcome=outcome, undone=undone)
+    if state != wanted_state:
+        yield f"the run is {state}, and should be {wanted_state}"
 
 
-def _verdict(step: dict[str, Any], *, steps: list[dict[str, Any]], states: dict[str, str], blocked: set[str]) -> str:
-    jumps = [states[one["id"]] for one in steps if one["on_error"] == f"goto:{step['id']}"]
+def verdict(step: Step, *, steps: Sequence[Step], marks: Mapping[str, str]) -> str:
+    """What is to become of a step: wait, run, skip or block, from the marks of those before it."""
+    jumps = [marks.get(one["id"], OPEN) for one in steps if one["on_error"] == f"goto:{step['id']}"]
     if jumps:
-        return "run" if "failed" in jumps else "skip"
-    if not step["needs"]:
-        return "run"
+        return "run" if "failed" in jumps else "wait" if OPEN in jumps else "skip"
     handled = {one["id"] for one in steps if one["on_error"] == "continue"}
-    good = [
-        need for need in step["needs"] if states[need] == "succeeded" or (need in handled and states[need] == "failed")
-    ]
-    bad = [need for need in step["needs"] if need not in good and (states[need] == "failed" or need in blocked)]
-    everything = len(good) == len(step["needs"])
-    holds = {
-        "all_succeeded": everything,
-        "none_failed": bool(good) and not bad,
-        "all_done": True,
-        "any_succeeded": bool(good),
-        "any_failed": bool(bad),
+    found = [_standing(marks.get(need, OPEN), handled=need in handled) for need in step["needs"]]
+    holds, waits = {
+        "all_succeeded": (all(one == "good" for one in found), OPEN in found),
+        "none_failed": (not found or ("good" in found and "bad" not in found), OPEN in found),
+        "all_done": (True, OPEN in found),
+        "any_succeeded": (not found or "good" in found, OPEN in found and "good" not in found),
+        "any_failed": (not found or "bad" in found, OPEN in found and "bad" not in found),
     }[step["join"]]
-    if holds:
-        return "run"
-    return "block" if bad else "skip"
+    if waits:
+        return "wait"
+    return "run" if holds else "block" if "bad" in found else "skip"
 
 
-def _performed(step: dict[str, Any], *, flag: bool) -> str:
-    condition = step.get("if")
-    if condition == "input.missing":
-        return "failed"
-    if condition == "false" or (condition == "input.flag" and not flag):
-        return "skipped"
-    if step["action"] == "wait":
-        return "succeeded"
-    tries = 1 if step["with"]["permanent"] else step["retry"]["max_attempts"]
-    return "failed" if step["with"]["fails"] >= tries else "succeeded"
-
-
-def _output(steps: list[dict[str, Any]], states: dict[str, str]) -> Any:
+def output(document: Mapping[str, Any], marks: Mapping[str, str]) -> Any:
+    """The output of a run that succeeded and does not say its own."""
+    steps: Sequence[Step] = document["steps"]
     needed = {need for step in steps for need in step["needs"]}
     leaves = [step["id"] for step in steps if step["id"] not in needed]
-    done = {leaf: {"step": leaf} for leaf in leaves if states[leaf] == "succeeded"}
+    done = {leaf: {"step": leaf} for leaf in leaves if marks.get(leaf) == "succeeded"}
     return done.get(leaves[0]) if len(leaves) == 1 else done
+
+
+def _walk(steps: Sequence[Step], facts: Facts) -> Iterator[str]:
+    """Every step of a part in turn, each judged by what those before it came to."""
+    marks: dict[str, str] = {}
+    for step in steps:
+        mark = facts.marks.get(step["id"], OPEN)
+        if step["id"] in facts.kept:
+            allowed = {facts.kept[step["id"]]}
+        else:
+            said = "run" if step["id"] == facts.entry else verdict(step, steps=steps, marks=marks)
+            allowed = {"wait": {OPEN}, "skip": {"skipped"}, "block": {BLOCKED}}.get(said) or _performed(step, facts)
+            if facts.stopped is not None:
+                allowed |= {OPEN, "cancelled"} if said == "run" else {OPEN}
+        if mark.replace("compensated", "succeeded") not in allowed:
+            yield f"{step['id']} is {mark}, and may be {sorted(allowed)}"
+        marks[step["id"]] = {"cancelled": OPEN, "compensated": "succeeded"}.get(mark, mark)
+
+
+def _standing(mark: str, *, handled: bool) -> str:
+    return {
+        "succeeded": "good",
+        "failed": "good" if handled else "bad",
+        BLOCKED: "bad",
+        "skipped": "skipped",
+    }.get(mark, OPEN)
+
+
+def _performed(step: Step, facts: Facts) -> set[str]:
+    """The states in which a step may end that does run."""
+    condition = step.get("if")
+    if condition == "input.missing":
+        return {"failed"}
+    if condition == "false" or (condition == "input.flag" and not facts.flag):
+        return {"skipped"}
+    said = step["with"]
+    if step["action"] == "wait":
+        return {"succeeded"}
+    if step["action"] == "wait_for_signal":
+        return {"succeeded", "failed"} if "timeout" in said and said["on_timeout"] == "fail" else {"succeeded"}
+    if step["action"] == "approval":
+        fails = said["on_reject"] == "fail" or ("timeout" in said and said["on_expiry"] == "fail")
+        return {"succeeded", "failed"} if fails else {"succeeded"}
+    tries = 1 if said["permanent"] else step["retry"]["max_attempts"]
+    return {"failed"} if said["fails"] >= tries and not facts.mended else {"succeeded"}
+
+
+def _fails(steps: Sequence[Step], facts: Facts) -> bool:
+    return any(step["on_error"] == "fail" and facts.marks.get(step["id"]) == "failed" for step in steps)
+
+
+def _outcome(document: Mapping[str, Any], facts: Facts) -> str:
+    """What the work came to, before what follows it."""
+    if facts.stopped is not None:
+        return facts.stopped
+    return "failed" if _fails(document["steps"], facts) or "output" in document else "succeeded"
+
+
+def _end(document: Mapping[str, Any], facts: Facts, *, outcome: str, undone: Mapping[str, str]) -> str:
+    if outcome == "failed":
+        return "compensated" if undone and set(undone.values()) == {"succeeded"} else "failed"
+    if outcome == "succeeded" and _fails(document.get("finally", []), facts):
+        return "failed"
+    return outcome

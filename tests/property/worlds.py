@@ -1,42 +1,107 @@
-"""Draw definitions, and what happens to the messages on the way."""
+"""Draw stories: a workflow, and what happens to its runs and to the messages about them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import yaml
 from hypothesis import strategies as st
 
 from tests.property.actions import ALWAYS
 
 JOINS = ["all_succeeded", "none_failed", "all_done", "any_succeeded", "any_failed"]
+# Statements of one delivery, sweep or verb before which the process may die.
+STATEMENTS = 12
 
-# What may happen: the op, and which of the messages on the bus it happens to (modulo their number).
-OPS = ["deliver", "deliver", "deliver", "twice", "drop", "sweep", "dispatch", "past", "crash", "zombie", "return"]
-happenings = st.lists(st.tuples(st.sampled_from(OPS), st.integers(0, 7)), min_size=8, max_size=40)
+
+@dataclass(frozen=True)
+class Op:
+    """One thing that happens, to which message, run or step (modulo their number).
+
+    `dies`: before the how-manieth statement of it the process dies, if it comes that far; None: it does not.
+    """
+
+    what: str
+    at: int
+    dies: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.at}" + ("" if self.dies is None else f", dies before statement {self.dies}")
+
+
+@dataclass(frozen=True)
+class Story:
+    """A definition, and what happens until the faults stop."""
+
+    document: dict[str, Any]
+    ops: list[Op]
+
+    def _repr_pretty_(self, printer: Any, _: bool) -> None:
+        """How Hypothesis prints it: lines to read, and not nested calls."""
+        printer.text("\n" + str(self))
+
+    def __str__(self) -> str:
+        lines = [yaml.safe_dump(self.document, sort_keys=False, default_flow_style=None, width=150)]
+        return "\n".join([*lines, *(f"{number}. {op}" for number, op in enumerate(self.ops))])
+
+    def uses(self, action: str) -> bool:
+        """Whether a step of `steps` has this action."""
+        return any(step["action"] == action for step in self.document["steps"])
 
 
 @st.composite
-def definitions(draw: st.DrawFn) -> dict[str, Any]:
-    """A workflow of 1 to 10 steps whose edges and jumps lead to the right."""
-    count = draw(st.sampled_from([1, 2, 3, *range(4, 11), *range(6, 11)]))
+def stories(draw: st.DrawFn) -> Story:
+    """A workflow of 1 to 8 steps, with whatever may follow them, and 8 to 40 ops."""
+    document = draw(_documents())
+    pool = ["deliver"] * 9 + ["sweep", "past", "settle", "return"] * 3 + ["freeze", "stall"] * 2
+    pool += ["retry", "mend", "replay", "pause", "resume"] * 2
+    pool += ["twice", "drop", "mute", "dispatch", "cancel"]
+    asked = {step["action"] for step in document["steps"]}
+    pool += ["signal"] * 3 + ["signal_key"] if "wait_for_signal" in asked else []
+    pool += ["approve", "approve", "reject"] if "approval" in asked else []
+    pool += ["expire"] if "timeout" in document else []
+    lives = st.sampled_from([None] * 9 + [*range(STATEMENTS)])
+    ops = st.lists(st.builds(Op, st.sampled_from(pool), st.integers(0, 7), lives), min_size=8, max_size=40)
+    return Story(document, draw(ops))
+
+
+@st.composite
+def _documents(draw: st.DrawFn) -> dict[str, Any]:
+    count = draw(st.sampled_from([1, 2, 3, *range(3, 9), *range(4, 9)]))
+    # A path without anything else is recorded by statements of its own.
+    if draw(st.integers(0, 4)) == 4:
+        return {"name": "model", "steps": [_step(draw, at, needs=[at - 1] if at else []) for at in range(count)]}
     targets = {at for at in range(1, count) if draw(st.integers(0, 7)) == 7}
-    steps = [_step(draw, at, targets=targets) for at in range(count)]
-    return {"name": f"model-{draw(st.uuids())}", "steps": steps}
+    undoing = draw(st.booleans())
+    steps = []
+    for at in range(count):
+        step = _step(draw, at, needs=[] if at in targets or at == 0 else draw(_needs(at)))
+        later = sorted(target for target in targets if target > at)
+        step["on_error"] = draw(st.sampled_from(["fail", "fail", "continue", *(f"goto:s{to}" for to in later)]))
+        if step["needs"]:
+            step["join"] = draw(st.sampled_from(JOINS))
+        if undoing and draw(st.booleans()):
+            step["compensate"] = draw(_scripts(pure=draw(st.booleans())))
+        steps.append(step)
+    return {"name": "model", "steps": steps, **draw(_endings())}
 
 
-def _step(draw: st.DrawFn, at: int, *, targets: set[int]) -> dict[str, Any]:
-    needs = [] if at in targets or at == 0 else draw(_needs(at))
-    later = sorted(target for target in targets if target > at)
-    step: dict[str, Any] = {
-        "id": f"s{at}",
-        "needs": [f"s{need}" for need in needs],
-        "on_error": draw(st.sampled_from(["fail", "fail", "continue", *(f"goto:s{target}" for target in later)])),
-        **_action(draw),
-    }
-    # The oracle reads what the definition leaves out where it is the default.
-    step["join"] = draw(st.sampled_from(JOINS)) if needs else "all_succeeded"
-    condition = draw(st.sampled_from([None] * 8 + ["true", "false", "input.flag", "input.missing"]))
-    return step if condition is None else {**step, "if": condition}
+@st.composite
+def _endings(draw: st.DrawFn) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for part, letter in (("on_failure", "f"), ("finally", "z")):
+        count = draw(st.sampled_from([0, 0, 1, 2]))
+        if count:
+            found[part] = [
+                _step(draw, at, letter=letter, needs=[0] if at and draw(st.booleans()) else [], plain=True)
+                for at in range(count)
+            ]
+    if draw(st.integers(0, 2)) == 2:
+        found["timeout"] = "300d"
+    if draw(st.integers(0, 9)) == 9:
+        found["output"] = "{{ input.missing.too }}"
+    return found
 
 
 def _needs(at: int) -> st.SearchStrategy[list[int]]:
@@ -45,15 +110,57 @@ def _needs(at: int) -> st.SearchStrategy[list[int]]:
     return st.one_of(st.just([at - 1]), some, st.lists(st.integers(0, at - 1), max_size=1))
 
 
-def _action(draw: st.DrawFn) -> dict[str, Any]:
-    action = draw(st.sampled_from(["scripted"] * 4 + ["scripted_pure"] * 4 + ["wait"]))
-    if action == "wait":
+def _step(draw: st.DrawFn, at: int, *, needs: list[int], letter: str = "s", plain: bool = False) -> dict[str, Any]:
+    """What the definition could leave out is written all the same: the oracle reads it."""
+    step = {
+        "id": f"{letter}{at}",
+        "needs": [f"{letter}{need}" for need in needs],
+        "join": "all_succeeded",
+        "on_error": draw(st.sampled_from(["fail", "continue"])) if plain else "fail",
+        **_action(draw, plain=plain),
+    }
+    condition = draw(st.sampled_from([None] * 8 + ["true", "false", "input.flag", "input.missing"]))
+    return step if condition is None else {**step, "if": condition}
+
+
+def _action(draw: st.DrawFn, *, plain: bool) -> dict[str, Any]:
+    kinds = ["scripted"] * 5 + ["scripted_pure"] * 5 + ["wait"]
+    kind = draw(st.sampled_from(kinds if plain else [*kinds, "booking", "signal", "signal", "approval"]))
+    if kind == "wait":
         return {"action": "wait", "with": {"for": "30m"}}
+    if kind == "signal":
+        return _signal(draw)
+    if kind == "approval":
+        said = {
+            "message": "Go on?",
+            "on_expiry": draw(st.sampled_from(["fail", "approve", "reject"])),
+            "on_reject": draw(st.sampled_from(["fail", "continue"])),
+        }
+        return {"action": "approval", "with": {**said, **_limit(draw)}}
+    if kind == "booking":
+        return {**draw(_scripts(pure=False)), "action": "scripted_booking"}
+    return draw(_scripts(pure=kind == "scripted_pure"))
+
+
+def _signal(draw: st.DrawFn) -> dict[str, Any]:
+    said = {"name": draw(st.sampled_from(["a", "b"])), "on_timeout": draw(st.sampled_from(["fail", "continue"]))}
+    if draw(st.booleans()):
+        said["key"] = "{{ input.key }}"
+    retry = {"retry": {"max_attempts": 2, "initial": "1s"}} if draw(st.booleans()) else {}
+    return {"action": "wait_for_signal", "with": {**said, **_limit(draw)}, **retry}
+
+
+def _limit(draw: st.DrawFn) -> dict[str, str]:
+    return {"timeout": "30m"} if draw(st.booleans()) else {}
+
+
+@st.composite
+def _scripts(draw: st.DrawFn, *, pure: bool) -> dict[str, Any]:
     attempts = draw(st.integers(1, 3))
     # Fewer failures than attempts, or always: an attempt that is lost then changes no step's end.
-    fails = draw(st.sampled_from([0, 0, 0, *range(attempts), ALWAYS]))
+    fails = draw(st.sampled_from([0, 0, 0, 0, *range(attempts), ALWAYS]))
     return {
-        "action": action,
+        "action": "scripted_pure" if pure else "scripted",
         "with": {"fails": fails, "permanent": fails == ALWAYS and draw(st.booleans())},
         "retry": {"max_attempts": attempts, "initial": "1s"},
     }

@@ -1,0 +1,262 @@
+"""What may never be, whatever happens: asserted after every single thing that does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+from runs import sweep_queries
+from runs.database import run
+from runs.models import Run, StepRun, Ticket
+from runs.states import RUN_ENDED, STEP_ENDED
+from tests.property import actions
+from tests.property.oracle import BLOCKED, verdict
+
+OPEN_STATES = ("running", "retrying", "waiting")
+PARTS = ("steps", "undo", "on_failure", "finally")
+
+# A step or item of a run: run, step, item.
+Place = tuple[UUID, str, int]
+
+
+class RunRow(NamedTuple):
+    state: str
+    ending: str | None
+    paused: bool
+    output: Any
+    error: Any
+    finished_at: Any
+
+
+class StepRow(NamedTuple):
+    state: str
+    attempt: int
+    attempts: list[dict[str, Any]]
+    process: UUID | None
+    output: Any
+    error: Any
+    finished_at: Any
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything that the engine has written about the runs."""
+
+    runs: dict[UUID, RunRow]
+    steps: dict[Place, StepRow]
+    tickets: dict[Place, int]
+
+    def marks(self, run_id: UUID) -> dict[str, str]:
+        """The run's steps as the oracle calls them."""
+        return {
+            step: BLOCKED if row.state == "skipped" and row.error else row.state
+            for (owner, step, item), row in self.steps.items()
+            if owner == run_id and item == -1
+        }
+
+
+@dataclass
+class Notes:
+    """What the outside world knows of one run: what it is, and what was done to it."""
+
+    name: str
+    flag: bool
+    kept: dict[str, str] = field(default_factory=dict)
+    copied: frozenset[str] = frozenset()
+    entry: str | None = None
+    mended: bool = False
+    unborn: bool = False
+    expired: bool = False
+    stopped: str | None = None
+    # The rows of `steps` when the run was stopped, and all rows when it was paused.
+    at_stop: dict[Place, StepRow] = field(default_factory=dict)
+    at_pause: dict[Place, StepRow] | None = None
+    # Steps that were released so far, compensations in their order, and when each step was first seen to succeed.
+    begun: set[str] = field(default_factory=set)
+    undone: list[str] = field(default_factory=list)
+    succeeded: dict[str, int] = field(default_factory=dict)
+
+
+def part(step: str) -> str:
+    """Where the step of this id stands."""
+    return "undo" if step.startswith("undo:") else {"f": "on_failure", "z": "finally"}.get(step[0], "steps")
+
+
+def view() -> View:
+    """The rows as they stand."""
+    runs = Run.objects.values_list("id", "state", "ending", "paused_at", "output", "error", "finished_at")
+    steps = StepRun.objects.values_list(
+        "run_id", "step", "item", "state", "attempt", "attempts", "process", "output", "error", "finished_at"
+    )
+    tickets = Ticket.objects.values_list("run_id", "head", "item", "id")
+    return View(
+        runs={row[0]: RunRow(row[1], row[2], row[3] is not None, *row[4:]) for row in runs},
+        steps={row[:3]: StepRow(*row[3:]) for row in steps.order_by("id")},
+        tickets={row[:3]: row[3] for row in tickets},
+    )
+
+
+class Watch:
+    """Sees every state in turn, and remembers what may not change any more."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.now = View({}, {}, {})
+        self._document = document
+        self._booking = {step["id"] for step in document["steps"] if step["action"] == "scripted_booking"}
+        self._released: dict[Place, int] = {}
+        self._keys: dict[str, tuple[str, str, int]] = {}
+        self._made: set[tuple[object, ...]] = set()
+        self._seen = 0
+        self._looks = 0
+
+    def look(self, notes: Mapping[UUID, Notes]) -> View:
+        """The rows as they stand, every invariant asserted."""
+        before, now = self.now, view()
+        self._looks += 1
+        assert run(sweep_queries.AUDIT, limit=10) == []
+        self._nothing_ended_changes(before, now)
+        self._attempts_increase(before, now)
+        self._nothing_is_released_twice(now)
+        for run_id, one in notes.items():
+            self._note(run_id, one, before, now)
+        self._nothing_is_released_early(notes, now)
+        self._one_part_follows_the_other(now)
+        self._nothing_is_made_twice()
+        self._what_is_booked_is_recorded(notes, now)
+        self.now = now
+        return now
+
+    def forget(self, run_id: UUID, steps: Iterable[str]) -> None:
+        """A retry by hand lets the run go on, and these steps of it begin again."""
+        gone = set(steps)
+        runs = {key: row for key, row in self.now.runs.items() if key != run_id}
+        rows = {key: row for key, row in self.now.steps.items() if key[0] != run_id or key[1] not in gone}
+        self.now = View(runs, rows, self.now.tickets)
+        self._released = {key: one for key, one in self._released.items() if key[0] != run_id or key[1] not in gone}
+
+    @staticmethod
+    def _nothing_ended_changes(before: View, now: View) -> None:
+        for run_id, was in before.runs.items():
+            if was.state in RUN_ENDED:
+                assert now.runs[run_id] == was, "a run that had ended has changed"
+        for place, row in before.steps.items():
+            if row.state in STEP_ENDED:
+                then = now.steps.get(place)
+                assert then is not None, f"{place[1]} had ended and is gone"
+                undone = row.state == "succeeded" and then.state == "compensated"
+                assert then == (row._replace(state="compensated") if undone else row), f"{place[1]} had ended, changed"
+
+    @staticmethod
+    def _attempts_increase(before: View, now: View) -> None:
+        for place, row in now.steps.items():
+            numbers = [one["number"] for one in row.attempts]
+            assert numbers == sorted(set(numbers)), f"{place[1]} has the attempts {numbers}"
+            was = before.steps.get(place)
+            if was is not None:
+                assert row.attempt >= was.attempt, f"{place[1]} goes back from attempt {was.attempt} to {row.attempt}"
+                begins = row.state == "running" and was.process != row.process
+                assert not begins or row.attempt > was.attempt, f"{place[1]} begins attempt {row.attempt} twice"
+
+    def _nothing_is_released_twice(self, now: View) -> None:
+        for place, ticket in now.tickets.items():
+            if place not in now.steps:
+                assert self._released.setdefault(place, ticket) == ticket, f"{place[1]} was released twice"
+
+    def _note(self, run_id: UUID, notes: Notes, before: View, now: View) -> None:
+        """Nothing begins in a run that is stopped or paused. A stop or pause is seen at the look that follows it."""
+        row = now.runs[run_id]
+        mine = {place: one for place, one in now.steps.items() if place[0] == run_id}
+        main = {place: one for place, one in mine.items() if part(place[1]) == "steps"}
+        for place, one in mine.items():
+            if one.state in ("succeeded", "compensated"):
+                notes.succeeded.setdefault(place[1], self._looks)
+        late = isinstance(row.error, dict) and row.error.get("reason") == "timed_out"
+        if notes.stopped is None and (late or "cancelled" in (row.state, row.ending)):
+            assert notes.expired or not late, "the run timed out before its time"
+            notes.stopped, notes.at_stop = "failed" if late else "cancelled", main
+        if notes.stopped is not None:
+            for place, one in main.items():
+                assert place in notes.at_stop, f"{place[1]} began after the run was stopped"
+                assert one.attempt == notes.at_stop[place].attempt, f"{place[1]} was tried after the run was stopped"
+        if not row.paused:
+            notes.at_pause = None
+        elif notes.at_pause is None:
+            notes.at_pause = mine
+        else:
+            _nothing_begins(notes.at_pause, mine)
+
+    def _nothing_is_released_early(self, notes: Mapping[UUID, Notes], now: View) -> None:
+        """A join is released only when its rule is met. That it is then shows at the end."""
+        steps = {step["id"]: step for step in self._document["steps"]}
+        # Rows stand in the order in which they were begun.
+        places = [place for place, row in now.steps.items() if row.state not in ("skipped", "cancelled")]
+        places += now.tickets
+        for run_id, name, _ in dict.fromkeys(places):
+            one = notes[run_id]
+            if name in one.begun:
+                continue
+            one.begun.add(name)
+            if name.startswith("undo:"):
+                one.undone.append(name.removeprefix("undo:"))
+            elif name in steps and name not in one.kept and name != one.entry:
+                marks = {key: mark.replace("compensated", "succeeded") for key, mark in now.marks(run_id).items()}
+                known = {key: mark for key, mark in marks.items() if mark not in (*OPEN_STATES, "cancelled")}
+                said = verdict(steps[name], steps=self._document["steps"], marks=known)
+                assert said == "run", f"{name} was released, and should {said}: {known}"
+
+    @staticmethod
+    def _one_part_follows_the_other(now: View) -> None:
+        """Compensation, on_failure, finally: none begins before the one before is done; one compensation at a time."""
+        busy: dict[UUID, dict[str, set[str]]] = {}
+        there: dict[UUID, set[str]] = {}
+        for run_id, step, _ in [*now.tickets, *now.steps]:
+            there.setdefault(run_id, set()).add(part(step))
+        for run_id, step, _ in [*now.tickets, *(place for place, row in now.steps.items() if row.state in OPEN_STATES)]:
+            busy.setdefault(run_id, {}).setdefault(part(step), set()).add(step)
+        for run_id, open_parts in busy.items():
+            last = max(PARTS.index(name) for name in there[run_id])
+            assert set(open_parts) == {PARTS[last]}, f"{PARTS[last]} began while {open_parts} was under way"
+            assert len(open_parts.get("undo", ())) <= 1, f"{open_parts['undo']} are undone at the same time"
+
+    def _nothing_is_made_twice(self) -> None:
+        """No attempt is made twice under one number; the key is the same for every attempt, and for no other step."""
+        for one in actions.made[self._seen :]:
+            # What on_failure and finally do comes again after a retry by hand, beginning with its first attempt.
+            times = one.round if part(one.step) in ("on_failure", "finally") else 0
+            attempt = (one.run, one.step, one.item, one.attempt, times)
+            assert attempt not in self._made, f"attempt {one.attempt} of {one.step} was made twice"
+            self._made.add(attempt)
+            place = (one.run, one.step, one.item)
+            assert self._keys.setdefault(one.key, place) == place, "two steps have the same key"
+        self._seen = len(actions.made)
+        assert len(set(self._keys.values())) == len(self._keys), "a step has two keys"
+
+    def _what_is_booked_is_recorded(self, notes: Mapping[UUID, Notes], now: View) -> None:
+        if not self._booking:
+            return
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT run, step FROM bookings ORDER BY run, step")
+            booked = cursor.fetchall()
+        recorded = [
+            place[:2]
+            for place, row in now.steps.items()
+            if place[1] in self._booking
+            and row.state in ("succeeded", "compensated")
+            and place[1] not in notes[place[0]].copied
+        ]
+        assert booked == sorted(recorded)
+
+
+def _nothing_begins(then: Mapping[Place, StepRow], now: Mapping[Place, StepRow]) -> None:
+    """In a paused run what runs or waits may end, and what that skips may be written; nothing else moves."""
+    for place, row in now.items():
+        was = then.get(place)
+        if was is None:
+            assert row.state == "skipped", f"{place[1]} began while its run was paused"
+        else:
+            assert row.attempt == was.attempt, f"{place[1]} was tried while its run was paused"
+            assert was.state in OPEN_STATES or row.state in (was.state, "compensated"), f"{place[1]} moved in a pause"

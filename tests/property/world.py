@@ -1,0 +1,260 @@
+"""Two runs of one definition, the messages about them, and whatever may happen to these."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import F
+from django.db.models.functions import Now
+
+from runs import dispatch, lease
+from runs.compiler import decode
+from runs.models import Process, Run, StepRun, Ticket
+from runs.recovery import sweep
+from runs.states import RUN_ENDED
+from tests.engine import perform
+from tests.flows import begun, published
+from tests.property import actions
+from tests.property.bus import Bus, Message
+from tests.property.faults import Died, Stopped, dying
+from tests.property.hands import Hands
+from tests.property.watch import Notes, Place, StepRow, View, Watch
+from tests.property.worlds import Op, Story
+
+HOUR = timedelta(hours=1)
+AGES = timedelta(days=400)
+# One more death may make a step poison, of which the oracle knows nothing.
+DEATHS = 2
+ROUNDS = 80
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class _Late:
+    """A worker that stands still, and the fences under which it would record: rows by claim, tickets by their id."""
+
+    worker: Stopped
+    claims: dict[Place, StepRow]
+    tickets: dict[Place, int]
+
+
+class World:
+    """Everything happens through `happen`, and every look is an assertion."""
+
+    def __init__(self, story: Story, bus: Bus) -> None:
+        _empty()
+        self.told: list[str] = []
+        self._bus, self._late = bus, list[_Late]()
+        self._dies: int | None = None
+        self._watch = Watch(story.document)
+        bus.arrived()
+        flow = published(json.dumps({**story.document, "name": f"model-{next(_numbers)}"}))
+        self._hands = Hands(self, steps=story.document["steps"], workspace_id=flow.workflow.workspace_id)
+        first, second = begun(flow, {"flag": True, "key": "k1"}, {"flag": False, "key": "k2"})
+        self.notes = {first: Notes("r0", flag=True), second: Notes("r1", flag=False)}
+        self.messages: list[Message] = []
+        self.look()
+
+    @property
+    def now(self) -> View:
+        """What the last look saw."""
+        return self._watch.now
+
+    def happen(self, op: Op) -> None:
+        """One op, and every invariant after it."""
+        self._dies = op.dies
+        self.told.append(str(op))
+        act = getattr(self, f"_{op.what}", None) or getattr(self._hands, op.what)
+        act(op.at)
+        self.look()
+
+    def look(self) -> None:
+        """Take what was sent, and assert what must always be."""
+        self.messages += self._bus.arrived()
+        self._watch.look(self.notes)
+
+    def forget(self, run_id: UUID, steps: Iterable[str]) -> None:
+        """A retry by hand lets the run go on, and these steps of it begin again."""
+        self._watch.forget(run_id, steps)
+
+    def end(self) -> None:
+        """No more faults: time passes, people answer, until every run has ended. Frozen workers come back after it."""
+        self._dies = None
+        for late in [one for one in self._late if self._alive(one)]:
+            self._come_back(late)
+        for _ in range(ROUNDS):
+            # A step whose worker died may outlive its cancelled run, until it is found.
+            open_runs = any(row.state not in RUN_ENDED for row in self.now.runs.values())
+            if not open_runs and not any(row.state == "running" for row in self.now.steps.values()):
+                break
+            self._everything_goes_on()
+        while self._late:
+            self._come_back(self._late[0])
+        unended = {self.notes[run_id].name for run_id, row in self.now.runs.items() if row.state not in RUN_ENDED}
+        assert not unended, f"{unended} never ended"
+
+    def close(self) -> None:
+        """Whatever became of the test: no thread may outlive it."""
+        for late in self._late:
+            late.worker.die()
+        lease.give_up()
+
+    # -- messages ---------------------------------------------------------------------------------------------------
+
+    def _deliver(self, at: int) -> None:
+        if (message := self._take(at)) is not None:
+            self.mortal(lambda: perform(message))
+
+    def _twice(self, at: int) -> None:
+        if (message := self._take(at)) is not None:
+            self.mortal(lambda: perform(message))
+            self.mortal(lambda: perform(message))
+
+    def _drop(self, at: int) -> None:
+        self._take(at)
+
+    def _mute(self, at: int) -> None:
+        """Everything that this delivery sends is lost."""
+        self._deliver(at)
+        self._bus.arrived()
+
+    def _stall(self, at: int) -> None:
+        """A worker takes long; its lease is kept."""
+        if (message := self._take(at)) is not None:
+            before = self.now
+            worker = Stopped(lambda: perform(message))
+            if not worker.stands:
+                worker.go_on()
+                return
+            self._watch.look(self.notes)
+            claims = {
+                place: row
+                for place, row in self.now.steps.items()
+                if row.state == "running" and before.steps.get(place) != row
+            }
+            self._late.append(_Late(worker, claims, {} if claims else _loaded(message)))
+
+    def _freeze(self, at: int) -> None:
+        """The same, and its lease passes."""
+        if self._may_die():
+            self._stall(at)
+            self._lose_leases()
+
+    def _return(self, at: int) -> None:
+        if self._late:
+            self._come_back(self._late[at % len(self._late)])
+
+    def _sweep(self, at: int) -> None:
+        self.mortal(sweep)
+
+    def _dispatch(self, at: int) -> None:
+        self.mortal(dispatch.dispatch)
+
+    def _past(self, at: int) -> None:
+        """An hour passes for every ticket and wait."""
+        Ticket.objects.filter(run__paused_at=None).update(due_at=F("due_at") - HOUR, knock_at=F("knock_at") - HOUR)
+        StepRun.objects.filter(state="waiting").update(wake_at=F("wake_at") - HOUR)
+
+    def _settle(self, at: int) -> None:
+        """Nothing goes wrong for a while, but nobody answers what waits for an answer."""
+        for _ in range(3):
+            self._past(at)
+            self._quietly()
+
+    def _expire(self, at: int) -> None:
+        """The run's own time is over."""
+        run_id = list(self.notes)[at % len(self.notes)]
+        if Run.objects.filter(pk=run_id, deadline__isnull=False).update(deadline=F("deadline") - AGES):
+            self.notes[run_id].expired = True
+
+    # -- what these need --------------------------------------------------------------------------------------------
+
+    def _everything_goes_on(self) -> None:
+        self._past(0)
+        self._hands.answer()
+        self._quietly()
+
+    def _quietly(self) -> None:
+        sweep()
+        self.look()
+        while self.messages:
+            perform(self.messages.pop(0))
+            self.messages += self._bus.arrived()
+        self.look()
+
+    def mortal(self, act: Callable[[], object]) -> bool:
+        """Do it; whether the process died on the way."""
+        try:
+            with dying(self._dies if self._dies is not None and self._may_die() else None):
+                act()
+        except Died as death:
+            self.told.append(f"   dies before {death}")
+            self._lose_leases()
+            return True
+        return False
+
+    def _may_die(self) -> bool:
+        """Whether no step becomes poison if everything that runs is lost."""
+        lost = (
+            sum(1 for one in row.attempts if one["outcome"] == "lost") + (row.state == "running")
+            for row in self.now.steps.values()
+        )
+        return all(count < DEATHS for count in lost)
+
+    @staticmethod
+    def _lose_leases() -> None:
+        Process.objects.update(expires_at=F("expires_at") - HOUR)
+        lease.give_up()
+
+    def _take(self, at: int) -> Message | None:
+        if not self.messages:
+            return None
+        message = self.messages.pop(at % len(self.messages))
+        names = [self.notes[UUID(key.split("/")[0])].name for key in message[1][0][0]]
+        self.told.append(f"   {', '.join(names)} at {message[1][1]['head']}")
+        return message
+
+    def _come_back(self, late: _Late) -> None:
+        """It records what nobody has taken from it, and changes nothing else of its step."""
+        self._late.remove(late)
+        before = self._watch.look(self.notes)
+        late.worker.go_on()
+        for notes in self.notes.values():
+            notes.at_pause = None  # a link without a claim may have been under way when the pause came
+        self.look()
+        for place, row in late.claims.items():
+            held = before.steps[place] == row
+            assert (self.now.steps[place] != before.steps[place]) == held, f"{place[1]}: fence held {held}"
+        for place, ticket in late.tickets.items():
+            if before.tickets.get(place) != ticket:
+                assert self.now.steps.get(place) == before.steps.get(place), f"{place[1]}: recorded without its ticket"
+            else:
+                assert self.now.tickets.get(place) != ticket, f"{place[1]}: not recorded, and its ticket held"
+
+    def _alive(self, late: _Late) -> bool:
+        names = {row.process for row in late.claims.values() if row.process is not None}
+        return not names or Process.objects.filter(id__in=names).exists()
+
+
+def _loaded(message: Message) -> dict[Place, int]:
+    """The tickets of a message that claims nothing, as its delivery has read them."""
+    (keys, *_), told, _ = message[1]
+    runs = [run_id for run_id, _ in decode(keys)]
+    due = Ticket.objects.filter(run__in=runs, head=told["head"], due_at__lte=Now(), suspect=False)
+    return {row[:3]: row[3] for row in due.values_list("run_id", "head", "item", "id")}
+
+
+def _empty() -> None:
+    lease.give_up()
+    actions.forget()
+    with connection.cursor() as cursor:
+        for table in ("ticket", "steprun", "deadletter", "signal", "effect", "intervention", "run", "process"):
+            cursor.execute(f"DELETE FROM runs_{table}")
+        cursor.execute("DELETE FROM bookings")
