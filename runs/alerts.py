@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 
 from actions.base import Json
-from runs import control, transitions
+from runs import control, gates, transitions
 from runs.database import Row, run
 from runs.perform import moment
 from runs.requests import Request
@@ -50,6 +50,7 @@ def _start(workflow_id: UUID, rows: list[Row]) -> None:
         request = Request(input=_told(row), idempotency_key=f"dead-letter:{row[0]}")
         try:
             check_input(version, request.input)
+            gates.check_key(version, request.input)
         except InvalidInput as error:
             told = {"workflow": workflow.name, "dead_letter": str(row[0]), "error": str(error)[:500]}
             log.error("alert_refused", extra=told)  # noqa: TRY400 - the message says it all

@@ -54,6 +54,13 @@ def start(
     return [replace(one, state=RunState.CANCELLED.value) if one.run_id in out else one for one in started]
 
 
+def check_key(version: Version, given: Json) -> None:
+    """Raises InvalidInput where a start with this input would be refused for its concurrency key."""
+    rule = concurrency(version)
+    if rule is not None:
+        key(rule, given)
+
+
 def key(rule: Concurrency, given: Json) -> str:
     """What the concurrency key comes to with this input; empty where the rule has none. Raises InvalidInput."""
     if rule.key is None:

@@ -111,11 +111,19 @@ LOST = Statement(
     """,
 )
 
-# Dead letters that nobody was told of yet, oldest first, with the workflow that tells. Index dead_letter_alert_due.
+# Dead letters that nobody was told of yet, oldest first, with the workflow that tells: none where that workflow is also
+# somewhere above the run, for it would tell of its own sub-workflows for ever. Index dead_letter_alert_due.
 DUE_ALERTS = Statement(
     "due_alerts",
     """
-    SELECT l.id, w.alert_workflow_id, f.name, l.run_id, r.labels, l.step, l.item, l.reason, l.error, l.created_at
+    SELECT l.id, CASE WHEN NOT EXISTS (
+               WITH RECURSIVE above AS (
+                   SELECT r.parent_id AS id
+                   UNION ALL
+                   SELECT p.parent_id FROM above JOIN runs_run p ON p.id = above.id
+               )
+               SELECT 1 FROM above JOIN runs_run p ON p.id = above.id WHERE p.workflow_id = w.alert_workflow_id
+           ) THEN w.alert_workflow_id END, f.name, l.run_id, r.labels, l.step, l.item, l.reason, l.error, l.created_at
     FROM runs_deadletter l JOIN runs_run r ON r.id = l.run_id JOIN workflows_workflow f ON f.id = r.workflow_id
     JOIN workflows_workspace w ON w.id = l.workspace_id
     WHERE l.alert_due ORDER BY l.id LIMIT %(limit)s
@@ -123,7 +131,13 @@ DUE_ALERTS = Statement(
 )
 
 ALERTED = Statement(
-    "alerted", "UPDATE runs_deadletter SET alert_due = false WHERE id = ANY(%(letters)s::uuid[]) AND alert_due"
+    "alerted",
+    """
+    WITH mine AS MATERIALIZED (
+        SELECT id FROM runs_deadletter WHERE id = ANY(%(letters)s::uuid[]) AND alert_due ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE runs_deadletter l SET alert_due = false FROM mine WHERE l.id = mine.id
+    """,
 )
 
 # A lease that has passed is not taken up again: no row, and the process must take a new name.

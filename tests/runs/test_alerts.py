@@ -86,6 +86,28 @@ def test_an_alert_workflow_that_refuses_its_input_holds_nothing_up() -> None:
     assert not DeadLetter.objects.filter(alert_due=True).exists()
 
 
+def test_an_alert_workflow_whose_concurrency_key_the_input_does_not_give_holds_nothing_up() -> None:
+    alert = alerting(ALERT + 'concurrency: {limit: 1, key: "{{ input.customer.id }}"}')
+    begun(published(BROKEN))
+    drain()
+    sweep()
+    assert told(alert) == []
+    assert not DeadLetter.objects.filter(alert_due=True).exists()
+
+
+def test_an_alert_that_fails_in_a_sub_workflow_raises_no_alert_either() -> None:
+    published("name: page\nsteps: [{id: call, action: fail}]")
+    published("name: team\nsteps: [{id: call, action: sub_workflow, with: {workflow: page}}]")
+    alert = alerting("name: alert\nsteps: [{id: tell, action: sub_workflow, with: {workflow: team}}]")
+    begun(published(BROKEN))
+    drain(rounds=20)
+    assert [run.state for run in told(alert)] == ["failed"]
+    assert DeadLetter.objects.count() == 4
+    begun(published("name: page\nsteps: [{id: call, action: fail}]"))
+    drain(rounds=20)
+    assert len(told(alert)) == 2
+
+
 def test_without_an_alert_workflow_nothing_is_due() -> None:
     begun(published(BROKEN))
     drain()
