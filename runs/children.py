@@ -23,6 +23,8 @@ from workflows.models import Version
 from workflows.publish import check_input
 
 KIND = "sub_workflow"
+# Why a run was cancelled where nobody gave a reason: its parent was cancelled, or came to its timeout.
+PARENT_STOPPED = "its parent run was stopped"
 
 
 def resolved(results: Sequence[StepResult], work: Sequence[Work], *, plan: Plan) -> list[StepResult]:

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import DatabaseError, transaction
 
 from actions.base import Json
-from runs import dispatch, gates, interventions, pauses, transitions
+from runs import children, dispatch, gates, interventions, pauses, transitions
 from runs import plan as plans
 from runs.interventions import Hand
 from runs.models import DeadLetter, Run
@@ -192,7 +192,7 @@ def discard(letter_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
 
 def _cancel_children(hand: Hand) -> None:
     try:
-        interventions.cancel_orphans(hand=replace(hand, why=hand.why or "its parent run was cancelled"))
+        interventions.cancel_orphans(hand=replace(hand, why=hand.why or children.PARENT_STOPPED))
     except DatabaseError as error:
         log.warning("children_left_to_sweep", extra={"error": str(error)})
 

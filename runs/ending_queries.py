@@ -115,12 +115,14 @@ PAST_RETRY = Statement(
     """,
 )
 
-# Index run_deadline. Locks nothing: stopping locks the runs, and looks again.
+# Index run_deadline, as far as it is due: a volatile function is no index condition, hence the SELECT. Locks nothing:
+# stopping locks the runs, and looks again.
 OVERDUE = Statement(
     "overdue",
     """
     SELECT id FROM runs_run
-    WHERE deadline <= clock_timestamp() AND ending IS NULL AND paused_at IS NULL AND state IN ('running', 'waiting')
+    WHERE deadline <= (SELECT clock_timestamp()) AND ending IS NULL AND paused_at IS NULL
+      AND state IN ('running', 'waiting')
     ORDER BY deadline LIMIT %(limit)s
     """,
 )

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from django.db import InterfaceError, OperationalError
 
 from actions.base import Permanent, Retryable
 from runs import (
@@ -64,11 +65,11 @@ def sweep(send: Callable[[], int] = dispatch.dispatch) -> Swept:
     if gone := lease.dead(pids or ()):
         lost = bool(run(sweep_queries.EXPIRE, host=lease.host(), pids=gone)) or lost
     if orphans:
-        interventions.cancel_orphans(hand=interventions.Hand(why="its parent run was cancelled"))
-    woken = wake() + unblock() if waits else 0
-    rescued = rescue() if lost else 0
-    late = time_out() if overdue else 0
-    alerted = alerts.send() if alerts_due else 0
+        _apart(lambda: interventions.cancel_orphans(hand=interventions.Hand(why=children.PARENT_STOPPED)))
+    woken = _apart(wake) + _apart(unblock) if waits else 0
+    rescued = _apart(rescue) if lost else 0
+    late = _apart(time_out) if overdue else 0
+    alerted = _apart(alerts.send) if alerts_due else 0
     sent = send() if knocks or woken or rescued or late or alerted else 0
     if woken >= BATCH or BATCH in (rescued, late):
         next_seconds = 0.0  # a full batch: there is more
@@ -88,7 +89,7 @@ def unblock() -> int:
     known: list[tuple[UUID, int, str]] = []
     still: list[tuple[UUID, int, str]] = []
     for run_id, item, step, version_id in run(sweep_queries.DUE_BLOCKED, limit=BATCH):
-        there = plans.load(version_id).steps[step].missing_action is None
+        there = _has_action(version_id, step)
         (known if there else still).append((run_id, item, step))
     if still:
         log.error("unknown_action", extra={"count": len(still), "step": still[0][2], "run_id": str(still[0][0])})
@@ -132,6 +133,29 @@ def audit() -> int:
     for run_id, fault in faults:
         log.error("audit_alarm", extra={"run_id": str(run_id), "fault": fault})
     return len(faults)
+
+
+def _apart(part: Callable[[], int]) -> int:
+    """One part of a round, so that a fault in it does not keep the others from their work for ever; 0 where it failed.
+
+    A database that is away is everybody's affair: raises OperationalError and InterfaceError.
+    """
+    try:
+        return part()
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("sweep_part_failed")
+        return 0
+
+
+def _has_action(version_id: UUID, step: str) -> bool:
+    try:
+        return plans.load(version_id).steps[step].missing_action is None
+    except Exception:
+        # As everywhere: one version that this code cannot read must not stop the sweep for all others.
+        log.exception("version_unusable", extra={"version_id": str(version_id), "step": step})
+        return False
 
 
 def _record_grouped(found: Iterable[tuple[UUID, str, Row]], *, outcome: Callable[[Row], Outcome]) -> int:

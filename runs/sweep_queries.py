@@ -91,9 +91,15 @@ UNBLOCK = Statement(
 STILL_BLOCKED = Statement(
     "still_blocked",
     """
+    WITH mine AS MATERIALIZED (
+        -- No run is locked here, so nobody may be waited for: whoever holds a row is about to change it.
+        SELECT s.id FROM runs_steprun s JOIN unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[])
+            AS d(run_id, item, step) ON s.run_id = d.run_id AND s.item = d.item AND s.step = d.step
+        WHERE s.state = 'waiting' AND s.error IS NOT NULL
+        ORDER BY s.run_id, s.step, s.item FOR NO KEY UPDATE OF s SKIP LOCKED
+    )
     UPDATE runs_steprun s SET wake_at = clock_timestamp() + %(seconds)s * interval '1 second'
-    FROM unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[]) AS d(run_id, item, step)
-    WHERE s.run_id = d.run_id AND s.item = d.item AND s.step = d.step AND s.state = 'waiting' AND s.error IS NOT NULL
+    FROM mine WHERE s.id = mine.id
     """,
 )
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from uuid import UUID
 
 import pytest
+from django.db.models import F
 
 from actions import registry
-from runs import control, history, plan
-from runs.models import DeadLetter, StepRun, Ticket
+from runs import control, history, plan, recovery
+from runs.models import DeadLetter, Run, StepRun, Ticket
 from tests.engine import drain
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.test_engine_failures import past
+from tests.runs.test_engine_faults import broken
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -81,3 +83,19 @@ def test_a_run_that_waits_at_an_unknown_action_can_be_cancelled(monkeypatch: pyt
     brought_back(monkeypatch)
     drain()
     assert states(run_id)["gone"] == "cancelled"
+
+
+def test_a_version_that_this_code_cannot_read_keeps_the_sweep_from_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    published("name: late\ntimeout: 1m\nsteps: [{id: nap, action: wait, with: {for: 2h}}]")
+    run_id = removed(monkeypatch)
+    brought_back(monkeypatch)
+    broken(the_run(run_id).version)
+    [late] = begun(published("name: late\ntimeout: 1m\nsteps: [{id: nap, action: wait, with: {for: 2h}}]"))
+    drain()
+    past()
+    Run.objects.filter(pk=late).update(deadline=F("started_at"))
+    recovery.sweep()
+    assert the_run(late).state == "failed", "the sweep's later parts were reached"
+    assert steps(run_id)["gone"].state == "waiting"
