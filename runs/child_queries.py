@@ -137,3 +137,20 @@ WAKE_STRANDED = Statement(
     UPDATE runs_steprun s SET awaits = 0, wake_at = clock_timestamp() FROM mine WHERE s.id = mine.id
     """,
 )
+
+# Runs that steps of on_failure and finally started, of runs among these that have failed. Index run_child_once.
+OF_ENDINGS = Statement(
+    "children_of_endings",
+    """
+    SELECT c.id FROM runs_run r JOIN workflows_version v ON v.id = r.version_id
+    CROSS JOIN LATERAL jsonb_array_elements(
+        coalesce(v.definition -> 'on_failure', '[]') || coalesce(v.definition -> 'finally', '[]')) s
+    JOIN runs_run c ON c.parent_id = r.id AND c.parent_step = s ->> 'id'
+    WHERE r.id = ANY(%(runs)s::uuid[]) AND r.state = 'failed'
+    """,
+)
+
+# Those of the children whose parents these are, all locked: the parent's step begins anew, and may start another.
+LET_GO = Statement(
+    "let_go", "UPDATE runs_run SET parent_id = NULL WHERE id = ANY(%(children)s::uuid[]) AND parent_id = ANY(%(runs)s)"
+)

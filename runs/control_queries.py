@@ -9,17 +9,20 @@ from __future__ import annotations
 from runs.database import Statement
 from runs.queries import PAUSED_WITH_RECIPE
 
-# The runs among these that are in one of these states, locked until the transaction ends.
+# The runs among these that are in one of these states, locked until the transaction ends, and with them `children`,
+# in one line with them because ids are the order of locks.
 LOCK = Statement(
     "lock_runs",
     """
     SELECT id, version_id, state FROM runs_run
-    WHERE id = ANY(%(runs)s::uuid[]) AND state = ANY(%(states)s::text[]) ORDER BY id FOR NO KEY UPDATE
+    WHERE (id = ANY(%(runs)s::uuid[]) AND state = ANY(%(states)s::text[])) OR id = ANY(%(children)s::uuid[])
+    ORDER BY id FOR NO KEY UPDATE
     """,
 )
 
-# The runs are locked and failed. What is unblocked, and what on_failure did, is to come again. A run that failed while
-# it was paused goes on all the same.
+# The runs are locked and failed. What is unblocked, and what on_failure and finally did, is to come again, items of
+# those steps included; so their dead letters are retried, too. A run that failed while it was paused goes on all the
+# same, and takes up its place again even where its gate is full.
 RETRY = Statement(
     "retry",
     """
@@ -36,7 +39,7 @@ RETRY = Statement(
     unblocked AS (
         DELETE FROM runs_steprun s
         USING unnest(%(blocked_runs)s::uuid[], %(blocked_steps)s::text[]) AS d(run_id, step)
-        WHERE s.run_id = d.run_id AND s.step = d.step AND s.item = -1 AND s.state <> 'running' RETURNING 1
+        WHERE s.run_id = d.run_id AND s.step = d.step AND s.state <> 'running' RETURNING 1
     ),
     tickets AS (
         INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)

@@ -10,7 +10,17 @@ from django.db import transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import children, control_queries, ending_queries, items, queries, rows, standing, stopping
+from runs import (
+    child_queries,
+    children,
+    control_queries,
+    ending_queries,
+    items,
+    queries,
+    rows,
+    standing,
+    stopping,
+)
 from runs import plan as plans
 from runs.database import run
 from runs.joins import RELEASED, Mark, Verdict, decide, ripple
@@ -80,7 +90,8 @@ def retry(
     """
     edited = inputs or {}
     with transaction.atomic():
-        locked = _lock(run_ids, states=standing.RETRYABLE)
+        below = [row[0] for row in run(child_queries.OF_ENDINGS, runs=list(run_ids))]
+        locked = _lock(run_ids, states=standing.RETRYABLE, children=below)
         for past in run(ending_queries.PAST_RETRY, runs=list(locked), undo=UNDO) if locked else ():
             del locked[past[0]]
         again: list[tuple[UUID, str, str | None]] = []
@@ -105,6 +116,8 @@ def retry(
             why=hand.why,
         )
         items.again([(run_id, step) for run_id, step, _ in again])
+        if below:
+            run(child_queries.LET_GO, children=below, runs=[row[0] for row in won])
         told: dict[UUID, dict[str, Json]] = {}
         for run_id, step, given in again:
             names = told.setdefault(run_id, {"steps": [], "edited": []})
@@ -172,10 +185,12 @@ def discard(letter_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
     return frozenset(row[0] for row in won)
 
 
-def _lock(run_ids: Sequence[UUID], *, states: Iterable[RunState]) -> dict[UUID, UUID]:
-    """Version ids of the runs that are in one of these states, by run, locked in ascending order."""
-    found = run(control_queries.LOCK, runs=list(run_ids), states=[state.value for state in states])
-    return {run_id: version_id for run_id, version_id, _ in found}
+def _lock(run_ids: Sequence[UUID], *, states: Iterable[RunState], children: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Version ids of the runs that are in one of these states, by run, locked in ascending order with the children."""
+    wanted = [state.value for state in states]
+    found = run(control_queries.LOCK, runs=list(run_ids), states=wanted, children=list(children))
+    asked = set(run_ids)
+    return {run_id: version_id for run_id, version_id, state in found if run_id in asked and state in wanted}
 
 
 def _marks(run_ids: Sequence[UUID]) -> dict[UUID, dict[str, Mark]]:

@@ -41,7 +41,10 @@ def can_cancel(run: Run) -> bool:
 
 def cannot_cancel(run_id: UUID, state: str) -> str:
     """Why a cancel won nothing."""
-    ending = Run.objects.filter(pk=run_id, state=state).values_list("ending", flat=True).first()
+    found = Run.objects.filter(pk=run_id, state=state).values_list("ending", "paused_at").first()
+    ending, paused_at = found or (None, None)
+    if ending is not None and paused_at is not None:
+        return f"the run is {state}, on its way to its end ({ending}), and paused: that is not cut short, resume it"
     if ending == RunState.CANCELLED:
         return f"the run is {state}, and is being cancelled already: it does what it has to do finally, and ends"
     if ending is not None:
@@ -68,10 +71,8 @@ def cannot_retry(run_id: UUID, state: str, *, edited: Iterable[str] = ()) -> str
     if state not in RETRYABLE:
         hint = "a replay makes a new run of it" if state in RUN_ENDED else "wait for its end"
         return f"the run is {state}; only a failed run can be retried: {hint}"
-    if StepRun.objects.filter(run_id=run_id, step__startswith=UNDO).exists():
-        return "the run failed and was compensated: what its steps did is undone, so a replay makes a new run of it"
-    if Run.objects.filter(pk=run_id, error__reason="timed_out").exists():
-        return "the run failed by its own timeout, amid its work: a replay makes a new run of it"
+    if (past := _past_retry(run_id)) is not None:
+        return past
     failed = _failed_steps(run_id)
     wrong = [step for step in edited if step not in failed]
     if wrong:
@@ -84,8 +85,12 @@ def cannot_retry_letter(letter: DeadLetter) -> str:
     if letter.state not in OPEN:
         return f"the dead letter is {letter.state}; only an open one can be retried"
     state = letter.run.state
+    if letter.step.startswith(UNDO):
+        undone = letter.step.removeprefix(UNDO)
+        return f"what undoes step {undone!r} is not tried again: put right by hand what the step did, then discard this"
     if state in RETRYABLE:
-        return f"step {letter.step!r} cannot go on as it stands: a replay makes a new run"
+        follows = f"step {letter.step!r} follows the run's work, and comes again when the run is retried or replayed"
+        return _past_retry(letter.run_id) or follows
     hint = "discard the letter, or replay the run" if state in RUN_ENDED else "wait until the run has failed"
     return f"the run of this dead letter is {state}: {hint}"
 
@@ -93,6 +98,15 @@ def cannot_retry_letter(letter: DeadLetter) -> str:
 def cannot_discard(state: str) -> str:
     """Why a discard won nothing."""
     return f"the dead letter is {state}; only an open one can be discarded"
+
+
+def _past_retry(run_id: UUID) -> str | None:
+    """Why a failed run cannot go on in any way; None where its steps decide. As ending_queries.PAST_RETRY."""
+    if StepRun.objects.filter(run_id=run_id, step__startswith=UNDO).exists():
+        return "the run failed and was compensated: what its steps did is undone, so a replay makes a new run of it"
+    if Run.objects.filter(pk=run_id, error__reason="timed_out").exists():
+        return "the run failed by its own timeout, amid its work: a replay makes a new run of it"
+    return None
 
 
 def _failed_steps(run_id: UUID) -> list[str]:

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 from django.db.models import F
 
-from runs import control, lease, transitions
+from runs import control, lease, standing, transitions
 from runs.control import Hand
-from runs.models import DeadLetter, Process, StepRun, Ticket
+from runs.models import DeadLetter, Process, Run, StepRun, Ticket
 from runs.names import RunFacts
 from runs.outcomes import HeldClaim, Outcome, StepResult
 from runs.plan import load
@@ -296,3 +296,70 @@ finally: [{id: tidy, action: transform, with: {set: {outcome: "{{ run.outcome }}
     drain()
     assert state(run_id) == "succeeded"
     assert steps(run_id)["tidy"].output == {"outcome": "succeeded"}
+
+
+@pytest.mark.parametrize("wait", ["true", "false"])
+def test_a_retry_by_hand_lets_on_failure_start_its_sub_workflow_again(wait: str) -> None:
+    published("name: told\nsteps: [{id: a, action: transform, with: {set: {n: 1}}}]")
+    call = f"{{id: call, action: sub_workflow, with: {{workflow: told, wait: {wait}}}}}"
+    [run_id] = begun(published(f"name: again\nsteps: [{{id: a, action: fail}}]\non_failure: [{call}]"))
+    drain()
+    assert control.retry([run_id], hand=HAND) == {run_id}
+    drain()
+    assert state(run_id) == "failed"
+    started = Run.objects.filter(source="sub_workflow").order_by("id").values_list("state", "parent_id")
+    assert list(started) == [("succeeded", None), ("succeeded", run_id)]
+    assert steps(run_id)["call"].attempt == 1
+
+
+def test_a_child_that_is_retried_together_with_its_parent_goes_again_on_its_own() -> None:
+    published("name: told\nsteps: [{id: b, action: fail}]")
+    finally_ = "[{id: call, action: sub_workflow, with: {workflow: told}}]"
+    [run_id] = begun(published(f"name: both\nsteps: [{{id: a, action: fail}}]\nfinally: {finally_}"))
+    drain()
+    child = Run.objects.get(parent_id=run_id)
+    assert control.retry([child.pk, run_id], hand=HAND) == {child.pk, run_id}
+    assert control.retry([child.pk, run_id], hand=HAND) == frozenset(), "neither has failed any more"
+    drain()
+    assert Run.objects.filter(parent_id=run_id).count() == 1
+    assert state(run_id) == "failed"
+
+
+def test_a_retry_by_hand_closes_the_dead_letters_of_what_is_to_come_again() -> None:
+    flow = published(
+        """
+name: letters
+steps: [{id: a, action: fail}]
+on_failure: [{id: alert, action: fail}]
+finally: [{id: tidy, action: fail}]
+"""
+    )
+    begun(flow)
+    drain()
+    [letter] = DeadLetter.objects.filter(step="a")
+    assert control.retry_letters([letter.pk], hand=HAND) == {letter.pk}
+    assert not DeadLetter.objects.filter(state="open").exists()
+    drain()
+    assert sorted(DeadLetter.objects.filter(state="open").values_list("step", flat=True)) == ["a", "alert", "tidy"]
+
+
+@pytest.mark.parametrize(
+    ("last", "step", "told"),
+    [
+        ("on_failure: [{id: alert, action: fail}]", "alert", "comes again when the run is retried or replayed"),
+        ("finally: [{id: tidy, action: fail}]", "tidy", "comes again when the run is retried or replayed"),
+        ("labels: {}", "undo:a", "what undoes step 'a' is not tried again: put right by hand"),
+        ("labels: {}", "b", "what its steps did is undone, so a replay makes a new run of it"),
+    ],
+)
+def test_a_dead_letter_of_how_a_run_ended_says_what_can_be_done_and_can_be_discarded(
+    last: str, step: str, told: str
+) -> None:
+    undo = ", compensate: {action: fail}" if last == "labels: {}" else ""
+    flow = published(f"name: ended\nsteps: [{{id: a, action: default{undo}}}, {{id: b, action: fail}}]\n{last}")
+    [run_id] = begun(flow)
+    drain()
+    letter = DeadLetter.objects.select_related("run").get(run_id=run_id, step=step)
+    assert control.retry_letters([letter.pk], hand=HAND) == frozenset()
+    assert told in standing.cannot_retry_letter(letter)
+    assert control.discard([letter.pk], hand=HAND) == {letter.pk}

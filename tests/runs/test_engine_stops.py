@@ -8,7 +8,7 @@ import pytest
 from django.db.models import F
 from pytest_django import Settings
 
-from runs import control, lease
+from runs import control, lease, standing
 from runs.models import DeadLetter, Process, Run, Ticket
 from runs.recovery import sweep
 from runs.states import StepState
@@ -205,6 +205,28 @@ def test_a_paused_run_is_let_go_by_a_cancel_and_does_finally() -> None:
     control.cancel([run_id], hand=HAND)
     drain()
     assert (state(run_id), states(run_id)) == ("cancelled", {"tidy": "succeeded"})
+
+
+def test_a_run_that_is_paused_on_its_way_to_its_end_says_so_to_a_cancel() -> None:
+    flow = published(
+        """
+name: held
+steps: [{id: a, action: fail, compensate: {action: default}}]
+finally: [{id: nap, action: wait, with: {for: 1h}}, {id: tidy, action: default}]
+"""
+    )
+    [run_id] = begun(flow)
+    drain()
+    assert control.pause([run_id], hand=HAND) == {run_id}
+    assert control.cancel([run_id], hand=HAND) == frozenset()
+    told = standing.cannot_cancel(run_id, state(run_id))
+    assert told == ("the run is waiting, on its way to its end (failed), and paused: that is not cut short, resume it")
+    past()
+    drain()
+    assert state(run_id) == "running", "a pause holds what follows the work, too"
+    assert control.resume([run_id], hand=HAND) == {run_id}
+    drain()
+    assert state(run_id) == "failed"
 
 
 def test_a_paused_run_comes_to_its_timeout_when_it_is_resumed() -> None:

@@ -70,6 +70,20 @@ def test_a_workflow_has_no_more_live_runs_than_its_limit() -> None:
     assert states(ids) == ["cancelled", "succeeded", "succeeded"]
 
 
+def test_a_retry_by_hand_takes_up_its_place_again_even_where_its_limit_is_reached() -> None:
+    broken, holding, later = begun(flow("{limit: 1}", action="fail"), {}, {}, {})
+    drain()
+    assert states([broken, holding, later]) == ["failed"] * 3
+    [holding, later] = begun(waiting("{limit: 1}"), {}, {})
+    drain()
+    assert control.retry([broken], hand=Hand()) == {broken}
+    assert states([broken, holding, later]) == ["running", "waiting", "queued"]
+    control.cancel([holding], hand=Hand())
+    assert admitted() == [], "it holds the place now"
+    drain()
+    assert states([broken, later]) == ["failed", "waiting"]
+
+
 def test_each_key_has_places_of_its_own_and_a_full_one_holds_back_no_other() -> None:
     found = waiting('{limit: 1, key: "{{ input.customer }}"}')
     ids = begun(found, {"customer": "a"}, {"customer": "a"}, {"customer": 7}, {"customer": 7})

@@ -335,3 +335,27 @@ def test_a_sweep_with_only_paused_runs_sends_nothing_and_looks_no_further() -> N
     assert seen == ["anything_due"]
     assert swept.sent == 0
     assert state(run_id) == "running"
+
+
+def test_a_pause_of_the_run_above_leaves_a_sub_workflow_alone_and_holds_what_its_end_releases() -> None:
+    child = published("name: child\nsteps: [{id: a, action: default}]")
+    [above] = begun(
+        published(
+            "name: above\nsteps: [{id: call, action: sub_workflow, with: {workflow: child}}, {id: b, action: default}]"
+        )
+    )
+    deliver()
+    assert pause(above) == {above}
+    drain()
+    assert state(Run.objects.get(parent_id=above).pk) == "succeeded"
+    assert states(above) == {"call": "succeeded"}
+    assert resume(above) == {above}
+    drain()
+    assert state(above) == "succeeded"
+    control.pause_workflow(child.workflow, hand=hand())
+    [other] = begun(published("name: other\nsteps: [{id: call, action: sub_workflow, with: {workflow: child}}]"))
+    drain()
+    below = Run.objects.get(parent_id=other)
+    assert (below.state, below.paused_through, state(other)) == ("queued", "workflow", "waiting")
+    assert control.cancel([other], hand=hand()) == {other}
+    assert state(below.pk) == "cancelled"
