@@ -16,7 +16,7 @@ from runs import ending_queries, rows
 from runs.database import run
 from runs.joins import Mark
 from runs.outcomes import Outcome
-from runs.plan import Plan
+from runs.plan import Part, Plan, PlannedStep
 from runs.release import NextTicket, Release, compensating
 from runs.states import RUN_OUTCOMES, RunState, StepState
 
@@ -28,6 +28,11 @@ def follows(plan: Plan, outcome: RunState) -> bool:
     if plan.finals:
         return True
     return outcome is RunState.FAILED and bool(plan.undos or plan.handlers)
+
+
+def may_follow(step: PlannedStep, *, ending: str) -> bool:
+    """Whether this step may still come once the run's work has come to this ending."""
+    return step.part is Part.FINALLY or (ending == RunState.FAILED and step.handler)
 
 
 def stopped(plan: Plan, outcome: Outcome, *, ending: RunState | None) -> bool:

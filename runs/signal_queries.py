@@ -71,7 +71,7 @@ WAITING_WITH_KEY = Statement(
 )
 
 # The steps of each run that will not come to wait for it any more (one that waits for this name was woken instead), how
-# many signals of this name are kept for it, and its plan. The runs are locked.
+# many signals of this name are kept for it, its plan, and what its work came to. The runs are locked.
 STANDING = Statement(
     "signal_standing",
     """
@@ -79,7 +79,8 @@ STANDING = Statement(
            ARRAY(SELECT s.step FROM runs_steprun s WHERE s.run_id = r.id AND s.item = -1
                  AND s.state NOT IN ('running', 'retrying')),
            (SELECT count(*) FROM runs_signal g
-            WHERE g.run_id = r.id AND g.name = %(name)s AND g.used_at IS NULL)
+            WHERE g.run_id = r.id AND g.name = %(name)s AND g.used_at IS NULL),
+           r.ending
     FROM runs_run r WHERE r.id = ANY(%(runs)s::uuid[])
     """,
 )

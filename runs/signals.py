@@ -13,7 +13,7 @@ from django.db import OperationalError, transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import delivery, dispatch, rows, signal_queries, transitions, waits
+from runs import delivery, dispatch, endings, rows, signal_queries, transitions, waits
 from runs import plan as plans
 from runs.database import run
 from runs.interventions import Hand
@@ -146,16 +146,18 @@ def _waiting(runs: Sequence[UUID], *, message: Message, key: str | None = None) 
 def _keepable(runs: Sequence[UUID], *, name: str) -> set[UUID]:
     """Those of the runs in which a step is still to come for one more signal of this name."""
     found = set()
-    for run_id, version_id, over, kept in run(signal_queries.STANDING, runs=list(runs), name=name) if runs else []:
-        if kept < _places(version_id, name=name, over=over):
+    standing = run(signal_queries.STANDING, runs=list(runs), name=name) if runs else []
+    for run_id, version_id, over, kept, ending in standing:
+        if kept < _places(version_id, name=name, over=over, ending=ending):
             found.add(run_id)
     return found
 
 
-def _places(version_id: UUID, *, name: str, over: Iterable[str]) -> int:
-    """How many signals of this name the plan can still take up."""
+def _places(version_id: UUID, *, name: str, over: Iterable[str], ending: str | None) -> int:
+    """How many signals of this name the plan can still take up; with an `ending`, what follows the work can."""
     gone = set(over)
-    awaited = [step.awaits for step in plans.load(version_id).steps.values() if step.id not in gone]
+    steps = [step for step in plans.load(version_id).steps.values() if step.id not in gone]
+    awaited = [step.awaits for step in steps if ending is None or endings.may_follow(step, ending=ending)]
     return awaited.count(name) + (MAX_KEPT if ANY_SIGNAL in awaited else 0)
 
 

@@ -14,6 +14,7 @@ from runs import control, recovery, signals
 from runs.control import Hand
 from runs.database import observed
 from runs.models import DeadLetter, Run, Signal, StepRun
+from runs.signal_words import cannot_signal
 from runs.signals import Message, Sent
 from tests.engine import deliver, drain, state
 from tests.flows import begun, published, states, steps, the_run, workspace
@@ -298,3 +299,31 @@ def test_a_hundred_keyed_waits_cost_as_many_statements_as_one() -> None:
         drain()
     assert counts[0] == counts[1]
     assert not Run.objects.exclude(state="succeeded").exists()
+
+
+def test_a_run_on_its_way_to_its_end_keeps_no_signal_for_work_that_will_not_come() -> None:
+    flow = published(
+        """
+name: stopping
+steps:
+  - {id: nap, action: wait, with: {for: 1h}}
+  - {id: pay, action: wait_for_signal, with: {name: paid}}
+on_failure: [{id: never, action: wait_for_signal, with: {name: sorry}}]
+finally:
+  - {id: rest, action: wait, with: {for: 1h}}
+  - {id: shut, needs: [rest], action: wait_for_signal, with: {name: shut}}
+"""
+    )
+    [run_id] = begun(flow)
+    drain()
+    control.cancel([run_id], hand=HAND)
+    drain()
+    assert (state(run_id), the_run(run_id).ending) == ("waiting", "cancelled")
+    for name in ("paid", "sorry"):
+        assert signals.send([run_id], message=Message(name), hand=HAND) == []
+        assert f"no step that may still come waits for signal '{name}'" in cannot_signal(run_id, "waiting", name=name)
+    [sent] = signals.send([run_id], message=Message("shut"), hand=HAND)
+    past()
+    drain()
+    assert state(run_id) == "cancelled"
+    assert Signal.objects.get(pk=sent.id).step == "shut"
