@@ -21,7 +21,17 @@ from workflows.publish import check_input, publish
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The others take a second or more on purpose; they run through real workers in tests/e2e.
-AT_ONCE = ["select-email", "one-at-a-time", "data-pipeline", "if-else", "fan-out", "order-intake", "alert", "trip"]
+AT_ONCE = [
+    "select-email",
+    "one-at-a-time",
+    "data-pipeline",
+    "if-else",
+    "fan-out",
+    "order-intake",
+    "alert",
+    "trip",
+    "for-each",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +73,25 @@ def test_only_one_side_of_the_diamond_runs(workspace: Workspace, owner: User) ->
 def test_the_order_is_taken_in(workspace: Workspace, owner: User) -> None:
     run = run_example("order-intake", workspace=workspace, owner=owner)
     assert run.output == {"email": "orders@example.com", "pieces": 80}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_lines_that_cannot_be_priced_hold_up_no_other(workspace: Workspace, owner: User) -> None:
+    run = run_example("for-each", workspace=workspace, owner=owner)
+    assert run.output == {"priced": 2, "failed": 1, "skipped": 1}
+    [line] = StepRun.objects.filter(run=run, step="price", item__gte=0, state="failed")
+    assert line.item == 1
+    assert line.error is not None
+    assert "price" in line.error["message"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_order_of_the_day_is_a_run_of_its_own(workspace: Workspace, owner: User) -> None:
+    run_example("order-intake", workspace=workspace, owner=owner)
+    run = run_example("sub-workflow", workspace=workspace, owner=owner)
+    assert (run.state, run.output) == ("succeeded", {"orders": 2, "pieces": 92})
+    orders = Run.objects.filter(parent=run, workflow__name="order-intake", labels__day="2026-03-02")
+    assert list(orders.values_list("state", flat=True)) == ["succeeded", "succeeded"]
 
 
 @pytest.mark.django_db(transaction=True)
