@@ -84,7 +84,7 @@ def letter_buttons(request: HttpRequest, letter: DeadLetter) -> list[Button]:
     goes_on = letter.run.state in standing.RETRYABLE
     offered = (
         ("Retry", "retry", "refresh", goes_on),
-        ("Retry with edited input…", "edit", "edit", goes_on),
+        ("Retry with edited input…", "edit", "edit", goes_on and standing.cannot_edit(letter) is None),
         ("Discard", "discard", "delete", True),
     )
     return [
@@ -261,7 +261,11 @@ def _letter_verb(request: HttpRequest, key: UUID, shape: type[WhyForm], *, verb:
         return show(request, form, page, of=DeadLetter)
     why, given = form.cleaned_data["why"], form.cleaned_data.get("input")
     if not control.retry_letters([key], hand=hand(request, why), given=given):
-        return refused(request, standing.cannot_retry_letter(_letter(request, key)), to=page.back)
+        why_not = standing.cannot_retry_letter(_letter(request, key), edited=given is not None)
+        if given is not None and standing.cannot_edit(letter) is not None:
+            form.add_error("input", f"{why_not}.")
+            return show(request, form, page, of=DeadLetter)
+        return refused(request, why_not, to=page.back)
     return succeeded(request, "The run goes on.", to=run_page(letter.run_id))
 
 

@@ -85,8 +85,8 @@ def retry(
     """Let failed runs go on: their failed steps get a ticket, and what the failure had blocked is to come again.
 
     `steps` narrows a run down to some of its failed steps, `inputs` replaces the input of one. The retry policy
-    begins anew. Answers the runs that this call set going; a run with an input for a step that does not go on is
-    not one of them.
+    begins anew. Answers the runs that this call set going; a run with an input for a step that does not go on, or
+    for one whose list has begun, is not one of them.
     """
     edited = inputs or {}
     with transaction.atomic():
@@ -94,12 +94,13 @@ def retry(
         locked = _lock(run_ids, states=standing.RETRYABLE, children=below)
         for past in run(ending_queries.PAST_RETRY, runs=list(locked), undo=UNDO) if locked else ():
             del locked[past[0]]
+        lists = items.begun([key for key, given in edited.items() if given is not None and key[0] in locked])
         again: list[tuple[UUID, str, str | None]] = []
         blocked: list[tuple[UUID, str]] = []
         for run_id, marks in _marks(list(locked)).items():
             plan = plans.load(locked[run_id])
             failed = _failed(plan, marks, only=None if steps is None else steps.get(run_id, ()))
-            if any(other == run_id and step not in failed for other, step in edited):
+            if any(key[0] == run_id and (key[1] not in failed or key in lists) for key in edited):
                 continue
             again += [(run_id, step, rows.nullable(edited.get((run_id, step)))) for step in failed]
             blocked += [(run_id, step) for step in _blocked_behind(plan, marks, failed)]

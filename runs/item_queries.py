@@ -172,6 +172,16 @@ AGAIN = Statement(
     """,
 )
 
+# Those of these steps that have a list, which was taken when they began.
+BEGUN = Statement(
+    "lists_begun",
+    """
+    SELECT s.run_id, s.step FROM unnest(%(runs)s::uuid[], %(steps)s::text[]) AS d(run_id, step)
+    JOIN runs_steprun s ON s.run_id = d.run_id AND s.step = d.step AND s.item = -1
+    WHERE s.progress IS NOT NULL
+    """,
+)
+
 # What a step whose items have all ended is recorded from; the results only where they are few and small.
 FINISH = Statement(
     "finish_items",

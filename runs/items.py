@@ -124,6 +124,14 @@ def again(found: Sequence[tuple[UUID, str]]) -> None:
     run(item_queries.AGAIN, runs=[one[0] for one in found], steps=[one[1] for one in found])
 
 
+def begun(found: Sequence[tuple[UUID, str]]) -> frozenset[tuple[UUID, str]]:
+    """Those of these steps whose list has begun: it stays what it was, whatever their input is now."""
+    if not found:
+        return frozenset()
+    answer = run(item_queries.BEGUN, runs=[one[0] for one in found], steps=[one[1] for one in found])
+    return frozenset((row[0], row[1]) for row in answer)
+
+
 def turn(row_ids: Sequence[int]) -> Turned:
     """Open as many items of these steps as there is room for. The runs are locked first, then read."""
     over: dict[tuple[UUID, str], list[int]] = {}

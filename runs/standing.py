@@ -73,15 +73,18 @@ def cannot_retry(run_id: UUID, state: str, *, edited: Iterable[str] = ()) -> str
         return f"the run is {state}; only a failed run can be retried: {hint}"
     if (past := _past_retry(run_id)) is not None:
         return past
+    edited = list(edited)
     failed = _failed_steps(run_id)
     wrong = [step for step in edited if step not in failed]
     if wrong:
         return f"step {wrong[0][:80]!r} did not fail, so its input stays; failed {_listed(failed)}"
+    if (fixed := _fixed_list(run_id, edited)) is not None:
+        return fixed
     return "the run failed, but no step of it can go on like this: a replay makes a new run of it"
 
 
-def cannot_retry_letter(letter: DeadLetter) -> str:
-    """Why a retry of a dead letter won nothing. The letter has its run loaded."""
+def cannot_retry_letter(letter: DeadLetter, *, edited: bool = False) -> str:
+    """Why a retry of a dead letter won nothing, with another input where `edited`. The letter has its run loaded."""
     if letter.state not in OPEN:
         return f"the dead letter is {letter.state}; only an open one can be retried"
     state = letter.run.state
@@ -89,10 +92,16 @@ def cannot_retry_letter(letter: DeadLetter) -> str:
         undone = letter.step.removeprefix(UNDO)
         return f"what undoes step {undone!r} is not tried again: put right by hand what the step did, then discard this"
     if state in RETRYABLE:
+        fixed = cannot_edit(letter) if edited else None
         follows = f"step {letter.step!r} follows the run's work, and comes again when the run is retried or replayed"
-        return _past_retry(letter.run_id) or follows
+        return _past_retry(letter.run_id) or fixed or follows
     hint = "discard the letter, or replay the run" if state in RUN_ENDED else "wait until the run has failed"
     return f"the run of this dead letter is {state}: {hint}"
+
+
+def cannot_edit(letter: DeadLetter) -> str | None:
+    """Why the letter's step cannot be given another input, where that is so."""
+    return _fixed_list(letter.run_id, [letter.step])
 
 
 def cannot_discard(state: str) -> str:
@@ -112,6 +121,18 @@ def _past_retry(run_id: UUID) -> str | None:
 def _failed_steps(run_id: UUID) -> list[str]:
     rows = StepRun.objects.filter(run_id=run_id, item=-1, state=StepState.FAILED.value)
     return list(rows.order_by("id").values_list("step", flat=True))
+
+
+def _fixed_list(run_id: UUID, steps: Iterable[str]) -> str | None:
+    """What to say where an input was given for one of these steps, and its list has begun."""
+    begun = StepRun.objects.filter(run_id=run_id, step__in=list(steps), item=-1, progress__isnull=False)
+    step = begun.values_list("step", flat=True).first()
+    if step is None:
+        return None
+    return (
+        f"step {step!r} has begun its list, which another input does not change: retry it without one, "
+        "for the failed items and those not begun, or replay the run with another input"
+    )
 
 
 def _listed(steps: list[str]) -> str:

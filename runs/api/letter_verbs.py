@@ -40,7 +40,7 @@ class RetryOneDeadLetter(ScopedView):
         if not control.retry_letters([found.pk], hand=Hand(self.user.pk, asked.why), given=asked.input):
             letter = _again(found)
             raise conflict(
-                standing.cannot_retry_letter(letter),
+                standing.cannot_retry_letter(letter, edited=asked.input is not None),
                 state=letter.state,
                 run=str(letter.run_id),
                 run_state=letter.run.state,

@@ -6,13 +6,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.urls import reverse
 
 from runs import control, dispatch, items, recovery
 from runs.control import Hand
 from runs.models import DeadLetter, ItemBatch, StepRun, Ticket
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, steps, the_run
-from tests.runs.doors import api
+from tests.runs.doors import admin, api
 from tests.runs.locks import in_thread, locked_run, waiters
 from tests.waiting import wait_for
 
@@ -121,6 +122,37 @@ def test_a_failure_begins_no_further_items_and_a_retry_by_hand_does_the_rest() -
     output = the_run(run_id).output
     assert output is not None
     assert (output["succeeded"], output["failed"], output["results"][0]) == (4, 0, {"kept": True})
+
+
+def test_another_input_for_a_list_that_has_begun_is_refused_and_changes_nothing() -> None:
+    run_id = ran(looped(FAILING, each="batch: 2"), [1, 0, 1, 1])
+    letter = DeadLetter.objects.get(run_id=run_id)
+    client, edited = api(), {"rows": [1, 1]}
+    refused = [
+        client.post(f"runs/{run_id}/retry", {"inputs": {"each": edited}}),
+        client.post(f"dead-letters/{letter.pk}/retry", {"input": edited}),
+    ]
+    for status, problem in refused:
+        assert status == 409
+        assert "has begun its list, which another input does not change" in problem["detail"]
+    assert (state(run_id), controller(run_id).input) == ("failed", None)
+    letter.refresh_from_db()
+    assert letter.state == "open"
+    assert client.post(f"runs/{run_id}/retry", {"inputs": {"each": None}})[0] == 200
+
+
+def test_the_admin_says_at_the_field_that_a_list_which_has_begun_stays() -> None:
+    run_id = ran(looped(FAILING), [1, 0])
+    letter = DeadLetter.objects.get(run_id=run_id)
+    address = reverse("admin:runs_deadletter_edit", args=[letter.pk])
+    client = admin()
+    offered = client.get(reverse("admin:runs_deadletter_change", args=[letter.pk])).content.decode()
+    assert reverse("admin:runs_deadletter_retry", args=[letter.pk]) in offered
+    assert address not in offered
+    page = client.post(address, {"input": '{"rows": [1]}', "why": "typo"}).content.decode()
+    assert "has begun its list" in page
+    assert "[1]" in page
+    assert state(run_id) == "failed"
 
 
 def test_a_window_of_items_is_open_at_a_time() -> None:

@@ -1,0 +1,134 @@
+"""Workers that die while they perform items: who is blamed, what is done again, and what the step comes to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db.models import F
+
+from runs import dispatch, items, lease, recovery
+from runs.compiler import decode
+from runs.models import DeadLetter, Process, StepRun, Ticket
+from runs.parent import Death
+from tests.engine import deliver, drain, messages, perform, state
+from tests.flows import begun, published
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MINUTE = timedelta(minutes=1)
+NAPS = """
+name: naps
+steps:
+  - id: each
+    for_each: {items: "{{ input.rows }}", max_parallel: 4, on_item_error: %s}
+    action: sleep
+    with: {seconds: 0}
+"""
+
+
+def opened(text: str, rows: list[Any]) -> UUID:
+    """A run whose items have their tickets, and no message in the broker."""
+    [run_id] = begun(published(text), {"rows": rows})
+    deliver()
+    messages()
+    return run_id
+
+
+def die_with(run_id: UUID, numbers: Sequence[int]) -> None:
+    """A worker claims these items, is killed, and its lease passes."""
+    keys = [(run_id, number) for number in numbers]
+    claimed = items.claim(keys, head="each", reads=[], process=lease.current(), timeout_seconds=60)
+    assert len(claimed) == len(numbers)
+    Process.objects.update(expires_at=F("expires_at") - MINUTE)
+    lease.give_up()
+    recovery.rescue()
+
+
+def sent() -> dict[tuple[int, ...], Any]:
+    """The messages that knock for what is due now, by the items that each is about."""
+    dispatch.dispatch()
+    return {tuple(item for _, item in decode(message[1][0][0])): message for message in messages()}
+
+
+def outcomes(run_id: UUID) -> dict[int, tuple[str, list[str]]]:
+    """State of each item, and what became of its attempts that did not succeed."""
+    rows = StepRun.objects.filter(run_id=run_id, step="each", item__gte=0).order_by("item")
+    return {row.item: (row.state, [tried["outcome"] for tried in row.attempts]) for row in rows}
+
+
+def result(run_id: UUID) -> tuple[int, int]:
+    """How many items there were, and how many succeeded, as the step's output has it."""
+    output = StepRun.objects.get(run_id=run_id, step="each", item=-1).output
+    assert output is not None
+    return output["count"], output["succeeded"]
+
+
+def test_items_of_a_worker_that_was_killed_are_performed_again_each_alone() -> None:
+    run_id = opened(NAPS % "fail", [1, 2, 3, 4])
+    die_with(run_id, [0, 1, 2, 3])
+    assert outcomes(run_id) == dict.fromkeys(range(4), ("retrying", ["lost"]))
+    again = sent()
+    assert sorted(again) == [(0,), (1,), (2,), (3,)]
+    for message in again.values():
+        perform(message)
+    drain()
+    assert outcomes(run_id) == dict.fromkeys(range(4), ("succeeded", ["lost"]))
+    assert result(run_id) == (4, 4)
+    assert state(run_id) == "succeeded"
+
+
+def test_an_item_that_kills_its_worker_is_given_up_and_its_neighbours_are_not_blamed() -> None:
+    run_id = opened(NAPS % "fail", [1, 2, 3, 4])
+    die_with(run_id, [0, 1, 2, 3])
+    again = sent()
+    for number in (0, 2, 3):
+        perform(again[number,])
+    for _ in range(recovery.MAX_LOST):
+        assert outcomes(run_id)[1][0] == "retrying"
+        die_with(run_id, [1])
+    drain()
+    assert outcomes(run_id) == {
+        0: ("succeeded", ["lost"]),
+        1: ("failed", ["lost"] * (1 + recovery.MAX_LOST)),
+        2: ("succeeded", ["lost"]),
+        3: ("succeeded", ["lost"]),
+    }
+    letter = DeadLetter.objects.get(run_id=run_id)
+    assert letter.item == -1
+    [named] = letter.error["details"]["items"]
+    assert (named["item"], named["error"]["kind"]) == (1, "lost")
+    assert state(run_id) == "failed"
+
+
+def test_a_poisonous_item_among_others_does_not_fail_a_step_that_goes_on() -> None:
+    run_id = opened(NAPS % "continue", [1, 2])
+    for _ in range(1 + recovery.MAX_LOST):
+        die_with(run_id, [0])
+    Ticket.objects.update(knock_at=F("knock_at") - MINUTE)
+    drain()
+    assert [told[0] for told in outcomes(run_id).values()] == ["failed", "succeeded"]
+    assert state(run_id) == "succeeded"
+    assert not DeadLetter.objects.exists()
+
+
+def test_computed_items_that_a_dead_child_had_in_hand_are_repeated_each_alone_and_counted_once() -> None:
+    run_id = opened(
+        'name: pure\nsteps: [{id: each, for_each: {items: "{{ input.rows }}"}, action: default}]', [1, 2, 3]
+    )
+    Ticket.objects.update(knock_at=F("knock_at") - MINUTE)
+    [(numbers, message)] = sent().items()
+    assert numbers == (0, 1, 2)
+    recovery.bereave([Death(pid=os.getpid(), runs=tuple(message[1][0][0]), head="each")])
+    lease.give_up()
+    again = sent()
+    assert sorted(again) == [(0,), (1,), (2,)]
+    for one in (*again.values(), *again.values(), message):
+        perform(one)
+    drain()
+    assert result(run_id) == (3, 3)
+    assert state(run_id) == "succeeded"
