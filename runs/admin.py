@@ -206,17 +206,21 @@ class RunAdmin(Columns):
 class StepRunAdmin(Columns):
     """Steps of all runs that something happened to."""
 
-    list_display = ("step", "run_page", "state_label", "attempt", "started", "took", "error_text")
+    list_display = ("step", "index", "run_page", "state_label", "attempt", "started", "took", "error_text")
     list_filter = ("state",)
     search_fields = ("run", "step")
     search_help_text = "A run's id, or a step's"
     search_ids = ("run_id",)
     search_texts = ("step",)
     fields = readonly_fields = (
-        "run_page", "step", "state_label", "attempt", "started", "finished", "signal", "signal_key", "wake_at",
+        "run_page", "step", "index", "state_label", "attempt", "started", "finished", "signal", "signal_key", "wake_at",
         "process", "deadline",
         "input_json", "config_json", "output_json", "error_json", "attempts_json",
     )  # fmt: skip
+
+    @admin.display(description="item", ordering="item")
+    def index(self, row: StepRun) -> str:
+        return "-" if row.item < 0 else str(row.item)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[StepRun]:
         """Lists do without the values, which may be large."""

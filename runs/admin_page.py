@@ -9,7 +9,8 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-from runs import admin_waits, approvals, history, pauses
+from runs import admin_items, admin_waits, approvals, history, pauses
+from runs.admin_items import ItemsTable
 from runs.admin_parts import colour, json_text, moment
 from runs.admin_verbs import Button
 from runs.history import StepView
@@ -40,11 +41,13 @@ class StepRow:
     waits: str
     buttons: list[Button]
     link: str
+    items: ItemsTable | None
 
 
 def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
-    """The template's variables, in three queries besides the first load of the plan."""
+    """The template's variables, in three queries besides the first load of the plan, and those for failed items."""
     views = history.timeline(run)
+    items = admin_items.tables(run, views[:SHOWN_STEPS])
     letters = list(run.dead_letters.order_by("id").only("id", "step", "state", "reason", "error"))
     return {
         "run": run,
@@ -52,7 +55,7 @@ def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
         "run_duration": duration(run.started_at, run.finished_at),
         "run_pause": pause_line(held) if (held := pauses.of_run(run)) else "",
         "run_error": error_line(run.error) if run.error is not None else "",
-        "steps": [_row(view, request=request) for view in views[:SHOWN_STEPS]],
+        "steps": [_row(view, request=request, items=items.get(view.step)) for view in views[:SHOWN_STEPS]],
         "steps_left_out": max(0, len(views) - SHOWN_STEPS),
         "letters": [
             {
@@ -73,14 +76,13 @@ def may_start(request: Any) -> bool:
     return bool(request.user.has_perm("runs.add_run")) and admin.site.has_permission(request)
 
 
-def _row(view: StepView, *, request: HttpRequest) -> StepRow:
+def _row(view: StepView, *, request: HttpRequest, items: ItemsTable | None) -> StepRow:
     asked = view.waiting_for
     buttons: list[Button] = []
     if asked is not None and asked.kind == "approval":
         buttons = admin_waits.buttons(request, asked.row, approvers=asked.approvers)
     titled = (
         ("error", view.error),
-        ("items", view.items),
         ("input", view.input),
         ("config", view.config),
         ("output", view.output),
@@ -93,12 +95,13 @@ def _row(view: StepView, *, request: HttpRequest) -> StepRow:
         ended=moment(view.finished_at),
         values=[(title, json_text(value)) for title, value in titled if value is not None],
         attempts=[_attempt(told) for told in view.attempts],
-        open=view.state in _OPEN,
+        open=view.state in _OPEN or (items is not None and bool(items.failed)),
         child_address=_address(view.child_run) if view.child_run else "",
         waits=wait_line(asked) if asked is not None else "",
         buttons=buttons,
         # Whoever has the link can decide, so it is shown to those who can anyway.
         link=(asked.approve_url or "") if asked is not None and buttons else "",
+        items=items,
     )
 
 
@@ -109,11 +112,12 @@ def wait_line(asked: WaitView) -> str:
         "signal": f"Waits for signal {asked.signal}" + (f" with key {asked.key}" if asked.key else ""),
         "approval": f"Waits for approval: {asked.message}",
         "run": "Waits for the run of its sub-workflow",
+        "items": "Performs its items",
         "code": "Waits for code that has its action",
     }[asked.kind]
     told = [said, f"since {moment(asked.since)}"]
     if asked.until is not None:
-        told.append(f"until {moment(asked.until)}")
+        told.append(f"{'the next are due' if asked.kind == 'items' else 'until'} {moment(asked.until)}")
     if asked.approvers:
         told.append(f"to be decided by {', '.join(asked.approvers)}")
     return "; ".join(told)

@@ -1,0 +1,95 @@
+"""What the page of a run shows of a for_each step: how its items ended, and the first that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.urls import reverse
+
+from runs.history import StepView
+from runs.models import Run, StepRun
+from runs.states import STEP_ENDED, StepState
+from runs.timeline_text import error_line
+
+SHOWN_FAILED = 10
+SHOWN_ERROR = 300
+# Beyond so many steps with failed items the page leads to their lists, and shows none.
+LOOKED_AT = 20
+
+
+@dataclass(frozen=True)
+class FailedItem:
+    """One line of the list; `index` counts from 0, as expressions do."""
+
+    index: int
+    error: str
+    attempts: int
+    address: str
+
+
+@dataclass(frozen=True)
+class ItemsTable:
+    """Counts in words, the first failed items, and where all of them are listed."""
+
+    counts: str
+    failed: list[FailedItem]
+    failed_left_out: int
+    all_failed: str
+    all_items: str
+
+
+def tables(run: Run, views: Iterable[StepView]) -> dict[str, ItemsTable]:
+    """By step, for those that have a list. One query for each step with failed items, of LOOKED_AT at most."""
+    found: dict[str, ItemsTable] = {}
+    looked_at = 0
+    for view in views:
+        if not isinstance(view.items, dict):
+            continue
+        counts = {name: _number(value) for name, value in view.items.items()}
+        shown: list[FailedItem] = []
+        if counts["failed"] and looked_at < LOOKED_AT:
+            looked_at += 1
+            shown = _failed(run, view.step)
+        found[view.step] = ItemsTable(
+            counts=_in_words(counts, over=view.state in {state.value for state in STEP_ENDED}),
+            failed=shown,
+            failed_left_out=max(0, counts["failed"] - len(shown)),
+            all_failed=_list(run, view.step, state=StepState.FAILED.value),
+            all_items=_list(run, view.step),
+        )
+    return found
+
+
+def _failed(run: Run, step: str) -> list[FailedItem]:
+    rows = StepRun.objects.filter(run_id=run.pk, step=step, item__gte=0, state=StepState.FAILED.value)
+    first = rows.order_by("item").only("id", "item", "error", "attempt")[:SHOWN_FAILED]
+    return [
+        FailedItem(
+            index=row.item,
+            error=error_line(row.error)[:SHOWN_ERROR],
+            attempts=row.attempt,
+            address=reverse("admin:runs_steprun_change", args=[row.pk]),
+        )
+        for row in first
+    ]
+
+
+def _in_words(counts: dict[str, int], *, over: bool) -> str:
+    ended = counts["succeeded"] + counts["failed"] + counts["skipped"]
+    told = [f"{counts[name]:,} {name}" for name in ("succeeded", "failed", "skipped") if counts[name]]
+    if left := counts["count"] - ended:
+        told.append(f"{left:,} {'not performed' if over else 'under way or to come'}")
+    noun = "item" if counts["count"] == 1 else "items"
+    return f"{counts['count']:,} {noun}: {', '.join(told)}"
+
+
+def _list(run: Run, step: str, **more: str) -> str:
+    query = {"run__exact": run.pk, "step__exact": step, "item__gte": 0}
+    query |= {f"{name}__exact": value for name, value in more.items()}
+    return f"{reverse('admin:runs_steprun_changelist')}?{urlencode(query)}"
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
