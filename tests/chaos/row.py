@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -32,6 +33,8 @@ from workflows.publish import Published
 T = TypeVar("T")
 # Later than any fault, by the wall clock.
 _NEVER = 2e9
+# How often more runs are started for a child to come to the point at which it is to die.
+_TIMES = 6
 
 
 @dataclass(frozen=True)
@@ -133,14 +136,24 @@ class Row:
         self.fleet.groups[name].kill()
         self.fault("worker group killed", pids=pids)
 
-    def kill_at(self, point: str) -> None:
-        """kill -9 of the first child that comes to this point; returns when it has died."""
+    def kill_at(self, point: str, *, workload: Workload, count: int) -> None:
+        """kill -9 of the first child that comes to this point with these runs; returns when it has died."""
         before = set((self.home / "died").iterdir())
         armed = self.home / "armed" / point
         armed.mkdir(exist_ok=True)
         (armed / "1").touch()
-        wait_for(lambda: set((self.home / "died").iterdir()) - before, what=f"a death at {point}", timeout_seconds=60)
-        for died in set((self.home / "died").iterdir()) - before:
+
+        def deaths() -> set[Path]:
+            return set((self.home / "died").iterdir()) - before
+
+        self.start(workload, count)
+        for _ in range(_TIMES):
+            with suppress(AssertionError):
+                wait_for(deaths, what=f"a death at {point}", timeout_seconds=10)
+                break
+            # The runs were through before a child came to the point.
+            self.start(workload, 2)
+        for died in wait_for(deaths, what=f"a death at {point}", timeout_seconds=10):
             at, pid, _ = died.name.split("-")
             self.fault(f"child killed {point.replace('_', ' ')}", pids=frozenset({int(pid)}))
             self.deaths[-1] = (int(at) / 1e9, frozenset({int(pid)}))
@@ -215,8 +228,8 @@ class Row:
         )
 
     def slowest(self) -> float:
-        """Seconds of the slowest recovery."""
-        return max(self.reports[0].recovery)
+        """Seconds of the slowest recovery; 0 where nothing had to be taken up again."""
+        return max(self.reports[0].recovery, default=0.0)
 
     def _drained(self) -> float:
         last = Run.objects.filter(id__in=list(self.accepted), finished_at__isnull=False).order_by("-finished_at")

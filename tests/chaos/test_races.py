@@ -32,7 +32,7 @@ def test_workers_whose_clocks_are_wrong_wake_nothing_early_or_late(table: Table,
             row.kill_child("a", "b")
             row.all_end()
     late = ledger.lateness(ledger.read(list(row.accepted)))
-    assert max(late) < 15
+    assert max(late) < SIZE.bound(15)
 
 
 def test_a_join_of_hundreds_of_branches_fires_once_though_children_die(table: Table, witness: Witness) -> None:

@@ -20,23 +20,23 @@ def test_children_killed_at_every_point_of_a_delivery_cost_seconds_and_no_result
         row.fleet.ready("a", "b", PROCESS_LEASE_SECONDS="600")
         for _ in range(SIZE.of(1, 3)):
             for point in faulty.POINTS:
-                row.start(workloads.mixed(witness), SIZE.of(6, 12))
-                row.kill_at(point)
+                row.kill_at(point, workload=workloads.mixed(witness), count=SIZE.of(6, 12))
             row.start(workloads.held(witness, seconds=1), SIZE.of(4, 10))
             row.kill_child("a", "b")
-    assert row.slowest() < 30
+    assert row.slowest() < SIZE.bound(30)
 
 
 def test_a_killed_worker_groups_steps_are_taken_up_when_its_lease_has_passed(table: Table, witness: Witness) -> None:
     with table("F2", "kill -9 of a whole worker group, which nobody on its host survives") as row:
         for number in range(SIZE.of(1, 2)):
+            # First: a worker of the row before has a longer lease, and must not begin these.
+            row.fleet.ready("a", "b")
             row.start(workloads.held(witness, seconds=1), SIZE.of(10, 30))
             row.start(workloads.mixed(witness), SIZE.of(10, 30))
             victim = "ab"[number % 2]
-            row.fleet.ready("a", "b")
             row.kill_group(victim)
             row.all_end()
-    assert row.slowest() < SIZE.lease_seconds + 8
+    assert row.slowest() < SIZE.bound(SIZE.lease_seconds + 8)
 
 
 def test_a_frozen_workers_late_results_are_dropped(table: Table, witness: Witness) -> None:
@@ -52,7 +52,7 @@ def test_a_frozen_workers_late_results_are_dropped(table: Table, witness: Witnes
             wait_for(again.exists, what="a lost attempt", timeout_seconds=SIZE.lease_seconds + 30)
             row.fleet.groups[frozen].signal(signal.SIGCONT)
             row.all_end()
-    assert row.slowest() < SIZE.lease_seconds + 8
+    assert row.slowest() < SIZE.bound(SIZE.lease_seconds + 8)
 
 
 def test_a_rolling_deploy_loses_nothing_and_burns_no_attempt(table: Table, witness: Witness) -> None:
