@@ -142,6 +142,21 @@ def taken_up(entries: Sequence[Entry], deaths: Sequence[tuple[float, frozenset[i
     return found
 
 
+def noticed(entries: Sequence[Entry], deaths: Sequence[tuple[float, frozenset[int]]]) -> list[float]:
+    """Seconds from the death of a process until the database knew that a step which ran in it was to go again."""
+    steps: defaultdict[Place, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if entry.kind == "step":
+            steps[entry.place].append(entry)
+    found = []
+    for changes in steps.values():
+        for first, second in pairwise(changes):
+            if first.state == "running" and second.state in ("retrying", "failed"):
+                seen = [at for at, pids in deaths if first.pid in pids and _within(first.at, at, second.at)]
+                found += [second.at.timestamp() - at for at in seen[:1]]
+    return found
+
+
 def first_steps_after(moments: Sequence[tuple[float, float]], runs: Sequence[UUID]) -> list[float]:
     """Seconds from each moment until a step was claimed or recorded, before the next moment (both wall clock)."""
     found = []

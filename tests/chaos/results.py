@@ -36,6 +36,8 @@ _LEGEND = """
 - **double**: steps or runs completed twice, and joins released twice.
 - **repeated, no key**: effects beyond the first at a receiver that ignores the key: external effects are at-least-once.
 - **repeated, with key**: the same at a receiver that honours it: one effect for each key.
+- **noticed**: seconds from the death of a process until the steps that it cut short were to go again, by the rows' own
+  states: at once by the parent of a killed child, by the lease of a killed group.
 - **recovery**: seconds from the death of a process until its step was claimed again, its time in line behind other work
   included (rows marked *; in F19 that line is hundreds of branches long), else from
   the end of the fault until the next step; with as many runs under way as the row started.
@@ -83,7 +85,8 @@ def markdown(told: dict[str, Any]) -> str:
 
 _TABLE = (
     "| | fault | runs | faults | lost | stuck | double | repeated, no key | repeated, with key | deadlocks"
-    " | recovery p50 / p95 / max, s | last end, s |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+    " | noticed p50 / p95 / max, s | recovery p50 / p95 / max, s | last end, s |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
 )
 
 
@@ -120,6 +123,8 @@ def _line(rows: Sequence[dict[str, Any]]) -> str:
         total("repeated_without_key"),
         total("repeated_with_key"),
         total("deadlocks"),
+        # Rows that were measured before this was have no such figure.
+        _times(seconds for row in rows for seconds in row.get("noticed", ())),
         _times(seconds for row in rows for seconds in row["recovery"]) + mark,
         f"{max(row['drained'] for row in rows):.1f}",
     ]

@@ -60,6 +60,8 @@ class Report:
     # What `recovery` is measured to: a step taken up again, or the first step after the fault.
     recovery_to: str
     recovery: list[float]
+    # From a death until the steps that it cut short were to go again.
+    noticed: list[float]
     drained: float
     notes: dict[str, float] = field(default_factory=dict)
 
@@ -223,6 +225,7 @@ class Row:
             deadlocks=self.stack.deadlocks() - self._deadlocks,
             recovery_to="step taken up again" if took else "first step",
             recovery=[round(seconds, 2) for seconds in (took or first)],
+            noticed=[round(seconds, 2) for seconds in ledger.noticed(entries, self.deaths)],
             drained=round(self._drained(), 1),
             notes={key: round(value, 3) for key, value in self.notes.items()},
         )
