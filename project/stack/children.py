@@ -122,8 +122,9 @@ def stop_together(children: list[Child]) -> None:
 def end_leftovers(home: Path) -> None:
     """Kill what a killed supervisor of this home left behind, and wait until it is gone and its ports are free.
 
-    Linux only: it is found in /proc, by the mark or as the broker that works in this home. The caller holds the home's
-    lock, so that nobody else's processes are meant.
+    PostgreSQL is not killed but ended in order when its data are made ready: without its parent its processes linger
+    and keep the next server from starting. Linux only: all is found in /proc, by the mark or as the broker that works
+    in this home. The caller holds the home's lock, so that nobody else's processes are meant.
     """
     deadline = time.monotonic() + _LEFTOVER_SECONDS
     while left := _marked(home):
@@ -141,9 +142,14 @@ def _marked(home: Path) -> list[int]:
     for entry in Path("/proc").glob("[0-9]*"):
         # Other people's processes do not show their environment; ours do.
         with contextlib.suppress(OSError):
-            if mark in (entry / "environ").read_bytes().split(b"\0") or _is_broker(entry, home=home):
+            marked = mark in (entry / "environ").read_bytes().split(b"\0") and not _is_postgres(entry)
+            if marked or _is_broker(entry, home=home):
                 found.append(int(entry.name))
     return [pid for pid in found if pid != os.getpid()]
+
+
+def _is_postgres(entry: Path) -> bool:
+    return (entry / "exe").readlink().name == "postgres"
 
 
 def _is_broker(entry: Path, *, home: Path) -> bool:

@@ -28,6 +28,8 @@ DATABASE = "stepwise"
 _PORT = 5432
 # A socket's path may have 107 bytes on Linux, 103 elsewhere; this leaves room for `/.s.PGSQL.5432.lock`.
 _LONGEST_SOCKET_DIRECTORY = 80
+# It writes a checkpoint before it goes, and was told to go when its supervisor was killed.
+_LEFTOVER_SECONDS = 60.0
 SETTINGS = {
     "listen_addresses": "",
     "max_connections": "200",
@@ -156,29 +158,49 @@ def _socket_directory(directory: Path) -> Path:
 
 
 def end_leftover(data: Path) -> None:
-    """Stop a server that a killed supervisor left behind, and drop a pid file that names no server of this data."""
+    """Stop a server that a killed supervisor left behind, and drop a pid file that names no server of this data.
+
+    A server's own processes outlive it for a moment, and keep the next one from starting: they are waited for, too.
+    """
     pid_file = data / "postmaster.pid"
+    pid = _pid_in(pid_file)
+    if pid is not None and pid in _serving(data, named=pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGINT)
+    if not _becomes(lambda: not _serving(data, named=pid), seconds=_LEFTOVER_SECONDS):
+        left = ", ".join(map(str, _serving(data, named=pid)))
+        raise StackError(f"an earlier PostgreSQL (process {left}) does not stop; end it and start again")
+    # PostgreSQL itself refuses to start when the number was given to another process since.
+    pid_file.unlink(missing_ok=True)
+
+
+def _pid_in(pid_file: Path) -> int | None:
     try:
-        pid = int(pid_file.read_text(encoding="utf-8").split("\n", 1)[0])
+        return int(pid_file.read_text(encoding="utf-8").split("\n", 1)[0])
     except (FileNotFoundError, ValueError):
-        pid_file.unlink(missing_ok=True)
-        return
-    if not _serves(pid, data=data):
-        # PostgreSQL itself refuses to start when the number was given to another process since.
-        pid_file.unlink(missing_ok=True)
-        return
-    os.kill(pid, signal.SIGINT)
-    if not _becomes(lambda: not _serves(pid, data=data), seconds=30):
-        raise StackError(f"an earlier PostgreSQL (process {pid}) does not stop; end it and start again")
+        return None
 
 
-def _serves(pid: int, *, data: Path) -> bool:
-    """Whether this process is a PostgreSQL that works in this directory (it makes it its working directory)."""
+def _serving(data: Path, *, named: int | None) -> list[int]:
+    """The processes of a PostgreSQL that works in this directory: it is the working directory of all of them.
+
+    Without /proc only the one that the pid file names can be told.
+    """
     if not Path("/proc/self").exists():
-        listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], check=False, capture_output=True)  # noqa: S607
-        return os.fsencode(data) in listed.stdout
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cwd").resolve(strict=True) == data.resolve()
+        listed = subprocess.run(["ps", "-o", "command=", "-p", str(named or 0)], check=False, capture_output=True)  # noqa: S607
+        return [named] if named and os.fsencode(data) in listed.stdout else []
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _serves(entry, data=data)]
+
+
+def _serves(entry: Path, *, data: Path) -> bool:
+    try:
+        return (entry / "exe").readlink().name == "postgres" and (entry / "cwd").resolve(strict=True) == data.resolve()
+    except PermissionError:
+        # A container's root may not look into other users' processes; their command lines show the first of them.
+        with contextlib.suppress(OSError):
+            return b"-D\0" + os.fsencode(data) + b"\0" in (entry / "cmdline").read_bytes()
+    except OSError:
+        pass
     return False
 
 
