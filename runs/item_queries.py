@@ -83,11 +83,12 @@ DUE = Statement(
     """,
 )
 
+# Whatever its work came to: a stop cancels the rows of the work, and what follows it may have lists, too.
 LOCK = Statement(
     "lock_turn",
     """
     SELECT id FROM runs_run WHERE id IN (SELECT run_id FROM runs_steprun WHERE id = ANY(%(rows)s::bigint[]))
-      AND state IN ('running', 'waiting') AND ending IS NULL ORDER BY id FOR NO KEY UPDATE
+      AND state IN ('running', 'waiting', 'compensating') ORDER BY id FOR NO KEY UPDATE
     """,
 )
 

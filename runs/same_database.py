@@ -10,7 +10,7 @@ import orjson
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from actions.base import Retryable
-from runs import effect_queries, transitions
+from runs import children, effect_queries, transitions
 from runs import perform as performing
 from runs.database import run
 from runs.outcomes import Recorded
@@ -45,7 +45,7 @@ def _perform(work: Work, *, plan: Plan, step: PlannedStep, process: UUID, carrie
             # A thread cannot be asked to stop; a server can.
             run(effect_queries.LIMIT_STATEMENTS, milliseconds=int(step.timeout_seconds * 1000))
             before = transaction.savepoint()
-            result = performing.attempt(step, work)
+            [result] = children.resolved([performing.attempt(step, work)], [work], plan=plan)
             if result.state not in _KEPT:
                 transaction.savepoint_rollback(before)
                 transaction.set_rollback(False)

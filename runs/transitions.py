@@ -220,10 +220,15 @@ def _write_items(outcomes: Sequence[Outcome], *, plan: Plan) -> Recorded:
     waits.lock_keys(outcomes)
     fenced = _fence(sorted(outcomes, key=lambda outcome: outcome.key), None)
     _insert_steps(fenced, [])
-    going = [o for o in fenced.live if fenced.endings[o.run.id] is None]
-    stopped = [o for o in fenced.live if fenced.endings[o.run.id] is not None]
+    stopped = [o for o in fenced.live if endings.stopped(plan, o, ending=fenced.endings[o.run.id])]
+    going = [o for o in fenced.live if not endings.stopped(plan, o, ending=fenced.endings[o.run.id])]
     releases = [
-        Release(run=o.run, tickets=tuple(replace(t, item=o.item) for t in retries(o)), state=_woken(o)) for o in going
+        Release(
+            run=o.run,
+            tickets=tuple(replace(t, item=o.item) for t in retries(o)),
+            state=_woken(o, ending=fenced.endings[o.run.id]),
+        )
+        for o in going
     ]
     if any(found.tickets for found in releases):
         run(queries.RELEASE, runs=list({o.run.id for o in going}), **rows.releases([f for f in releases if f.tickets]))
@@ -242,9 +247,9 @@ def _write_items(outcomes: Sequence[Outcome], *, plan: Plan) -> Recorded:
     return recorded.joined(_write_items(met, plan=plan)) if met else recorded
 
 
-def _woken(outcome: Outcome) -> RunState | None:
-    """A run that waited goes on when an item of it does."""
-    return RunState.RUNNING if isinstance(outcome.fence, HeldWait) else None
+def _woken(outcome: Outcome, *, ending: RunState | None) -> RunState | None:
+    """A run that waited goes on when an item of it does; one that does what follows its work may be compensating."""
+    return RunState.RUNNING if isinstance(outcome.fence, HeldWait) and ending is None else None
 
 
 def _fence(outcomes: Sequence[Outcome], releases: Sequence[Release] | None) -> _Fenced:

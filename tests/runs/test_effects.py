@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.models import F
 
 from actions import registry
-from actions.base import Action, Config, Context, Json, Permanent, Retryable
+from actions.base import Action, Config, Context, Json, Permanent, Retryable, Spawn
 from runs import executor, lease, same_database
 from runs import plan as plans
 from runs.models import DeadLetter, Effect, Process
@@ -80,10 +80,22 @@ class _Book(Action[BookConfig]):
         return {"booked": config.amount}
 
 
+class _BookAndCall(Action[BookConfig]):
+    """Books, and lets another workflow do the rest."""
+
+    name: ClassVar[str] = "book_and_call"
+    transactional: ClassVar[bool] = True
+    config_class: ClassVar[type[Config]] = BookConfig
+
+    def perform(self, config: BookConfig, context: Context) -> Spawn:
+        _Book().perform(config, context)
+        return Spawn(workflow=config.then, input={})
+
+
 @pytest.fixture(autouse=True)
 def _their_actions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The actions above, as a user's own package would add them, and the table that one of them writes to."""
-    for action in (_TwoEffects, _Nameless, _Book):
+    for action in (_TwoEffects, _Nameless, _Book, _BookAndCall):
         monkeypatch.setitem(registry.ACTIONS, action.name, f"{__name__}.{action.__name__}")
     made.clear()
     with connection.cursor() as cursor:
@@ -204,3 +216,34 @@ def test_a_worker_that_was_taken_for_dead_cannot_book_once_more() -> None:
     assert (states(run_id)["a"], booked()) == ("succeeded", [1])
     late = same_database.perform(work, plan=plan, step=plan.steps["a"], process=frozen, carried=None)
     assert (late.won, booked()) == (frozenset(), [1])
+
+
+def test_a_booking_that_undoes_a_step_is_made_once_though_its_first_attempt_fails() -> None:
+    undo = "compensate: {action: book, with: {amount: 7, fails: 1}, retry: {max_attempts: 2, initial: 0s}}"
+    flow = published(f"name: undo\nsteps: [{{id: a, action: default, {undo}}}, {{id: b, action: fail}}]")
+    [run_id] = begun(flow)
+    drain()
+    assert (the_run(run_id).state, booked()) == ("compensated", [7])
+
+
+def test_every_item_of_a_list_is_booked_once() -> None:
+    each = 'for_each: {items: "{{ [3, 5, 2000] }}", on_item_error: continue}'
+    flow = published(
+        f"name: bookings\nsteps: [{{id: a, {each}, action: book, with: {{amount: '{{{{ item }}}}'}}, "
+        "retry: {max_attempts: 2, initial: 0s}}]"
+    )
+    [run_id] = begun(flow)
+    drain()
+    assert (the_run(run_id).state, booked()) == ("succeeded", [3, 5])
+    output = the_run(run_id).output
+    assert output is not None
+    assert (output["succeeded"], output["failed"]) == (2, 1)
+
+
+@pytest.mark.parametrize(("called", "wanted"), [("child", "succeeded"), ("nobody", "failed")])
+def test_a_booking_may_start_another_workflow(called: str, wanted: str) -> None:
+    published("name: child\nsteps: [{id: a, action: default}]")
+    flow = f"name: both\nsteps: [{{id: a, action: book_and_call, with: {{amount: 3, then: {called}}}}}]"
+    [run_id] = begun(published(flow))
+    drain()
+    assert (the_run(run_id).state, booked()) == (wanted, [3] if wanted == "succeeded" else [])
