@@ -39,6 +39,22 @@ def test_a_killed_worker_groups_steps_are_taken_up_when_its_lease_has_passed(tab
     assert row.slowest() < SIZE.bound(SIZE.lease_seconds + 8)
 
 
+def test_a_list_of_effects_goes_on_after_the_death_of_a_child_and_does_each_item_once(
+    table: Table, witness: Witness
+) -> None:
+    with table("L1", "kill -9 of a child in the middle of a list of 200 effects (for_each)") as row:
+        row.fleet.ready("a", "b", PROCESS_LEASE_SECONDS="600")
+        ids = row.start(workloads.listed(witness, count=200), SIZE.of(1, 3))
+        done = StepRun.objects.filter(run_id__in=ids, step="each", item__gte=0, state="succeeded")
+        for share in (3, 5, 7)[: SIZE.of(1, 3)]:
+            enough = len(ids) * 20 * share
+            wait_for(done.all()[enough:].exists, what=f"more than {enough} items", timeout_seconds=60)
+            row.kill_child("a", "b")
+    lists = StepRun.objects.filter(run_id__in=ids, step="each", item=-1)
+    assert {(one.output["count"], one.output["succeeded"]) for one in lists if one.output} == {(200, 200)}
+    assert StepRun.objects.filter(run_id__in=ids, attempts__contains=[{"outcome": "lost"}]).exists()
+
+
 def test_a_frozen_workers_late_results_are_dropped(table: Table, witness: Witness) -> None:
     with table("F3", "SIGSTOP of a worker group for longer than its lease, then SIGCONT") as row:
         row.fleet.ready("a", "b")

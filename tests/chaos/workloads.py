@@ -92,6 +92,25 @@ def wide(witness: Witness, *, width: int) -> Workload:
     )
 
 
+def listed(witness: Witness, *, count: int) -> Workload:
+    """A list of effects, ten open at a time, between two pure steps; its run's input is {"n": ...}."""
+    return Workload(
+        f"""
+name: chaos-listed-{count}
+steps:
+  - {{id: pick, action: transform, with: {{select: [n]}}}}
+  - id: each
+    for_each: {{items: "{{{{ range({count}) | list }}}}", max_parallel: 10, batch: 50}}
+    action: http_request
+    with: {{url: "{witness.url("i{{ item }}")}", method: POST}}
+    {_TRY}
+  - {{id: end, action: default}}
+""",
+        effects=tuple(f"i{n}" for n in range(count)),
+        steps=count + 3,
+    )
+
+
 def late(witness: Witness) -> Workload:
     """A step whose action only some deployments have, between two effects."""
     return Workload(

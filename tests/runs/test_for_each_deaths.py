@@ -11,8 +11,9 @@ from uuid import UUID
 import pytest
 from django.db.models import F
 
-from runs import dispatch, items, lease, recovery
+from runs import control, dispatch, items, lease, recovery
 from runs.compiler import decode
+from runs.control import Hand
 from runs.models import DeadLetter, Process, StepRun, Ticket
 from runs.parent import Death
 from tests.engine import deliver, drain, messages, perform, state
@@ -103,6 +104,28 @@ def test_an_item_that_kills_its_worker_is_given_up_and_its_neighbours_are_not_bl
     [named] = letter.error["details"]["items"]
     assert (named["item"], named["error"]["kind"]) == (1, "lost")
     assert state(run_id) == "failed"
+
+
+def test_a_poisonous_item_goes_again_alone_when_a_person_retries_it_and_the_others_keep_their_results() -> None:
+    run_id = opened(NAPS % "fail", [1, 2, 3])
+    for _ in range(1 + recovery.MAX_LOST):
+        die_with(run_id, [1])
+    Ticket.objects.update(knock_at=F("knock_at") - MINUTE)
+    drain()
+    rows = StepRun.objects.filter(run_id=run_id, step="each")
+    assert dict(rows.values_list("item", "state")) == {-1: "failed", 0: "succeeded", 1: "failed", 2: "succeeded"}
+    tried = dict(rows.values_list("item", "attempt"))
+    letter = DeadLetter.objects.get(run_id=run_id)
+    assert control.retry_letters([letter.pk], hand=Hand(why="the item was mended")) == {letter.pk}
+    recovery.wake()
+    [(again, message)] = sent().items()
+    assert again == (1,)
+    perform(message)
+    drain()
+    assert (state(run_id), result(run_id)) == ("succeeded", (3, 3))
+    assert dict(rows.exclude(item__in=[-1, 1]).values_list("item", "attempt")) == {0: tried[0], 2: tried[2]}
+    assert outcomes(run_id)[1] == ("succeeded", ["lost"] * (1 + recovery.MAX_LOST)), "its history stays"
+    assert not DeadLetter.objects.filter(state="open").exists()
 
 
 def test_a_poisonous_item_among_others_does_not_fail_a_step_that_goes_on() -> None:
