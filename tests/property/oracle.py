@@ -21,13 +21,15 @@ OPEN, BLOCKED = "open", "blocked"
 class Facts:
     """What there is to know of a run besides its definition.
 
-    `marks` are its steps' ends. `kept` were decided before (by a retry's or a replay's run), `copied` are those of a
-    replay, `entry` the step that it began from. `mended`: nothing fails as its script says any more. `stopped` is
-    None, cancelled or failed (by the run's timeout); `unborn`: it was cancelled while it was queued.
+    `marks` are its steps' ends, `items` those of the items of each. `kept` were decided before (by a retry's or a
+    replay's run), `copied` are those of a replay, `entry` is the step that it began from. `mended`: nothing fails as
+    its script says any more. `stopped` is None, cancelled or failed (by the run's timeout); `unborn`: it was
+    cancelled while it was queued.
     """
 
     flag: bool
     marks: Mapping[str, str]
+    items: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
     copied: frozenset[str] = frozenset()
     entry: str | None = None
@@ -40,6 +42,7 @@ def faults(document: Mapping[str, Any], facts: Facts, *, state: str) -> Iterator
     """What is wrong with how the run ended, if anything is."""
     main: Sequence[Step] = document["steps"]
     yield from _walk(main, facts)
+    yield from _lists(main, facts)
     outcome = _outcome(document, facts)
     undone: dict[str, str] = {}
     for step in main:
@@ -56,7 +59,9 @@ def faults(document: Mapping[str, Any], facts: Facts, *, state: str) -> Iterator
     for part, comes in (("on_failure", outcome == "failed"), ("finally", not facts.unborn)):
         steps: Sequence[Step] = document.get(part, [])
         if comes:
-            yield from _walk(steps, Facts(facts.flag, facts.marks, mended=facts.mended))
+            after = Facts(facts.flag, facts.marks, items=facts.items, mended=facts.mended)
+            yield from _walk(steps, after)
+            yield from _lists(steps, after)
         else:
             yield from (f"{one['id']} was begun" for one in steps if one["id"] in facts.marks)
     wanted_state = _end(document, facts, outcome=outcome, undone=undone)
@@ -109,6 +114,32 @@ def _walk(steps: Sequence[Step], facts: Facts) -> Iterator[str]:
         marks[step["id"]] = {"cancelled": OPEN, "compensated": "succeeded"}.get(mark, mark)
 
 
+def _lists(steps: Sequence[Step], facts: Facts) -> Iterator[str]:
+    for step in steps:
+        if "for_each" in step and step["id"] not in facts.copied:
+            yield from _items(step, facts)
+
+
+def _items(step: Step, facts: Facts) -> Iterator[str]:
+    """Every item of a list that was gone through has ended as it must; of another one, those that were begun."""
+    found = facts.items.get(step["id"], {})
+    mark = facts.marks.get(step["id"], OPEN)
+    each = step["for_each"]
+    wanted = range(0 if step.get("if") == "input.missing" else len(each["items"]))
+    whole = mark in ("succeeded", "compensated")
+    if not set(found) <= set(wanted) or (whole and set(found) != set(wanted)):
+        yield f"{step['id']} is {mark}, and has the items {sorted(found)} of {len(wanted)}"
+    judged = bool(wanted) and each["on_item_error"] == "fail" and (whole or mark == "failed")
+    if judged and whole != (set(found.values()) <= {"succeeded"}):
+        yield f"{step['id']} is {mark}, and its items are {found}"
+    for item, state in found.items():
+        allowed = {"failed"} if each["items"][item] >= step["retry"]["max_attempts"] else {"succeeded"}
+        allowed |= {"succeeded"} if facts.mended else set()
+        allowed |= {"cancelled"} if facts.stopped else set()
+        if state not in allowed:
+            yield f"item {item} of {step['id']} is {state}, and may be {sorted(allowed)}"
+
+
 def _standing(mark: str, *, handled: bool) -> str:
     return {
         "succeeded": "good",
@@ -133,6 +164,10 @@ def _performed(step: Step, facts: Facts) -> set[str]:
     if step["action"] == "approval":
         fails = said["on_reject"] == "fail" or ("timeout" in said and said["on_expiry"] == "fail")
         return {"succeeded", "failed"} if fails else {"succeeded"}
+    if "for_each" in step:
+        each = step["for_each"]
+        fails = each["on_item_error"] == "fail" and max(each["items"], default=0) >= step["retry"]["max_attempts"]
+        return {"failed"} if fails and not facts.mended else {"succeeded"}
     tries = 1 if said["permanent"] else step["retry"]["max_attempts"]
     return {"failed"} if said["fails"] >= tries and not facts.mended else {"succeeded"}
 

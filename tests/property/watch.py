@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -58,6 +59,14 @@ class View:
             if owner == run_id and item == -1
         }
 
+    def items(self, run_id: UUID) -> dict[str, dict[int, str]]:
+        """The states of the items of the run's steps."""
+        found: dict[str, dict[int, str]] = {}
+        for (owner, step, item), row in self.steps.items():
+            if owner == run_id and item >= 0:
+                found.setdefault(step, {})[item] = row.state
+        return found
+
 
 @dataclass
 class Notes:
@@ -107,6 +116,16 @@ class Watch:
         self.now = View({}, {}, {})
         self._document = document
         self._booking = {step["id"] for step in document["steps"] if step["action"] == "scripted_booking"}
+        self._rooms = {
+            step["id"]: step["for_each"]["batch"]
+            if step["action"] == "scripted_pure"
+            else min(step["for_each"]["max_parallel"], step["for_each"]["batch"])
+            for name in ("steps", "on_failure", "finally")
+            for step in document.get(name, [])
+            if "for_each" in step
+        }
+        # Failed items that a retry by hand is to take up again, each once.
+        self._redone: set[Place] = set()
         self._released: dict[Place, int] = {}
         self._keys: dict[str, tuple[str, str, int]] = {}
         self._made: set[tuple[object, ...]] = set()
@@ -125,6 +144,8 @@ class Watch:
             self._note(run_id, one, before, now)
         self._nothing_is_released_early(notes, now)
         self._one_part_follows_the_other(now)
+        self._no_more_items_are_open_than_may_be(now)
+        self._no_more_are_live_than_may_be(notes, before, now)
         self._nothing_is_made_twice()
         self._what_is_booked_is_recorded(notes, now)
         self.now = now
@@ -134,12 +155,18 @@ class Watch:
         """A retry by hand lets the run go on, and these steps of it begin again."""
         gone = set(steps)
         runs = {key: row for key, row in self.now.runs.items() if key != run_id}
-        rows = {key: row for key, row in self.now.steps.items() if key[0] != run_id or key[1] not in gone}
+        rows = {
+            key: row
+            for key, row in self.now.steps.items()
+            # An item that succeeded is not performed again, and one that failed when there is room for it.
+            if key[0] != run_id or key[1] not in gone or (key[2] >= 0 and part(key[1]) == "steps")
+        }
+        redone = {key for key, row in rows.items() if key[0] == run_id and key[1] in gone and row.state == "failed"}
+        self._redone = redone | {key for key in self._redone if key[0] != run_id}
         self.now = View(runs, rows, self.now.tickets)
         self._released = {key: one for key, one in self._released.items() if key[0] != run_id or key[1] not in gone}
 
-    @staticmethod
-    def _nothing_ended_changes(before: View, now: View) -> None:
+    def _nothing_ended_changes(self, before: View, now: View) -> None:
         for run_id, was in before.runs.items():
             if was.state in RUN_ENDED:
                 assert now.runs[run_id] == was, "a run that had ended has changed"
@@ -147,6 +174,9 @@ class Watch:
             if row.state in STEP_ENDED:
                 then = now.steps.get(place)
                 assert then is not None, f"{place[1]} had ended and is gone"
+                if place in self._redone and then != row:
+                    self._redone.remove(place)
+                    continue
                 undone = row.state == "succeeded" and then.state == "compensated"
                 assert then == (row._replace(state="compensated") if undone else row), f"{place[1]} had ended, changed"
 
@@ -221,6 +251,24 @@ class Watch:
             last = max(PARTS.index(name) for name in there[run_id])
             assert set(open_parts) == {PARTS[last]}, f"{PARTS[last]} began while {open_parts} was under way"
             assert len(open_parts.get("undo", ())) <= 1, f"{open_parts['undo']} are undone at the same time"
+
+    def _no_more_items_are_open_than_may_be(self, now: View) -> None:
+        is_open = [place for place, row in now.steps.items() if row.state in OPEN_STATES]
+        counts = Counter((run_id, step) for run_id, step, item in {*is_open, *now.tickets} if item >= 0)
+        for (_, step), count in counts.items():
+            assert count <= self._rooms[step], f"{count} items of {step} are open"
+
+    def _no_more_are_live_than_may_be(self, notes: Mapping[UUID, Notes], before: View, now: View) -> None:
+        """A run that somebody retries goes on at once; nothing is admitted beside it."""
+        limit = self._document.get("concurrency", {}).get("limit")
+        if limit is None:
+            return
+        live = {run_id for run_id, row in now.runs.items() if row.state not in {*RUN_ENDED, "queued"}}
+        new = {run_id for run_id in live if run_id not in before.runs or before.runs[run_id].state == "queued"}
+        retried = sum(1 for run_id in live if actions.rounds.get(str(run_id)))
+        assert len(live) <= limit + retried, f"{len(live)} runs are live"
+        assert not new or len(live) <= limit, f"{len(new)} more runs were admitted beside those that are live"
+        assert set(notes) >= live
 
     def _nothing_is_made_twice(self) -> None:
         """No attempt is made twice under one number; the key is the same for every attempt, and for no other step."""

@@ -33,6 +33,7 @@ AGES = timedelta(days=400)
 DEATHS = 2
 ROUNDS = 80
 
+_TABLES = ("ticket", "itembatch", "steprun", "deadletter", "signal", "effect", "intervention", "run", "process")
 _numbers = itertools.count()
 
 
@@ -245,16 +246,17 @@ class World:
 
 def _loaded(message: Message) -> dict[Place, int]:
     """The tickets of a message that claims nothing, as its delivery has read them."""
-    (keys, *_), told, _ = message[1]
-    runs = [run_id for run_id, _ in decode(keys)]
-    due = Ticket.objects.filter(run__in=runs, head=told["head"], due_at__lte=Now(), suspect=False)
-    return {row[:3]: row[3] for row in due.values_list("run_id", "head", "item", "id")}
+    (texts, *_), told, _ = message[1]
+    keys = decode(texts)
+    due = Ticket.objects.filter(head=told["head"], due_at__lte=Now(), suspect=False)
+    rows = due.values_list("run_id", "head", "item", "id")
+    return {row[:3]: row[3] for row in rows if (row[0], row[2]) in keys}
 
 
 def _empty() -> None:
     lease.give_up()
     actions.forget()
     with connection.cursor() as cursor:
-        for table in ("ticket", "steprun", "deadletter", "signal", "effect", "intervention", "run", "process"):
+        for table in _TABLES:
             cursor.execute(f"DELETE FROM runs_{table}")
         cursor.execute("DELETE FROM bookings")

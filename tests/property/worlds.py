@@ -45,22 +45,26 @@ class Story:
         lines = [yaml.safe_dump(self.document, sort_keys=False, default_flow_style=None, width=150)]
         return "\n".join([*lines, *(f"{number}. {op}" for number, op in enumerate(self.ops))])
 
-    def uses(self, action: str) -> bool:
-        """Whether a step of `steps` has this action."""
-        return any(step["action"] == action for step in self.document["steps"])
+    def plain(self) -> bool:
+        """Whether the output of every step is known beforehand."""
+        steps = self.document["steps"]
+        return all(step["action"].startswith("scripted") and "for_each" not in step for step in steps)
 
 
 @st.composite
 def stories(draw: st.DrawFn) -> Story:
     """A workflow of 1 to 8 steps, with whatever may follow them, and 8 to 40 ops."""
     document = draw(_documents())
-    pool = ["deliver"] * 9 + ["sweep", "past", "settle", "return"] * 3 + ["freeze", "stall"] * 2
-    pool += ["retry", "mend", "replay", "pause", "resume"] * 2
-    pool += ["twice", "drop", "mute", "dispatch", "cancel"]
     asked = {step["action"] for step in document["steps"]}
-    pool += ["signal"] * 3 + ["signal_key"] if "wait_for_signal" in asked else []
-    pool += ["approve", "approve", "reject"] if "approval" in asked else []
-    pool += ["expire"] if "timeout" in document else []
+    rare = ["retry", "mend", "replay", "pause", "cancel", "freeze", "stall", "twice", "drop", "mute"]
+    rare += ["expire"] if "timeout" in document else []
+    rare += ["signal", "signal_key"] if "wait_for_signal" in asked else []
+    rare += ["approve", "reject"] if "approval" in asked else []
+    # A few kinds of trouble, often: all of them at once would leave each too rare to meet another.
+    kinds = draw(st.lists(st.sampled_from(rare), min_size=2, max_size=5, unique=True))
+    pool = ["deliver"] * 6 + ["sweep", "past", "settle"] * 2 + ["dispatch"] + kinds * 2
+    pool += ["return"] * 3 if {"freeze", "stall"} & set(kinds) else []
+    pool += ["resume"] if "pause" in kinds else []
     lives = st.sampled_from([None] * 9 + [*range(STATEMENTS)])
     ops = st.lists(st.builds(Op, st.sampled_from(pool), st.integers(0, 7), lives), min_size=8, max_size=40)
     return Story(document, draw(ops))
@@ -99,6 +103,8 @@ def _endings(draw: st.DrawFn) -> dict[str, Any]:
             ]
     if draw(st.integers(0, 2)) == 2:
         found["timeout"] = "300d"
+    if draw(st.integers(0, 3)) == 3:
+        found["concurrency"] = {"limit": 1}
     if draw(st.integers(0, 9)) == 9:
         found["output"] = "{{ input.missing.too }}"
     return found
@@ -139,7 +145,20 @@ def _action(draw: st.DrawFn, *, plain: bool) -> dict[str, Any]:
         return {"action": "approval", "with": {**said, **_limit(draw)}}
     if kind == "booking":
         return {**draw(_scripts(pure=False)), "action": "scripted_booking"}
-    return draw(_scripts(pure=kind == "scripted_pure"))
+    found = draw(_scripts(pure=kind == "scripted_pure"))
+    return _over_a_list(draw, found) if draw(st.integers(0, 4)) == 4 else found
+
+
+def _over_a_list(draw: st.DrawFn, found: dict[str, Any]) -> dict[str, Any]:
+    """The items say how often each of them fails."""
+    fails = st.sampled_from([0, 0, 0, *range(found["retry"]["max_attempts"]), ALWAYS])
+    each = {
+        "items": draw(st.lists(fails, max_size=5)),
+        "max_parallel": draw(st.integers(1, 3)),
+        "batch": draw(st.integers(1, 3)),
+        "on_item_error": draw(st.sampled_from(["fail", "continue"])),
+    }
+    return {**found, "for_each": each, "with": {"fails": "{{ item }}", "permanent": False}}
 
 
 def _signal(draw: st.DrawFn) -> dict[str, Any]:
