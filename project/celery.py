@@ -86,3 +86,4 @@ app.config_from_object(_configuration())
 app.autodiscover_tasks(["runs"])
 # By name: its module needs Django set up, which the worker does before it builds its steps.
 app.steps["worker"].add("runs.sweeper:SweepStep")
+app.steps["worker"].add("runs.housekeeper:RetentionStep")

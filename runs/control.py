@@ -152,13 +152,12 @@ def replay(  # noqa: PLR0913 - everything that a replay may be given
     else:
         found = _from_step(run_id, plan=plan, step=step, number=version.number)
     rule = gates.concurrency(version)
-    gate = None
-    if rule is not None:
-        # It queues where the gate is full, whatever the policy: somebody asked for this very run.
-        name = gates.key(rule, old.input if given is None else given)
-        gate = gates.find([name], workflow=old.workflow)[name]
-    found = replace(found, key=key, gate=gate)
-    new = interventions.replay(run_id, found, version_id=version.pk, given=given, hand=hand)
+    # It queues where the gate is full, whatever the policy: somebody asked for this very run.
+    name = gates.key(rule, old.input if given is None else given) if rule is not None else None
+    with transaction.atomic():
+        gate = gates.find([name], workflow=old.workflow)[name] if name is not None else None
+        found = replace(found, key=key, gate=gate)
+        new = interventions.replay(run_id, found, version_id=version.pk, given=given, hand=hand)
     if new is None:  # somebody else was quicker with this key
         return replay(run_id, hand=hand, key=key)
     transaction.on_commit(dispatch.after_commit)

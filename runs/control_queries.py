@@ -74,7 +74,7 @@ REPLAY = Statement(
         SELECT %(new)s, o.workspace_id, o.workflow_id, %(version)s, 'queued', 'replay', o.labels,
                coalesce(%(input)s::jsonb, o.input), o.generation + 1, o.id, %(entry)s::text[], %(key)s, o.priority,
                %(gate)s::bigint, {PAUSED_WITH_RECIPE}
-        FROM recipe, runs_run o WHERE o.id = %(old)s
+        FROM recipe, runs_run o WHERE o.id = %(old)s FOR KEY SHARE OF o
         ON CONFLICT (workflow_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING id
     ),

@@ -65,7 +65,8 @@ ADMIT = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# Gates by their keys, made where they are not there yet; a statement of its own finds those that another made.
+# Gates by their keys, made where they are not there yet; a statement of its own finds those that another made, and
+# keeps them from being pruned (runs.retention_queries) until its transaction ends.
 MAKE_GATES = Statement(
     "make_gates",
     """
@@ -75,7 +76,10 @@ MAKE_GATES = Statement(
 )
 FIND_GATES = Statement(
     "find_gates",
-    "SELECT key, id FROM runs_gate WHERE workflow_id = %(workflow)s AND key = ANY(%(keys)s::text[])",
+    """
+    SELECT key, id FROM runs_gate WHERE workflow_id = %(workflow)s AND key = ANY(%(keys)s::text[])
+    ORDER BY id FOR KEY SHARE
+    """,
 )
 
 # For a start that decides by what is in the gate: it waits for whoever admits through it.

@@ -79,10 +79,14 @@ def key(rule: Concurrency, given: Json) -> str:
 
 
 def find(keys: Sequence[str], *, workflow: Workflow) -> dict[str, int]:
-    """The ids of the workflow's gates by their keys; those that are not there yet are made."""
+    """The ids of the workflow's gates by their keys; those that are not there yet are made.
+
+    Inside the transaction that inserts the runs: until its end none of them is pruned.
+    """
     wanted = sorted(set(keys))
     found: dict[str, int] = dict(run(gate_queries.FIND_GATES, workflow=workflow.pk, keys=wanted))
-    if missing := [name for name in wanted if name not in found]:
+    # Again, where one was pruned between being known and being found.
+    while missing := [name for name in wanted if name not in found]:
         run(gate_queries.MAKE_GATES, workflow=workflow.pk, keys=missing)
         found |= dict(run(gate_queries.FIND_GATES, workflow=workflow.pk, keys=missing))
     return found

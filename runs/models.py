@@ -160,6 +160,13 @@ class Run(models.Model):
                 name="run_in_gate",
                 condition=Q(gate__isnull=False, started_at__isnull=False, finished_at__isnull=True),
             ),
+            # What could come back to its gate.
+            models.Index(
+                fields=["gate"],
+                name="run_back_to_gate",
+                condition=Q(gate__isnull=False)
+                & (Q(state=RunState.FAILED.value) | _QUEUED & Q(lane=Lane.PAUSED.value)),
+            ),
             models.Index(
                 fields=["workspace", "id"], name="run_child_queued", condition=_QUEUED & Q(parent__isnull=False)
             ),

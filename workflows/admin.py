@@ -33,7 +33,7 @@ _STRICT_JSON: dict[type[Field[Any, Any]], dict[str, Any]] = {JSONField: {"form_c
 
 @admin.register(Workspace)
 class WorkspaceAdmin(ModelAdmin):
-    list_display = ("name", "concurrent_runs", "runs_per_minute", "created_at")
+    list_display = ("name", "concurrent_runs", "runs_per_minute", "keep_days", "created_at")
     search_fields = ("name",)
 
 
@@ -93,7 +93,9 @@ class WorkflowAdmin(ModelAdmin):
     list_filter = ("workspace", "kind")
     search_fields = ("name", "description")
     readonly_fields = ("current", "paused_at", "created_at")
-    fields = ("workspace", "owner", "name", "description", "settings", "current", "paused_at", "created_at")
+    fields = (
+        "workspace", "owner", "name", "description", "settings", "keep_days", "current", "paused_at", "created_at",
+    )  # fmt: skip
     inlines = (StepInline,)
     formfield_overrides = _STRICT_JSON
     actions = ("publish_selected",)

@@ -32,6 +32,10 @@ class Workspace(models.Model):
         validators=[MinValueValidator(1)],
         help_text="How many runs may begin within any minute; more are accepted and queue.",
     )
+    # Enforced by runs.retention.
+    keep_days = models.PositiveIntegerField(
+        null=True, blank=True, help_text="For how many days runs are kept after their end; empty or 0: for ever."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -93,6 +97,11 @@ class Workflow(models.Model):
     concurrent_runs = models.PositiveIntegerField(null=True, editable=False)
     # Since when its runs are held. They are held one by one, by runs.pauses; a new one copies it.
     paused_at = models.DateTimeField(null=True, editable=False)
+    keep_days = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="For how many days its runs are kept after their end; 0: for ever; empty: as the workspace says.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

@@ -1,0 +1,51 @@
+"""Retention as a thread of each worker's main process; one of them prunes at a time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from celery import bootsteps
+from django.db import DatabaseError, InterfaceError, connection
+
+from runs import retention
+
+log = logging.getLogger(__name__)
+
+FIRST_SECONDS = 30.0
+INTERVAL_SECONDS = 300.0
+
+
+class RetentionStep(bootsteps.StartStopStep):
+    """Starts with the worker and stops with it. Its connection is open only while it prunes."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self.keep, name="retention", daemon=True)
+
+    def start(self, parent: Any) -> None:
+        """Begin after the pool has forked, so that no child inherits the connection."""
+        self.thread.start()
+
+    def stop(self, parent: Any) -> None:
+        """End after the bite under way."""
+        self.stopping.set()
+        self.thread.join(timeout=5)
+
+    def keep(self) -> None:
+        """Prune every five minutes; what fails is told, and goes on the next time."""
+        pause = FIRST_SECONDS
+        while not self.stopping.wait(pause):
+            pause = INTERVAL_SECONDS
+            try:
+                retention.prune_all(wait=self.stopping.wait)
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("retention_failed", extra={"error": str(error)})
+            except Exception:
+                log.exception("retention_failed")
+            finally:
+                connection.close()

@@ -1,0 +1,126 @@
+"""The statements of retention: which runs are old enough and free to go, and their end; gates that nobody uses.
+
+Run ids are ordered by the time of their making, so index run_of_workflow answers "oldest first" and no index on
+finished_at has to be kept for it. Lock order as in runs.queries: the gates, or the runs with ids ascending; whoever
+else is at one is left alone (SKIP LOCKED), and the next statement decides.
+"""
+
+from __future__ import annotations
+
+from runs.database import Statement
+
+# One in all processes: held by the session, so that it goes with the connection.
+TRY_LOCK = Statement("retention_try_lock", "SELECT pg_try_advisory_lock(hashtext('stepwise retention'))")
+UNLOCK = Statement("retention_unlock", "SELECT pg_advisory_unlock(hashtext('stepwise retention'))")
+
+_AT = "clock_timestamp() - {seconds} * interval '1 second'"
+# The least id that a run made at that time may have: whatever ended before then was made before. Where the clock of
+# whoever made an id was fast, the run is only found later.
+_BOUND = "rpad(lpad(to_hex((extract(epoch FROM {at}) * 1000)::bigint), 12, '0'), 32, '0')::uuid"
+
+# Workflows that keep their runs for so many days, and have one that was made before. One row each; 0 days is for ever.
+DUE = Statement(
+    "retention_due",
+    f"""
+    WITH kept AS MATERIALIZED (
+        SELECT w.id, w.name, coalesce(w.keep_days, s.keep_days) * 86400.0 AS seconds
+        FROM workflows_workflow w JOIN workflows_workspace s ON s.id = w.workspace_id
+        WHERE coalesce(w.keep_days, s.keep_days) > 0
+    )
+    SELECT id, name, seconds FROM kept
+    WHERE EXISTS (SELECT 1 FROM runs_run r WHERE r.workflow_id = kept.id
+                  AND r.id < {_BOUND.format(at=_AT.format(seconds="kept.seconds"))})
+    ORDER BY id
+    """,  # noqa: S608 - constant text only
+)
+
+# One page of the workflow's runs behind `after`, oldest first, and whether each ended long enough ago.
+PAGE = Statement(
+    "retention_page",
+    f"""
+    WITH cut AS MATERIALIZED (SELECT {_AT.format(seconds="%(seconds)s")} AS at)
+    SELECT p.id, coalesce(p.finished_at < cut.at, false)
+    FROM cut, LATERAL (
+        SELECT id, finished_at FROM runs_run
+        WHERE workflow_id = %(workflow)s AND id > %(after)s AND id < {_BOUND.format(at="cut.at")}
+        ORDER BY id LIMIT %(limit)s
+    ) p ORDER BY p.id
+    """,  # noqa: S608 - constant text only
+)
+
+LOCK = Statement(
+    "retention_lock",
+    f"""
+    SELECT id FROM runs_run WHERE id = ANY(%(runs)s::uuid[]) AND finished_at < {_AT.format(seconds="%(seconds)s")}
+    ORDER BY id FOR UPDATE SKIP LOCKED
+    """,  # noqa: S608 - constant text only
+)
+
+# Those of the runs that nothing needs any more, with how many step rows each has, counted up to a limit. Kept are: one
+# with an open dead letter, one with a step whose outcome is still to be written, one below or above a run that is live.
+FREE = Statement(
+    "retention_free",
+    """
+    SELECT r.id, (SELECT count(*) FROM (SELECT 1 FROM runs_steprun s WHERE s.run_id = r.id LIMIT %(limit)s) AS its)
+    FROM runs_run r WHERE r.id = ANY(%(runs)s::uuid[])
+      AND NOT EXISTS (SELECT 1 FROM runs_deadletter l WHERE l.run_id = r.id AND (l.state = 'open' OR l.alert_due))
+      AND NOT EXISTS (SELECT 1 FROM runs_steprun s WHERE s.run_id = r.id AND s.state = 'running')
+      AND NOT EXISTS (SELECT 1 FROM runs_run p WHERE p.id = r.parent_id AND p.finished_at IS NULL)
+      AND NOT EXISTS (SELECT 1 FROM runs_run c WHERE c.parent_id = r.id AND c.finished_at IS NULL)
+    ORDER BY r.id
+    """,
+)
+
+# Some step rows of a run that has very many; index step_run_once.
+DELETE_STEPS = Statement(
+    "retention_delete_steps",
+    """
+    DELETE FROM runs_steprun WHERE id = ANY(ARRAY(
+        SELECT id FROM runs_steprun WHERE run_id = %(run)s LIMIT %(limit)s))
+    RETURNING 1
+    """,
+)
+
+# The runs are locked and free. An ended run has no tickets.
+DELETE = Statement(
+    "retention_delete",
+    """
+    WITH steps AS (DELETE FROM runs_steprun WHERE run_id = ANY(%(runs)s::uuid[])),
+    batches AS (DELETE FROM runs_itembatch WHERE run_id = ANY(%(runs)s::uuid[])),
+    effects AS (DELETE FROM runs_effect WHERE run_id = ANY(%(runs)s::uuid[])),
+    signals AS (DELETE FROM runs_signal WHERE run_id = ANY(%(runs)s::uuid[])),
+    letters AS (DELETE FROM runs_deadletter WHERE run_id = ANY(%(runs)s::uuid[])),
+    hands AS (DELETE FROM runs_intervention WHERE run_id = ANY(%(runs)s::uuid[]))
+    DELETE FROM runs_run WHERE id = ANY(%(runs)s::uuid[])
+    """,
+)
+
+# A pruning by hand, where it was of one workflow.
+TELL = Statement(
+    "retention_tell",
+    """
+    INSERT INTO runs_workflowintervention (workflow_id, verb, why) VALUES (%(workflow)s, 'prune', %(why)s)
+    """,
+)
+
+GATES = Statement("retention_gates", "SELECT id FROM runs_gate WHERE id > %(after)s ORDER BY id LIMIT %(limit)s")
+# No run is in it, or could come back to it: queued, live, or failed. Indexes run_gated, run_in_gate, run_back_to_gate.
+_UNUSED = """
+    NOT EXISTS (SELECT 1 FROM runs_run r WHERE r.gate_id = g.id AND r.state = 'queued' AND r.lane = 1)
+    AND NOT EXISTS (SELECT 1 FROM runs_run r WHERE r.gate_id = g.id
+                    AND r.started_at IS NOT NULL AND r.finished_at IS NULL)
+    AND NOT EXISTS (SELECT 1 FROM runs_run r WHERE r.gate_id = g.id
+                    AND (r.state = 'failed' OR (r.state = 'queued' AND r.lane = 2)))
+"""
+# A start holds its gates FOR KEY SHARE until its runs are there: see gate_queries.FIND_GATES.
+LOCK_UNUSED = Statement(
+    "retention_lock_gates",
+    f"""
+    SELECT g.id FROM runs_gate g WHERE g.id = ANY(%(gates)s::bigint[]) AND {_UNUSED}
+    ORDER BY g.id FOR UPDATE SKIP LOCKED
+    """,  # noqa: S608 - constant text only
+)
+DELETE_UNUSED = Statement(
+    "retention_delete_gates",
+    f"DELETE FROM runs_gate g WHERE g.id = ANY(%(gates)s::bigint[]) AND {_UNUSED} RETURNING g.id",  # noqa: S608 - constant text only
+)

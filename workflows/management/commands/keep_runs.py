@@ -1,0 +1,43 @@
+"""Set or show for how long runs are kept after their end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from workflows.management.commands import _common
+from workflows.models import Workflow
+
+_LONGEST = 36_500
+
+
+class Command(BaseCommand):
+    help = (
+        "Set for how many days the runs of a workspace, or of one workflow, are kept after their end, and print it. "
+        "Exit status: 0 done, 2 bad input."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("days", nargs="?", metavar="DAYS|forever|default", help="default: as the workspace says")
+        parser.add_argument("--workflow", metavar="NAME", help="of this workflow only")
+        _common.add_workspace(parser)
+
+    def handle(self, **options: Any) -> None:
+        workspace = _common.find_workspace(self, options["workspace"])
+        name = options["workflow"]
+        holder = workspace if name is None else _common.find_workflow(self, name, workspace=workspace)
+        if (given := options["days"]) is not None:
+            holder.keep_days = self._days(given)
+            holder.save(update_fields=["keep_days"])
+        kept = holder.keep_days
+        if isinstance(holder, Workflow) and kept is None:
+            kept = workspace.keep_days
+        self.stdout.write(f"{holder.name}  runs are kept {f'{kept} days after their end' if kept else 'for ever'}")
+
+    def _days(self, given: str) -> int | None:
+        if given in ("forever", "default"):
+            return 0 if given == "forever" else None
+        if not (given.isascii() and given.isdigit() and 1 <= int(given) <= _LONGEST):
+            _common.leave(self, [f"{given[:40]!r} must be a number of days from 1 to {_LONGEST}, forever, or default"])
+        return int(given)
