@@ -1,4 +1,4 @@
-"""How long the model is tried: HYPOTHESIS_PROFILE is `short` (what `make test` runs), `long` or `raw`."""
+"""How long the model is tried: HYPOTHESIS_PROFILE is `short` (what `make test` runs), `long`, `teeth` or `raw`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _COMMON = settings(
 )
 settings.register_profile("short", _COMMON, max_examples=40)
 settings.register_profile("long", _COMMON, max_examples=2000)
+# For mutants: a story that fails is enough, and nobody reads it.
+settings.register_profile("teeth", _COMMON, max_examples=150, phases=[Phase.generate])
 # Shows the first failure as it was drawn; making it small takes up to five minutes.
 settings.register_profile("raw", _COMMON, max_examples=2000, phases=[Phase.generate])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))

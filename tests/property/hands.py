@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -12,22 +13,25 @@ from runs import approvals, control, signals
 from runs.control import Hand
 from runs.models import Intervention, Run, StepRun
 from runs.states import RUN_ENDED
+from tests.flows import begun
 from tests.property import actions
 from tests.property.oracle import BLOCKED
 from tests.property.watch import Notes, View, part
 
 if TYPE_CHECKING:
     from tests.property.world import World
+    from workflows.publish import Published
 
 HAND = Hand(why="the story says so")
-REPLAYS = 2
+REPLAYS = STARTS = 2
 
 
 class Hands:
     """The verbs. Each is tried whether it is legal or not, and must win exactly where it is."""
 
-    def __init__(self, world: World, *, steps: Sequence[Mapping[str, Any]], workspace_id: UUID) -> None:
-        self._world, self._steps, self._workspace_id = world, steps, workspace_id
+    def __init__(self, world: World, *, flow: Published) -> None:
+        self._world, self._flow = world, flow
+        self._replays, self._starts = 0, 0
         self._payloads = itertools.count(1)
 
     @property
@@ -36,10 +40,43 @@ class Hands:
 
     def cancel(self, at: int) -> None:
         run_id, notes = self._chosen(at)
-        was = self._now.runs[run_id]
-        legal = was.state in ("queued", "running", "waiting") and was.ending is None
+        legal = self._now.runs[run_id].stoppable
         won = self._verb(lambda: control.cancel([run_id], hand=HAND), run_id, "cancel", legal=legal)
-        notes.unborn = notes.unborn or (won and was.state == "queued")
+        notes.cancelled = notes.cancelled or won
+
+    def start(self, at: int) -> None:
+        """One more run, as far as the limit that the runs share lets it in."""
+        if self._starts == STARTS:
+            return
+        notes = Notes(f"n{self._starts}", at % 2 == 0, next(iter(self._world.notes.values())).document)
+        there = self._in_gate(notes.gate)
+        died = self._world.mortal(lambda: begun(self._flow, notes.input))
+        made = Run.objects.filter(parent_id=None).exclude(pk__in=list(self._world.notes)).first()
+        assert made is not None or died
+        if made is not None:
+            self._starts += 1
+            self._world.notes[made.pk] = notes
+            self._judge(made, notes, there)
+
+    def _in_gate(self, gate: str | None) -> list[UUID]:
+        """Live runs and those that queue, newest first."""
+        mine = [run_id for run_id, notes in self._world.notes.items() if notes.gate == gate]
+        rows = {run_id: self._now.runs[run_id] for run_id in mine if self._now.runs[run_id].parent is None}
+        there = [one for one, row in rows.items() if row.state not in {*RUN_ENDED, *(["queued"] if row.paused else [])}]
+        return sorted(there, reverse=True)
+
+    def _judge(self, made: Run, notes: Notes, there: Sequence[UUID]) -> None:
+        """What the start did to the new run, and to those that were there."""
+        rule = notes.document["concurrency"]
+        skipped = rule["policy"] == "skip" and len(there) >= rule["limit"]
+        notes.cancelled = skipped
+        assert (made.state == "cancelled") == skipped, f"{notes.name} is {made.state} beside {len(there)} others"
+        surplus = there[rule["limit"] - 1 :] if rule["policy"] == "cancel_running" else []
+        for run_id in there:
+            stopped = run_id in surplus and self._now.runs[run_id].stoppable
+            now = Run.objects.get(pk=run_id)
+            assert stopped == ("cancelled" in (now.state, now.ending) and self._now.runs[run_id].stoppable)
+            self._world.notes[run_id].cancelled |= stopped
 
     def pause(self, at: int) -> None:
         run_id = self._run(at)
@@ -60,12 +97,12 @@ class Hands:
     def retry(self, at: int, *, mended: bool = False) -> None:
         run_id, notes = self._chosen(at)
         marks = self._now.marks(run_id)
-        again = {s["id"] for s in self._steps if marks.get(s["id"]) == "failed" and s["on_error"] == "fail"}
+        again = {s["id"] for s in notes.document["steps"] if marks.get(s["id"]) == "failed" and s["on_error"] == "fail"}
         undone = any(name.startswith("undo:") for name in marks)
         legal = self._now.runs[run_id].state == "failed" and bool(again) and not undone and notes.stopped is None
         if not self._verb(lambda: control.retry([run_id], hand=HAND), run_id, "retry", legal=legal):
             return
-        behind = self._behind(again)
+        behind = _behind(notes.document["steps"], again)
         gone = {name for name in marks if part(name) != "steps" or (marks[name] == BLOCKED and name in behind)}
         notes.kept = {name: mark for name, mark in marks.items() if name not in again | gone}
         notes.entry = None if notes.entry in again else notes.entry
@@ -79,23 +116,25 @@ class Hands:
 
     def replay(self, at: int) -> None:
         run_id, notes = self._chosen(at)
-        if len(self._world.notes) == 2 + REPLAYS:
+        if self._replays == REPLAYS:
             return
-        step = [None, *(one["id"] for one in self._steps)][at % (1 + len(self._steps))]
-        handled = {one["id"] for one in self._steps if one["on_error"] != "fail"}
-        behind = self._behind({step}) | {step} if step else {one["id"] for one in self._steps}
+        steps = notes.document["steps"]
+        step = [None, *(one["id"] for one in steps)][at % (1 + len(steps))]
+        handled = {one["id"] for one in steps if one["on_error"] != "fail"}
+        behind = _behind(steps, {step}) | {step} if step else {one["id"] for one in steps}
         marks = {name: mark for name, mark in self._now.marks(run_id).items() if part(name) == "steps"}
         kept = {
             name: mark
             for name, mark in marks.items()
             if name not in behind and (mark in ("succeeded", "skipped") or (mark == "failed" and name in handled))
         }
-        needs: list[str] = next((one["needs"] for one in self._steps if one["id"] == step), [])
+        needs: list[str] = next((one["needs"] for one in steps if one["id"] == step), [])
         legal = self._now.runs[run_id].state in RUN_ENDED and all(need in kept for need in needs)
         if self._verb(lambda: _replayed(run_id, step), run_id, "replay", legal=legal):
             new = Run.objects.order_by("-id").values_list("id", flat=True)[0]
-            name = f"r{len(self._world.notes)}"
-            self._world.notes[new] = Notes(name, notes.flag, kept=kept, copied=frozenset(kept), entry=step)
+            self._replays += 1
+            again = Notes(f"p{self._replays}", notes.flag, notes.document, kept=kept, entry=step)
+            self._world.notes[new] = replace(again, copied=frozenset(kept))
 
     def signal(self, at: int) -> None:
         message = self._message(at)
@@ -103,7 +142,7 @@ class Hands:
 
     def signal_key(self, at: int) -> None:
         message, key = self._message(at), f"k{1 + at // 2 % 2}"
-        place = self._workspace_id
+        place = self._flow.workflow.workspace_id
         self._world.mortal(lambda: signals.send_by_key(key, workspace_id=place, message=message, hand=HAND))
 
     def approve(self, at: int) -> None:
@@ -136,8 +175,8 @@ class Hands:
         for run_id, row in self._now.runs.items():
             if row.paused and row.state not in RUN_ENDED:
                 control.resume([run_id], hand=HAND)
-        endless = StepRun.objects.filter(state="waiting", wake_at=None).values_list("run_id", "step", "item", "signal")
-        for run_id, step, item, name in list(endless):
+        endless = StepRun.objects.filter(state="waiting", wake_at=None, signal__isnull=False)
+        for run_id, step, item, name in list(endless.values_list("run_id", "step", "item", "signal")):
             if name == SIGNAL:
                 yes = approvals.Decision(approved=True, by="all")
                 approvals.decide([(run_id, step, item)], decision=yes, hand=HAND)
@@ -154,15 +193,16 @@ class Hands:
     def _chosen(self, at: int) -> tuple[UUID, Notes]:
         return self._run(at), self._world.notes[self._run(at)]
 
-    def _behind(self, names: set[str]) -> set[str]:
-        """Every step that comes after these, by needs or by jump."""
-        found: set[str] = set()
-        # Edges and jumps lead to the right: one pass sees them all.
-        for step in self._steps:
-            jumps = {one["id"] for one in self._steps if one["on_error"] == f"goto:{step['id']}"}
-            if (set(step["needs"]) | jumps) & (names | found):
-                found.add(step["id"])
-        return found
+
+def _behind(steps: Sequence[Mapping[str, Any]], names: set[str]) -> set[str]:
+    """Every step that comes after these, by needs or by jump."""
+    found: set[str] = set()
+    # Edges and jumps lead to the right: one pass sees them all.
+    for step in steps:
+        jumps = {one["id"] for one in steps if one["on_error"] == f"goto:{step['id']}"}
+        if (set(step["needs"]) | jumps) & (names | found):
+            found.add(step["id"])
+    return found
 
 
 def _replayed(run_id: UUID, step: str | None) -> None:

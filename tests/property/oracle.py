@@ -7,7 +7,7 @@ of a cancel), the oracle allows what may come of it, and follows what did.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,9 +22,9 @@ class Facts:
     """What there is to know of a run besides its definition.
 
     `marks` are its steps' ends, `items` those of the items of each. `kept` were decided before (by a retry's or a
-    replay's run), `copied` are those of a replay, `entry` is the step that it began from. `mended`: nothing fails as
-    its script says any more. `stopped` is None, cancelled or failed (by the run's timeout); `unborn`: it was
-    cancelled while it was queued.
+    replay's run), `copied` are those of a replay, `entry` is the step that it began from. `children` are the ends that
+    the runs came to which each step started, one set for each attempt. `mended`: nothing fails as its script says any
+    more. `stopped` is None, cancelled or failed (by the run's timeout); `unborn`: it was cancelled while it was queued.
     """
 
     flag: bool
@@ -33,6 +33,7 @@ class Facts:
     kept: Mapping[str, str] = field(default_factory=dict)
     copied: frozenset[str] = frozenset()
     entry: str | None = None
+    children: Mapping[str, Sequence[Set[str]]] = field(default_factory=dict)
     mended: bool = False
     stopped: str | None = None
     unborn: bool = False
@@ -164,12 +165,23 @@ def _performed(step: Step, facts: Facts) -> set[str]:
     if step["action"] == "approval":
         fails = said["on_reject"] == "fail" or ("timeout" in said and said["on_expiry"] == "fail")
         return {"succeeded", "failed"} if fails else {"succeeded"}
+    if step["action"] == "sub_workflow":
+        return _called(step, facts)
     if "for_each" in step:
         each = step["for_each"]
         fails = each["on_item_error"] == "fail" and max(each["items"], default=0) >= step["retry"]["max_attempts"]
         return {"failed"} if fails and not facts.mended else {"succeeded"}
     tries = 1 if said["permanent"] else step["retry"]["max_attempts"]
     return {"failed"} if said["fails"] >= tries and not facts.mended else {"succeeded"}
+
+
+def _called(step: Step, facts: Facts) -> set[str]:
+    """As the last run that the step started, which is another one for each attempt."""
+    started = facts.children.get(step["id"], ())
+    if not step["with"]["wait"]:
+        return {"succeeded"} if started else set()
+    found = {"succeeded" if state == "succeeded" else "failed" for state in started[-1]} if started else set()
+    return found if len(started) >= step.get("retry", {}).get("max_attempts", 1) else found - {"failed"}
 
 
 def _fails(steps: Sequence[Step], facts: Facts) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from tests.property import actions, oracle
 from tests.property.bus import Bus, opened
 from tests.property.oracle import Facts
 from tests.property.world import World
-from tests.property.worlds import Story, stories
+from tests.property.worlds import Story, plain, stories
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,14 +46,14 @@ def test_every_run_ends_as_the_oracle_says_whatever_happens_on_the_way(bus: Bus,
         world.told.append("the faults stop")
         world.end()
         for run_id in world.notes:
-            faults = list(_faults(story, world, run_id))
+            faults = list(_faults(world, run_id))
             assert faults == [], f"{world.notes[run_id].name}: {faults}"
     finally:
         note("\n".join(world.told))
         world.close()
 
 
-def _faults(story: Story, world: World, run_id: UUID) -> Iterator[str]:
+def _faults(world: World, run_id: UUID) -> Iterator[str]:
     """What is wrong with the end of a run."""
     notes, row, marks = world.notes[run_id], world.now.runs[run_id], world.now.marks(run_id)
     note(f"{notes.name}, flag {notes.flag}: {row.state} {marks} {row.error}")
@@ -66,11 +66,12 @@ def _faults(story: Story, world: World, run_id: UUID) -> Iterator[str]:
         entry=notes.entry,
         mended=notes.mended,
         stopped=notes.stopped,
-        unborn=notes.unborn,
+        unborn=row.state == "cancelled" and not row.started,
+        children={step: [world.notes[one].came for one in ids] for step, ids in world.now.children(run_id).items()},
     )
-    yield from oracle.faults(story.document, facts, state=row.state)
-    if row.state == "succeeded" and story.plain():
-        wanted = oracle.output(story.document, marks)
+    yield from oracle.faults(notes.document, facts, state=row.state)
+    if row.state == "succeeded" and plain(notes.document):
+        wanted = oracle.output(notes.document, marks)
         if row.output != wanted:
             yield f"the output is {row.output}, and should be {wanted}"
     order = [notes.succeeded[step] for step in notes.undone]
@@ -78,7 +79,10 @@ def _faults(story: Story, world: World, run_id: UUID) -> Iterator[str]:
         yield f"undone in the order {notes.undone}, which succeeded at {order}"
     yield from _signal_faults(world, run_id)
     if notes.stopped is None:
-        yield from _letter_faults(story, run_id, marks)
+        yield from _letter_faults(notes.document, run_id, marks)
+    yield from _call_faults(world, run_id)
+    if row.state == "cancelled" and not notes.cancelled:
+        yield "nobody cancelled it"
 
 
 def _signal_faults(world: World, run_id: UUID) -> Iterator[str]:
@@ -97,9 +101,19 @@ def _by_signal(output: Any) -> bool:
     return isinstance(output, dict) and "signal" in output
 
 
-def _letter_faults(story: Story, run_id: UUID, marks: dict[str, str]) -> Iterator[str]:
+def _call_faults(world: World, run_id: UUID) -> Iterator[str]:
+    """A step that called a sub-workflow tells of the run that its last attempt started."""
+    for (owner, step, _), row in world.now.steps.items():
+        told = row.output.get("run") if isinstance(row.output, dict) else None
+        if owner == run_id and told is not None and step not in world.notes[run_id].copied:
+            child = world.now.runs[UUID(told)]
+            if (child.parent, child.parent_step, child.parent_attempt) != (run_id, step, row.attempt):
+                yield f"{step} tells of a run that its attempt {row.attempt} did not start"
+
+
+def _letter_faults(document: Mapping[str, Any], run_id: UUID, marks: dict[str, str]) -> Iterator[str]:
     """There is an open dead letter for each failure that nothing handled, and no other."""
-    steps = [one for name in ("steps", "on_failure", "finally") for one in story.document.get(name, [])]
+    steps = [one for name in ("steps", "on_failure", "finally") for one in document.get(name, [])]
     handled = {one["id"] for one in steps if one["on_error"] != "fail"}
     wanted = sorted(name for name, mark in marks.items() if mark == "failed" and name not in handled)
     found = sorted(DeadLetter.objects.filter(run=run_id, state="open").values_list("step", flat=True))

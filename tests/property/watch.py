@@ -27,10 +27,19 @@ Place = tuple[UUID, str, int]
 class RunRow(NamedTuple):
     state: str
     ending: str | None
-    paused: bool
     output: Any
     error: Any
     finished_at: Any
+    paused: bool
+    started: bool
+    parent: UUID | None
+    parent_step: str | None
+    parent_attempt: int | None
+
+    @property
+    def stoppable(self) -> bool:
+        """Whether a cancel is legal."""
+        return self.state in ("queued", "running", "waiting") and self.ending is None
 
 
 class StepRow(NamedTuple):
@@ -67,6 +76,14 @@ class View:
                 found.setdefault(step, {})[item] = row.state
         return found
 
+    def children(self, run_id: UUID) -> dict[str, list[UUID]]:
+        """The runs that the run's steps started, by step, in the order of its attempts."""
+        found: dict[str, list[UUID]] = {}
+        for child, row in sorted(self.runs.items(), key=lambda one: one[1].parent_attempt or 0):
+            if row.parent == run_id and row.parent_step is not None:
+                found.setdefault(row.parent_step, []).append(child)
+        return found
+
 
 @dataclass
 class Notes:
@@ -74,13 +91,16 @@ class Notes:
 
     name: str
     flag: bool
+    document: Mapping[str, Any]
     kept: dict[str, str] = field(default_factory=dict)
     copied: frozenset[str] = frozenset()
     entry: str | None = None
     mended: bool = False
-    unborn: bool = False
     expired: bool = False
     stopped: str | None = None
+    # Whether somebody cancelled it, or its limit or parent did; and the states that it ended in so far.
+    cancelled: bool = False
+    came: set[str] = field(default_factory=set)
     # The rows of `steps` when the run was stopped, and all rows when it was paused.
     at_stop: dict[Place, StepRow] = field(default_factory=dict)
     at_pause: dict[Place, StepRow] | None = None
@@ -88,6 +108,29 @@ class Notes:
     begun: set[str] = field(default_factory=set)
     undone: list[str] = field(default_factory=list)
     succeeded: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """What the run was given."""
+        return {"flag": self.flag, "key": "k1" if self.flag else "k2"}
+
+    @property
+    def gate(self) -> str | None:
+        """What the run shares its limit with others through, if it has one."""
+        rule = self.document.get("concurrency")
+        return None if rule is None else str(self.input["key"]) if "key" in rule else ""
+
+    def room(self, step: str) -> int:
+        """How many items of the step may be open at once."""
+        parts = [one for name in ("steps", "on_failure", "finally") for one in self.document.get(name, [])]
+        found = next(one for one in parts if one["id"] == step)
+        each = found["for_each"]
+        pure = found["action"] == "scripted_pure"
+        return int(each["batch"] if pure else min(each["max_parallel"], each["batch"]))
+
+    def books(self, step: str) -> bool:
+        """Whether the step writes to the database of the engine."""
+        return any(one["id"] == step and one["action"] == "scripted_booking" for one in self.document["steps"])
 
 
 def part(step: str) -> str:
@@ -97,33 +140,32 @@ def part(step: str) -> str:
 
 def view() -> View:
     """The rows as they stand."""
-    runs = Run.objects.values_list("id", "state", "ending", "paused_at", "output", "error", "finished_at")
+    runs = Run.objects.values_list(
+        *("id", "state", "ending", "output", "error", "finished_at", "paused_at", "started_at"),
+        *("parent_id", "parent_step", "parent_attempt"),
+    )
     steps = StepRun.objects.values_list(
         "run_id", "step", "item", "state", "attempt", "attempts", "process", "output", "error", "finished_at"
     )
     tickets = Ticket.objects.values_list("run_id", "head", "item", "id")
     return View(
-        runs={row[0]: RunRow(row[1], row[2], row[3] is not None, *row[4:]) for row in runs},
+        runs={row[0]: _run_row(row) for row in runs},
         steps={row[:3]: StepRow(*row[3:]) for row in steps.order_by("id")},
         tickets={row[:3]: row[3] for row in tickets},
     )
 
 
+def _run_row(row: tuple[Any, ...]) -> RunRow:
+    _, state, ending, output, error, finished_at, paused_at, started_at, *parent = row
+    return RunRow(state, ending, output, error, finished_at, paused_at is not None, started_at is not None, *parent)
+
+
 class Watch:
     """Sees every state in turn, and remembers what may not change any more."""
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
+    def __init__(self, *, child: Mapping[str, Any] | None) -> None:
         self.now = View({}, {}, {})
-        self._document = document
-        self._booking = {step["id"] for step in document["steps"] if step["action"] == "scripted_booking"}
-        self._rooms = {
-            step["id"]: step["for_each"]["batch"]
-            if step["action"] == "scripted_pure"
-            else min(step["for_each"]["max_parallel"], step["for_each"]["batch"])
-            for name in ("steps", "on_failure", "finally")
-            for step in document.get(name, [])
-            if "for_each" in step
-        }
+        self._child = child
         # Failed items that a retry by hand is to take up again, each once.
         self._redone: set[Place] = set()
         self._released: dict[Place, int] = {}
@@ -132,9 +174,10 @@ class Watch:
         self._seen = 0
         self._looks = 0
 
-    def look(self, notes: Mapping[UUID, Notes]) -> View:
-        """The rows as they stand, every invariant asserted."""
+    def look(self, notes: dict[UUID, Notes]) -> View:
+        """The rows as they stand, every invariant asserted. Sub-workflows get notes when they are first seen."""
         before, now = self.now, view()
+        self._meet(notes, now)
         self._looks += 1
         assert run(sweep_queries.AUDIT, limit=10) == []
         self._nothing_ended_changes(before, now)
@@ -144,12 +187,23 @@ class Watch:
             self._note(run_id, one, before, now)
         self._nothing_is_released_early(notes, now)
         self._one_part_follows_the_other(now)
-        self._no_more_items_are_open_than_may_be(now)
+        self._no_more_items_are_open_than_may_be(notes, now)
         self._no_more_are_live_than_may_be(notes, before, now)
         self._nothing_is_made_twice()
         self._what_is_booked_is_recorded(notes, now)
         self.now = now
         return now
+
+    def orphans(self, notes: Mapping[UUID, Notes]) -> set[UUID]:
+        """Runs that go on although the step that waits for them was cancelled. A retried one is its own affair."""
+        found = set()
+        for child, row in self.now.runs.items():
+            above = None if row.parent is None else self.now.steps.get((row.parent, str(row.parent_step), -1))
+            if above is not None and above.state == "cancelled" and above.attempt == row.parent_attempt:
+                notes[child].cancelled = True
+                if row.stoppable and str(child) not in actions.rounds:
+                    found.add(child)
+        return found
 
     def forget(self, run_id: UUID, steps: Iterable[str]) -> None:
         """A retry by hand lets the run go on, and these steps of it begin again."""
@@ -165,6 +219,16 @@ class Watch:
         self._redone = redone | {key for key in self._redone if key[0] != run_id}
         self.now = View(runs, rows, self.now.tickets)
         self._released = {key: one for key, one in self._released.items() if key[0] != run_id or key[1] not in gone}
+
+    def _meet(self, notes: dict[UUID, Notes], now: View) -> None:
+        for run_id, row in now.runs.items():
+            if row.parent is not None and run_id not in notes:
+                above = notes[row.parent]
+                assert self._child is not None
+                name = f"{above.name}.{row.parent_step}.{row.parent_attempt}"
+                notes[run_id] = Notes(name, above.flag, self._child)
+            if row.state in RUN_ENDED:
+                notes[run_id].came.add(row.state)
 
     def _nothing_ended_changes(self, before: View, now: View) -> None:
         for run_id, was in before.runs.items():
@@ -202,7 +266,7 @@ class Watch:
         mine = {place: one for place, one in now.steps.items() if place[0] == run_id}
         main = {place: one for place, one in mine.items() if part(place[1]) == "steps"}
         for place, one in mine.items():
-            if one.state in ("succeeded", "compensated"):
+            if place[2] == -1 and one.state in ("succeeded", "compensated"):
                 notes.succeeded.setdefault(place[1], self._looks)
         late = isinstance(row.error, dict) and row.error.get("reason") == "timed_out"
         if notes.stopped is None and (late or "cancelled" in (row.state, row.ending)):
@@ -221,12 +285,12 @@ class Watch:
 
     def _nothing_is_released_early(self, notes: Mapping[UUID, Notes], now: View) -> None:
         """A join is released only when its rule is met. That it is then shows at the end."""
-        steps = {step["id"]: step for step in self._document["steps"]}
         # Rows stand in the order in which they were begun.
         places = [place for place, row in now.steps.items() if row.state not in ("skipped", "cancelled")]
         places += now.tickets
         for run_id, name, _ in dict.fromkeys(places):
             one = notes[run_id]
+            steps = {step["id"]: step for step in one.document["steps"]}
             if name in one.begun:
                 continue
             one.begun.add(name)
@@ -235,7 +299,7 @@ class Watch:
             elif name in steps and name not in one.kept and name != one.entry:
                 marks = {key: mark.replace("compensated", "succeeded") for key, mark in now.marks(run_id).items()}
                 known = {key: mark for key, mark in marks.items() if mark not in (*OPEN_STATES, "cancelled")}
-                said = verdict(steps[name], steps=self._document["steps"], marks=known)
+                said = verdict(steps[name], steps=one.document["steps"], marks=known)
                 assert said == "run", f"{name} was released, and should {said}: {known}"
 
     @staticmethod
@@ -252,23 +316,27 @@ class Watch:
             assert set(open_parts) == {PARTS[last]}, f"{PARTS[last]} began while {open_parts} was under way"
             assert len(open_parts.get("undo", ())) <= 1, f"{open_parts['undo']} are undone at the same time"
 
-    def _no_more_items_are_open_than_may_be(self, now: View) -> None:
+    @staticmethod
+    def _no_more_items_are_open_than_may_be(notes: Mapping[UUID, Notes], now: View) -> None:
         is_open = [place for place, row in now.steps.items() if row.state in OPEN_STATES]
         counts = Counter((run_id, step) for run_id, step, item in {*is_open, *now.tickets} if item >= 0)
-        for (_, step), count in counts.items():
-            assert count <= self._rooms[step], f"{count} items of {step} are open"
+        for (run_id, step), count in counts.items():
+            assert count <= notes[run_id].room(step), f"{count} items of {step} are open"
 
-    def _no_more_are_live_than_may_be(self, notes: Mapping[UUID, Notes], before: View, now: View) -> None:
+    @staticmethod
+    def _no_more_are_live_than_may_be(notes: Mapping[UUID, Notes], before: View, now: View) -> None:
         """A run that somebody retries goes on at once; nothing is admitted beside it."""
-        limit = self._document.get("concurrency", {}).get("limit")
-        if limit is None:
-            return
-        live = {run_id for run_id, row in now.runs.items() if row.state not in {*RUN_ENDED, "queued"}}
-        new = {run_id for run_id in live if run_id not in before.runs or before.runs[run_id].state == "queued"}
-        retried = sum(1 for run_id in live if actions.rounds.get(str(run_id)))
-        assert len(live) <= limit + retried, f"{len(live)} runs are live"
-        assert not new or len(live) <= limit, f"{len(new)} more runs were admitted beside those that are live"
-        assert set(notes) >= live
+        gates: dict[str, list[UUID]] = {}
+        for run_id, row in now.runs.items():
+            gate = notes[run_id].gate
+            if gate is not None and row.parent is None and row.state not in {*RUN_ENDED, "queued"}:
+                gates.setdefault(gate, []).append(run_id)
+        for live in gates.values():
+            limit = notes[live[0]].document["concurrency"]["limit"]
+            retried = [run_id for run_id in live if str(run_id) in actions.rounds]
+            new = [one for one in live if one not in before.runs or before.runs[one].state == "queued"]
+            assert len(live) <= limit + len(retried), f"{len(live)} runs are live"
+            assert len(live) <= limit or set(new) <= set(retried), f"{len(new)} more runs were admitted beside others"
 
     def _nothing_is_made_twice(self) -> None:
         """No attempt is made twice under one number; the key is the same for every attempt, and for no other step."""
@@ -283,16 +351,15 @@ class Watch:
         self._seen = len(actions.made)
         assert len(set(self._keys.values())) == len(self._keys), "a step has two keys"
 
-    def _what_is_booked_is_recorded(self, notes: Mapping[UUID, Notes], now: View) -> None:
-        if not self._booking:
-            return
+    @staticmethod
+    def _what_is_booked_is_recorded(notes: Mapping[UUID, Notes], now: View) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT run, step FROM bookings ORDER BY run, step")
             booked = cursor.fetchall()
         recorded = [
             place[:2]
             for place, row in now.steps.items()
-            if place[1] in self._booking
+            if notes[place[0]].books(place[1])
             and row.state in ("succeeded", "compensated")
             and place[1] not in notes[place[0]].copied
         ]

@@ -54,12 +54,16 @@ class World:
         self.told: list[str] = []
         self._bus, self._late = bus, list[_Late]()
         self._dies: int | None = None
-        self._watch = Watch(story.document)
+        self._watch = Watch(child=story.child)
         bus.arrived()
+        if story.child is not None:
+            published(json.dumps(story.child))
         flow = published(json.dumps({**story.document, "name": f"model-{next(_numbers)}"}))
-        self._hands = Hands(self, steps=story.document["steps"], workspace_id=flow.workflow.workspace_id)
-        first, second = begun(flow, {"flag": True, "key": "k1"}, {"flag": False, "key": "k2"})
-        self.notes = {first: Notes("r0", flag=True), second: Notes("r1", flag=False)}
+        self._hands = Hands(self, flow=flow)
+        notes = [Notes("r0", True, story.document), Notes("r1", False, story.document)]
+        self.notes = dict(zip(begun(flow, *(one.input for one in notes)), notes, strict=True))
+        for skipped in Run.objects.filter(state="cancelled"):
+            self.notes[skipped.pk].cancelled = "concurrency" in story.document
         self.messages: list[Message] = []
         self.look()
 
@@ -80,6 +84,7 @@ class World:
         """Take what was sent, and assert what must always be."""
         self.messages += self._bus.arrived()
         self._watch.look(self.notes)
+        self._watch.orphans(self.notes)
 
     def forget(self, run_id: UUID, steps: Iterable[str]) -> None:
         """A retry by hand lets the run go on, and these steps of it begin again."""
@@ -183,8 +188,11 @@ class World:
         self._quietly()
 
     def _quietly(self) -> None:
+        orphans = self._watch.orphans(self.notes)
         sweep()
         self.look()
+        orphans &= self._watch.orphans(self.notes)
+        assert not orphans, f"{[self.notes[one].name for one in orphans]} went on without the step that waited"
         while self.messages:
             perform(self.messages.pop(0))
             self.messages += self._bus.arrived()

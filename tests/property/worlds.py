@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,11 @@ from tests.property.actions import ALWAYS
 JOINS = ["all_succeeded", "none_failed", "all_done", "any_succeeded", "any_failed"]
 # Statements of one delivery, sweep or verb before which the process may die.
 STATEMENTS = 12
+# The workflow that sub-workflows are runs of.
+CHILD = "model-child"
+
+_PLAIN = ["scripted"] * 5 + ["scripted_pure"] * 5 + ["wait"]
+_KINDS = [*_PLAIN, "booking", "signal", "signal", "approval"]
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,10 @@ class Op:
 
 @dataclass(frozen=True)
 class Story:
-    """A definition, and what happens until the faults stop."""
+    """A definition, that of its sub-workflows if it has any, and what happens until the faults stop."""
 
     document: dict[str, Any]
+    child: dict[str, Any] | None
     ops: list[Op]
 
     def _repr_pretty_(self, printer: Any, _: bool) -> None:
@@ -42,22 +49,30 @@ class Story:
         printer.text("\n" + str(self))
 
     def __str__(self) -> str:
-        lines = [yaml.safe_dump(self.document, sort_keys=False, default_flow_style=None, width=150)]
+        documents = [self.document] if self.child is None else [self.document, self.child]
+        lines = [yaml.safe_dump(one, sort_keys=False, default_flow_style=None, width=150) for one in documents]
         return "\n".join([*lines, *(f"{number}. {op}" for number, op in enumerate(self.ops))])
 
-    def plain(self) -> bool:
-        """Whether the output of every step is known beforehand."""
-        steps = self.document["steps"]
-        return all(step["action"].startswith("scripted") and "for_each" not in step for step in steps)
+
+def plain(document: Mapping[str, Any]) -> bool:
+    """Whether the output of every step is known beforehand."""
+    return all(step["action"].startswith("scripted") and "for_each" not in step for step in document["steps"])
 
 
 @st.composite
 def stories(draw: st.DrawFn) -> Story:
     """A workflow of 1 to 8 steps, with whatever may follow them, and 8 to 40 ops."""
-    document = draw(_documents())
+    calls = draw(st.integers(0, 2)) == 2
+    document = draw(_documents(most=8, kinds=[*_KINDS, *["sub_workflow"] * 6] if calls else _KINDS))
+    document |= draw(_limits())
     asked = {step["action"] for step in document["steps"]}
+    child = None
+    if "sub_workflow" in asked:
+        child = {**draw(_documents(most=3, kinds=_KINDS)), "name": CHILD}
+        asked |= {step["action"] for step in child["steps"]}
     rare = ["retry", "mend", "replay", "pause", "cancel", "freeze", "stall", "twice", "drop", "mute"]
     rare += ["expire"] if "timeout" in document else []
+    rare += ["start"] if "concurrency" in document else []
     rare += ["signal", "signal_key"] if "wait_for_signal" in asked else []
     rare += ["approve", "reject"] if "approval" in asked else []
     # A few kinds of trouble, often: all of them at once would leave each too rare to meet another.
@@ -67,20 +82,22 @@ def stories(draw: st.DrawFn) -> Story:
     pool += ["resume"] if "pause" in kinds else []
     lives = st.sampled_from([None] * 9 + [*range(STATEMENTS)])
     ops = st.lists(st.builds(Op, st.sampled_from(pool), st.integers(0, 7), lives), min_size=8, max_size=40)
-    return Story(document, draw(ops))
+    return Story(document, child, draw(ops))
 
 
 @st.composite
-def _documents(draw: st.DrawFn) -> dict[str, Any]:
-    count = draw(st.sampled_from([1, 2, 3, *range(3, 9), *range(4, 9)]))
+def _documents(draw: st.DrawFn, *, most: int, kinds: Sequence[str]) -> dict[str, Any]:
+    count = min(most, draw(st.sampled_from([1, 2, 3, *range(3, 9), *range(4, 9)])))
     # A path without anything else is recorded by statements of its own.
     if draw(st.integers(0, 4)) == 4:
-        return {"name": "model", "steps": [_step(draw, at, needs=[at - 1] if at else []) for at in range(count)]}
+        steps = [_step(draw, f"s{at}", needs=[f"s{at - 1}"] if at else [], kinds=kinds) for at in range(count)]
+        return {"name": "model", "steps": steps}
     targets = {at for at in range(1, count) if draw(st.integers(0, 7)) == 7}
     undoing = draw(st.booleans())
     steps = []
     for at in range(count):
-        step = _step(draw, at, needs=[] if at in targets or at == 0 else draw(_needs(at)))
+        needs = [] if at in targets or at == 0 else draw(_needs(at))
+        step = _step(draw, f"s{at}", needs=[f"s{need}" for need in needs], kinds=kinds)
         later = sorted(target for target in targets if target > at)
         step["on_error"] = draw(st.sampled_from(["fail", "fail", "continue", *(f"goto:s{to}" for to in later)]))
         if step["needs"]:
@@ -97,17 +114,28 @@ def _endings(draw: st.DrawFn) -> dict[str, Any]:
     for part, letter in (("on_failure", "f"), ("finally", "z")):
         count = draw(st.sampled_from([0, 0, 1, 2]))
         if count:
-            found[part] = [
-                _step(draw, at, letter=letter, needs=[0] if at and draw(st.booleans()) else [], plain=True)
-                for at in range(count)
-            ]
+            found[part] = []
+            for at in range(count):
+                needs = [f"{letter}0"] if at and draw(st.booleans()) else []
+                step = _step(draw, f"{letter}{at}", needs=needs, kinds=_PLAIN)
+                found[part].append({**step, "on_error": draw(st.sampled_from(["fail", "continue"]))})
     if draw(st.integers(0, 2)) == 2:
         found["timeout"] = "300d"
-    if draw(st.integers(0, 3)) == 3:
-        found["concurrency"] = {"limit": 1}
     if draw(st.integers(0, 9)) == 9:
         found["output"] = "{{ input.missing.too }}"
     return found
+
+
+@st.composite
+def _limits(draw: st.DrawFn) -> dict[str, Any]:
+    """How many runs may be live at once, if that is limited: all of them together, or those of each key."""
+    if draw(st.integers(0, 2)) < 2:
+        return {}
+    said: dict[str, Any] = {
+        "limit": draw(st.sampled_from([1, 1, 2])),
+        "policy": draw(st.sampled_from(["queue", "queue", "skip", "cancel_running"])),
+    }
+    return {"concurrency": {**said, "key": "{{ input.key }}"} if draw(st.booleans()) else said}
 
 
 def _needs(at: int) -> st.SearchStrategy[list[int]]:
@@ -116,22 +144,20 @@ def _needs(at: int) -> st.SearchStrategy[list[int]]:
     return st.one_of(st.just([at - 1]), some, st.lists(st.integers(0, at - 1), max_size=1))
 
 
-def _step(draw: st.DrawFn, at: int, *, needs: list[int], letter: str = "s", plain: bool = False) -> dict[str, Any]:
+def _step(draw: st.DrawFn, name: str, *, needs: Sequence[str], kinds: Sequence[str]) -> dict[str, Any]:
     """What the definition could leave out is written all the same: the oracle reads it."""
     step = {
-        "id": f"{letter}{at}",
-        "needs": [f"{letter}{need}" for need in needs],
+        "id": name,
+        "needs": list(needs),
         "join": "all_succeeded",
-        "on_error": draw(st.sampled_from(["fail", "continue"])) if plain else "fail",
-        **_action(draw, plain=plain),
+        "on_error": "fail",
+        **_action(draw, draw(st.sampled_from(kinds))),
     }
     condition = draw(st.sampled_from([None] * 8 + ["true", "false", "input.flag", "input.missing"]))
     return step if condition is None else {**step, "if": condition}
 
 
-def _action(draw: st.DrawFn, *, plain: bool) -> dict[str, Any]:
-    kinds = ["scripted"] * 5 + ["scripted_pure"] * 5 + ["wait"]
-    kind = draw(st.sampled_from(kinds if plain else [*kinds, "booking", "signal", "signal", "approval"]))
+def _action(draw: st.DrawFn, kind: str) -> dict[str, Any]:
     if kind == "wait":
         return {"action": "wait", "with": {"for": "30m"}}
     if kind == "signal":
@@ -143,6 +169,10 @@ def _action(draw: st.DrawFn, *, plain: bool) -> dict[str, Any]:
             "on_reject": draw(st.sampled_from(["fail", "continue"])),
         }
         return {"action": "approval", "with": {**said, **_limit(draw)}}
+    if kind == "sub_workflow":
+        waits = draw(st.sampled_from([True, True, True, False]))
+        retry = {"retry": {"max_attempts": 2, "initial": "1s"}} if draw(st.booleans()) else {}
+        return {"action": kind, "with": {"workflow": CHILD, "wait": waits, "input": "{{ input }}"}, **retry}
     if kind == "booking":
         return {**draw(_scripts(pure=False)), "action": "scripted_booking"}
     found = draw(_scripts(pure=kind == "scripted_pure"))
