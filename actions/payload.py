@@ -22,6 +22,9 @@ _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _SCALARS = frozenset({int, float, bool, type(None)})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
+_UNSURE: Any = object()
+# To look for 19 digits in a row, which an integer beyond 64 bits has at least.
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
@@ -36,9 +39,12 @@ class PayloadError(ValueError):
 def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Json:
     """The value of a JSON text. Raises PayloadError; for a syntax error its message has line and column."""
     raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
+    value: Json = _quick(raw, max_depth=max_depth)
+    if value is not _UNSURE:
+        return value
     _refuse_deep_text(raw, max_depth=max_depth)
     try:
-        value: Json = json.loads(
+        value = json.loads(
             raw.decode("utf-8-sig"),
             object_pairs_hook=_once,
             parse_int=_whole,
@@ -108,6 +114,30 @@ def clean(value: Any) -> Json:
 def dumps(value: Json) -> str:
     """The value as JSON text, without spaces."""
     return orjson.dumps(value).decode()
+
+
+def _quick(raw: bytes, *, max_depth: int) -> Any:
+    """The value of a text in which nothing can be wrong, several times as fast; _UNSURE where a closer look is needed.
+
+    orjson refuses what is no JSON, NaN, lone surrogates and infinite numbers. It rounds integers beyond 64 bits, lets
+    NUL pass and keeps the last of duplicate keys: but then the value, written again, has fewer quotes than the text.
+    """
+    if raw.count(b"[") + raw.count(b"{") > max_depth or b"0" * 19 in raw.translate(_DIGITS):
+        return _UNSURE
+    # A NUL; a backslash written in one of its two ways, behind which a quote would look escaped.
+    if b"\\u0000" in raw or b"\\\\" in raw or b"\\u005" in raw:
+        return _UNSURE
+    try:
+        value = orjson.loads(raw)
+        again = orjson.dumps(value)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return _UNSURE
+    return value if _quotes(raw) == _quotes(again) else _UNSURE
+
+
+def _quotes(text: bytes) -> int:
+    """Quotes that begin or end a text, where no backslash is escaped."""
+    return text.count(b'"') - text.count(b'\\"')
 
 
 class _Twice:

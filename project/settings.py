@@ -42,6 +42,9 @@ try:
     EFFECTFUL_BATCH_RUNS = env_int("EFFECTFUL_BATCH_RUNS", default=20, minimum=1, maximum=1000)
     # How many sub-workflows may stand below each other: one that calls itself for ever ends there.
     SUB_WORKFLOW_DEPTH = env_int("SUB_WORKFLOW_DEPTH", default=10, minimum=1, maximum=1000)
+    # What one bulk start may hold, unpacked; its body is never in memory as a whole.
+    BULK_START_MAX_RUNS = env_int("BULK_START_MAX_RUNS", default=100_000, minimum=1)
+    BULK_START_MAX_MEGABYTES = env_int("BULK_START_MAX_MEGABYTES", default=256, minimum=1)
     # Hosts, host:port or CIDR that http_request may reach besides public addresses.
     OUTBOUND_ALLOW = env_list("OUTBOUND_ALLOW")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
@@ -28,14 +28,16 @@ class ScopedView(APIView):
     """A view that sees one workspace: the token's, or the default one for a superuser with a session."""
 
     parser_classes: Sequence[type[BaseParser]] = (JsonBody,)
+    # Whether the view reads the server's stream itself, and so bodies that do not say their length.
+    streams: ClassVar[bool] = False
     workspace: Workspace
     user: User
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Authenticate, then find the workspace. Raises Refused (403) for accounts without one."""
         super().initial(request, *args, **kwargs)
-        if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "") and not request.META.get("CONTENT_LENGTH"):
-            # WSGI knows no body without a length: it would be read as empty.
+        if not self.streams and without_length(request.META):
+            # Django knows no body without a length: it would be read as empty.
             raise Refused("send the body with a Content-Length", status=411)
         self.workspace = _workspace(request)
         if isinstance(request.user, User):
@@ -84,6 +86,11 @@ READ_ONE = {**PROBLEMS, 404: PROBLEM}
 READ_MANY = {**PROBLEMS, 400: PROBLEM}
 CONFLICT = OpenApiResponse(response=ConflictDetails, description="Not legal as things stand; nothing was changed.")
 WRITE = {**PROBLEMS, 400: PROBLEM, 413: PROBLEM, 415: PROBLEM}
+
+
+def without_length(meta: Mapping[str, Any]) -> bool:
+    """Whether the body comes in chunks (Transfer-Encoding), so that only its end tells how long it is."""
+    return "chunked" in meta.get("HTTP_TRANSFER_ENCODING", "") and not meta.get("CONTENT_LENGTH")
 
 
 def parameters(**described: str) -> list[OpenApiParameter]:

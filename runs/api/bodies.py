@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, RootModel
 
 from actions.wait_for_signal import SignalKey, SignalName
 from runs.api.parsers import Body
@@ -32,6 +32,10 @@ class StartRun(Body):
     idempotency_key: Key | None = None
     labels: Labels = Field(default_factory=dict)
     priority: Priority | None = None
+
+
+class StartRuns(RootModel[list[StartRun]]):
+    """One for each run, read one by one."""
 
 
 class StartJob(Body):

@@ -30,7 +30,7 @@ class Refused(APIException):
         *,
         status: int = 400,
         problems: Iterable[Problem] = (),
-        members: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status_code = status

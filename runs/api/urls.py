@@ -4,6 +4,7 @@ from django.urls import path, re_path
 
 import runs.api.schema  # noqa: F401 - registers itself
 from runs.api.base import Nowhere
+from runs.api.bulk_start import StartedInBulk
 from runs.api.dead_letters import DeadLetters, OneDeadLetter
 from runs.api.items import Items
 from runs.api.jobs import Jobs, OneJob
@@ -29,6 +30,7 @@ urlpatterns = [
     # A workflow's name may hold a slash.
     path("workflows/<path:key>/pause", PauseWorkflow.as_view(), name="api-workflow-pause"),
     path("workflows/<path:key>/resume", ResumeWorkflow.as_view(), name="api-workflow-resume"),
+    path("workflows/<path:key>/runs/bulk", StartedInBulk.as_view(), name="api-workflow-runs-bulk"),
     path("workflows/<path:key>/runs", StartedRuns.as_view(), name="api-workflow-runs"),
     path("workflows/<path:key>", OneWorkflow.as_view(), name="api-workflow"),
     path("runs", Runs.as_view(), name="api-runs"),

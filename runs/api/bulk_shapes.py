@@ -1,0 +1,37 @@
+"""What a start in bulk answers."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from runs.api.shapes import Shape
+
+
+class Refusal(Shape):
+    """Why a line (of NDJSON) or element (of an array), counted from 1, was not started, and where in it."""
+
+    line: int
+    path: str
+    message: str
+
+
+class StartedLine(Shape):
+    """The run of a line; the first run's where its idempotency key was known."""
+
+    line: int
+    id: UUID
+
+
+class RunsStarted(Shape):
+    """What a start in bulk did: runs made, lines whose idempotency key was known, lines refused.
+
+    `first` and `last` are the runs made, ids ascending; `refusals` are the first 100; `ids` is there if asked for.
+    """
+
+    created: int
+    known: int
+    refused: int
+    first: UUID | None
+    last: UUID | None
+    refusals: list[Refusal]
+    ids: list[StartedLine] = []

@@ -1,0 +1,245 @@
+"""Start many runs of one workflow by one request: read, check and commit them slice by slice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
+from django.http import UnreadablePostError
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from pydantic import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from actions import payload
+from actions.payload import PayloadError
+from runs import control, gates
+from runs.api import filters, streams
+from runs.api.base import PROBLEM, WRITE, ScopedView, without_length
+from runs.api.bodies import StartRun, StartRuns
+from runs.api.bulk_shapes import RunsStarted
+from runs.api.parsers import MAX_BYTES, read_body
+from runs.api.problems import Refused, bad
+from runs.api.streams import Broken, Entry
+from runs.api.workflows import find
+from runs.control import Request as RunRequest
+from workflows.complaints import complaints
+from workflows.errors import InvalidInput, Problem
+from workflows.models import Version, Workflow
+from workflows.publish import check_input
+
+# One transaction each: so many runs, or so many bytes of the body.
+SLICE_RUNS = 1000
+SLICE_BYTES = 4 * 1024 * 1024
+TOLD = 100
+ARRAY = ("application/json",)
+LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
+
+log = logging.getLogger(__name__)
+
+# Where it stands in the body, and what it asks for.
+_Asked = tuple[int, RunRequest]
+
+
+class StartedInBulk(ScopedView):
+    """Many runs of one workflow at once."""
+
+    streams: ClassVar[bool] = True
+
+    @extend_schema(
+        operation_id="workflows_start_bulk",
+        parameters=[
+            OpenApiParameter("ids", bool, description="`true`: answer the id of every line's run, in their order."),
+            OpenApiParameter("label.<key>", str, description="A label for all of the runs, to find them by."),
+        ],
+        request={"application/json": StartRuns, "application/x-ndjson": StartRun},
+        responses={
+            200: RunsStarted,
+            201: RunsStarted,
+            **WRITE,
+            404: PROBLEM,
+            409: PROBLEM,
+            503: PROBLEM,
+        },
+    )
+    def post(self, request: Request, key: str) -> Response:
+        """Start a run for each object of an array, or of each line (NDJSON); the good ones are kept.
+
+        What is wrong with a line is told in `refusals`. The runs are committed 1,000 at a time: where the body cannot
+        be read to its end, the problem has the same members and says what was started.
+        """
+        workflow = find(key, workspace=self.workspace)
+        if workflow.current is None:
+            raise Refused(f"workflow {workflow.name!r} is not published yet; publish it first", status=409)
+        given = filters.read(request, known=["ids", "label.<key>"])
+        common = read_body({"labels": {**given.labels}}, model=StartRun).labels
+        started = _Starting(workflow, workflow.current, common, ids=_wants_ids(given.get("ids")))
+        try:
+            started.read(_entries(request))
+        except (Broken, UnreadablePostError, OperationalError, InterfaceError) as error:
+            raise _stopped(error, started=started) from error
+        told = started.told()
+        return Response(told, status=201 if told["created"] else 200)
+
+
+@dataclass
+class _Starting:
+    """What was started and refused so far."""
+
+    workflow: Workflow
+    version: Version
+    labels: Mapping[str, str]
+    ids: bool
+    created: int = 0
+    known: int = 0
+    refused: int = 0
+    first: UUID | None = None
+    last: UUID | None = None
+    refusals: list[dict[str, Any]] = field(default_factory=list)
+    found: list[tuple[int, UUID]] = field(default_factory=list)
+
+    def read(self, entries: Iterable[Entry]) -> None:
+        """Start what is asked for, slice by slice. Raises what breaks off; what was committed is counted then."""
+        asked: list[_Asked] = []
+        size = 0
+        try:
+            for line, raw in _bounded(entries, most=settings.BULK_START_MAX_RUNS):
+                request = self._checked(line, raw)
+                if request is None:
+                    continue
+                asked.append((line, request))
+                size += len(raw or b"")
+                if len(asked) == SLICE_RUNS or size >= SLICE_BYTES:
+                    self._commit(asked)
+                    asked, size = [], 0
+        except (Broken, UnreadablePostError):
+            self._commit(asked)  # whole lines are good ones, whatever comes behind them
+            raise
+        self._commit(asked)
+
+    def told(self) -> dict[str, Any]:
+        """The members of the answer."""
+        counts = {"created": self.created, "known": self.known, "refused": self.refused}
+        told = {**counts, "first": self.first, "last": self.last, "refusals": self.refusals}
+        return {**told, "ids": [{"line": line, "id": found} for line, found in self.found]} if self.ids else told
+
+    def _checked(self, line: int, raw: bytes | None) -> RunRequest | None:
+        """What a line asks for; None, and a refusal noted, where it cannot be started."""
+        try:
+            wanted = _parsed(raw)
+        except InvalidInput as error:
+            self._refuse(line, error.problems)
+            return None
+        labels = {**self.labels, **wanted.labels} if self.labels else wanted.labels
+        return RunRequest(wanted.input, wanted.idempotency_key, labels, wanted.priority)
+
+    def _commit(self, asked: list[_Asked]) -> None:
+        """Start these in one transaction; where an input is refused, the others without it."""
+        if not asked:
+            return
+        requests = [request for _, request in asked]
+        try:
+            with transaction.atomic():
+                answers = control.start(requests, version=self.version, workflow=self.workflow, source="api")
+        except InvalidInput:
+            self._commit([one for one in asked if self._fits(one)])
+            return
+        made = [answer.run_id for answer in answers if answer.created]
+        if made:
+            self.first, self.last = self.first or made[0], made[-1]
+        self.created += len(made)
+        self.known += len(answers) - len(made)
+        if self.ids:
+            self.found += [(line, answer.run_id) for (line, _), answer in zip(asked, answers, strict=True)]
+
+    def _fits(self, asked: _Asked) -> bool:
+        line, request = asked
+        try:
+            check_input(self.version, request.input)
+            gates.check_key(self.version, request.input)
+        except InvalidInput as error:
+            self._refuse(line, error.problems)
+            return False
+        return True
+
+    def _refuse(self, line: int, problems: Sequence[Problem]) -> None:
+        self.refused += 1
+        if len(self.refusals) < TOLD:
+            first, more = problems[0], len(problems) - 1
+            message = f"{first.message} (and {more} more)" if more else first.message
+            self.refusals.append({"line": line, "path": first.path, "message": message})
+
+
+def _parsed(raw: bytes | None) -> StartRun:
+    """A line as a single start would be read. Raises InvalidInput."""
+    if raw is None:
+        raise InvalidInput([Problem("", f"is longer than {MAX_BYTES >> 20} MB")])
+    try:
+        given = payload.loads(raw)
+    except PayloadError as error:
+        raise InvalidInput([Problem(error.path, str(error))]) from None
+    if not isinstance(given, dict):
+        raise InvalidInput([Problem("", "must be a JSON object")])
+    try:
+        return StartRun.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput(complaints(error, model=StartRun, given=given, path="")) from None
+
+
+def _bounded(entries: Iterable[Entry], *, most: int) -> Iterator[Entry]:
+    """Raises Broken (413) at one more than so many."""
+    for count, entry in enumerate(entries):
+        if count == most:
+            what = f"more than {most:,} runs in one request; send those from line {entry[0]} on in another"
+            raise Broken(what, status=413)
+        yield entry
+
+
+def _entries(request: Request) -> Iterator[Entry]:
+    """The body's entries by their numbers. Raises Refused for what it says of itself, Broken for what it is."""
+    kind = request.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if kind not in ARRAY + LINES:
+        raise Refused(f"send a JSON array as {ARRAY[0]}, or one JSON object per line as {LINES[0]}", status=415)
+    coding = request.META.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
+    if coding not in ("identity", "gzip"):
+        raise Refused(f"Content-Encoding {coding[:40]!r} is not known; send the body as it is, or as gzip", status=415)
+    most = settings.BULK_START_MAX_MEGABYTES << 20
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if length.isdigit() and int(length) > most:
+        raise Refused(f"the body is larger than {most >> 20} MB; send the rest in another request", status=413)
+    source = streams.chunks(_reader(request), most=most, gzipped=coding == "gzip")
+    split = streams.elements if kind in ARRAY else streams.lines
+    return split(source, longest=MAX_BYTES)
+
+
+def _reader(request: Request) -> streams.Read:
+    """Django's stream, which ends at the Content-Length; without one the server's, which ends with the body."""
+    if request.META.get("CONTENT_LENGTH"):
+        read: streams.Read = request._request.read
+        return read
+    if not without_length(request.META) or not request.META.get("wsgi.input_terminated"):
+        raise Refused("send the body with a Content-Length, or chunked", status=411)
+    stream: streams.Read = request.META["wsgi.input"].read
+    return stream
+
+
+def _wants_ids(given: str | None) -> bool:
+    if given not in (None, "true", "false"):
+        raise bad("ids", f"must be true or false, not {given[:40]!r}")
+    return given == "true"
+
+
+def _stopped(error: Exception, *, started: _Starting) -> Refused:
+    """The problem for a body that was not read to its end, which tells what was started all the same."""
+    if isinstance(error, Broken):
+        return Refused(str(error), status=error.status, members=started.told())
+    if isinstance(error, UnreadablePostError):
+        return Refused("the connection broke off in the body", members=started.told())
+    log.warning("bulk_start_stopped", extra={"count": started.created, "error": str(error)})
+    detail = "the database does not answer; what is counted here is kept, send the request again for the rest"
+    return Refused(detail, status=503, members=started.told())
