@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from pydantic import Field
+
 from runs.api.shapes import Shape
 
 
@@ -34,4 +36,4 @@ class RunsStarted(Shape):
     first: UUID | None
     last: UUID | None
     refusals: list[Refusal]
-    ids: list[StartedLine] = []
+    ids: list[StartedLine] = Field(default_factory=list)
