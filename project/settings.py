@@ -179,6 +179,8 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Stepwise",
     "DESCRIPTION": "Durable workflow automation.",
     "VERSION": "1",
+    # Pydantic writes nullable values as 3.1 has them.
+    "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "ENABLE_DJANGO_DEPLOY_CHECK": False,

@@ -89,7 +89,7 @@ class Columns(ReadOnlyAdmin):
 class RunAdmin(Columns):
     """Runs, and the timeline of each; the buttons start one, and do what is legal for it."""
 
-    actions = ("cancel_chosen", "pause_chosen", "resume_chosen", "retry_chosen")
+    actions = ("cancel_chosen", "terminate_chosen", "pause_chosen", "resume_chosen", "retry_chosen")
     list_display = ("id", "workflow", "version_number", "state_label", "created", "took", "error_text")
     list_filter = ("state", PausedFilter, WorkflowFilter)
     search_fields = ("id", "idempotency_key")
@@ -154,6 +154,7 @@ class RunAdmin(Columns):
             path("start/", site.admin_view(admin_start.choose), name="runs_run_choose"),
             path("start/<uuid:workflow_id>/", site.admin_view(admin_start.start), name="runs_run_start"),
             path("<uuid:key>/cancel/", site.admin_view(admin_verbs.cancel), name="runs_run_cancel"),
+            path("<uuid:key>/terminate/", site.admin_view(admin_verbs.terminate), name="runs_run_terminate"),
             path("<uuid:key>/pause/", site.admin_view(admin_verbs.pause), name="runs_run_pause"),
             path("<uuid:key>/resume/", site.admin_view(admin_verbs.resume), name="runs_run_resume"),
             path("of/<uuid:key>/pause/", site.admin_view(admin_verbs.pause_workflow), name="runs_workflow_pause"),
@@ -170,6 +171,10 @@ class RunAdmin(Columns):
     @admin.action(description="Cancel", permissions=["verbs"])
     def cancel_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
         return admin_bulk.confirm(request, chosen, bulk=admin_bulk.CANCEL)
+
+    @admin.action(description="Terminate", permissions=["verbs"])
+    def terminate_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
+        return admin_bulk.confirm(request, chosen, bulk=admin_bulk.TERMINATE)
 
     @admin.action(description="Pause", permissions=["verbs"])
     def pause_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:

@@ -49,6 +49,15 @@ CANCEL = Bulk(
     control.cancel,
     danger=True,
 )
+TERMINATE = Bulk(
+    "terminate_chosen",
+    "Terminate",
+    "terminated",
+    "These runs end at once: no compensation, `on_failure` or `finally` follows or goes on.",
+    standing.TERMINABLE,
+    control.terminate,
+    danger=True,
+)
 PAUSE = Bulk(
     "pause_chosen",
     "Pause",

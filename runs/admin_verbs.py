@@ -66,6 +66,8 @@ def run_buttons(request: HttpRequest, run: Run) -> list[Button]:
         held = ("Pause", "pause", "pause", pausable)
     offered = (
         ("Cancel", "cancel", "cancel", standing.can_cancel(run)),
+        # Where the work is still to be stopped, a cancel is what is meant.
+        ("Terminate", "terminate", "dangerous", run.state in standing.TERMINABLE and not standing.can_cancel(run)),
         held,
         ("Retry", "retry", "refresh", run.state in standing.RETRYABLE),
         ("Replay…", "replay", "replay", run.state in standing.REPLAYABLE),
@@ -129,6 +131,24 @@ def cancel(request: HttpRequest, key: UUID) -> HttpResponse:
         "The run is cancelled." if control.standing(key) in RUN_ENDED else "The run is being cancelled.",
         to=page.back,
     )
+
+
+def terminate(request: HttpRequest, key: UUID) -> HttpResponse:
+    """End the run at once."""
+    run = _run(request, key)
+    if run.state not in standing.TERMINABLE:
+        return refused(request, standing.cannot_terminate(run.state), to=run_page(key))
+    says = (
+        "The run ends at once: what is still to be compensated stays as it is, and nothing of on_failure or finally "
+        "begins any more. A step that is running is told. This cannot be taken back by a retry."
+    )
+    page = _of_run(run, verb="Terminate", says=says, danger=True)
+    form = WhyForm(request.POST if request.method == "POST" else None)
+    if not form.is_valid():
+        return show(request, form, page, of=Run)
+    if not control.terminate([key], hand=hand(request, form.cleaned_data["why"])):
+        return refused(request, standing.cannot_terminate(control.standing(key)), to=page.back)
+    return succeeded(request, "The run is terminated.", to=page.back)
 
 
 def pause(request: HttpRequest, key: UUID) -> HttpResponse:

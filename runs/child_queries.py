@@ -138,7 +138,8 @@ WAKE_STRANDED = Statement(
     """,
 )
 
-# Runs that steps of on_failure and finally started, of runs among these that have failed. Index run_child_once.
+# Runs that steps of on_failure and finally started, and compensations that failed, of runs among these that have
+# failed. Index run_child_once.
 OF_ENDINGS = Statement(
     "children_of_endings",
     """
@@ -146,6 +147,11 @@ OF_ENDINGS = Statement(
     CROSS JOIN LATERAL jsonb_array_elements(
         coalesce(v.definition -> 'on_failure', '[]') || coalesce(v.definition -> 'finally', '[]')) s
     JOIN runs_run c ON c.parent_id = r.id AND c.parent_step = s ->> 'id'
+    WHERE r.id = ANY(%(runs)s::uuid[]) AND r.state = 'failed'
+    UNION
+    SELECT c.id FROM runs_run r
+    JOIN runs_steprun s ON s.run_id = r.id AND s.state = 'failed' AND starts_with(s.step, %(undo)s)
+    JOIN runs_run c ON c.parent_id = r.id AND c.parent_step = s.step
     WHERE r.id = ANY(%(runs)s::uuid[]) AND r.state = 'failed'
     """,
 )

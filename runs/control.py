@@ -1,4 +1,4 @@
-"""The control verbs: start, cancel, pause, resume, retry, replay, discard. Every door calls these."""
+"""The control verbs: start, cancel, terminate, pause, resume, retry, replay, discard. Every door calls these."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ __all__ = [
     "retry",
     "retry_letters",
     "start",
+    "terminate",
 ]
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,15 @@ def cancel(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
     if won:
         transaction.on_commit(dispatch.after_commit)  # what `finally` begins with
         # Parents and children are locked in separate transactions; what fails here the sweep does.
+        transaction.on_commit(lambda: _cancel_children(hand))
+    return won
+
+
+def terminate(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
+    """End runs that have not ended, at once: no compensation, on_failure or finally. Answers those that it ended."""
+    won = interventions.terminate(run_ids, hand=hand)
+    if won:
+        transaction.on_commit(dispatch.after_commit)  # their places are free
         transaction.on_commit(lambda: _cancel_children(hand))
     return won
 

@@ -20,13 +20,10 @@ LOCK = Statement(
     """,
 )
 
-# The runs are locked and failed. What is unblocked, and what on_failure and finally did, is to come again, items of
-# those steps included; so their dead letters are retried, too. A run that failed while it was paused goes on all the
-# same, and takes up its place again even where its gate is full.
-RETRY = Statement(
-    "retry",
-    """
-    WITH again AS (
+# The steps that go again, and those that are to come again: their rows go, items included, and their dead letters
+# are retried, too.
+_AGAIN = """
+    again AS (
         SELECT * FROM unnest(%(runs)s::uuid[], %(steps)s::text[], %(inputs)s::text[]) AS d(run_id, step, input)
     ),
     steps AS (
@@ -52,11 +49,31 @@ RETRY = Statement(
               UNION ALL SELECT * FROM unnest(%(blocked_runs)s::uuid[], %(blocked_steps)s::text[])) AS a(run_id, step)
         WHERE l.run_id = a.run_id AND l.step = a.step AND l.state = 'open' RETURNING 1
     )
+"""
+
+# The runs are locked and failed. What is unblocked, and what on_failure and finally did, is to come again. A run that
+# failed while it was paused goes on all the same, and takes up its place again even where its gate is full.
+RETRY = Statement(
+    "retry",
+    f"""
+    WITH {_AGAIN}
     UPDATE runs_run r SET state = 'running', finished_at = NULL, error = NULL, paused_at = NULL, paused_through = NULL,
         deadline = clock_timestamp()
         + (SELECT v.timeout FROM workflows_version v WHERE v.id = r.version_id) * interval '1 second'
     WHERE r.id IN (SELECT run_id FROM again) RETURNING r.id
-    """,
+    """,  # noqa: S608 - constant text only
+)
+
+# The same for runs whose compensation failed: one that failed goes again, the others after it come again in turn. The
+# work stays failed, and its error stays what it was.
+RETRY_UNDO = Statement(
+    "retry_undo",
+    f"""
+    WITH {_AGAIN}
+    UPDATE runs_run r SET state = 'compensating', ending = 'failed', finished_at = NULL,
+        error = r.error - 'compensation', paused_at = NULL, paused_through = NULL
+    WHERE r.id IN (SELECT run_id FROM again) RETURNING r.id
+    """,  # noqa: S608 - constant text only
 )
 
 # A replay begins as a queued run with the rows of the steps that it keeps.

@@ -18,6 +18,16 @@ LOCK_STOPPABLE = Statement(
     """,
 )
 
+# The runs among these that have not ended, and what their work came to where that is known.
+LOCK_LIVE = Statement(
+    "lock_live",
+    """
+    SELECT id, state, ending FROM runs_run
+    WHERE id = ANY(%(runs)s::uuid[]) AND finished_at IS NULL
+    ORDER BY id FOR NO KEY UPDATE
+    """,
+)
+
 # What is due, retrying or waiting ends here, and so does a pause: it would hold what is to follow. A running step is
 # left to its worker: its outcome is still written.
 STOP = Statement(
@@ -105,13 +115,16 @@ UNDER_WAY = Statement(
     """,
 )
 
-# Of failed runs, those that cannot go on: they were stopped amid their work, or what they did was undone.
+# Of failed runs, those whose work cannot go on: they were stopped amid it, or what they did was undone. With each,
+# whether its compensation can: it has begun, and nobody gave it up.
 PAST_RETRY = Statement(
     "past_retry",
     """
-    SELECT r.id FROM runs_run r
-    WHERE r.id = ANY(%(runs)s::uuid[]) AND (r.error->>'reason' = 'timed_out' OR EXISTS (
-        SELECT 1 FROM runs_steprun s WHERE s.run_id = r.id AND starts_with(s.step, %(undo)s)))
+    SELECT r.id, u.undone AND r.error->'terminated' IS NULL
+    FROM runs_run r CROSS JOIN LATERAL (SELECT EXISTS (
+        SELECT 1 FROM runs_steprun s WHERE s.run_id = r.id AND starts_with(s.step, %(undo)s)) AS undone) u
+    WHERE r.id = ANY(%(runs)s::uuid[])
+      AND (r.error->>'reason' = 'timed_out' OR r.error->'terminated' IS NOT NULL OR u.undone)
     """,
 )
 

@@ -76,19 +76,27 @@ def followed(plan: Plan, releases: Sequence[Release], *, marks: Mapping[UUID, Ma
         return list(releases)
     busy = {row[0] for row in run(ending_queries.UNDER_WAY, runs=list(over))}
     failed = [run_id for run_id, outcome in over.items() if outcome is RunState.FAILED]
-    undoable = _undoable(failed) if failed and plan.undos else {}
+    undoable_steps = undoable(failed) if failed and plan.undos else {}
 
     def next_for(found: Release) -> Release:
         run_id = found.run.id
         outcome = over[run_id]
         if run_id in busy:  # nothing begins before everything has answered
             return _going_on(plan, found, marks[run_id], outcome=outcome, heads=())
-        heads = _heads(plan, marks[run_id], outcome=outcome, undoable=undoable.get(run_id, ()))
+        heads = _heads(plan, marks[run_id], outcome=outcome, undoable=undoable_steps.get(run_id, ()))
         if heads:
             return _going_on(plan, found, marks[run_id], outcome=outcome, heads=heads)
         return _ended(plan, found, marks[run_id])
 
     return [next_for(found) if found.run.id in over else found for found in releases]
+
+
+def undoable(run_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """Steps of each run that succeeded, can be undone and are not, the last success first. The runs are locked."""
+    found: dict[UUID, list[str]] = {}
+    for run_id, step in run(ending_queries.UNDOABLE, runs=list(run_ids)) if run_ids else ():
+        found.setdefault(run_id, []).append(step)
+    return found
 
 
 def _going_on(
@@ -125,10 +133,3 @@ def _ended(plan: Plan, found: Release, marks: Mapping[str, Mark]) -> Release:
     names = ", ".join(str(step) for step in failed)
     message = f"the compensation of {names} failed: put right by hand what it did"
     return replace(found, error={"compensation": {"failed": failed, "message": message}})
-
-
-def _undoable(run_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
-    found: dict[UUID, list[str]] = {}
-    for run_id, step in run(ending_queries.UNDOABLE, runs=list(run_ids)):
-        found.setdefault(run_id, []).append(step)
-    return found

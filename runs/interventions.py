@@ -1,4 +1,4 @@
-"""The transitions that somebody makes by hand: cancel, retry, replay, discard; each told in Intervention rows."""
+"""What somebody does to runs by hand: cancel, terminate, retry, replay, discard; each told in Intervention rows."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from runs import (
     children,
     control_queries,
     ending_queries,
+    endings,
     items,
     queries,
     rows,
@@ -22,9 +23,9 @@ from runs import (
     stopping,
 )
 from runs import plan as plans
-from runs.database import run
+from runs.database import Statement, run
 from runs.joins import RELEASED, Mark, Verdict, decide, ripple
-from runs.plan import UNDO, Plan
+from runs.plan import UNDO, Part, Plan
 from runs.release import skips
 from runs.states import RunState, StepState
 
@@ -53,6 +54,21 @@ class Replay:
     gate: int | None = None
 
 
+@dataclass(frozen=True)
+class _Again:
+    """What a retry does in one run: steps that go again now, and steps that are to come again."""
+
+    run_id: UUID
+    steps: Sequence[str]
+    later: Sequence[str]
+
+    def told(self, edited: Mapping[tuple[UUID, str], Json]) -> dict[str, Json]:
+        """The details of the intervention."""
+        changed: list[Json] = [step for step in self.steps if edited.get((self.run_id, step)) is not None]
+        undone: list[Json] = [step for step in self.later if step.startswith(UNDO)]
+        return {"steps": [*self.steps, *undone], "edited": changed}
+
+
 def cancel(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
     """Stop runs whose work is not over. A step that runs is told, and left to its worker: its outcome is written,
     and releases nothing. What `finally` says is still done. Answers the runs that this call cancelled.
@@ -60,6 +76,14 @@ def cancel(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
     with transaction.atomic():
         stopped = stopping.cancel(run_ids)
         tell("cancel", {run_id: {} for run_id in stopped.won}, hand=hand)
+    return stopped.won
+
+
+def terminate(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
+    """End runs at once; what was to follow their work is given up. Answers the runs that this call ended."""
+    with transaction.atomic():
+        stopped = stopping.terminate(run_ids)
+        tell("terminate", {run_id: {} for run_id in stopped.won}, hand=hand)
     return stopped.won
 
 
@@ -84,48 +108,38 @@ def retry(
 ) -> frozenset[UUID]:
     """Let failed runs go on: their failed steps get a ticket, and what the failure had blocked is to come again.
 
-    `steps` narrows a run down to some of its failed steps, `inputs` replaces the input of one. The retry policy
-    begins anew. Answers the runs that this call set going; a run with an input for a step that does not go on, or
-    for one whose list has begun, is not one of them.
+    A run whose compensation failed goes on with that: what failed of it goes again, one after the other. `steps`
+    narrows a run down to some of its failed steps, `inputs` replaces the input of one. The retry policy begins anew.
+    Answers the runs that this call set going; a run with an input for a step that does not go on now, or for one
+    whose list has begun, is not one of them.
     """
     edited = inputs or {}
     with transaction.atomic():
-        below = [row[0] for row in run(child_queries.OF_ENDINGS, runs=list(run_ids))]
+        below = [row[0] for row in run(child_queries.OF_ENDINGS, runs=list(run_ids), undo=UNDO)]
         locked = _lock(run_ids, states=standing.RETRYABLE, children=below)
-        for past in run(ending_queries.PAST_RETRY, runs=list(locked), undo=UNDO) if locked else ():
-            del locked[past[0]]
+        past: dict[UUID, bool] = dict(run(ending_queries.PAST_RETRY, runs=list(locked), undo=UNDO)) if locked else {}
         lists = items.begun([key for key, given in edited.items() if given is not None and key[0] in locked])
-        again: list[tuple[UUID, str, str | None]] = []
-        blocked: list[tuple[UUID, str]] = []
-        for run_id, marks in _marks(list(locked)).items():
+        work: list[_Again] = []
+        undoing: list[_Again] = []
+        wanted = [run_id for run_id in locked if past.get(run_id, True)]
+        undoable = endings.undoable([run_id for run_id in wanted if run_id in past])
+        for run_id, marks in _marks(wanted).items():
             plan = plans.load(locked[run_id])
-            failed = _failed(plan, marks, only=None if steps is None else steps.get(run_id, ()))
-            if any(key[0] == run_id and (key[1] not in failed or key in lists) for key in edited):
-                continue
-            again += [(run_id, step, rows.nullable(edited.get((run_id, step)))) for step in failed]
-            blocked += [(run_id, step) for step in _blocked_behind(plan, marks, failed)]
-        if not again:
-            return frozenset()
-        won = run(
-            control_queries.RETRY,
-            runs=[one[0] for one in again],
-            steps=[one[1] for one in again],
-            inputs=[one[2] for one in again],
-            blocked_runs=[one[0] for one in blocked],
-            blocked_steps=[one[1] for one in blocked],
-            by=hand.user_id,
-            why=hand.why,
-        )
-        items.again([(run_id, step) for run_id, step, _ in again])
-        if below:
-            run(child_queries.LET_GO, children=below, runs=[row[0] for row in won])
-        told: dict[UUID, dict[str, Json]] = {}
-        for run_id, step, given in again:
-            names = told.setdefault(run_id, {"steps": [], "edited": []})
-            for key in ("steps", "edited") if given is not None else ("steps",):
-                names[key] = [*_texts(names[key]), step]
-        tell("retry", told, hand=hand)
-    return frozenset(row[0] for row in won)
+            only = None if steps is None else frozenset(steps.get(run_id, ()))
+            if run_id in past:
+                again = _undone_again(run_id, plan, marks, order=undoable.get(run_id, ()), only=only)
+            else:
+                again = _worked_again(run_id, plan, marks, only=only)
+            wrong = any(key[0] == run_id and (key[1] not in again.steps or key in lists) for key in edited)
+            if again.steps and not wrong:
+                (undoing if run_id in past else work).append(again)
+        won = _go_again(control_queries.RETRY, work, edited=edited, hand=hand)
+        won += _go_again(control_queries.RETRY_UNDO, undoing, edited=edited, hand=hand)
+        items.again([(again.run_id, step) for again in work for step in again.steps])
+        if below and won:
+            run(child_queries.LET_GO, children=below, runs=won)
+        tell("retry", {again.run_id: again.told(edited) for again in work + undoing}, hand=hand)
+    return frozenset(won)
 
 
 def replay(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, hand: Hand) -> UUID | None:
@@ -203,17 +217,52 @@ def _marks(run_ids: Sequence[UUID]) -> dict[UUID, dict[str, Mark]]:
     return found
 
 
-def _failed(plan: Plan, marks: Mapping[str, Mark], *, only: Iterable[str] | None) -> list[str]:
-    """Failed steps whose failure nothing handled."""
-    wanted = None if only is None else set(only)
-    return [
+def _worked_again(run_id: UUID, plan: Plan, marks: Mapping[str, Mark], *, only: frozenset[str] | None) -> _Again:
+    """Failed steps of the work whose failure nothing handled, and what is to come again after them."""
+    failed = [
         step
         for step, mark in marks.items()
         if mark.state is StepState.FAILED
         and plan.steps[step].definition.on_error == "fail"
         and not plan.steps[step].handler
-        and (wanted is None or step in wanted)
+        and (only is None or step in only)
     ]
+    return _Again(run_id, failed, _blocked_behind(plan, marks, failed))
+
+
+def _undone_again(
+    run_id: UUID, plan: Plan, marks: Mapping[str, Mark], *, order: Iterable[str], only: frozenset[str] | None
+) -> _Again:
+    """The first compensation that failed; the others are to come after it, and then on_failure and finally."""
+    undos = [plan.undos[step].id for step in order if step in plan.undos]
+    failed = [
+        undo
+        for undo in undos
+        if undo in marks and marks[undo].state is StepState.FAILED and (only is None or undo in only)
+    ]
+    handlers = [step for step in marks if plan.steps[step].part in (Part.ON_FAILURE, Part.FINALLY)]
+    return _Again(run_id, failed[:1], [*failed[1:], *handlers])
+
+
+def _go_again(
+    statement: Statement, found: Sequence[_Again], *, edited: Mapping[tuple[UUID, str], Json], hand: Hand
+) -> list[UUID]:
+    """Set these runs going, which are locked; answers them."""
+    if not found:
+        return []
+    now = [(again.run_id, step) for again in found for step in again.steps]
+    later = [(again.run_id, step) for again in found for step in again.later]
+    won = run(
+        statement,
+        runs=[key[0] for key in now],
+        steps=[key[1] for key in now],
+        inputs=[rows.nullable(edited.get(key)) for key in now],
+        blocked_runs=[key[0] for key in later],
+        blocked_steps=[key[1] for key in later],
+        by=hand.user_id,
+        why=hand.why,
+    )
+    return [row[0] for row in won]
 
 
 def _blocked_behind(plan: Plan, marks: Mapping[str, Mark], steps: Sequence[str]) -> list[str]:

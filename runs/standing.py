@@ -9,6 +9,7 @@ from runs.models import DeadLetter, Run, StepRun
 from runs.plan import UNDO
 from runs.states import RUN_ENDED, RUN_LIVE, DeadLetterState, RunState, StepState
 
+TERMINABLE = RUN_LIVE | {RunState.QUEUED}
 CANCELLABLE = frozenset({RunState.QUEUED, RunState.RUNNING, RunState.WAITING})
 RETRYABLE = frozenset({RunState.FAILED})
 REPLAYABLE = RUN_ENDED
@@ -44,12 +45,17 @@ def cannot_cancel(run_id: UUID, state: str) -> str:
     found = Run.objects.filter(pk=run_id, state=state).values_list("ending", "paused_at").first()
     ending, paused_at = found or (None, None)
     if ending is not None and paused_at is not None:
-        return f"the run is {state}, on its way to its end ({ending}), and paused: that is not cut short, resume it"
+        return f"the run is {state}, on its way to its end ({ending}), and paused: resume it, or terminate it"
     if ending == RunState.CANCELLED:
-        return f"the run is {state}, and is being cancelled already: it does what it has to do finally, and ends"
+        return f"the run is {state}, and is being cancelled already: wait for what it does finally, or terminate it"
     if ending is not None:
-        return f"the run is {state}, and on its way to its end ({ending}): that is not cut short, wait for it"
+        return f"the run is {state}, and on its way to its end ({ending}): wait for it, or terminate it"
     return f"the run is {state}; only a run that has not ended can be cancelled"
+
+
+def cannot_terminate(state: str) -> str:
+    """Why a terminate won nothing."""
+    return f"the run is {state}; only a run that has not ended can be terminated"
 
 
 def cannot_pause(state: str) -> str:
@@ -75,6 +81,8 @@ def cannot_retry(run_id: UUID, state: str, *, edited: Iterable[str] = ()) -> str
         return past
     edited = list(edited)
     failed = _failed_steps(run_id)
+    if edited and any(step.startswith(UNDO) for step in failed):
+        return "compensations go again one after the other: give one another input by the retry of its dead letter"
     wrong = [step for step in edited if step not in failed]
     if wrong:
         return f"step {wrong[0][:80]!r} did not fail, so its input stays; failed {_listed(failed)}"
@@ -88,13 +96,10 @@ def cannot_retry_letter(letter: DeadLetter, *, edited: bool = False) -> str:
     if letter.state not in OPEN:
         return f"the dead letter is {letter.state}; only an open one can be retried"
     state = letter.run.state
-    if letter.step.startswith(UNDO):
-        undone = letter.step.removeprefix(UNDO)
-        return f"what undoes step {undone!r} is not tried again: put right by hand what the step did, then discard this"
     if state in RETRYABLE:
         fixed = cannot_edit(letter) if edited else None
         follows = f"step {letter.step!r} follows the run's work, and comes again when the run is retried or replayed"
-        return _past_retry(letter.run_id) or fixed or follows
+        return _past_retry(letter.run_id, step=letter.step) or fixed or follows
     hint = "discard the letter, or replay the run" if state in RUN_ENDED else "wait until the run has failed"
     return f"the run of this dead letter is {state}: {hint}"
 
@@ -109,9 +114,14 @@ def cannot_discard(state: str) -> str:
     return f"the dead letter is {state}; only an open one can be discarded"
 
 
-def _past_retry(run_id: UUID) -> str | None:
-    """Why a failed run cannot go on in any way; None where its steps decide. As ending_queries.PAST_RETRY."""
-    if StepRun.objects.filter(run_id=run_id, step__startswith=UNDO).exists():
+def _past_retry(run_id: UUID, *, step: str | None = None) -> str | None:
+    """Why a failed run, or this step of it, cannot go on; None where its steps decide. As ending_queries.PAST_RETRY."""
+    if Run.objects.filter(pk=run_id, error__has_key="terminated").exists():
+        return "the run was terminated, and what was to follow is given up: a replay makes a new run of it"
+    undos = StepRun.objects.filter(run_id=run_id, step__startswith=UNDO)
+    if undos.exists():
+        if undos.filter(state=StepState.FAILED).exists() and (step is None or step.startswith(UNDO)):
+            return None
         return "the run failed and was compensated: what its steps did is undone, so a replay makes a new run of it"
     if Run.objects.filter(pk=run_id, error__reason="timed_out").exists():
         return "the run failed by its own timeout, amid its work: a replay makes a new run of it"

@@ -62,7 +62,8 @@ RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     ),
     RunState.COMPENSATING: frozenset({RunState.COMPENSATED, RunState.FAILED}),
     RunState.SUCCEEDED: frozenset(),
-    RunState.FAILED: frozenset({RunState.RUNNING}),  # a human's retry
+    # A human's retry, of its work or of compensations that failed.
+    RunState.FAILED: frozenset({RunState.RUNNING, RunState.COMPENSATING}),
     RunState.CANCELLED: frozenset(),
     RunState.COMPENSATED: frozenset(),
 }

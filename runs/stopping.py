@@ -1,4 +1,4 @@
-"""Stop runs towards an outcome: the one mechanism behind a cancel and a run's timeout."""
+"""Stop runs towards an outcome (a cancel, a run's timeout), or end them at once (a terminate)."""
 
 from __future__ import annotations
 
@@ -40,6 +40,43 @@ def time_out(run_ids: Sequence[UUID]) -> Stopped:
     """Stop those of the runs that are past their deadline towards `failed`."""
     with transaction.atomic():
         return _stop(run_ids, outcome=RunState.FAILED, overdue=True)
+
+
+def terminate(run_ids: Sequence[UUID]) -> Stopped:
+    """End runs at once, whatever they are at; what was to follow their work is given up. Call it in a transaction.
+
+    A run whose work had failed ends as failed, any other as cancelled. What runs is told, and left to its worker.
+    """
+    locked = run(ending_queries.LOCK_LIVE, runs=list(run_ids))
+    queued = [run_id for run_id, state, _ in locked if state == RunState.QUEUED]
+    live = {run_id: ending for run_id, state, ending in locked if state != RunState.QUEUED}
+    if queued:
+        run(ending_queries.CANCEL_QUEUED, runs=queued)
+    found = []
+    if live:
+        run(ending_queries.STOP, runs=list(live))
+        left = endings.undoable([run_id for run_id, ending in live.items() if ending == RunState.FAILED])
+        found = [_terminated(run_id, ending=ending, left=left.get(run_id, ())) for run_id, ending in live.items()]
+        run(queries.RELEASE, runs=list(live), **rows.releases(found))
+    ended = (
+        *((run_id, RunState.CANCELLED.value) for run_id in queued),
+        *((one.run.id, one.state.value) for one in found if one.state is not None),
+    )
+    children.ended([run_id for run_id, _ in ended])
+    return Stopped(won=frozenset(row[0] for row in locked), ended=ended)
+
+
+def _terminated(run_id: UUID, *, ending: str | None, left: Sequence[str]) -> Release:
+    """The end of a run that was terminated; `left` are the steps that were to be undone."""
+    message = "terminated by hand: whatever was to follow is left out"
+    if left:
+        message += f"; the compensation of {', '.join(left)} was not done: put right by hand what they did"
+    told: dict[str, Json] = {"terminated": {"message": message, "not_undone": list[Json](left)}}
+    failed = ending == RunState.FAILED
+    if not failed:  # else the error stays the one that the run failed with
+        told |= {"kind": "terminated", "message": message}
+    state = RunState.FAILED if failed else RunState.CANCELLED
+    return Release(run=RunFacts(id=run_id, input=None, started_at=""), state=state, error=told)
 
 
 def _stop(run_ids: Sequence[UUID], *, outcome: RunState, overdue: bool) -> Stopped:

@@ -50,11 +50,14 @@ def printable(text: str) -> str:
 
 
 def error_line(error: Json) -> str:
-    """An error's kind and message on one line."""
+    """An error's kind and message on one line, and what else is to be known of how its run ended."""
     if not isinstance(error, dict):
         return json_line(error)
     kind, message = error.get("kind"), error.get("message")
-    return printable(f"{kind}: {message}") if kind else printable(str(message))
+    parts = [f"{kind}: {message}" if kind else str(message)]
+    more = [error.get(key) for key in ("compensation", "terminated")]
+    parts += [str(told["message"]) for told in more if isinstance(told, dict) and told.get("message") != message]
+    return printable("; ".join(parts))
 
 
 def pause_line(held: Paused) -> str:

@@ -1,4 +1,4 @@
-"""What is done to runs by hand: cancel, pause, resume, retry, replay; to one, or to many at once."""
+"""What is done to runs by hand: cancel, terminate, pause, resume, retry, replay; to one, or to many at once."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from workflows.models import Workspace
 
 VERB = {**WRITE, 404: PROBLEM, 409: CONFLICT}
 CANCEL = Legal("cancelled", standing.CANCELLABLE, listed.FILTERS, RunState)
+TERMINATE = Legal("terminated", standing.TERMINABLE, listed.FILTERS, RunState)
 PAUSE = Legal("paused", standing.PAUSABLE, listed.FILTERS, RunState)
 RESUME = Legal("resumed", standing.PAUSABLE, listed.FILTERS, RunState)
 RETRY = Legal("retried", standing.RETRYABLE, listed.FILTERS, RunState)
@@ -44,6 +45,15 @@ class CancelRun(ScopedView):
             state = control.standing(run_id)
             raise conflict(standing.cannot_cancel(run_id, state), state=state)
         return _stands(run_id)
+
+
+class TerminateRun(ScopedView):
+    """The terminate of one run."""
+
+    @extend_schema(operation_id="runs_terminate", request=ByHand, responses={200: shapes.RunStarted, **VERB})
+    def post(self, request: Request, key: str) -> Response:
+        """End a run at once, whatever it is at: no compensation, `on_failure` or `finally` follows or goes on."""
+        return _held(self, request, key, verb=control.terminate, cannot=standing.cannot_terminate)
 
 
 class PauseRun(ScopedView):
@@ -115,6 +125,15 @@ class CancelRuns(ScopedView):
     def post(self, request: Request) -> Response:
         """Cancel the runs of these ids, or up to 1000 that pass the filter, oldest first."""
         return _many(self, request, legal=CANCEL, verb=control.cancel)
+
+
+class TerminateRuns(ScopedView):
+    """The terminate of many runs."""
+
+    @extend_schema(operation_id="runs_terminate_many", request=Bulk, responses={200: BulkResult, **WRITE})
+    def post(self, request: Request) -> Response:
+        """Terminate the runs of these ids, or up to 1000 that pass the filter, oldest first."""
+        return _many(self, request, legal=TERMINATE, verb=control.terminate)
 
 
 class PauseRuns(ScopedView):

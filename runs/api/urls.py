@@ -19,6 +19,8 @@ from runs.api.run_verbs import (
     ResumeRuns,
     RetryOneRun,
     RetryRuns,
+    TerminateRun,
+    TerminateRuns,
 )
 from runs.api.runs import OneRun, Runs
 from runs.api.signals import Approvals, ApproveStep, RejectStep, RunSignals, Signals
@@ -37,8 +39,10 @@ urlpatterns = [
     path("runs/cancel", CancelRuns.as_view(), name="api-runs-cancel"),
     path("runs/pause", PauseRuns.as_view(), name="api-runs-pause"),
     path("runs/resume", ResumeRuns.as_view(), name="api-runs-resume"),
+    path("runs/terminate", TerminateRuns.as_view(), name="api-runs-terminate"),
     path("runs/retry", RetryRuns.as_view(), name="api-runs-retry"),
     path("runs/<str:key>/cancel", CancelRun.as_view(), name="api-run-cancel"),
+    path("runs/<str:key>/terminate", TerminateRun.as_view(), name="api-run-terminate"),
     path("runs/<str:key>/pause", PauseRun.as_view(), name="api-run-pause"),
     path("runs/<str:key>/resume", ResumeRun.as_view(), name="api-run-resume"),
     path("runs/<str:key>/retry", RetryOneRun.as_view(), name="api-run-retry"),

@@ -98,13 +98,18 @@ class Hands:
         run_id, notes = self._chosen(at)
         marks = self._now.marks(run_id)
         again = {s["id"] for s in notes.document["steps"] if marks.get(s["id"]) == "failed" and s["on_error"] == "fail"}
-        undone = any(name.startswith("undo:") for name in marks)
-        legal = self._now.runs[run_id].state == "failed" and bool(again) and not undone and notes.stopped is None
+        undos = {name for name in marks if part(name) == "undo"}
+        if undos:  # what was undone does not go on, but what could not be undone can
+            again = {name for name in undos if marks[name] == "failed"}
+        legal = self._now.runs[run_id].state == "failed" and bool(again) and bool(undos or notes.stopped is None)
         if not self._verb(lambda: control.retry([run_id], hand=HAND), run_id, "retry", legal=legal):
             return
         behind = _behind(notes.document["steps"], again)
-        gone = {name for name in marks if part(name) != "steps" or (marks[name] == BLOCKED and name in behind)}
-        notes.kept = {name: mark for name, mark in marks.items() if name not in again | gone}
+        gone = {name for name in marks if part(name) not in ("steps", "undo")} | (again if undos else set())
+        gone |= {name for name in behind if marks.get(name) == BLOCKED}
+        decided = {name: mark for name, mark in marks.items() if part(name) == "steps" and name not in again | gone}
+        notes.kept = {name: mark.replace("compensated", "succeeded") for name, mark in decided.items()}
+        notes.undone = []
         notes.entry = None if notes.entry in again else notes.entry
         notes.begun -= gone
         notes.mended = notes.mended or mended

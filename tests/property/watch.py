@@ -341,8 +341,8 @@ class Watch:
     def _nothing_is_made_twice(self) -> None:
         """No attempt is made twice under one number; the key is the same for every attempt, and for no other step."""
         for one in actions.made[self._seen :]:
-            # What on_failure and finally do comes again after a retry by hand, beginning with its first attempt.
-            times = one.round if part(one.step) in ("on_failure", "finally") else 0
+            # What follows the work comes again after a retry by hand, beginning with its first attempt.
+            times = one.round if part(one.step) != "steps" else 0
             attempt = (one.run, one.step, one.item, one.attempt, times)
             assert attempt not in self._made, f"attempt {one.attempt} of {one.step} was made twice"
             self._made.add(attempt)

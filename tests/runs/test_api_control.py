@@ -304,7 +304,15 @@ def test_the_schema_tells_every_verb() -> None:
     client: Api = api()
     paths = Client().get("/api/v1/schema", headers={"Authorization": f"Bearer {client.token}"}).json()["paths"]
     for path in (
-        *("runs/{key}/cancel", "runs/{key}/retry", "runs/{key}/replay", "runs/cancel", "runs/retry"),
+        *(
+            "runs/{key}/cancel",
+            "runs/{key}/terminate",
+            "runs/terminate",
+            "runs/{key}/retry",
+            "runs/{key}/replay",
+            "runs/cancel",
+            "runs/retry",
+        ),
         *("dead-letters/{key}/retry", "dead-letters/{key}/discard", "dead-letters/retry", "dead-letters/discard"),
     ):
         assert {"200", "201"} & paths[f"/api/v1/{path}"]["post"]["responses"].keys()
@@ -341,11 +349,3 @@ def test_a_run_that_is_being_cancelled_says_so_when_it_is_cancelled_again() -> N
     assert "is being cancelled already" in problem["detail"]
     drain()
     assert the_run(run_id).state == "cancelled"
-
-
-def test_a_run_whose_compensation_failed_says_why_it_cannot_be_retried() -> None:
-    [run_id] = begun(published(ENDS.replace("wait, with: {for: 1h}", "fail, with: {message: stuck}")))
-    drain()
-    assert "a replay makes a new run" in refused(api().post(f"runs/{run_id}/retry", {}), state="failed")
-    letter = DeadLetter.objects.get(run_id=run_id, reason="compensation")
-    refused(api().post(f"dead-letters/{letter.pk}/retry", {}), state="open")

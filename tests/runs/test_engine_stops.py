@@ -220,7 +220,7 @@ finally: [{id: nap, action: wait, with: {for: 1h}}, {id: tidy, action: default}]
     assert control.pause([run_id], hand=HAND) == {run_id}
     assert control.cancel([run_id], hand=HAND) == frozenset()
     told = standing.cannot_cancel(run_id, state(run_id))
-    assert told == ("the run is waiting, on its way to its end (failed), and paused: that is not cut short, resume it")
+    assert told == "the run is waiting, on its way to its end (failed), and paused: resume it, or terminate it"
     past()
     drain()
     assert state(run_id) == "running", "a pause holds what follows the work, too"

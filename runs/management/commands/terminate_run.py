@@ -1,0 +1,24 @@
+"""Terminate runs by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from runs import control, standing
+from runs.control import Hand
+from runs.management.commands._over_runs import OverRuns
+
+
+class Command(OverRuns):
+    help = (
+        "End runs at once that have not ended: no compensation, on_failure or finally follows. Exit status: 0 when at "
+        "least one was ended, 1 when none was, 2 bad input."
+    )
+    done = "terminated"
+
+    def verb(self, run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
+        return control.terminate(run_ids, hand=hand)
+
+    def cannot(self, run_id: UUID, state: str) -> str:
+        return standing.cannot_terminate(state)
