@@ -31,10 +31,22 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HARMLESS = frozenset({"accept", "accept-encoding", "accept-language", "content-type", "idempotency-key", "user-agent"})
 
 
+_making = threading.Lock()
+
+
+def _forget() -> None:
+    global _making  # noqa: PLW0603 - another thread of the parent may have held it
+    _making = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
 class _Settings:
     """What the process was told at start."""
 
     allowed: tuple[Allowed, ...] = ()
+    connections: int = 50
 
 
 _settings = _Settings()
@@ -61,9 +73,13 @@ class Answer:
     body: bytes
 
 
-def configure(allow: Sequence[str]) -> None:
-    """Set what may be reached besides public addresses: hosts, host:port or CIDR. Raises ValueError for a bad entry."""
+def configure(allow: Sequence[str], *, connections: int = 50) -> None:
+    """Set what may be reached besides public addresses: hosts, host:port or CIDR. Raises ValueError for a bad entry.
+
+    `connections` are kept open between requests, in all and not for each server; as many again may be in use.
+    """
     _settings.allowed = addresses.parse_allowed(allow)
+    _settings.connections = connections
 
 
 def request(call: Call, *, timeout_seconds: float, cancelled: Callable[[], bool] | None = None) -> Answer:
@@ -160,7 +176,7 @@ def _send(asked: httpx2.Request, deadline: float, cancelled: Callable[[], bool] 
 def _exchange(asked: httpx2.Request, cancelled: Callable[[], bool] | None) -> Answer:
     url = asked.url
     target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-    with _pool(os.getpid()).stream(
+    with _kept().stream(
         asked.method, target, headers=asked.headers.raw, content=asked.content or None, extensions=asked.extensions
     ) as received:
         response = httpx2.Response(received.status, headers=received.headers, stream=_Chunks(received), request=asked)
@@ -271,13 +287,20 @@ class _Stream(httpcore2.NetworkStream):
         return self._inner.get_extra_info(info)
 
 
+def _kept() -> httpcore2.ConnectionPool:
+    """The pool of this process, made once though many threads ask for it first at the same time."""
+    with _making:
+        return _pool(os.getpid())
+
+
 @cache
 def _pool(process: int) -> httpcore2.ConnectionPool:
     """Kept connections of this process; a forked child must not use its parent's sockets, hence the pid."""
     pool = httpcore2.ConnectionPool(
         ssl_context=httpx2.create_ssl_context(trust_env=False),
-        max_connections=100,
-        max_keepalive_connections=20,
+        # A thread that is stuck keeps its connection, too.
+        max_connections=2 * _settings.connections,
+        max_keepalive_connections=_settings.connections,
         keepalive_expiry=5,
         network_backend=_GuardedBackend(),
     )

@@ -30,11 +30,11 @@ END_SECONDS = 300.0
 PREFORK = ("--pool", "prefork", "--concurrency", "2")
 
 
-def prepare() -> tuple[Workflow, Version]:
-    """Publish W3; the database is migrated."""
+def prepare(text: str = work.DEFINITION) -> tuple[Workflow, Version]:
+    """Publish a definition, W3 if none is given; the database is migrated."""
     workspace = Workspace.objects.get_or_create(name="default")[0]
     owner = get_user_model().objects.get_or_create(username="bench")[0]
-    found = publish(parse.load(work.DEFINITION).document, workspace=workspace, owner=owner)
+    found = publish(parse.load(text).document, workspace=workspace, owner=owner)
     return found.workflow, found.version
 
 

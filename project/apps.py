@@ -18,6 +18,6 @@ class ProjectConfig(AppConfig):
         from project import celery, checks  # noqa: F401
 
         try:
-            network.configure(settings.OUTBOUND_ALLOW)
+            network.configure(settings.OUTBOUND_ALLOW, connections=settings.IO_THREADS)
         except ValueError as error:
             raise ImproperlyConfigured(str(error)) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from runs import children, dispatch, executor, items, transitions
@@ -25,16 +25,28 @@ def deliver(texts: Sequence[str], *, version_id: UUID, head: str, carried: str |
     if understood is None:
         return []
     keys, plan = understood
-    recorded = work(keys, plan=plan, head=head, carried=carried)
+    recorded = work(keys, plan=plan, head=head, carried=carried, send=dispatch.after_commit)
     if not recorded.handed_on or recorded.released or recorded.wakes:
         # This delivery left room in the broker's window, or tickets that its chain does not carry.
         dispatch.after_commit()
     return encode(recorded.handed_on)
 
 
-def work(keys: Sequence[Key], *, plan: Plan, head: str, carried: str | None) -> Recorded:
-    """Advance the runs through the link at `head`, and tell what came of it."""
-    recorded = executor.advance(keys, plan=plan, head=head, carried=carried)
+def work(
+    keys: Sequence[Key], *, plan: Plan, head: str, carried: str | None, send: Callable[[], object] | None = None
+) -> Recorded:
+    """Advance the runs through the link at `head`, and tell what came of it.
+
+    `send` is called for tickets that are released while others of the delivery are still performed.
+    """
+
+    def meanwhile(part: Recorded) -> None:
+        tell(part)
+        wake(part.wakes)
+        if send is not None and (part.released or part.wakes):
+            send()
+
+    recorded = executor.advance(keys, plan=plan, head=head, carried=carried, meanwhile=meanwhile)
     if len(recorded.won) < len(keys):
         log.info("stale_delivery", extra={"head": head, "count": len(keys) - len(recorded.won)})
     tell(recorded)

@@ -11,6 +11,7 @@ from actions import payload
 from actions.base import Json, Permanent
 from runs.database import run
 from runs.effect_queries import KNOWN_EFFECT, RECORD_EFFECT
+from runs.threads import borrowed_connection
 
 MAX_NAME = 200
 
@@ -26,12 +27,14 @@ def recorder(run_id: UUID, *, step: str, item: int) -> Callable[[str, Callable[[
         if not 0 < len(name) <= MAX_NAME:
             raise Permanent(f"the name of an effect of step {step!r} must have 1 to {MAX_NAME} characters")
         place = {"run": run_id, "step": step, "item": item, "name": name}
-        known = run(KNOWN_EFFECT, **place)
+        with borrowed_connection():
+            known = run(KNOWN_EFFECT, **place)
         if not known:
             value = payload.clean(effect())
-            if run(RECORD_EFFECT, **place, value=orjson.dumps(value).decode()):
-                return value
-            known = run(KNOWN_EFFECT, **place)
+            with borrowed_connection():
+                if run(RECORD_EFFECT, **place, value=orjson.dumps(value).decode()):
+                    return value
+                known = run(KNOWN_EFFECT, **place)
         found: Json = orjson.loads(known[0][0])
         return found
 

@@ -3,50 +3,63 @@
 from __future__ import annotations
 
 import logging
-import queue
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import orjson
-from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, connections
+from django.db import InterfaceError, OperationalError, connection
 
-from actions.base import Retryable
 from runs import children, items, lease, perform, same_database, transitions
 from runs.database import Row
 from runs.names import RunFacts
-from runs.outcomes import HeldTicket, Key, Outcome, Recorded, StepResult
+from runs.outcomes import HeldTicket, Key, Outcome, Recorded
 from runs.perform import Clock, Work
 from runs.plan import Link, Plan
+from runs.together import BUDGET_SECONDS, Done, Together
 
 log = logging.getLogger(__name__)
 
-# After this long a delivery hands back the candidates that it has not claimed yet.
-SLICE_BUDGET_SECONDS = 1.0
 # The executor answers at the timeout; the row's deadline lets it.
 DEADLINE_GRACE_SECONDS = 5
 _RECORD_TRIES = 3
 
 
-def advance(keys: Sequence[Key], *, plan: Plan, head: str, carried: str | None) -> Recorded:
-    """Take the runs that have a ticket at this head through its link; answers those won and those handed on."""
+def advance(
+    keys: Sequence[Key],
+    *,
+    plan: Plan,
+    head: str,
+    carried: str | None,
+    meanwhile: Callable[[Recorded], None],
+) -> Recorded:
+    """Take the runs that have a ticket at this head through its link; answers those won and those handed on.
+
+    `meanwhile` is called with what is recorded while others of the delivery are still performed.
+    """
     link = plan.link(head)
     single = [key for key in keys if key[1] >= 0]
     if single and len(single) < len(keys):
         steps = [key for key in keys if key[1] < 0]
-        first = advance(steps, plan=plan, head=head, carried=carried)
-        return first.joined(advance(single, plan=plan, head=head, carried=carried))
+        first = advance(steps, plan=plan, head=head, carried=carried, meanwhile=meanwhile)
+        return first.joined(advance(single, plan=plan, head=head, carried=carried, meanwhile=meanwhile))
     # A for_each begins by its list, which is no more than an expression.
     if link.head.inline or (link.head.definition.for_each is not None and not single):
-        return _inline(keys, plan=plan, link=link, carried=carried)
-    return _effectful(keys, plan=plan, link=link, carried=carried)
+        recorded, suspects = _inline(keys, plan=plan, link=link, carried=carried)
+        # A suspect is claimed even though it is pure, so that a death in it is seen, and counted against it alone.
+        link, keys = link.alone(), suspects
+        if not keys:
+            return recorded
+    else:
+        recorded = Recorded()
+    return recorded.joined(_effectful(keys, plan=plan, link=link, carried=carried, meanwhile=meanwhile))
 
 
-def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None) -> Recorded:
+def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None) -> tuple[Recorded, list[Key]]:
+    """What was recorded, and the suspects, which are left alone."""
     reads = link.reads
     if plan.linear and link.follower is None:
         reads |= plan.output_reads - {step.id for step in link.steps}
@@ -75,36 +88,53 @@ def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None)
         Outcome(run=work.run, item=work.item, fence=HeldTicket(ticket), results=(*results[:-1], last), steps=work.steps)
         for (work, ticket, results), last in zip(walked, lasts, strict=True)
     ]
-    recorded = transitions.record(outcomes, plan=plan, carried=carried)
-    # A suspect is claimed even though it is pure, so that a death in it is seen, and counted against it alone.
-    return recorded.joined(_effectful(suspects, plan=plan, link=link.alone(), carried=carried))
+    return transitions.record(outcomes, plan=plan, carried=carried), suspects
 
 
-def _effectful(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None) -> Recorded:
-    """Claim, perform and record in slices as wide as they are performed at once; hand back what takes too long."""
+def _effectful(
+    keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None, meanwhile: Callable[[Recorded], None]
+) -> Recorded:
+    """Claim, perform together and record as they end; only what ends last is handed on along the chain."""
+    if link.head.action.transactional:
+        return _in_transactions(keys, plan=plan, link=link, carried=carried)
     recorded = Recorded()
-    # In a transaction each has its own deadline, one after the other.
-    width = 1 if link.head.action.transactional else settings.EFFECTFUL_BATCH_RUNS
-    began = time.monotonic()
-    for start in range(0, len(keys), width):
-        if time.monotonic() - began > SLICE_BUDGET_SECONDS:
-            transitions.hand_back(keys[start:], head=link.head.id)
-            break
-        with lease.holding() as take:
-            some = keys[start : start + width]
-            if link.head.action.transactional:
-                work, process = _claim(some, plan=plan, link=link, take=take)
-                done = same_database.perform(work, plan=plan, step=link.head, process=process, carried=carried)
-            else:
-                done = _record_surely(_slice(some, plan=plan, link=link, take=take), plan=plan, carried=carried)
-            recorded = recorded.joined(done)
+    failure: OperationalError | InterfaceError | None = None
+    with lease.holding() as take:
+        claim = partial(_claim, plan=plan, link=link, take=take)
+        for done in Together(keys, link=link, claim=claim).performed():
+            try:
+                part = _record_done(done, plan=plan, carried=carried if done.last else None)
+            except (OperationalError, InterfaceError) as error:
+                failure = error  # left to its deadline; the others are still under way, and have a record of their own
+                continue
+            if not done.last:
+                meanwhile(part)
+                part = Recorded(won=part.won)
+            recorded = recorded.joined(part)
+    if failure is not None:
+        raise failure
     return recorded
 
 
-def _slice(keys: Sequence[Key], *, plan: Plan, link: Link, take: Callable[[list[lease.Held]], None]) -> list[Outcome]:
-    work, process = _claim(keys, plan=plan, link=link, take=take)
-    results = children.resolved(_together(link, work), work, plan=plan)
-    return [perform.claimed(one, result, process=process) for one, result in zip(work, results, strict=True)]
+def _record_done(done: Done, *, plan: Plan, carried: str | None) -> Recorded:
+    results = children.resolved(done.results, done.work, plan=plan)
+    outcomes = [perform.claimed(o, r, process=done.process) for o, r in zip(done.work, results, strict=True)]
+    return _record_surely(outcomes, plan=plan, carried=carried)
+
+
+def _in_transactions(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None) -> Recorded:
+    """Claim, perform and record one by one, each with its own deadline; hand back what takes too long."""
+    recorded = Recorded()
+    began = time.monotonic()
+    for number, key in enumerate(keys):
+        if time.monotonic() - began > BUDGET_SECONDS:
+            transitions.hand_back(keys[number:], head=link.head.id)
+            break
+        with lease.holding() as take:
+            work, process = _claim([key], plan=plan, link=link, take=take)
+            done = same_database.perform(work, plan=plan, step=link.head, process=process, carried=carried)
+        recorded = recorded.joined(done)
+    return recorded
 
 
 def _claim(
@@ -124,43 +154,6 @@ def _claim(
     work = [replace(_work(row), attempt=row[8], attempts=_json(row[9]), edited=_json(row[10])) for row in claimed]
     take([(one.run.id, one.item, link.head.id, one.attempt) for one in work])
     return items.furnished(work, plan=plan, step=link.head) if each else work, process
-
-
-def _together(link: Link, work: Sequence[Work]) -> list[StepResult]:
-    """Every attempt in a thread of its own; one that outlasts the step's timeout is answered for, and left behind.
-
-    The threads are daemons: Python cannot end them, so a stuck one must hold up neither its slice nor a shutdown.
-    """
-    answers: queue.SimpleQueue[tuple[int, StepResult]] = queue.SimpleQueue()
-
-    def one(index: int) -> None:
-        try:
-            result = perform.attempt(link.head, work[index])
-        except BaseException as error:  # sys.exit() in an action ends its thread; the step must not wait for ever
-            result = perform.failed(link.head, work[index], error, perform.Tried(work[index].clock.at))
-        finally:
-            # An action that used Django's connections did so on connections of this thread's own.
-            connections.close_all()
-        answers.put((index, result))
-
-    for index in range(len(work)):
-        threading.Thread(target=one, args=(index,), name=f"step-{link.head.id}", daemon=True).start()
-    results: dict[int, StepResult] = {}
-    ends = time.monotonic() + link.head.timeout_seconds
-    while len(results) < len(work):
-        try:
-            index, result = answers.get(timeout=max(0.0, ends - time.monotonic()))
-        except queue.Empty:
-            break
-        results[index] = result
-    return [results.get(index) or _timed_out(link, one) for index, one in enumerate(work)]
-
-
-def _timed_out(link: Link, work: Work) -> StepResult:
-    seconds = link.head.timeout_seconds
-    error = Retryable(f"step {link.head.id!r} did not end within its timeout of {seconds:g} s", kind="timeout")
-    tried = perform.Tried(work.clock.at, outcome="timed_out", reason="timed_out")
-    return perform.failed(link.head, work, error, tried)
 
 
 def _record_surely(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from billiard import current_process
+from billiard.pool import EX_RECYCLE
 from celery import Task, shared_task
 from celery.exceptions import Ignore
+from celery.signals import task_postrun
 from django.db import InterfaceError, OperationalError, connection
 
-from runs import delivery
+from runs import delivery, threads
 from runs.compiler import ADVANCE
 
 
@@ -38,3 +41,10 @@ def advance(self: Task[Any, Any], runs: list[str], version: str, head: str) -> l
     if not handed_on:
         raise Ignore
     return handed_on
+
+
+@task_postrun.connect(sender=advance)
+def make_room(**_: Any) -> None:
+    """End a worker's child most of whose threads are stuck, now that its message is done; a new one takes its place."""
+    if threads.worn_out() and current_process().name != "MainProcess":
+        raise SystemExit(EX_RECYCLE)

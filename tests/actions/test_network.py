@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from typing import Any
 
@@ -138,3 +139,11 @@ def test_proxies_of_the_environment_are_not_used(server: Server, monkeypatch: py
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert get(server.url("/echo")).status == 200
+
+
+def test_many_threads_that_ask_first_at_once_share_one_pool_of_connections(server: Server) -> None:
+    network._pool.cache_clear()
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: get(server.url("/echo")).status, range(8)))
+    assert answers == [200] * 8
+    assert network._pool.cache_info().misses == 1

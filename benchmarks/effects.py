@@ -1,0 +1,205 @@
+"""`python -m benchmarks.effects`: a thousand requests to a server that answers after 100 ms, in turn, A B A B.
+
+Stepwise with one worker as `make up` starts it: a thousand runs of one http_request step, and one run with a for_each
+over a thousand items; beside it a bare Celery task that asks the same server, with several pools.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+RESULT = Path(__file__).parent / "results" / "effects.json"
+ANSWER_SECONDS = 0.1
+END_SECONDS = 300.0
+RUNS = """
+name: ask
+steps: [{id: ask, action: http_request, with: {url: "{{ input.url }}"}}]
+"""
+LIST = """
+name: ask-list
+steps:
+  - id: ask
+    action: http_request
+    for_each: {items: "{{ range(input.count) }}", max_parallel: 200, batch: 1000}
+    with: {url: "{{ input.url }}"}
+"""
+
+
+class System(NamedTuple):
+    """One way to ask: how its worker is started, and what asks `count` times."""
+
+    name: str
+    worker: Callable[[Path], AbstractContextManager[Any]]
+    ask: Callable[[int], None]
+
+
+def main() -> None:
+    """Measures, prints and writes JSON. Exit status 1 where a run did not succeed, or was asked for more than once."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.effects", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--only", action="append", help="names of systems to measure (default: all)")
+    parser.add_argument("--output", type=Path, default=RESULT)
+    options = parser.parse_args()
+
+    from benchmarks import answering, servers
+
+    home = servers.start()
+    with answering.server(ANSWER_SECONDS) as server:
+        host = server.url.removeprefix("http://").rstrip("/")
+        os.environ["OUTBOUND_ALLOW"] = host
+        import django
+
+        django.setup()
+        from django.conf import settings
+        from django.core.management import call_command
+
+        call_command("migrate", verbosity=0)
+        from benchmarks import machine
+
+        before = machine.load_average()
+        systems = [one for one in _systems(server.url) if not options.only or one.name in options.only]
+        found = _rounds(systems, server, home=home, rounds=options.rounds, count=options.count)
+        report = {
+            "suite": "effects",
+            "answer_seconds": ANSWER_SECONDS,
+            "requests": options.count,
+            "rounds": options.rounds,
+            "io_threads": settings.IO_THREADS,
+            "batch_runs": settings.EFFECTFUL_BATCH_RUNS,
+            "machine": machine.described(),
+            "load_average_before": before,
+            "systems": found,
+        }
+    options.output.write_text(json.dumps(report, indent=2) + "\n")
+    _say(f"written to {options.output}")
+    wrong = [name for name, one in found.items() if one["requests_too_many"] or one["not_succeeded"]]
+    if wrong:
+        _say(f"not once each: {', '.join(wrong)}")
+        sys.exit(1)
+
+
+def _systems(url: str) -> list[System]:
+    from benchmarks.baselines import request
+    from benchmarks.servers import Worker
+    from benchmarks.systems import PREFORK
+
+    def asked(count: int) -> None:
+        from benchmarks.servers import until
+
+        request.reset()
+        request.publish(count, url)
+        until(lambda: request.done() >= count, what="the requests", seconds=END_SECONDS)
+
+    def celery(*options: str) -> Callable[[Path], AbstractContextManager[Any]]:
+        return lambda log: Worker("benchmarks.baselines.request", *options, log=log)
+
+    def stepwise(log: Path) -> AbstractContextManager[Any]:
+        return Worker("project", *PREFORK, log=log)
+
+    found = [
+        System("celery_prefork_2", celery(*PREFORK), asked),
+        System("celery_threads_16", celery("--pool", "threads", "--concurrency", "16"), asked),
+        System("celery_threads_100", celery("--pool", "threads", "--concurrency", "100"), asked),
+        System("stepwise_runs", stepwise, _runs(RUNS, url, one_run=False)),
+        System("stepwise_for_each", stepwise, _runs(LIST, url, one_run=True)),
+    ]
+    if importlib.util.find_spec("gevent") is not None:
+        found.insert(3, System("celery_gevent_100", celery("--pool", "gevent", "--concurrency", "100"), asked))
+    return found
+
+
+def _runs(text: str, url: str, *, one_run: bool) -> Callable[[int], None]:
+    from benchmarks import systems
+    from benchmarks.servers import until
+    from runs import control
+    from runs.models import Run
+
+    workflow, version = systems.prepare(text)
+
+    def ask(count: int) -> None:
+        given = [control.Request(input={"url": url, "count": count}) for _ in range(1 if one_run else count)]
+        control.start(given, version=version, workflow=workflow, source="bench")
+        left = Run.objects.filter(workflow=workflow, finished_at__isnull=True)
+        until(lambda: not left.exists(), what="the runs", seconds=END_SECONDS)
+
+    return ask
+
+
+def _rounds(systems: list[System], server: Any, *, home: Path, rounds: int, count: int) -> dict[str, Any]:
+    from runs.models import Run
+
+    warm = max(10, count // 10)
+    found: dict[str, dict[str, list[float]]] = {one.name: {} for one in systems}
+    for number in range(rounds):
+        for one in systems:
+            log = home / f"{one.name}.log"
+            with one.worker(log) as worker:
+                one.ask(warm)  # what starts cold (plans, connections, threads) is no part of the rate
+                server.asked()
+                with _watched(worker.process.pid) as seen:
+                    began = time.perf_counter()
+                    one.ask(count)
+                    seconds = time.perf_counter() - began
+                requests, connections = server.asked()
+            figures = {"requests_per_second": count / seconds, "connections": connections, **seen()}
+            figures["requests_too_many"] = requests - count
+            for name, value in figures.items():
+                found[one.name].setdefault(name, []).append(value)
+            _say(f"round {number + 1}/{rounds}  {one.name:20}" + "".join(f"  {k} {v:.4g}" for k, v in figures.items()))
+    bad = Run.objects.exclude(state="succeeded").count()
+    return {
+        name: {
+            **{
+                key: {"median": statistics.median(v), "min": min(v), "max": max(v), "all": v} for key, v in all_.items()
+            },
+            "requests_too_many": sum(all_["requests_too_many"]),
+            "not_succeeded": bad if name.startswith("stepwise") else 0,
+        }
+        for name, all_ in found.items()
+    }
+
+
+@contextmanager
+def _watched(pid: int) -> Iterator[Callable[[], dict[str, float]]]:
+    """The worker's processes, seen now and then: most threads in one of them, CPU seconds and memory of all."""
+    from benchmarks import processes
+
+    over = threading.Event()
+    threads, memory = [0], [0.0]
+    before = processes.cpu_seconds(pid)
+
+    def look() -> None:
+        while not over.wait(0.05):
+            threads.append(max(processes.threads(one) for one in processes.family(pid)))
+            memory.append(sum(processes.memory_mib(one) for one in processes.family(pid)))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    spent = [0.0]
+    try:
+        yield lambda: {"threads": max(threads), "cpu_seconds": spent[0], "memory_mib": max(memory)}
+    finally:
+        over.set()
+        thread.join()
+        spent[0] = processes.cpu_seconds(pid) - before
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""What the kernel says of a process and its children: threads, CPU seconds, memory. Linux only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def family(pid: int) -> list[int]:
+    """The process and all below it, as far as they live."""
+    found, at = [pid], 0
+    while at < len(found):
+        for listed in Path(f"/proc/{found[at]}/task").glob("*/children"):
+            try:
+                found += [int(child) for child in listed.read_text().split()]
+            except OSError:
+                continue
+        at += 1
+    return found
+
+
+def threads(pid: int) -> int:
+    """Its threads now; 0 when it is gone."""
+    return int(_status(pid).get("Threads", 0))
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of the process, of those below it, and of children of theirs that have ended."""
+    total = 0
+    for one in family(pid):
+        try:
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        total += sum(int(field) for field in fields[11:15])
+    return total / _TICKS
+
+
+def memory_mib(pid: int) -> float:
+    """Its share of the memory in use (PSS); 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+def _status(pid: int) -> dict[str, str]:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return {}
+    return {name: rest.strip() for name, _, rest in (line.partition(":") for line in lines)}
