@@ -8,6 +8,7 @@ from typing import ClassVar
 from uuid import UUID
 
 import pytest
+from billiard import current_process
 from django.db import OperationalError, connection
 from django.db.models import F
 from django.db.models.functions import Now
@@ -156,7 +157,7 @@ def test_a_child_whose_threads_are_all_stuck_ends_after_its_message(
     begun(published(SHORT), {"hold": True})
     drain()
     tasks.make_room()  # the process of these tests is nobody's child, and stays
-    monkeypatch.setattr(tasks.current_process(), "name", "ForkPoolWorker-1")
+    monkeypatch.setattr(current_process(), "name", "ForkPoolWorker-1")
     with pytest.raises(SystemExit):
         tasks.make_room()
     _Held.let_go.set()
