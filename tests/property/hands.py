@@ -16,7 +16,7 @@ from runs.states import RUN_ENDED
 from tests.flows import begun
 from tests.property import actions
 from tests.property.oracle import BLOCKED
-from tests.property.watch import Notes, View, part
+from tests.property.watch import Notes, RunRow, View, part
 
 if TYPE_CHECKING:
     from tests.property.world import World
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 HAND = Hand(why="the story says so")
 REPLAYS = STARTS = 2
+# Of the numbers 0 to 7 that an op may bear.
+OFTEN = 6
 
 
 class Hands:
@@ -39,7 +41,7 @@ class Hands:
         return self._world.now
 
     def cancel(self, at: int) -> None:
-        run_id, notes = self._chosen(at)
+        run_id, notes = self._chosen(at, lambda row: row.stoppable)
         legal = self._now.runs[run_id].stoppable
         won = self._verb(lambda: control.cancel([run_id], hand=HAND), run_id, "cancel", legal=legal)
         notes.cancelled = notes.cancelled or won
@@ -79,13 +81,13 @@ class Hands:
             self._world.notes[run_id].cancelled |= stopped
 
     def pause(self, at: int) -> None:
-        run_id = self._run(at)
+        run_id, _ = self._chosen(at, lambda row: not row.paused and row.state not in RUN_ENDED)
         was = self._now.runs[run_id]
         legal = was.state not in RUN_ENDED and not was.paused
         self._verb(lambda: control.pause([run_id], hand=HAND), run_id, "pause", legal=legal)
 
     def resume(self, at: int) -> None:
-        run_id = self._run(at)
+        run_id, _ = self._chosen(at, lambda row: row.paused)
         was = self._now.runs[run_id]
         legal = was.state not in RUN_ENDED and was.paused
         self._verb(lambda: control.resume([run_id], hand=HAND), run_id, "resume", legal=legal)
@@ -95,7 +97,7 @@ class Hands:
         self.retry(at, mended=True)
 
     def retry(self, at: int, *, mended: bool = False) -> None:
-        run_id, notes = self._chosen(at)
+        run_id, notes = self._chosen(at, lambda row: row.state == "failed")
         marks = self._now.marks(run_id)
         again = {s["id"] for s in notes.document["steps"] if marks.get(s["id"]) == "failed" and s["on_error"] == "fail"}
         undos = {name for name in marks if part(name) == "undo"}
@@ -120,7 +122,7 @@ class Hands:
         self._world.forget(run_id, again | gone)
 
     def replay(self, at: int) -> None:
-        run_id, notes = self._chosen(at)
+        run_id, notes = self._chosen(at, lambda row: row.state in RUN_ENDED)
         if self._replays == REPLAYS:
             return
         steps = notes.document["steps"]
@@ -195,8 +197,11 @@ class Hands:
     def _run(self, at: int) -> UUID:
         return list(self._world.notes)[at % len(self._world.notes)]
 
-    def _chosen(self, at: int) -> tuple[UUID, Notes]:
-        return self._run(at), self._world.notes[self._run(at)]
+    def _chosen(self, at: int, fits: Callable[[RunRow], bool]) -> tuple[UUID, Notes]:
+        """Mostly a run that the verb is for, so that much happens; now and then any run."""
+        fitting = [run_id for run_id in self._world.notes if fits(self._now.runs[run_id])] if at < OFTEN else []
+        run_id = fitting[at % len(fitting)] if fitting else self._run(at)
+        return run_id, self._world.notes[run_id]
 
 
 def _behind(steps: Sequence[Mapping[str, Any]], names: set[str]) -> set[str]:

@@ -77,7 +77,7 @@ def stories(draw: st.DrawFn) -> Story:
     rare += ["approve", "reject"] if "approval" in asked else []
     # A few kinds of trouble, often: all of them at once would leave each too rare to meet another.
     kinds = draw(st.lists(st.sampled_from(rare), min_size=2, max_size=5, unique=True))
-    pool = ["deliver"] * 6 + ["sweep", "past", "settle"] * 2 + ["dispatch"] + kinds * 2
+    pool = ["deliver"] * 6 + ["sweep", "past"] * 2 + ["settle"] * 4 + ["dispatch"] + kinds * 2
     pool += ["return"] * 3 if {"freeze", "stall"} & set(kinds) else []
     pool += ["resume"] if "pause" in kinds else []
     lives = st.sampled_from([None] * 9 + [*range(STATEMENTS)])
