@@ -10,10 +10,11 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from runs import admin_bulk, admin_page, admin_start, admin_verbs, admin_waits
+from runs import admin_bulk, admin_page, admin_signals, admin_start, admin_verbs, admin_waits
 from runs.admin_parts import (
     COLOURS,
     PausedFilter,
@@ -23,6 +24,9 @@ from runs.admin_parts import (
     json_block,
     moment,
     run_link,
+    short_id,
+    short_moment,
+    short_run_link,
 )
 from runs.models import Approval, DeadLetter, Process, Run, StepRun, Ticket
 from runs.pauses import HELD_FROM_YEAR
@@ -43,6 +47,18 @@ class Columns(ReadOnlyAdmin):
     @admin.display(description="run", ordering="run")
     def run_page(self, row: Any) -> SafeString:
         return run_link(row.run_id)
+
+    @admin.display(description="id", ordering="id")
+    def key(self, row: Any) -> SafeString:
+        return short_id(row.pk)
+
+    @admin.display(description="run", ordering="run")
+    def short_run(self, row: Any) -> SafeString:
+        return short_run_link(row.run_id)
+
+    @admin.display(description="created (UTC)", ordering="id")
+    def made(self, row: Any) -> SafeString:
+        return short_moment(row.created_at)
 
     @admin.display(description="created", ordering="id")
     def created(self, row: Any) -> str:
@@ -81,8 +97,11 @@ class Columns(ReadOnlyAdmin):
         return json_block(row.attempts)
 
     @admin.display(description="error")
-    def error_text(self, row: Any) -> str:
-        return error_line(row.error)[:200] if row.error is not None else "-"
+    def error_text(self, row: Any) -> SafeString | str:
+        if row.error is None:
+            return "-"
+        line = error_line(row.error)
+        return format_html('<span title="{}">{}{}</span>', line[:2000], line[:160], "…" if len(line) > 160 else "")
 
 
 @admin.register(Run)
@@ -90,7 +109,7 @@ class RunAdmin(Columns):
     """Runs, and the timeline of each; the buttons start one, and do what is legal for it."""
 
     actions = ("cancel_chosen", "terminate_chosen", "pause_chosen", "resume_chosen", "retry_chosen")
-    list_display = ("id", "workflow", "version_number", "state_label", "created", "took", "error_text")
+    list_display = ("key", "workflow", "version_number", "state_label", "made", "took", "error_text")
     list_filter = ("state", PausedFilter, WorkflowFilter)
     search_fields = ("id", "idempotency_key")
     search_help_text = "A run's id, or an idempotency key"
@@ -155,6 +174,7 @@ class RunAdmin(Columns):
             path("start/<uuid:workflow_id>/", site.admin_view(admin_start.start), name="runs_run_start"),
             path("<uuid:key>/cancel/", site.admin_view(admin_verbs.cancel), name="runs_run_cancel"),
             path("<uuid:key>/terminate/", site.admin_view(admin_verbs.terminate), name="runs_run_terminate"),
+            path("<uuid:key>/signal/", site.admin_view(admin_signals.send), name="runs_run_signal"),
             path("<uuid:key>/pause/", site.admin_view(admin_verbs.pause), name="runs_run_pause"),
             path("<uuid:key>/resume/", site.admin_view(admin_verbs.resume), name="runs_run_resume"),
             path("of/<uuid:key>/pause/", site.admin_view(admin_verbs.pause_workflow), name="runs_workflow_pause"),
@@ -211,7 +231,7 @@ class RunAdmin(Columns):
 class StepRunAdmin(Columns):
     """Steps of all runs that something happened to."""
 
-    list_display = ("step", "index", "run_page", "state_label", "attempt", "started", "took", "error_text")
+    list_display = ("step", "index", "short_run", "state_label", "attempt", "started", "took", "error_text")
     list_filter = ("state",)
     search_fields = ("run", "step")
     search_help_text = "A run's id, or a step's"
@@ -238,7 +258,7 @@ class StepRunAdmin(Columns):
 class TicketAdmin(Columns):
     """Where work is left to do, and when it is due."""
 
-    list_display = ("head", "run_page", "due", "next_knock", "sends", "suspect")
+    list_display = ("head", "short_run", "due", "next_knock", "sends", "suspect")
     list_filter = ("suspect",)
     search_fields = ("run",)
     search_help_text = "A run's id"
@@ -259,7 +279,7 @@ class DeadLetterAdmin(Columns):
     """Steps that gave up, with what they were given; the buttons let them go on, or close them."""
 
     actions = ("retry_chosen", "discard_chosen")
-    list_display = ("step", "workflow_name", "run_page", "state_label", "reason", "error_text", "created")
+    list_display = ("step", "workflow_name", "short_run", "state_label", "reason", "error_text", "made")
     list_filter = ("state", RunsWorkflowFilter)
     list_select_related = ("run__workflow",)
     search_fields = ("id", "run")
@@ -317,7 +337,7 @@ class DeadLetterAdmin(Columns):
 class ProcessAdmin(Columns):
     """Worker processes and their leases."""
 
-    list_display = ("id", "host", "pid", "lives", "started", "expires")
+    list_display = ("key", "host", "pid", "lives", "started", "expires")
     ordering = ("-expires_at",)
     search_fields = ("id", "host")
     search_help_text = "A process's id, or a host"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-from runs import admin_items, admin_waits, approvals, history, pauses
+from runs import admin_items, admin_signals, admin_waits, approvals, history, pauses
 from runs.admin_items import ItemsTable
 from runs.admin_parts import colour, json_text, moment
 from runs.admin_verbs import Button
@@ -55,7 +56,9 @@ def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
         "run_duration": duration(run.started_at, run.finished_at),
         "run_pause": pause_line(held) if (held := pauses.of_run(run)) else "",
         "run_error": error_line(run.error) if run.error is not None else "",
-        "steps": [_row(view, request=request, items=items.get(view.step)) for view in views[:SHOWN_STEPS]],
+        "steps": [
+            _row(view, run_id=run.pk, request=request, items=items.get(view.step)) for view in views[:SHOWN_STEPS]
+        ],
         "steps_left_out": max(0, len(views) - SHOWN_STEPS),
         "letters": [
             {
@@ -76,11 +79,13 @@ def may_start(request: Any) -> bool:
     return bool(request.user.has_perm("runs.add_run")) and admin.site.has_permission(request)
 
 
-def _row(view: StepView, *, request: HttpRequest, items: ItemsTable | None) -> StepRow:
+def _row(view: StepView, *, run_id: UUID, request: HttpRequest, items: ItemsTable | None) -> StepRow:
     asked = view.waiting_for
     buttons: list[Button] = []
     if asked is not None and asked.kind == "approval":
         buttons = admin_waits.buttons(request, asked.row, approvers=asked.approvers)
+    if asked is not None and asked.kind == "signal" and asked.signal is not None:
+        buttons = admin_signals.buttons(request, run_id, name=asked.signal)
     titled = (
         ("error", view.error),
         ("input", view.input),

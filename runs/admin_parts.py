@@ -156,6 +156,12 @@ def moment(value: datetime | None) -> str:
     return value.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").replace("+00:00", " UTC")
 
 
+def short_moment(value: datetime | None) -> SafeString:
+    """A time as lists show it, to the second, in UTC; the title has the whole."""
+    text = moment(value)
+    return format_html('<span class="sw-id" title="{}">{}</span>', text, text[:19])
+
+
 def json_text(value: Json) -> str:
     """The value as indented JSON, cut where it is very long."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
@@ -173,6 +179,18 @@ def run_link(run_id: UUID) -> SafeString:
     """A link to a run's page, by its id."""
     address = reverse("admin:runs_run_change", args=[run_id])
     return format_html('<a class="sw-link" href="{}">{}</a>', address, run_id)
+
+
+def short_id(key: UUID) -> SafeString:
+    """An id as lists show it: how it begins (when it was made) and how it ends; the title has the whole."""
+    text = str(key)
+    return format_html('<span class="sw-id" title="{}">{}…{}</span>', text, text[:8], text[-4:])
+
+
+def short_run_link(run_id: UUID) -> SafeString:
+    """The same link as lists show it."""
+    address = reverse("admin:runs_run_change", args=[run_id])
+    return format_html('<a class="sw-link" href="{}">{}</a>', address, short_id(run_id))
 
 
 def _uuid(text: Any) -> UUID | None:

@@ -69,7 +69,7 @@ def run_buttons(request: HttpRequest, run: Run) -> list[Button]:
         # Where the work is still to be stopped, a cancel is what is meant.
         ("Terminate", "terminate", "dangerous", run.state in standing.TERMINABLE and not standing.can_cancel(run)),
         held,
-        ("Retry", "retry", "refresh", run.state in standing.RETRYABLE),
+        ("Retry", "retry", "refresh", standing.can_retry(run)),
         ("Replay…", "replay", "replay", run.state in standing.REPLAYABLE),
     )
     return [

@@ -18,7 +18,7 @@ from actions.approval import SIGNAL
 from runs import admin_bulk, approvals
 from runs.admin_bulk import Bulk
 from runs.admin_forms import WhyForm
-from runs.admin_parts import ReadOnlyAdmin, RunsWorkflowFilter, moment, run_link
+from runs.admin_parts import ReadOnlyAdmin, RunsWorkflowFilter, moment, run_link, short_run_link
 from runs.admin_verbs import Button, Page, hand, may_change_run, refused, run_page, show, succeeded
 from runs.approvals import Decision, Place
 from runs.control import Hand
@@ -53,7 +53,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
     """Steps of all runs that wait for approval."""
 
     actions = ("approve_chosen", "reject_chosen")
-    list_display = ("step", "workflow_name", "run_page", "question", "approvers", "since", "until")
+    list_display = ("step", "workflow_name", "short_run", "question", "approvers", "since", "until")
     list_filter = (RunsWorkflowFilter,)
     search_fields = ("run", "step")
     search_help_text = "A run's id, or a step's"
@@ -71,6 +71,10 @@ class ApprovalAdmin(ReadOnlyAdmin):
     @admin.display(description="run")
     def run_page(self, row: Approval) -> SafeString:
         return run_link(row.run_id)
+
+    @admin.display(description="run")
+    def short_run(self, row: Approval) -> SafeString:
+        return short_run_link(row.run_id)
 
     @admin.display(description="question")
     def question(self, row: Approval) -> str:

@@ -17,7 +17,7 @@ from runs import plan as plans
 from runs.database import run
 from runs.interventions import Hand
 from runs.models import Intervention, StepRun
-from runs.states import StepState
+from runs.states import RUN_LIVE, StepState
 
 APPROVE, REJECT = "approve", "reject"
 # Who decided, where nobody is logged in.
@@ -70,8 +70,9 @@ def decide(places: Sequence[Place], *, decision: Decision, hand: Hand) -> frozen
 
 
 def pending(rows: QuerySet[StepRun]) -> QuerySet[StepRun]:
-    """Those of the rows that wait for approval. Index step_run_signal."""
-    return rows.filter(state=StepState.WAITING.value, signal=SIGNAL, signal_key__isnull=True)
+    """Those of the rows that wait for approval. Index step_run_signal; run_live where a workspace has few runs."""
+    live = sorted(state.value for state in RUN_LIVE)
+    return rows.filter(state=StepState.WAITING.value, signal=SIGNAL, signal_key__isnull=True, run__state__in=live)
 
 
 def question(version_id: UUID, step: str, config: Json) -> ApprovalConfig | None:

@@ -40,6 +40,11 @@ def can_cancel(run: Run) -> bool:
     return run.state in CANCELLABLE and run.ending is None
 
 
+def can_retry(run: Run) -> bool:
+    """Whether the run may go on; where nothing of it can, the verb says so."""
+    return run.state in RETRYABLE and "terminated" not in (run.error or {})
+
+
 def cannot_cancel(run_id: UUID, state: str) -> str:
     """Why a cancel won nothing."""
     found = Run.objects.filter(pk=run_id, state=state).values_list("ending", "paused_at").first()

@@ -70,7 +70,7 @@ def _terminated(run_id: UUID, *, ending: str | None, left: Sequence[str]) -> Rel
     """The end of a run that was terminated; `left` are the steps that were to be undone."""
     message = "terminated by hand: whatever was to follow is left out"
     if left:
-        message += f"; the compensation of {', '.join(left)} was not done: put right by hand what they did"
+        message += f"; the compensation of {', '.join(left)} was not done: put that right by hand"
     told: dict[str, Json] = {"terminated": {"message": message, "not_undone": list[Json](left)}}
     failed = ending == RunState.FAILED
     if not failed:  # else the error stays the one that the run failed with

@@ -153,3 +153,26 @@ def test_show_run_tells_what_was_done_by_hand(capsys: Captured) -> None:
     capsys.readouterr()
     call_command("show_run", str(run_id))
     assert "cancel by a command at" in capsys.readouterr().out
+
+
+def letter_of(run_id: UUID) -> UUID:
+    return DeadLetter.objects.get(run_id=run_id, state="open").pk
+
+
+def test_dead_letters_are_retried_and_discarded_by_their_ids(capsys: Captured) -> None:
+    mended, given_up = failed(), failed()
+    first, second = letter_of(mended), letter_of(given_up)
+    call_command("retry_dead_letter", str(first), "--input", '{"email": "a"}', "--why", "typo")
+    call_command("discard_dead_letter", str(second), NOBODY, "--why", "a test order")
+    told = capsys.readouterr()
+    assert [f"{first}  goes on", f"{second}  discarded"] == [line for line in told.out.splitlines() if "  " in line]
+    assert told.err.splitlines() == [f"{NOBODY}  there is no such dead letter"]
+    drain()
+    assert (the_run(mended).output, the_run(given_up).state) == ({"email": "a"}, "failed")
+    assert status_of("retry_dead_letter", str(second), "--why", "x") == 1
+    assert status_of("discard_dead_letter", str(first), "--why", "x") == 1
+    said = capsys.readouterr().err
+    assert "the dead letter is discarded; only an open one can be retried" in said
+    assert "the dead letter is retried; only an open one can be discarded" in said
+    assert status_of("discard_dead_letter", "x", "--why", "x") == 2
+    assert "is no dead letter id" in capsys.readouterr().err

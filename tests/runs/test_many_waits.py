@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from runs import child_queries, ending_queries, recovery, signal_queries, sweep_queries
+from runs import approvals, child_queries, ending_queries, recovery, signal_queries, sweep_queries
 from runs.database import Statement, run
 from runs.models import StepRun
 from tests.flows import begun, published, workspace
@@ -64,6 +64,12 @@ def test_what_waits_costs_the_sweep_nothing_until_it_is_due() -> None:
     ]
     assert not [plan for plan in plans if "Seq Scan on runs_steprun" in plan]
     assert [plan for plan in plans if pages(plan) >= 60] == []
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE runs_steprun SET signal = ':approval', signal_key = NULL WHERE signal_key <> %s", [KEY])
+        cursor.execute("ANALYZE runs_steprun")
+    elsewhere = approvals.pending(StepRun.objects.filter(run__workspace=workspace("elsewhere")))
+    listed = elsewhere.select_related("run__workflow").order_by("-id")[:51]
+    assert pages(listed.explain(analyze=True, buffers=True)) < 60, "others' approvals are not looked at"
     [sent] = send_by_key(KEY)
     assert sent.run_id is not None
-    assert StepRun.objects.filter(state="waiting", signal="paid").count() == WAITING - 1
+    assert StepRun.objects.filter(state="waiting").count() == WAITING - 1

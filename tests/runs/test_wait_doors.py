@@ -178,3 +178,64 @@ def test_commands_decide_without_asking_who_may() -> None:
     assert "has not begun" in command("approve_step", "ok", done, status=1, why="x")
     assert "asks nobody" in command("approve_step", "pay", done, status=1, why="x")
     assert "approve by a command" in command("show_run", yes)
+
+
+def test_the_runs_page_sends_the_signal_that_a_step_waits_for() -> None:
+    client, [run_id] = admin(), waits()
+    address = reverse("admin:runs_run_signal", args=[run_id])
+    assert f"{address}?name=paid" in text(client, run_page(run_id))
+    assert 'value="paid"' in text(client, f"{address}?name=paid")
+    for body, said in (
+        ({"name": "payd"}, "did you mean &#x27;paid&#x27;?"),
+        ({"name": ":approval"}, "is no signal name"),
+        ({"name": "paid", "payload": "{"}, "payload"),
+    ):
+        assert said in client.post(address, body).content.decode()
+    assert not Signal.objects.exists()
+    said = client.post(address, {"name": "paid", "payload": '{"n": 1}'}, follow=True).content.decode()
+    assert "The run took the signal paid" in said
+    drain()
+    assert (state(run_id), output(run_id)["payload"]) == ("succeeded", {"n": 1})
+    assert Signal.objects.get().by == User.objects.get(username="root")
+    assert "only a run that has not ended takes signals" in text(client, address)
+
+
+def test_who_may_only_look_at_runs_sends_no_signal() -> None:
+    [run_id] = waits()
+    user = User.objects.create(username="staff", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_run"))
+    client = Client()
+    client.force_login(user)
+    address = reverse("admin:runs_run_signal", args=[run_id])
+    assert address not in text(client, run_page(run_id))
+    assert client.post(address, {"name": "paid"}).status_code == 403
+
+
+def test_commands_decide_about_an_item_and_tell_on_whose_behalf() -> None:
+    text = """
+name: each
+steps:
+  - id: ok
+    for_each: {items: [1, 2]}
+    action: approval
+    with: {message: "{{ item }}?"}
+"""
+    [run_id] = begun(published(text))
+    drain()
+    User.objects.create(username="ada")
+    assert "has not begun" in command("approve_step", "ok", run_id, item=2, status=1, why="x")
+    assert "approved" in command("approve_step", "ok", run_id, item=0, why="x", by="ada")
+    assert "rejected" in command("reject_step", "ok", run_id, item=1, why="x")
+    drain()
+    decided = StepRun.objects.filter(run_id=run_id, item__gte=0).order_by("item").values_list("output__by", flat=True)
+    assert decided[0] == "ada"
+    assert "no user 'bob'" in command("approve_step", "ok", run_id, item=0, status=2, why="x", by="bob")
+    assert [one.by.username if one.by else None for one in Intervention.objects.order_by("id")] == ["ada", None]
+
+
+def test_a_command_sends_a_signal_on_somebodys_behalf() -> None:
+    [run_id] = waits()
+    User.objects.create(username="ada")
+    command("send_signal", "paid", run_id, by="ada")
+    assert Signal.objects.get().by == User.objects.get(username="ada")
+    drain()

@@ -20,6 +20,10 @@ NOTHING_WON = 1
 
 def add_why(parser: CommandParser) -> None:
     parser.add_argument("--why", required=True, metavar="REASON", help="the reason; it is kept with the run")
+    add_by(parser)
+
+
+def add_by(parser: CommandParser) -> None:
     parser.add_argument("--by", metavar="USER", help="on whose behalf (default: nobody's, a command)")
 
 
@@ -30,18 +34,22 @@ def hand(command: BaseCommand, why: str, *, by: str | None = None) -> Hand:
     """
     if not why.strip() or len(why) > 2000 or not why.isprintable():
         _common.leave(command, ["--why: must be one line of 1 to 2000 printable characters"])
-    return Hand(why=why, user_id=None if by is None else _common.find_user(command, by).pk)
+    return Hand(why=why, user_id=user_id(command, by))
+
+
+def user_id(command: BaseCommand, by: str | None) -> int | None:
+    """The user `by`, None for nobody. Leaves with status 2 where there is no such user."""
+    return None if by is None else _common.find_user(command, by).pk
 
 
 def run_ids(command: BaseCommand, keys: Sequence[str]) -> list[UUID]:
-    """The ids, each once. Leaves with status 2 for what is none."""
-    if len(keys) > AT_ONCE:
-        _common.leave(command, [f"{len(keys)} runs are too many at once; name at most {AT_ONCE}"])
-    try:
-        return list(dict.fromkeys(UUID(key) for key in keys))
-    except ValueError:
-        wrong = next(key for key in keys if not _is_id(key))
-        _common.leave(command, [f"{wrong!r} is no run id; run_workflow and the API print them"])
+    """The ids of runs, each once. Leaves with status 2 for what is none."""
+    return _ids(command, keys, what="run", hint="run_workflow and the API print them")
+
+
+def letter_ids(command: BaseCommand, keys: Sequence[str]) -> list[UUID]:
+    """The ids of dead letters, each once. Leaves with status 2 for what is none."""
+    return _ids(command, keys, what="dead letter", hint="`dead_letters` prints them")
 
 
 def read_json(command: BaseCommand, given: str, *, name: str) -> Json:
@@ -65,6 +73,16 @@ def tell(
             command.stderr.write(f"{run_id}  {why_not[run_id]}")
     if not won:
         sys.exit(NOTHING_WON)
+
+
+def _ids(command: BaseCommand, keys: Sequence[str], *, what: str, hint: str) -> list[UUID]:
+    if len(keys) > AT_ONCE:
+        _common.leave(command, [f"{len(keys)} {what}s are too many at once; name at most {AT_ONCE}"])
+    try:
+        return list(dict.fromkeys(UUID(key) for key in keys))
+    except ValueError:
+        wrong = next(key for key in keys if not _is_id(key))
+        _common.leave(command, [f"{wrong!r} is no {what} id; {hint}"])
 
 
 def _is_id(key: str) -> bool:

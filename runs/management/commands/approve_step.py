@@ -23,19 +23,21 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("step", metavar="STEP")
         parser.add_argument("ids", nargs="+", metavar="ID")
+        parser.add_argument("--item", type=int, default=-1, metavar="N", help="of a for_each, the item; counted from 0")
         _by_hand.add_why(parser)
 
     def handle(self, **options: Any) -> None:
-        hand = _by_hand.hand(self, options["why"])
-        ids, step = _by_hand.run_ids(self, options["ids"]), options["step"]
-        decision = Decision(self.approved, by=COMMAND)
-        won = frozenset(
-            place[0] for place in approvals.decide([(key, step, -1) for key in ids], decision=decision, hand=hand)
-        )
+        hand = _by_hand.hand(self, options["why"], by=options["by"])
+        ids, step, item = _by_hand.run_ids(self, options["ids"]), options["step"], options["item"]
+        decision = Decision(self.approved, by=options["by"] or COMMAND)
+        decided = approvals.decide([(key, step, item) for key in ids], decision=decision, hand=hand)
+        won = frozenset(place[0] for place in decided)
         states = standing.run_states(ids)
-        told = {key: self._why_not(key, step) if key in states else standing.NO_RUN for key in ids if key not in won}
+        told = {
+            key: self._why_not(key, step, item) if key in states else standing.NO_RUN for key in ids if key not in won
+        }
         _by_hand.tell(self, ids, won=won, verb="approved" if self.approved else "rejected", why_not=told)
 
-    def _why_not(self, run_id: UUID, step: str) -> str:
-        row = StepRun.objects.select_related("run").filter(run_id=run_id, step=step, item=-1).first()
+    def _why_not(self, run_id: UUID, step: str, item: int) -> str:
+        row = StepRun.objects.select_related("run").filter(run_id=run_id, step=step, item=item).first()
         return approvals.cannot_decide(row, step=step, username=None)

@@ -27,16 +27,18 @@ class Command(BaseCommand):
         parser.add_argument("--key", help="what the steps wait with, instead of ids")
         parser.add_argument("--payload", metavar="JSON|@FILE", default="null")
         parser.add_argument("--idempotency-key", metavar="KEY", help="sent twice under one key, it counts once")
+        _by_hand.add_by(parser)
         _common.add_workspace(parser)
 
     def handle(self, **options: Any) -> None:
         message = self._message(options)
         if (options["key"] is None) == (not options["ids"]):
             _common.leave(self, ["name the runs by their ids, or give --key; one of the two"])
+        hand = Hand(user_id=_by_hand.user_id(self, options["by"]))
         if options["key"] is not None:
-            self._by_key(options, message)
+            self._by_key(options, message, hand=hand)
         else:
-            self._by_ids(options, message)
+            self._by_ids(options, message, hand=hand)
 
     def _message(self, options: dict[str, Any]) -> Message:
         payload = _by_hand.read_json(self, options["payload"], name="--payload")
@@ -48,9 +50,9 @@ class Command(BaseCommand):
         except ValueError as error:
             _common.leave(self, [f"NAME: {error}"])
 
-    def _by_ids(self, options: dict[str, Any], message: Message) -> None:
+    def _by_ids(self, options: dict[str, Any], message: Message, *, hand: Hand) -> None:
         ids = _by_hand.run_ids(self, options["ids"])
-        won = frozenset(one.run_id for one in signals.send(ids, message=message, hand=Hand()) if one.run_id)
+        won = frozenset(one.run_id for one in signals.send(ids, message=message, hand=hand) if one.run_id)
         states = standing.run_states(ids)
         told = {
             run_id: cannot_signal(run_id, states[run_id], name=message.name) if run_id in states else standing.NO_RUN
@@ -59,12 +61,12 @@ class Command(BaseCommand):
         }
         _by_hand.tell(self, ids, won=won, verb="took the signal", why_not=told)
 
-    def _by_key(self, options: dict[str, Any], message: Message) -> None:
+    def _by_key(self, options: dict[str, Any], message: Message, *, hand: Hand) -> None:
         if not (0 < len(options["key"]) <= MAX_KEY and options["key"].isprintable()):
             _common.leave(self, [f"--key: must be 1 to {MAX_KEY} printable characters"])
         workspace = _common.find_workspace(self, options["workspace"])
         try:
-            sent = signals.send_by_key(options["key"], workspace_id=workspace.pk, message=message, hand=Hand())
+            sent = signals.send_by_key(options["key"], workspace_id=workspace.pk, message=message, hand=hand)
         except TooMany as refusal:
             self.stderr.write(str(refusal))
             raise SystemExit(_by_hand.NOTHING_WON) from None

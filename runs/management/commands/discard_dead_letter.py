@@ -1,0 +1,26 @@
+"""Discard dead letters by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from runs import control, standing
+from runs.control import Hand
+from runs.management.commands._over_letters import OverLetters
+from runs.models import DeadLetter
+
+
+class Command(OverLetters):
+    help = (
+        "Close dead letters for good; their runs stay as they are. Exit status: 0 when at least one was closed, 1 when "
+        "none was, 2 bad input."
+    )
+    done = "discarded"
+
+    def verb(self, letter_ids: Sequence[UUID], *, hand: Hand, options: dict[str, Any]) -> frozenset[UUID]:
+        return control.discard(letter_ids, hand=hand)
+
+    def cannot(self, letter: DeadLetter, *, options: dict[str, Any]) -> str:
+        return standing.cannot_discard(letter.state)
