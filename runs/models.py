@@ -18,6 +18,7 @@ from runs.gate_models import Gate
 from runs.hand_models import Intervention, WorkflowIntervention
 from runs.item_models import ItemBatch
 from runs.process_models import Effect, Process
+from runs.signal_models import Signal
 from runs.states import (
     RUN_ENDED,
     RUN_LIVE,
@@ -52,6 +53,9 @@ def _values(states: Iterable[StrEnum]) -> list[str]:
 
 
 _QUEUED = Q(state=RunState.QUEUED.value)
+_UNHAPPY = Q(state__in=_values(RUN_ENDED - {RunState.SUCCEEDED}))
+# Step rows that are no part of the straight way: running, perhaps waiting, succeeded.
+_STRAY = Q(state__in=_values(frozenset(StepState) - {StepState.RUNNING, StepState.WAITING, StepState.SUCCEEDED}))
 
 
 class Run(models.Model):
@@ -188,7 +192,9 @@ class Run(models.Model):
                     state__in=["running", "waiting"],
                 ),
             ),
-            models.Index(fields=["workspace", "id"], name="run_failed", condition=Q(state=RunState.FAILED.value)),
+            # Lists of what did not end well; a run that succeeds does not pay for them.
+            models.Index(fields=["state", "workspace", "id"], name="run_unhappy", condition=_UNHAPPY),
+            models.Index(fields=["workflow", "state", "id"], name="run_unhappy_of_workflow", condition=_UNHAPPY),
             # Only runs with labels pay for the search by label.
             GinIndex(fields=["labels"], name="run_labels", condition=~Q(labels={})),
         ]
@@ -259,6 +265,8 @@ class StepRun(models.Model):
                 name="step_run_signal",
                 condition=Q(state=StepState.WAITING.value, signal__isnull=False),
             ),
+            # The admin's list by state.
+            models.Index(fields=["state", "id"], name="step_run_stray", condition=_STRAY),
             models.Index(fields=["id"], name="step_run_orphans", condition=Q(state="cancelled", awaits__gt=0)),
         ]
 
@@ -330,58 +338,6 @@ class DeadLetter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.step} of {self.run_id}: {self.reason}"
-
-
-class Signal(models.Model):
-    """What somebody outside said to a run, under a name; written by runs.signals and runs.waits only.
-
-    It is kept (`used_at` null) until a step waits for it. One that was sent by key has no run until then, and is
-    forgotten when it expires.
-    """
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
-    run = models.ForeignKey(
-        Run, on_delete=models.CASCADE, null=True, db_index=False, db_constraint=False, related_name="signals"
-    )
-    name = models.TextField()
-    key = models.TextField(null=True)
-    payload = models.JSONField(null=True)
-    idempotency_key = models.CharField(max_length=255, null=True)
-    by = models.ForeignKey(get_user_model(), on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
-    sent_at = models.DateTimeField(db_default=Now())
-    expires_at = models.DateTimeField(null=True)
-    # The step that it woke, or that found it kept.
-    step = models.TextField(null=True)
-    item = models.IntegerField(null=True)
-    used_at = models.DateTimeField(null=True)
-
-    class Meta:
-        constraints: ClassVar = [
-            models.UniqueConstraint(
-                fields=["run", "idempotency_key"],
-                condition=Q(idempotency_key__isnull=False, key__isnull=True),
-                name="signal_once",
-            ),
-            models.CheckConstraint(
-                condition=Q(used_at__isnull=True, step__isnull=True)
-                | Q(used_at__isnull=False, step__isnull=False, run__isnull=False),
-                name="signal_used_iff_step",
-            ),
-            models.CheckConstraint(
-                condition=Q(run__isnull=False) | Q(key__isnull=False, expires_at__isnull=False),
-                name="signal_has_run_or_key",
-            ),
-        ]
-        indexes: ClassVar = [
-            models.Index(fields=["run", "name"], name="signal_of_run"),
-            models.Index(fields=["run"], name="signal_kept", condition=Q(used_at__isnull=True)),
-            models.Index(fields=["name", "key"], name="signal_by_key", condition=Q(key__isnull=False)),
-            models.Index(fields=["expires_at"], name="signal_expires", condition=Q(run__isnull=True)),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.name} to {self.run_id or self.key}"
 
 
 class Approval(StepRun):

@@ -27,14 +27,16 @@ DUE = Statement(
         FROM workflows_workflow w JOIN workflows_workspace s ON s.id = w.workspace_id
         WHERE coalesce(w.keep_days, s.keep_days) > 0
     )
-    SELECT id, name, seconds FROM kept
-    WHERE EXISTS (SELECT 1 FROM runs_run r WHERE r.workflow_id = kept.id
-                  AND r.id < {_BOUND.format(at=_AT.format(seconds="kept.seconds"))})
-    ORDER BY id
+    SELECT kept.id, kept.name, kept.seconds FROM kept, LATERAL (
+        SELECT 1 FROM runs_run r WHERE r.workflow_id >= kept.id
+          AND (r.workflow_id, r.id) < (kept.id, {_BOUND.format(at=_AT.format(seconds="kept.seconds"))})
+        ORDER BY r.workflow_id, r.id LIMIT 1
+    ) AS oldest ORDER BY kept.id
     """,  # noqa: S608 - constant text only
 )
 
-# One page of the workflow's runs behind `after`, oldest first, and whether each ended long enough ago.
+# One page of the workflow's runs behind `after`, oldest first, and whether each ended long enough ago. Rows are
+# compared as in list_queries.NEWEST, so that no other index comes into question.
 PAGE = Statement(
     "retention_page",
     f"""
@@ -42,8 +44,9 @@ PAGE = Statement(
     SELECT p.id, coalesce(p.finished_at < cut.at, false)
     FROM cut, LATERAL (
         SELECT id, finished_at FROM runs_run
-        WHERE workflow_id = %(workflow)s AND id > %(after)s AND id < {_BOUND.format(at="cut.at")}
-        ORDER BY id LIMIT %(limit)s
+        WHERE (workflow_id, id) > (%(workflow)s, %(after)s)
+          AND (workflow_id, id) < (%(workflow)s, {_BOUND.format(at="cut.at")})
+        ORDER BY workflow_id, id LIMIT %(limit)s
     ) p ORDER BY p.id
     """,  # noqa: S608 - constant text only
 )

@@ -59,7 +59,7 @@ def matching(given: Filters, *, workspace: Workspace) -> QuerySet[DeadLetter]:
     if (run := given.get("run")) is not None:
         found = found.filter(run_id=filters.as_id(run, name="run"))
     if (key := given.get("workflow")) is not None:
-        found = found.filter(run__workflow__in=filters.find_workflow(key, workspace=workspace))
+        found = found.filter(run__workflow__in=filters.workflow_ids(key, workspace=workspace))
     if given.states:
         found = found.filter(state__in=given.states)
     if given.labels:

@@ -77,6 +77,11 @@ def find_workflow(key: str, *, workspace: Workspace) -> QuerySet[Workflow]:
     return Workflow.objects.filter(Q(workspace=workspace) & (same | Q(name=key)))
 
 
+def workflow_ids(key: str, *, workspace: Workspace) -> list[UUID]:
+    """Their ids, asked for beforehand: only where the planner sees which workflow it is does it know how rare it is."""
+    return list(find_workflow(key, workspace=workspace).values_list("pk", flat=True))
+
+
 def parse_id(key: str, *, what: str) -> UUID:
     """The id in an address. Raises Refused (404) for what is none."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
+from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from drf_spectacular.utils import extend_schema
@@ -14,8 +15,10 @@ from runs import history
 from runs.api import filters, shapes
 from runs.api.base import READ_MANY, READ_ONE, ScopedView, answer_page, listed, parameters
 from runs.api.filters import Filters, parse_id
-from runs.api.pages import page
+from runs.api.pages import Newest, page
 from runs.api.problems import bad, missing
+from runs.database import run
+from runs.list_queries import NEWEST
 from runs.models import Run
 from runs.states import RUN_ENDED, RunState
 from workflows.models import Workspace
@@ -37,10 +40,11 @@ class Runs(ScopedView):
     )
     def get(self, request: Request) -> Response:
         """List them, newest first, without input, output and steps. `label.<key>=<value>` filters by label."""
-        found = matching(filters.read(request, known=FILTERS, states=RunState), workspace=self.workspace)
+        given = filters.read(request, known=FILTERS, states=RunState)
+        found = matching(given, workspace=self.workspace)
         slim = found.select_related("workflow", "version").defer("input", "output", "version__definition")
-        shown = page(request, of=slim)
-        return answer_page(shown, [shapes.run_summary(run) for run in shown.objects])
+        shown = page(request, of=slim, newest=_newest(given, workspace=self.workspace))
+        return answer_page(shown, [shapes.run_summary(one) for one in shown.objects])
 
 
 class OneRun(ScopedView):
@@ -50,13 +54,13 @@ class OneRun(ScopedView):
     def get(self, request: Request, key: str) -> Response:
         """Show it with every step of its plan in topological order."""
         found = Run.objects.filter(workspace=self.workspace, pk=parse_id(key, what="run"))
-        run = found.select_related("workflow", "version").defer("version__definition").first()
-        if run is None:
+        one = found.select_related("workflow", "version").defer("version__definition").first()
+        if one is None:
             raise missing("run", key)
         told = shapes.run_detail(
-            run,
-            steps=history.timeline(run),
-            interventions=history.interventions(run),
+            one,
+            steps=history.timeline(one),
+            interventions=history.interventions(one),
             site=request.build_absolute_uri,
         )
         return Response(told.told())
@@ -66,7 +70,7 @@ def matching(given: Filters, *, workspace: Workspace) -> QuerySet[Run]:
     """The runs of the workspace that pass these filters."""
     found = Run.objects.filter(workspace=workspace)
     if (key := given.get("workflow")) is not None:
-        found = found.filter(workflow__in=filters.find_workflow(key, workspace=workspace))
+        found = found.filter(workflow__in=filters.workflow_ids(key, workspace=workspace))
     if (paused := given.get("paused")) is not None:
         if paused not in ("true", "false"):
             raise bad("paused", f"must be true or false, not {paused[:40]!r}")
@@ -80,3 +84,25 @@ def matching(given: Filters, *, workspace: Workspace) -> QuerySet[Run]:
         # The first condition is the one of the index, which leaves out the many runs without labels.
         found = found.exclude(labels={}).filter(labels__contains=given.labels)
     return found
+
+
+def _newest(given: Filters, *, workspace: Workspace) -> Newest | None:
+    """How to find the page's ids where no index is narrower than the workspace: nothing, or what most runs are."""
+    paused = given.get("paused")
+    if given.get("workflow") is not None or given.labels or paused == "true":
+        return None
+    if given.states and RunState.SUCCEEDED not in given.states:
+        return None
+
+    def newest(before: UUID | None, limit: int) -> list[UUID]:
+        found = run(
+            NEWEST,
+            workspace=workspace.pk,
+            before=before or UUID(int=2**128 - 1),
+            states=given.states or None,
+            unpaused=paused == "false",
+            limit=limit,
+        )
+        return [row[0] for row in found]
+
+    return newest

@@ -83,7 +83,7 @@ class Approvals(ScopedView):
         if (run := given.get("run")) is not None:
             found = found.filter(run_id=filters.as_id(run, name="run"))
         if (key := given.get("workflow")) is not None:
-            found = found.filter(run__workflow__in=filters.find_workflow(key, workspace=self.workspace))
+            found = found.filter(run__workflow__in=filters.workflow_ids(key, workspace=self.workspace))
         shown = page(request, of=slim(found))
         return answer_page(shown, [wait_shapes.approval(row, site=request.build_absolute_uri) for row in shown.objects])
 

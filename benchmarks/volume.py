@@ -1,0 +1,215 @@
+"""`python -m benchmarks.volume --runs 1000000`: what is asked of few runs costs the same beside very many.
+
+Every statement of the sweep, the hot path, the API's lists and the admin's pages is explained (ANALYZE, BUFFERS) with
+next to nothing stored and with that many finished W3 runs. Then a tenth of them is pruned beside a live worker, and the
+latency of single runs is taken with and without it, in turn. Ten million take some 20 GB and half an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmarks.plans import Plan
+    from workflows.publish import Published
+
+RESULT = Path(__file__).parent / "results" / "volume.json"
+EMPTY = 5000
+# Where more pages than this are read than with next to nothing stored, something grows.
+PAGES_FLAT = 500
+# Of windows with and without pruning; each is so many live runs long.
+WINDOWS, WINDOW_RUNS = 6, 100
+
+
+def main() -> None:
+    """Prints a line for each piece of work and writes JSON. Exit status 1 where a plan grows with what is stored."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.volume", description=__doc__)
+    parser.add_argument("--runs", type=int, default=1_000_000)
+    parser.add_argument("--prune", type=int, help="how many to prune (default: a tenth)")
+    parser.add_argument("--output", type=Path, default=RESULT)
+    options = parser.parse_args()
+
+    from benchmarks import servers
+
+    home = servers.start()
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    from benchmarks import fill, machine
+
+    before = machine.load_average()
+    empty = _explained(fill.fill(EMPTY, tell=_say, since_days=fill.DAYS + 30, days=20))
+    began = time.monotonic()
+    found = fill.fill(options.runs, tell=_say, start=EMPTY)
+    filled = time.monotonic() - began
+    full = _explained(found)
+    report = {
+        "runs": options.runs,
+        "machine": machine.described(),
+        "load_average_before": before,
+        "fill_seconds": round(filled, 1),
+        "sizes_megabytes": _sizes(),
+        "work": _compared(empty, full),
+        "retention": _retention(home, found, count=options.prune or options.runs // 10),
+    }
+    options.output.write_text(json.dumps(report, indent=2) + "\n")
+    _say(f"written to {options.output}")
+    sys.exit(1 if any(one["faults"] for one in report["work"].values()) else 0)
+
+
+def _explained(found: Published) -> dict[str, list[Plan]]:
+    """The plans of every piece of work, done twice: the first time warms caches."""
+    from django.conf import settings
+
+    from benchmarks import doors, plans
+
+    settings.ALLOWED_HOSTS = ["*"]
+    told: dict[str, list[Plan]] = {}
+    for _ in range(2):
+        with plans.watched() as watch:
+            for name, piece in doors.all_of(found.workflow, found.version):
+                watch.work = name
+                piece()
+        told = {}
+        for plan in watch.plans:
+            told.setdefault(plan.work, []).append(plan)
+    return told
+
+
+def _compared(empty: dict[str, list[Plan]], full: dict[str, list[Plan]]) -> dict[str, Any]:
+    told = {}
+    for name, plans in full.items():
+        before = empty.get(name, [])
+        faults = [{"fault": fault, "sql": plan.sql[:1000]} for plan in plans for fault in plan.faults]
+        pages, pages_before = sum(plan.pages for plan in plans), sum(plan.pages for plan in before)
+        if pages > pages_before + PAGES_FLAT and pages > 2 * pages_before and not faults:
+            most = max(plans, key=lambda plan: plan.pages)
+            faults = [{"fault": f"reads {pages} pages, {pages_before} with next to nothing", "sql": most.sql[:1000]}]
+        told[name] = {
+            "statements": len(plans),
+            "pages": pages,
+            "pages_empty": pages_before,
+            "milliseconds": round(sum(plan.ms for plan in plans), 2),
+            "milliseconds_empty": round(sum(plan.ms for plan in before), 2),
+            "faults": faults,
+        }
+        figures = f"{pages_before:7} -> {pages:7} pages  {told[name]['milliseconds']:9.2f} ms"
+        _say(f"{name[:70]:70} {figures}  {'; '.join(one['fault'] for one in faults)}")
+    return told
+
+
+def _sizes() -> dict[str, float]:
+    """Of the tables and indexes of runs, the largest first."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname, pg_relation_size(oid) / 1e6 FROM pg_class WHERE relkind IN ('r', 'i')"
+            " AND relnamespace = 'public'::regnamespace AND pg_relation_size(oid) > 1e6 ORDER BY 2 DESC"
+        )
+        return {name: round(float(size), 1) for name, size in cursor.fetchall()}
+
+
+def _retention(home: Path, found: Published, *, count: int) -> dict[str, Any]:
+    """Prune the oldest beside a worker; latency of single runs in windows with it and without it, in turn."""
+    from benchmarks import systems
+
+    policy = _policy(found, count)
+    latency = systems.stepwise_latency(found.version, found.workflow)
+    pruner = _Pruner(policy)
+    times: dict[str, list[float]] = {"without": [], "beside": []}
+    with systems.stepwise_worker(home / "volume.log"):
+        latency(50)
+        for _ in range(WINDOWS):
+            times["without"] += latency(WINDOW_RUNS)
+            with pruner:
+                times["beside"] += latency(WINDOW_RUNS)
+    with pruner:  # and the rest of it, as fast as it goes with its rests
+        pruner.over.wait()
+    told = {
+        "runs_pruned": pruner.runs,
+        "seconds": round(pruner.seconds, 1),
+        "runs_per_second": round(pruner.runs / pruner.seconds),
+        "longest_transaction_seconds": round(max(pruner.bites), 3),
+        "median_transaction_seconds": round(statistics.median(pruner.bites), 4),
+        "latency_seconds": {name: _spread(values) for name, values in times.items()},
+    }
+    _say(json.dumps(told, indent=2))
+    return told
+
+
+def _policy(found: Published, count: int) -> Any:
+    """What makes so many of the workflow's oldest runs go."""
+    from django.db.models.functions import Now
+
+    from runs.models import Run
+    from runs.retention import Policy
+
+    oldest = Run.objects.filter(workflow=found.workflow).order_by("id")
+    edge = oldest.annotate(now=Now())[count : count + 1].get()
+    if edge.finished_at is None:
+        raise SystemExit(f"run {edge.pk} has not ended")
+    return Policy(found.workflow.pk, found.workflow.name, (edge.now - edge.finished_at).total_seconds())
+
+
+class _Pruner:
+    """Prunes in a thread while its block is open, and goes on where it was in the next block."""
+
+    def __init__(self, policy: Any) -> None:
+        from runs import retention
+
+        self.bites: list[float] = []
+        self.runs = 0
+        self.seconds = 0.0
+        self.over = threading.Event()
+        self._go = threading.Event()
+        self._rest = retention.rest
+        self._prune = retention.prune(policy)
+
+    def __enter__(self) -> None:
+        self._go.set()
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._go.clear()
+        self._thread.join()
+
+    def _work(self) -> None:
+        from django.db import connection
+
+        began = time.monotonic()
+        while self._go.is_set():
+            bite = next(self._prune, None)
+            if bite is None:
+                self.over.set()
+                break
+            self.runs += bite.runs
+            self.bites.append(bite.seconds)
+            time.sleep(self._rest(bite))
+        self.seconds += time.monotonic() - began
+        connection.close()
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    ordered = sorted(values)
+    return {"p50": statistics.median(ordered), "p95": ordered[int(len(ordered) * 0.95)], "max": ordered[-1]}
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
