@@ -8,10 +8,14 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.conf import settings
 from kombu.transport import redis, virtual
 from redis.exceptions import OutOfMemoryError
 
 log = logging.getLogger(__name__)
+
+# The broker's answer to BRPOP takes up to 1 s, so a consumer may not give up before.
+_CONSUMER_SOCKET_SECONDS = 5
 
 
 class PatientQoS(redis.QoS):
@@ -40,6 +44,21 @@ class PatientQoS(redis.QoS):
             held: dict[str, Any] = self._delivered or {}
             log.warning("messages_not_given_back", extra={"count": len(held), "error": repr(error)})
             held.clear()
+
+
+def transport() -> dict[str, Any]:
+    """Kombu's options for the Redis transport."""
+    return {
+        "global_keyprefix": f"{settings.INSTALLATION_ID}:",
+        # Counts with late acks only: longer than any step's hard limit, or a running step is sent again.
+        "visibility_timeout": max(600, settings.STEP_TIMEOUT_SECONDS * 2),
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": _CONSUMER_SOCKET_SECONDS,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        "health_check_interval": 15,
+    }
 
 
 def mend() -> None:

@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_init
 from django.conf import settings
 
 from project import broker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+# System checks load every address of the site, and with them the admin and the API, into each worker and beat. They
+# are made by `migrate`, before either is started.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 broker.mend()
 
-# Seconds. The broker's answer to BRPOP takes up to 1 s, so a consumer may not give up before; a publisher
-# gives up as soon as the sweep would do it better.
-_CONSUMER_SOCKET_SECONDS = 5
+# A publisher gives up as soon as the sweep would do it better.
 _PUBLISHER_ACQUIRE_SECONDS = 2
-
-
-def _transport() -> dict[str, Any]:
-    return {
-        "global_keyprefix": f"{settings.INSTALLATION_ID}:",
-        # Counts with late acks only: longer than any step's hard limit, or a running step is sent again.
-        "visibility_timeout": max(600, settings.STEP_TIMEOUT_SECONDS * 2),
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,
-        "socket_timeout": _CONSUMER_SOCKET_SECONDS,
-        "socket_connect_timeout": 2,
-        "socket_keepalive": True,
-        "health_check_interval": 15,
-    }
 
 
 def _configuration() -> dict[str, Any]:
     return {
         "broker_url": settings.REDIS_URL,
-        "broker_transport_options": _transport(),
+        "broker_transport_options": broker.transport(),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_pool_limit": 10,
@@ -79,6 +67,13 @@ def _configuration() -> dict[str, Any]:
 @setup_logging.connect
 def _leave_logging_to_django(**_: object) -> None:
     """A receiver here is how Celery is told that logging is configured already."""
+
+
+@worker_init.connect
+def _share_with_children(**_: object) -> None:
+    """What is loaded before the pool forks stays shared: a collection in a child would write to all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 app = Celery("stepwise")

@@ -62,7 +62,7 @@ except env.SettingError as error:
 INSTALLED_APPS = [
     "project.apps.ProjectConfig",
     "unfold",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -9,6 +9,9 @@ from project.health import health
 from runs import approval_page
 from runs.api.metrics import Metrics
 
+# Here and not when Django is set up: workers and beat have no pages, and do without their memory.
+admin.autodiscover()
+
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("health", health, name="health"),

@@ -39,7 +39,7 @@ def flower(plan: Plan, *, user: str, password: str) -> Command:
     """Celery's own view of the worker. The password goes by environment: arguments show in `ps`."""
     words = [f"--address={ports.HOST}", f"--port={plan.flower_port}"]
     login = {"FLOWER_BASIC_AUTH": f"{user}:{password}"}
-    return _command(plan, "flower", "celery", "-A", "project", "flower", *words, env=login)
+    return _command(plan, "flower", "celery", "-A", "project.flower", "flower", *words, env=login)
 
 
 def manage(*words: str) -> list[str]:

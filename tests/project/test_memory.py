@@ -1,0 +1,27 @@
+"""What a process does not need it does not load: memory is paid for by every process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from project.env import BASE_DIR
+
+
+def loaded(code: str) -> set[str]:
+    """The modules of a fresh process after this code."""
+    words = [sys.executable, "-W", "ignore", "-c", f"{code}\nimport sys; print(*sys.modules)"]
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "project.settings_static"}
+    return set(subprocess.run(words, cwd=BASE_DIR, env=env, capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_workers_and_beat_do_without_the_admin_and_the_api() -> None:
+    found = loaded("from project.celery import app; app.loader.import_default_modules(); app.finalize()")
+    assert "runs.tasks" in found
+    assert not found & {"runs.admin", "runs.api.urls", "rest_framework.views", "project.urls"}
+
+
+def test_flower_does_without_django_s_apps() -> None:
+    found = loaded("from project.flower import app; app.loader.import_default_modules(); app.finalize()")
+    assert not found & {"django.db", "runs", "workflows"}
