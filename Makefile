@@ -30,7 +30,7 @@ e2e: $(DEV_STAMP) ## Only the tests that start real processes (`make test` runs 
 chaos: $(DEV_STAMP) ## The full fault table, about 20 minutes; writes docs/reliability.md (`make test` runs its short form)
 	@STEPWISE_CHAOS=full $(BIN)/python -m pytest tests/chaos
 
-mutants: $(DEV_STAMP) ## Break one promise after the other, and see a test catch each; about 3 minutes
+mutants: $(DEV_STAMP) ## Break one promise after the other, and see a test catch each; about 5 minutes
 	@$(BIN)/python -m tests.mutants
 
 bench: $(DEV_STAMP) ## Measure beside a bare Celery chain, A B A B; about fifteen minutes

@@ -70,6 +70,21 @@ CHILDREN_ENDED = Statement(
     """,
 )
 
+# The rows that were to go on with the failure of these runs, which a human's retry has set going in this transaction,
+# wait for them again.
+AWAITED_AGAIN = Statement(
+    "awaited_again",
+    """
+    WITH theirs AS MATERIALIZED (
+        SELECT s.id FROM runs_run c JOIN runs_steprun s
+            ON s.run_id = c.parent_id AND s.step = c.parent_step AND s.item = c.parent_item
+        WHERE c.id = ANY(%(runs)s::uuid[]) AND s.state = 'waiting' AND s.awaits = 0 AND s.attempt = c.parent_attempt
+        ORDER BY s.run_id, s.step, s.item FOR NO KEY UPDATE OF s
+    )
+    UPDATE runs_steprun s SET awaits = 1, wake_at = NULL FROM theirs WHERE s.id = theirs.id
+    """,
+)
+
 # Rows whose children have all ended, for the sweep. Index step_run_wake.
 ANSWERED = Statement(
     "answered",

@@ -76,6 +76,12 @@ def ended(run_ids: Sequence[UUID]) -> tuple[int, ...]:
     return tuple(row[0] for row in run(child_queries.CHILDREN_ENDED, runs=list(run_ids))) if run_ids else ()
 
 
+def awaited_again(run_ids: Sequence[UUID]) -> None:
+    """Let rows wait on for these runs, retried before the rows went on with their failure; the last locks, too."""
+    if run_ids:
+        run(child_queries.AWAITED_AGAIN, runs=list(run_ids))
+
+
 def due(*, limit: int) -> list[int]:
     """Ids of rows whose children have all ended, longest first."""
     return [row[0] for row in run(child_queries.ANSWERED, limit=limit)]

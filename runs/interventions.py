@@ -139,6 +139,7 @@ def retry(
         if below and won:
             run(child_queries.LET_GO, children=below, runs=won)
         tell("retry", {again.run_id: again.told(edited) for again in work + undoing}, hand=hand)
+        children.awaited_again(won)  # the last locks: the rows of parents
     return frozenset(won)
 
 

@@ -55,7 +55,7 @@ def _caught(mutant: Mutant, tree: Path) -> bool:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *mutant.tests],
             cwd=tree,
-            env={**os.environ, "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / "hypothesis")},
+            env={**os.environ, "HYPOTHESIS_PROFILE": "teeth", "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / "hypothesis")},
             check=False,
             capture_output=True,
             text=True,

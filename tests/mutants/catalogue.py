@@ -9,6 +9,8 @@ _FAULTS = "tests/runs/test_engine_faults.py"
 _LOCKS = "tests/runs/test_engine_locks.py"
 _PROMISES = "tests/runs/test_promises.py"
 _CONTROL = "tests/runs/test_control.py"
+_LISTS = "tests/runs/test_for_each.py"
+_CHILDREN = "tests/runs/test_sub_workflows.py"
 
 
 @dataclass(frozen=True)
@@ -167,5 +169,77 @@ MUTANTS = (
         "SET suspect = true, knock_at",
         "SET suspect = false, knock_at",
         (_PROMISES,),
+    ),
+    Mutant(
+        "list-begins-anew",
+        "a list that somebody retries goes on where it was",
+        "runs/item_queries.py",
+        '\'{"failed": 0, "redo": 0}\'',
+        '\'{"failed": 0, "redo": 0, "next": 0}\'',
+        (_LISTS,),
+    ),
+    Mutant(
+        "window-ignored",
+        "no more items are open than may be",
+        "runs/items.py",
+        "max(0, step.window - open_items)",
+        "step.window",
+        ("tests/property",),
+    ),
+    Mutant(
+        "parent-woken-twice",
+        "the end of a sub-workflow lets its parent go on once",
+        "runs/queries.py",
+        "AND s.state = 'waiting' AND s.awaits = 0 AND s.attempt = d.attempt RETURNING",
+        "AND s.attempt = d.attempt RETURNING",
+        (_CHILDREN,),
+    ),
+    Mutant(
+        "parent-woken-by-an-old-child",
+        "a parent goes on with the run that its last attempt started",
+        "runs/child_queries.py",
+        "AND s.state = 'waiting' AND s.awaits > 0 AND s.attempt = c.parent_attempt",
+        "AND s.state = 'waiting' AND s.awaits > 0",
+        (_CHILDREN,),
+    ),
+    Mutant(
+        "retried-child-forgotten",
+        "a parent that has not gone on yet waits for the sub-workflow that somebody retries",
+        "runs/interventions.py",
+        "children.awaited_again(won)",
+        "children.awaited_again([])",
+        (_CHILDREN,),
+    ),
+    Mutant(
+        "cancel-leaves-children",
+        "a cancel reaches the runs that the cancelled steps wait for",
+        "runs/children.py",
+        "found.setdefault(row_id, []).extend([] if child is None else [child])",
+        "found.setdefault(row_id, [])",
+        (_CHILDREN,),
+    ),
+    Mutant(
+        "gate-ignores-waiting-runs",
+        "no more runs are live than their limit lets in",
+        "runs/gate_queries.py",
+        "WHERE b.gate_id = g.id AND b.started_at IS NOT NULL AND b.finished_at IS NULL)))",
+        "WHERE b.gate_id = g.id AND b.state = 'running')))",
+        ("tests/runs/test_limits.py",),
+    ),
+    Mutant(
+        "undone-first-things-first",
+        "compensation goes backwards",
+        "runs/ending_queries.py",
+        "ORDER BY run_id, seq DESC",
+        "ORDER BY run_id, seq",
+        ("tests/runs/test_engine_endings.py",),
+    ),
+    Mutant(
+        "cancel-skips-finally",
+        "what finally says is done after a cancel, too",
+        "runs/stopping.py",
+        "if plan is not None and endings.follows(plan, outcome):",
+        "if plan is not None and outcome is not RunState.CANCELLED and endings.follows(plan, outcome):",
+        ("tests/runs/test_engine_stops.py",),
     ),
 )

@@ -9,6 +9,7 @@ import pytest
 from django.conf import LazySettings
 from django.core.management import call_command
 from django.db import connection
+from django.db.models.functions import Now
 from django.urls import reverse
 
 from runs import child_queries, control, interventions, recovery
@@ -122,6 +123,39 @@ def test_a_child_retried_by_hand_does_not_touch_the_parent_that_has_failed() -> 
     assert control.retry([child_of(run_id).pk], hand=Hand())
     drain()
     assert state(run_id) == "failed"
+
+
+def test_a_child_retried_before_its_parent_went_on_is_waited_for_again() -> None:
+    run_id = calling(BROKEN)
+    deliver()
+    [message] = messages()
+    # The end of the child is committed before its delivery asks for the parent.
+    with locked_run(run_id) as other, in_thread(lambda: perform(message)):
+        wait_for_waiter()
+        assert control.retry([child_of(run_id).pk], hand=Hand())
+        other.commit()
+    assert states(run_id) == {"call": "waiting"}
+    assert control.cancel([run_id], hand=Hand())
+    assert child_of(run_id).state == "cancelled"
+
+
+def test_the_end_of_an_earlier_attempts_child_wakes_nobody() -> None:
+    published(BROKEN)
+    flow = published(
+        "name: again\nsteps: [{id: call, action: sub_workflow, with: {workflow: child}, "
+        "retry: {max_attempts: 2, initial: 1h}}]"
+    )
+    [run_id] = begun(flow)
+    drain()
+    first = child_of(run_id)
+    published(SLOW)
+    Ticket.objects.filter(run_id=run_id).update(due_at=Now(), knock_at=Now())
+    drain()
+    assert (first.state, child_of(run_id, attempt=2).state) == ("failed", "waiting")
+    assert control.retry([first.pk], hand=Hand())
+    drain()
+    assert state(first.pk) == "failed"
+    assert steps(run_id)["call"].awaits == 1
 
 
 def test_a_cancel_reaches_the_child_and_its_child() -> None:
