@@ -22,7 +22,7 @@ class Measured(NamedTuple):
     """One system: how its workers are started, what is measured, and how many runs that takes."""
 
     name: str
-    workers: Callable[[Path], AbstractContextManager[None]]
+    workers: Callable[[Path], AbstractContextManager[Any]]
     measure: Callable[[int], float]
     runs: int
 
@@ -31,7 +31,7 @@ class Latent(NamedTuple):
     """One system's latency when idle."""
 
     name: str
-    workers: Callable[[Path], AbstractContextManager[None]]
+    workers: Callable[[Path], AbstractContextManager[Any]]
     measure: Callable[[int], list[float]]
 
 

@@ -21,6 +21,11 @@ def family(pid: int) -> list[int]:
     return found
 
 
+def parent(pid: int) -> int:
+    """The process that started it."""
+    return int(_status(pid)["PPid"])
+
+
 def threads(pid: int) -> int:
     """Its threads now; 0 when it is gone."""
     return int(_status(pid).get("Threads", 0))

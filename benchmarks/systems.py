@@ -39,10 +39,10 @@ def prepare(text: str = work.DEFINITION) -> tuple[Workflow, Version]:
 
 
 @contextmanager
-def stepwise_worker(log: Path) -> Iterator[None]:
+def stepwise_worker(log: Path) -> Iterator[Worker]:
     """The worker as `make up` starts it."""
-    with Worker("project", *PREFORK, log=log):
-        yield
+    with Worker("project", *PREFORK, log=log) as worker:
+        yield worker
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def ripple(plan: Plan, marks: Mapping[str, Mark], *, ended: Iterable[str]) -> Ri
     found = Ripple()
     queue = list(ended)
     while queue:
-        for candidate in _after(plan.steps[queue.pop()]):
+        for candidate in after(plan.steps[queue.pop()]):
             if candidate in known:
                 continue
             verdict = decide(plan, plan.steps[candidate], known)
@@ -72,6 +72,12 @@ def ripple(plan: Plan, marks: Mapping[str, Mark], *, ended: Iterable[str]) -> Ri
             (found.blocked if blocked else found.skipped).append(candidate)
             queue.append(candidate)
     return found
+
+
+def after(step: PlannedStep) -> list[str]:
+    """What may follow this step directly: those that need it, and where it jumps to when it fails."""
+    goto = step.definition.goto
+    return [*step.children, goto] if goto is not None else list(step.children)
 
 
 def decide(plan: Plan, step: PlannedStep, marks: Mapping[str, Mark]) -> Verdict:
@@ -95,11 +101,6 @@ def standing(step: PlannedStep, mark: Mark | None) -> Standing:
     if mark.state in (StepState.CANCELLED, StepState.COMPENSATED):
         return Standing.FAILED
     return Standing.OPEN
-
-
-def _after(step: PlannedStep) -> list[str]:
-    goto = step.definition.goto
-    return [*step.children, goto] if goto is not None else list(step.children)
 
 
 def _jump(step: PlannedStep, marks: Mapping[str, Mark]) -> Verdict:

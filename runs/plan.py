@@ -66,6 +66,11 @@ class PlannedStep:
         """The step's id in the definition."""
         return self.definition.id
 
+    @cached_property
+    def needs(self) -> frozenset[str]:
+        """Its parents, to look one up."""
+        return frozenset(self.parents)
+
     @property
     def handler(self) -> bool:
         """Whether it belongs to how the run ends, and not to `steps`."""
@@ -197,8 +202,11 @@ class Plan:
         for part, steps in ((Part.ON_FAILURE, definition.on_failure), (Part.FINALLY, definition.finally_)):
             self.steps |= {step.id: step for step in _planned(steps, part=part)}
         self.links: dict[str, Link] = {}
+        self._segments: dict[str, list[PlannedStep]] = {}
+        self._places = {step: place for place, step in enumerate(self.steps)}
         for segment in self.segments():
             self.links.update(_links(segment))
+            self._segments.update(dict.fromkeys((step.id for step in segment), segment))
 
     def segments(self) -> list[list[PlannedStep]]:
         """The steps, cut into longest paths without a fork or a join, in topological order."""
@@ -214,6 +222,10 @@ class Plan:
             found.append(segment)
         return found
 
+    def end(self, step: str) -> str:
+        """The last step of this one's segment: what comes after the segment waits for that."""
+        return self._segments[step][-1].id
+
     def chain(self, head: str) -> list[str]:
         """Heads of the links of one segment, from `head` to the segment's end."""
         heads = [head]
@@ -225,7 +237,7 @@ class Plan:
         """The link that `head` names; any step can be one (a retry by hand, another deploy's fusing)."""
         if head in self.links:
             return self.links[head]
-        segment = next(s for s in self.segments() if any(step.id == head for step in s))
+        segment = self._segments[head]
         start = next(i for i, step in enumerate(segment) if step.id == head)
         found = _links(segment[start:])
         self.links[head] = found[head]
@@ -267,7 +279,9 @@ class Plan:
     def step_ids(self, ids: Iterable[str]) -> list[str]:
         """The ids, `*` expanded to every step, in the plan's order."""
         wanted = set(ids)
-        return list(self.steps) if ANY_STEP in wanted else [step for step in self.steps if step in wanted]
+        if ANY_STEP in wanted:
+            return list(self.steps)
+        return sorted(wanted & self.steps.keys(), key=self._places.__getitem__)
 
     def _begins(self, part: Part) -> list[str]:
         return [s.id for s in self.steps.values() if s.part is part and not s.parents and not s.jumped_from]

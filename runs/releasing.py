@@ -7,7 +7,7 @@ from uuid import UUID
 
 import orjson
 
-from runs import endings, queries, rows
+from runs import endings, queries, rows, views
 from runs.database import run
 from runs.joins import Mark
 from runs.outcomes import LoadedSteps, Outcome
@@ -30,11 +30,7 @@ def graph(
     """
     if not live:
         return []
-    marks: dict[UUID, dict[str, Mark]] = {outcome.run.id: {} for outcome in live}
-    for run_id, step, state, blocked in run(queries.VIEW, runs=list(marks)):
-        # A retrying row stands beside its ticket; the row says more.
-        if state is not None or step not in marks[run_id]:
-            marks[run_id][step] = Mark(state=StepState(state) if state else None, blocked=bool(blocked))
+    marks = views.marks(plan, live, coming=coming)
     releases = [
         release(plan, outcome, marks[outcome.run.id], carried=carried, ending=coming[outcome.run.id])
         for outcome in live

@@ -145,7 +145,7 @@ class Concurrency(_Part):
 class Definition(_Part):
     """A whole workflow: steps in the order of the file, and what is said once for all of them."""
 
-    MAX_STEPS: ClassVar[int] = 10_000
+    MAX_STEPS: ClassVar[int] = 12_000
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^_\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")
     description: str = Field(default="", max_length=10_000)

@@ -1,0 +1,29 @@
+"""The statements by which a record looks at a part of a big run. The runs are locked by an earlier statement."""
+
+from __future__ import annotations
+
+from runs.database import Statement
+
+# A few tickets of each run: branches that are open, and stay so while the run's lock is held. Index: the tickets' own
+# unique (run, head, item).
+OTHERS = Statement(
+    "others",
+    """
+    SELECT d.run_id, t.head FROM unnest(%(runs)s::uuid[]) AS d(run_id)
+    CROSS JOIN LATERAL (SELECT head FROM runs_ticket WHERE run_id = d.run_id AND item = -1 LIMIT 20) t
+    """,
+)
+
+# As queries.VIEW, of these steps only: rows and tickets in one snapshot.
+VIEW_STEPS = Statement(
+    "view_steps",
+    """
+    WITH d AS MATERIALIZED (SELECT * FROM unnest(%(runs)s::uuid[], %(steps)s::text[]) AS d(run_id, step))
+    SELECT s.run_id, s.step, CASE WHEN s.state = 'waiting' AND s.open_items > 0 THEN 'running' ELSE s.state END,
+           s.state = 'skipped' AND s.error IS NOT NULL
+    FROM d JOIN runs_steprun s ON s.run_id = d.run_id AND s.step = d.step AND s.item = -1
+    UNION ALL
+    SELECT t.run_id, t.head, NULL, false
+    FROM d JOIN runs_ticket t ON t.run_id = d.run_id AND t.head = d.step AND t.item = -1
+    """,
+)
