@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 
 from actions.base import Json
-from runs import children, dispatch, gates, interventions, pauses, transitions
+from runs import children, dispatch, gates, interventions, pauses, starting
 from runs import plan as plans
 from runs.interventions import Hand
 from runs.models import DeadLetter, Run
@@ -48,16 +48,14 @@ class NotNow(Exception):
 def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, source: str) -> list[Started]:
     """Insert the runs in one statement, and dispatch after commit. The workflow is the version's own.
 
-    Raises workflows.publish.InvalidInput when an input does not match the version's `inputs` schema; then
-    nothing is started.
+    A single one outside of a transaction is inserted together with those that other threads start meanwhile. Raises
+    workflows.publish.InvalidInput when an input does not match the version's `inputs` schema; then nothing is started.
     """
-    for request in requests:
-        check_input(version, request.input)
-    rule = gates.concurrency(version)
-    if rule is None:
-        started = transitions.start(requests, version=version, workflow=workflow, source=source)
-    else:
-        started = gates.start(requests, rule=rule, version=version, workflow=workflow, source=source)
+    starting.check(requests, version=version)
+    recipe = starting.Recipe(version, workflow, source)
+    if len(requests) == 1 and not connection.in_atomic_block:
+        return [starting.insert_together(requests[0], recipe=recipe)]
+    started = starting.insert(requests, recipe=recipe)
     transaction.on_commit(dispatch.after_commit)
     return started
 

@@ -26,9 +26,14 @@ def issue(workspace: Workspace, user: User, name: str) -> tuple[ApiToken, str]:
 def give_secret(token: ApiToken) -> str:
     """Put a new secret's hash and first characters into an unsaved token, and return the secret."""
     plaintext = PREFIX + secrets.token_urlsafe(32)
-    token.sha256 = _digest(plaintext)
+    token.sha256 = digest(plaintext)
     token.prefix = plaintext[:_SHOWN]
     return plaintext
+
+
+def digest(plaintext: str) -> str:
+    """What a token is kept and found by."""
+    return hashlib.sha256(plaintext.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def find(plaintext: str) -> ApiToken | None:
@@ -38,10 +43,6 @@ def find(plaintext: str) -> ApiToken | None:
     """
     return (
         ApiToken.objects.select_related("user", "workspace")
-        .filter(Q(expires_at=None) | Q(expires_at__gt=Now()), sha256=_digest(plaintext), user__is_active=True)
+        .filter(Q(expires_at=None) | Q(expires_at__gt=Now()), sha256=digest(plaintext), user__is_active=True)
         .first()
     )
-
-
-def _digest(plaintext: str) -> str:
-    return hashlib.sha256(plaintext.encode("utf-8", "surrogatepass")).hexdigest()

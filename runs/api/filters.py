@@ -66,7 +66,7 @@ def parse(
     return Filters(values, wanted, labels)
 
 
-def find_workflow(key: str, *, workspace: Workspace) -> QuerySet[Workflow]:
+def find_workflow(key: str, *, workspace: Workspace | UUID) -> QuerySet[Workflow]:
     """The workflows of a workspace that have this id or this name: one at most, unless a name looks like an id."""
     if "\x00" in key:
         raise missing("workflow", key.replace("\x00", "?"))

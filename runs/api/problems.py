@@ -87,6 +87,15 @@ def handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
     return Response(told, status=found.status_code, headers=headers, content_type=CONTENT_TYPE)
 
 
+def answer(exc: Exception) -> HttpResponse | None:
+    """The same answer outside of DRF. None for what nobody expected."""
+    found = _translated(exc)
+    if found is None:
+        return None
+    told = body(found.status_code, _sentence(found.detail), getattr(found, "problems", ()))
+    return JsonResponse(told, status=found.status_code, content_type=CONTENT_TYPE)
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400, for a foreign Host and the like: a problem below /api/, the usual page elsewhere."""
     if not request.path.startswith(API_PREFIX):

@@ -96,8 +96,7 @@ class StartedRuns(ScopedView):
         asked = RunRequest(
             wanted.input, idempotency_key=wanted.idempotency_key, labels=wanted.labels, priority=wanted.priority
         )
-        with transaction.atomic():
-            [started] = control.start([asked], version=workflow.current, workflow=workflow, source="api")
+        [started] = control.start([asked], version=workflow.current, workflow=workflow, source="api")
         answer = shapes.RunStarted(id=started.run_id, state=started.state)
         return Response(answer.told(), status=201 if started.created else 200)
 

@@ -54,8 +54,8 @@ MUTANTS = (
         "send-before-commit",
         "no message speaks of a run that is not committed",
         "runs/control.py",
-        "source=source)\n    transaction.on_commit(dispatch.after_commit)",
-        "source=source)\n    dispatch.after_commit()",
+        "recipe=recipe)\n    transaction.on_commit(dispatch.after_commit)",
+        "recipe=recipe)\n    dispatch.after_commit()",
         (_PROMISES,),
     ),
     Mutant(

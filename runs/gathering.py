@@ -1,0 +1,98 @@
+"""Group commit: what several threads ask for while one of them is at the database goes there together."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Gathering(Generic[Key, Asked, Answer]):
+    """A line of askers for each key; the first is served at once, those that come meanwhile in one go after it.
+
+    `do` answers each asker, or with the exception that is to be raised in its thread; one that `do` raises is every
+    asker's. `after` is called with the answers of each group, when its askers have them. Nobody waits when idle.
+    """
+
+    def __init__(
+        self,
+        do: Callable[[Key, Sequence[Asked]], Sequence[Answer | Exception]],
+        *,
+        after: Callable[[Sequence[Answer | Exception]], object],
+        most: int,
+    ) -> None:
+        self._do = do
+        self._after = after
+        self._most = most
+        self._lock = threading.Lock()
+        # A key is there while somebody leads its line; the leader and the group that is served are not in it.
+        self._lines: dict[Key, deque[_Place[Asked, Answer]]] = {}
+
+    def ask(self, key: Key, asked: Asked) -> Answer:
+        """The answer to this asker, by whichever thread is at it. Raises what `do` has for it."""
+        mine = _Place[Asked, Answer](asked)
+        with self._lock:
+            line = self._lines.get(key)
+            if line is None:
+                self._lines[key] = deque()
+                mine.leads = True
+            else:
+                line.append(mine)
+        if not mine.leads:
+            mine.turn.acquire()
+        if mine.leads:
+            self._lead(key, mine)
+        if isinstance(mine.answer, BaseException):
+            raise mine.answer
+        assert mine.answer is not None  # noqa: S101 - whoever led has told it
+        return mine.answer
+
+    def waiting(self, key: Key) -> int:
+        """How many wait for those who are being served now."""
+        with self._lock:
+            return len(self._lines.get(key, ()))
+
+    def _lead(self, key: Key, first: _Place[Asked, Answer]) -> None:
+        with self._lock:
+            line = self._lines[key]
+            group = [first, *(line.popleft() for _ in range(min(len(line), self._most - 1)))]
+        answers: Sequence[Answer | Exception] = ()
+        try:
+            answers = self._do(key, [place.asked for place in group])
+            for place, answer in zip(group, answers, strict=True):
+                place.answer = answer
+        except BaseException as error:  # whatever it is, those who wait must be told
+            for place in group:
+                place.answer = error
+        for place in group[1:]:
+            place.turn.release()
+        self._hand_on(key)
+        self._after(answers)
+
+    def _hand_on(self, key: Key) -> None:
+        """Let the first of those who came meanwhile lead."""
+        with self._lock:
+            line = self._lines[key]
+            if not line:
+                del self._lines[key]
+                return
+            leader = line.popleft()
+        leader.leads = True
+        leader.turn.release()
+
+
+class _Place(Generic[Asked, Answer]):
+    """One asker's place in the line."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.answer: Answer | BaseException | None = None
+        self.leads = False
+        # Held until it is this asker's turn, to lead or to go.
+        self.turn = threading.Lock()
+        self.turn.acquire()

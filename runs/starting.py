@@ -1,0 +1,75 @@
+"""Insert runs. Threads of one process that start one run each at the same time share a statement and a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import DatabaseError
+
+from runs import dispatch, gates, refused, transitions
+from runs.gathering import Gathering
+from runs.requests import Request, Started
+from workflows.errors import InvalidInput
+from workflows.models import Version, Workflow
+from workflows.publish import check_input
+
+# Requests in one statement.
+_MOST = 200
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What runs are started of, and through which door. The workflow is the version's own."""
+
+    version: Version
+    workflow: Workflow
+    source: str
+
+
+def check(requests: Sequence[Request], *, version: Version) -> None:
+    """Raises InvalidInput when an input does not match the version's `inputs` schema."""
+    for request in requests:
+        check_input(version, request.input)
+
+
+def insert(requests: Sequence[Request], *, recipe: Recipe) -> list[Started]:
+    """Insert checked requests as queued runs. Nobody is told: see runs.dispatch.
+
+    Raises InvalidInput where a concurrency key cannot be worked out from an input; then nothing is started.
+    """
+    version, workflow, source = recipe.version, recipe.workflow, recipe.source
+    rule = gates.concurrency(version)
+    if rule is None:
+        return transitions.start(requests, version=version, workflow=workflow, source=source)
+    return gates.start(requests, rule=rule, version=version, workflow=workflow, source=source)
+
+
+def insert_each(recipe: Recipe, requests: Sequence[Request]) -> list[Started | Exception]:
+    """As insert, for requests that have nothing to do with each other: one that fails fails alone.
+
+    Raises what cannot be told of one of them: when the database is away, all of them may or may not be there.
+    """
+    try:
+        return [*insert(requests, recipe=recipe)]
+    except (InvalidInput, DatabaseError) as error:
+        # Both are refused as a whole. A lock that one of them waits for (a twin's, not committed) is met by the
+        # INSERT; what else is read afterwards waits for no row.
+        if not (isinstance(error, InvalidInput) or refused.by_lock(error)):
+            raise
+        if len(requests) == 1:
+            return [error]
+    return [answer for request in requests for answer in insert_each(recipe, [request])]
+
+
+_starts: Gathering[Recipe, Request, Started] = Gathering(
+    insert_each, after=lambda _: dispatch.after_commit(), most=_MOST
+)
+
+
+def insert_together(request: Request, *, recipe: Recipe) -> Started:
+    """Insert a checked request, commit and dispatch, with those of other threads that come meanwhile.
+
+    Not for use inside a transaction: another thread may be the one that commits. Raises as insert does.
+    """
+    return _starts.ask(recipe, request)

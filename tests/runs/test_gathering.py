@@ -1,0 +1,90 @@
+"""What threads ask for while one of them is served is done together, and each has its own answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from runs.gathering import Gathering
+from tests.runs.locks import in_thread
+from tests.waiting import wait_for
+
+
+class Served:
+    """Doubles numbers, the first group only when it is let; a negative one fails, 13 fails its whole group."""
+
+    def __init__(self, *, most: int = 100) -> None:
+        self.line: Gathering[str, int, int] = Gathering(self._do, after=self._after, most=most)
+        self.let = threading.Event()
+        self.groups: list[list[int]] = []
+        self.ends: list[int] = []
+        self.answers: dict[int, int | Exception] = {}
+
+    def ask(self, number: int, key: str = "k") -> None:
+        try:
+            self.answers[number] = self.line.ask(key, number)
+        except ValueError as error:
+            self.answers[number] = error
+
+    @contextmanager
+    def asked(self, *numbers: int) -> Iterator[None]:
+        """The first is being served in the block, and the others wait behind it, in this order."""
+        with ExitStack() as stack:
+            for place, number in enumerate(numbers):
+                stack.enter_context(in_thread(lambda number=number: self.ask(number)))  # type: ignore[misc]
+                if place == 0:
+                    wait_for(lambda: self.groups, what="the first asker to be served")
+                else:
+                    wait_for(lambda place=place: self.line.waiting("k") == place, what="the asker in line")  # type: ignore[misc]
+            yield
+            self.let.set()
+
+    def _do(self, key: str, numbers: Sequence[int]) -> list[int | Exception]:
+        self.groups.append(list(numbers))
+        if key == "k":
+            assert self.let.wait(10)
+        if 13 in numbers:
+            raise ValueError("all of them")
+        return [2 * number if number >= 0 else ValueError(str(number)) for number in numbers]
+
+    def _after(self, answers: Sequence[int | Exception]) -> None:
+        self.ends.append(len(answers))
+
+
+def test_an_asker_alone_is_served_at_once() -> None:
+    served = Served()
+    served.let.set()
+    for number in (1, 2):
+        served.ask(number)
+    assert (served.groups, served.answers, served.ends) == ([[1], [2]], {1: 2, 2: 4}, [1, 1])
+
+
+def test_those_who_come_meanwhile_go_together_and_one_s_failure_is_its_own() -> None:
+    served = Served()
+    with served.asked(1, 2, -3, 4):
+        served.ask(9, key="another line does not wait")
+        assert served.answers == {9: 18}
+    assert served.groups == [[1], [9], [2, -3, 4]]
+    assert {n: answer for n, answer in served.answers.items() if n != -3} == {1: 2, 2: 4, 4: 8, 9: 18}
+    assert str(served.answers[-3]) == "-3"
+    assert served.ends == [1, 1, 3]
+    assert served.line.waiting("k") == 0
+
+
+def test_a_group_that_fails_as_a_whole_is_told_and_the_next_goes_on() -> None:
+    served = Served(most=2)
+    with served.asked(1, 13, 2, 3, 4, 5):
+        pass
+    assert served.groups == [[1], [13, 2], [3, 4], [5]]
+    assert {n for n, answer in served.answers.items() if isinstance(answer, ValueError)} == {13, 2}
+    assert [served.answers[n] for n in (1, 3, 4, 5)] == [2, 6, 8, 10]
+
+
+def test_wrong_counts_of_answers_leave_nobody_waiting() -> None:
+    line: Gathering[str, int, int] = Gathering(lambda _, __: [], after=lambda _: None, most=9)
+    with pytest.raises(ValueError, match="shorter"):
+        line.ask("k", 1)
+    assert line.waiting("k") == 0
