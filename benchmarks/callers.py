@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
+import time
 
 import django
 
@@ -16,29 +18,48 @@ from runs import control  # noqa: E402
 from workflows.models import Workflow  # noqa: E402
 
 
-def main(*, name: str, count: int, threads: int) -> None:
-    """Prints `ready`, waits for a line, starts `count` runs of the workflow, and prints `done`."""
+def main(*, name: str, numbers: range, threads: int) -> None:
+    """Prints `ready`, waits for a line, starts a run of the workflow for each number, prints `done`, and waits again.
+
+    Then it tells in JSON the processor seconds that it took, and of each run its id and when its call began.
+    """
     workflow = Workflow.objects.select_related("current").get(name=name)
     version = workflow.current
     if version is None:
         raise SystemExit(f"workflow {name!r} was never published")
+    told: list[tuple[str, float]] = []
+    connected, begin = threading.Barrier(threads + 1), threading.Event()
 
-    def caller(share: int) -> None:
-        for number in range(share):
+    def caller(share: range) -> None:
+        connection.ensure_connection()
+        connected.wait()
+        begin.wait()
+        for number in share:
+            began = time.time()
             request = control.Request(input=work.given(number))
-            control.start([request], version=version, workflow=workflow, source="bench")
+            [started] = control.start([request], version=version, workflow=workflow, source="bench")
+            told.append((str(started.run_id), began))
         connection.close()
 
-    callers = [threading.Thread(target=caller, args=(count // threads,)) for _ in range(threads)]
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    sys.stdin.readline()
+    callers = [threading.Thread(target=caller, args=(numbers[first::threads],)) for first in range(threads)]
     for thread in callers:
         thread.start()
+    connected.wait()
+    _say_and_wait("ready")
+    before = time.process_time()
+    begin.set()
     for thread in callers:
         thread.join()
-    sys.stdout.write("done\n")
+    spent = time.process_time() - before
+    _say_and_wait("done")  # nothing of this process is to run beside what it has started
+    json.dump({"cpu_seconds": spent, "runs": told}, sys.stdout)
+
+
+def _say_and_wait(word: str) -> None:
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
 
 
 if __name__ == "__main__":
-    main(name=sys.argv[1], count=int(sys.argv[2]), threads=int(sys.argv[3]))
+    main(name=sys.argv[1], numbers=range(int(sys.argv[2]), int(sys.argv[3])), threads=int(sys.argv[4]))

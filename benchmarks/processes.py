@@ -33,14 +33,20 @@ def threads(pid: int) -> int:
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of the process, of those below it, and of children of theirs that have ended."""
-    total = 0
-    for one in family(pid):
-        try:
-            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        total += sum(int(field) for field in fields[11:15])
-    return total / _TICKS
+    return sum(_spent(one, ended=True) for one in family(pid))
+
+
+def own_cpu_seconds(pid: int) -> float:
+    """User and system time of the process itself."""
+    return _spent(pid, ended=False)
+
+
+def _spent(pid: int, *, ended: bool) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(int(field) for field in fields[11 : 15 if ended else 13]) / _TICKS
 
 
 def memory_mib(pid: int) -> float:

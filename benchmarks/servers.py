@@ -20,6 +20,13 @@ from project.stack import ports, postgres, valkey
 from project.stack.children import Child, stop_together
 
 READY_SECONDS = 60.0
+# Loaded, but idle until benchmarks.counted switches it on for one database.
+_COUNTING = {
+    "shared_preload_libraries": "pg_stat_statements",
+    "pg_stat_statements.track": "none",
+    "compute_query_id": "off",
+}
+_pids: dict[str, int] = {}
 
 
 def start() -> Path:
@@ -31,12 +38,14 @@ def start() -> Path:
     directory = home / "postgres"
     directory.mkdir()
     server = postgres.prepare(directory, password=secrets.token_hex(16))
-    children.append(Child(server.command(log=home / "postgres.log")))
+    database = Child(server.command(log=home / "postgres.log", settings={**postgres.SETTINGS, **_COUNTING}))
+    children.append(database)
     until(server.answers, what="PostgreSQL")
     server.create_database()
     broker = valkey.prepare(home / "valkey", port=ports.free())
     children.append(Child(broker.command(log=home / "valkey.log")))
     until(broker.answers, what="Valkey")
+    _pids.update(postgresql=database.process.pid, broker=children[-1].process.pid)
     os.environ.update(
         STEPWISE_HOME=str(home / "home"),
         STEPWISE_ENV_FILE=os.devnull,
@@ -48,6 +57,23 @@ def start() -> Path:
         LOG_LEVEL="WARNING",
     )
     return home
+
+
+def up() -> Path:
+    """`start`, Django set up on it, and its database migrated. Before this, nothing may import a model."""
+    home = start()
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    return home
+
+
+def pids() -> dict[str, int]:
+    """The main processes of both servers."""
+    return dict(_pids)
 
 
 class Worker:

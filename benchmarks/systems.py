@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 
 from benchmarks import work
+from benchmarks.accounts import Stopwatch
 from benchmarks.baselines import chain
 from benchmarks.servers import Worker, until
 from project.env import BASE_DIR
 from runs import control
+from runs.database import Statement, run
 from runs.models import Run
 from workflows import parse
 from workflows.models import Version, Workflow, Workspace
@@ -25,9 +31,18 @@ from workflows.publish import publish
 
 NAIVE_SETTINGS = "benchmarks.baselines.naive.settings"
 BULK = 1000
-CALLERS = (4, 4)
+CHILDREN = 2
 END_SECONDS = 300.0
-PREFORK = ("--pool", "prefork", "--concurrency", "2")
+PREFORK = ("--pool", "prefork", "--concurrency", str(CHILDREN))
+# By the indexes of queued and of live runs: by finished_at, each look would read everything that was ever done.
+LEFT = Statement(
+    "bench_left",
+    """
+    SELECT EXISTS (SELECT 1 FROM runs_run WHERE workspace_id = %(workspace)s AND lane IN (0, 1, 2) AND state = 'queued')
+        OR EXISTS (SELECT 1 FROM runs_run WHERE workspace_id = %(workspace)s
+                   AND state IN ('running', 'waiting', 'compensating'))
+    """,
+)
 
 
 def prepare(text: str = work.DEFINITION) -> tuple[Workflow, Version]:
@@ -38,50 +53,63 @@ def prepare(text: str = work.DEFINITION) -> tuple[Workflow, Version]:
     return found.workflow, found.version
 
 
+class Took(NamedTuple):
+    """Seconds until the last run had ended; the processor's seconds in the callers, until the last run was started."""
+
+    seconds: float
+    callers_cpu: float
+
+
 @contextmanager
-def stepwise_worker(log: Path) -> Iterator[Worker]:
+def stepwise_worker(log: Path, *, children: int = CHILDREN) -> Iterator[Worker]:
     """The worker as `make up` starts it."""
-    with Worker("project", *PREFORK, log=log) as worker:
+    before = settings.DISPATCH_WINDOW_MESSAGES
+    # Every process that dispatches has the window that goes with so many children, this one included.
+    with _environment(WORKERS=str(children)):
+        settings.DISPATCH_WINDOW_MESSAGES = before * children // CHILDREN
+        try:
+            with Worker("project", *prefork(children), log=log) as worker:
+                yield worker
+        finally:
+            settings.DISPATCH_WINDOW_MESSAGES = before
+
+
+@contextmanager
+def chain_worker(log: Path) -> Iterator[Worker]:
+    """One prefork worker with two children."""
+    with Worker("benchmarks.baselines.chain", *PREFORK, log=log) as worker:
         yield worker
 
 
 @contextmanager
-def chain_worker(log: Path) -> Iterator[None]:
-    """One prefork worker with two children."""
-    with Worker("benchmarks.baselines.chain", *PREFORK, log=log):
-        yield
-
-
-@contextmanager
-def chain_solo_workers(log: Path) -> Iterator[None]:
+def chain_solo_workers(log: Path) -> Iterator[tuple[Worker, ...]]:
     """Two workers of one process each: the bare chain's best pool on two cores."""
     words = ("--pool", "solo", "-n")
     with (
-        Worker("benchmarks.baselines.chain", *words, "one@%h", log=log.with_suffix(".1.log")),
-        Worker("benchmarks.baselines.chain", *words, "two@%h", log=log.with_suffix(".2.log")),
+        Worker("benchmarks.baselines.chain", *words, "one@%h", log=log.with_suffix(".1.log")) as one,
+        Worker("benchmarks.baselines.chain", *words, "two@%h", log=log.with_suffix(".2.log")) as two,
     ):
-        yield
+        yield one, two
 
 
 @contextmanager
-def naive_worker(log: Path) -> Iterator[None]:
+def naive_worker(log: Path) -> Iterator[Worker]:
     """One prefork worker with two children."""
-    before = os.environ["DJANGO_SETTINGS_MODULE"]
-    os.environ["DJANGO_SETTINGS_MODULE"] = NAIVE_SETTINGS
-    try:
-        with Worker("benchmarks.baselines.naive.app", *PREFORK, log=log):
-            yield
-    finally:
-        os.environ["DJANGO_SETTINGS_MODULE"] = before
+    with (
+        _environment(DJANGO_SETTINGS_MODULE=NAIVE_SETTINGS),
+        Worker("benchmarks.baselines.naive.app", *PREFORK, log=log) as worker,
+    ):
+        yield worker
 
 
-def chain_runs(count: int) -> float:
+def chain_runs(count: int) -> Took:
     """Publish chains one by one and wait for the last end."""
     chain.reset()
-    began = time.perf_counter()
+    watch = Stopwatch()
     chain.publish(range(count))
+    spent = watch.cpu_seconds()
     until(lambda: chain.done() >= count, what="the chains", seconds=END_SECONDS)
-    return time.perf_counter() - began
+    return Took(watch.seconds(), spent)
 
 
 def chain_latency(count: int) -> list[float]:
@@ -97,51 +125,62 @@ def chain_latency(count: int) -> list[float]:
     return found
 
 
-def naive_runs(count: int) -> float:
+def naive_runs(count: int) -> Took:
     """The same by ORM rows, driven by a process that has its models."""
     words = [sys.executable, "-W", "ignore", "-m", "benchmarks.baselines.naive", str(count)]
-    env = {**os.environ, "DJANGO_SETTINGS_MODULE": NAIVE_SETTINGS}
-    answer = subprocess.run(words, cwd=BASE_DIR, env=env, stdout=subprocess.PIPE, check=True)  # noqa: S603
-    return float(answer.stdout)
+    with _environment(DJANGO_SETTINGS_MODULE=NAIVE_SETTINGS):
+        answer = subprocess.run(words, cwd=BASE_DIR, stdout=subprocess.PIPE, check=True)  # noqa: S603
+    seconds, spent = answer.stdout.split()
+    return Took(float(seconds), float(spent))
 
 
-def stepwise_bulk(version: Version, workflow: Workflow) -> Callable[[int], float]:
+def stepwise_bulk(version: Version, workflow: Workflow) -> Callable[[int], Took]:
     """Start many runs in calls of a thousand, and wait for the last end."""
 
-    def runs(count: int) -> float:
-        began = time.perf_counter()
+    def runs(count: int) -> Took:
+        watch = Stopwatch()
         for first in range(0, count, BULK):
             requests = [control.Request(input=work.given(n)) for n in range(first, min(first + BULK, count))]
             control.start(requests, version=version, workflow=workflow, source="bench")
-        _wait_for_all(workflow)
-        return time.perf_counter() - began
+        spent = watch.cpu_seconds()
+        wait_for_all(workflow)
+        return Took(watch.seconds(), spent)
 
     return runs
 
 
-def stepwise_singles(workflow: Workflow) -> Callable[[int], float]:
-    """Start runs one call each, from 16 callers in 4 processes, and wait for the last end."""
+def stepwise_singles(workflow: Workflow, *, processes: int = 4, threads: int = 4) -> Callable[[int], Took]:
+    """Start runs one call each, from so many threads in so many processes, and wait for the last end."""
 
-    def runs(count: int) -> float:
-        processes, threads = CALLERS
-        words = [sys.executable, "-W", "ignore", "-m", "benchmarks.callers"]
-        words += [workflow.name, str(count // processes), str(threads)]
-        callers = [
-            subprocess.Popen(words, cwd=BASE_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
-            for _ in range(processes)
-        ]
-        for one in callers:
-            if one.stdout is None or one.stdout.readline() != "ready\n":
-                raise SystemExit("a caller did not come up")
-        began = time.perf_counter()
-        for one in callers:
-            _go(one)
-        for one in callers:
-            one.wait(END_SECONDS)
-        _wait_for_all(workflow)
-        return time.perf_counter() - began
+    def runs(count: int) -> Took:
+        return called(workflow, count, processes=processes, threads=threads)[0]
 
     return runs
+
+
+def called(workflow: Workflow, count: int, *, processes: int, threads: int) -> tuple[Took, list[tuple[str, float]]]:
+    """Also each run's id and the time at which its call began, by the machine's clock."""
+    words = [sys.executable, "-W", "ignore", "-m", "benchmarks.callers", workflow.name]
+    shares = [str(count * share // processes) for share in range(processes + 1)]
+    callers = [
+        subprocess.Popen(  # noqa: S603
+            [*words, first, last, str(threads)],
+            cwd=BASE_DIR,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for first, last in pairwise(shares)
+    ]
+    _hear(callers, "ready")
+    watch = Stopwatch()
+    _go(callers)
+    _hear(callers, "done")
+    wait_for_all(workflow)
+    seconds = watch.seconds()
+    _go(callers)
+    told = [json.loads(one.communicate(timeout=END_SECONDS)[0]) for one in callers]
+    return Took(seconds, sum(one["cpu_seconds"] for one in told)), [tuple(run) for one in told for run in one["runs"]]
 
 
 def stepwise_latency(version: Version, workflow: Workflow) -> Callable[[int], list[float]]:
@@ -167,12 +206,44 @@ def summed_up(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def _go(one: subprocess.Popen[str]) -> None:
-    if one.stdin is not None:
-        one.stdin.write("go\n")
-        one.stdin.flush()
+def main_processes(started: Worker | tuple[Worker, ...]) -> list[int]:
+    """Of what the contexts above yield."""
+    return [one.process.pid for one in (started if isinstance(started, tuple) else (started,))]
 
 
-def _wait_for_all(workflow: Workflow) -> None:
-    left = Run.objects.filter(workflow=workflow, finished_at__isnull=True)
-    until(lambda: not left.exists(), what="the runs", seconds=END_SECONDS)
+def prefork(children: int) -> tuple[str, ...]:
+    """A worker's options for its pool."""
+    return ("--pool", "prefork", "--concurrency", str(children))
+
+
+def wait_for_all(workflow: Workflow) -> None:
+    """Until none of the workspace's runs is queued or live."""
+    until(lambda: not run(LEFT, workspace=workflow.workspace_id)[0][0], what="the runs", seconds=END_SECONDS)
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """For the processes that are started in the block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _hear(callers: Sequence[subprocess.Popen[str]], word: str) -> None:
+    for one in callers:
+        if one.stdout is None or one.stdout.readline() != f"{word}\n":
+            raise SystemExit(f"a caller ended before it was {word}")
+
+
+def _go(callers: Sequence[subprocess.Popen[str]]) -> None:
+    for one in callers:
+        if one.stdin is not None:
+            one.stdin.write("go\n")
+            one.stdin.flush()

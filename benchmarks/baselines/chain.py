@@ -10,6 +10,7 @@ from celery import Celery, chain
 from kombu import pools
 
 from benchmarks import work
+from benchmarks.baselines import quiet
 
 DONE = "bench-chain:done"
 
@@ -25,6 +26,7 @@ app.conf.update(
     worker_send_task_events=False,
     broker_connection_retry_on_startup=True,
 )
+quiet.workers()
 _counter = redis.Redis.from_url(os.environ["REDIS_URL"])
 
 

@@ -10,6 +10,8 @@ import redis
 from celery import Celery
 from kombu import pools
 
+from benchmarks.baselines import quiet
+
 DONE = "bench-request:done"
 # As many connections as the largest pool below has threads or greenlets.
 _CONNECTIONS = 100
@@ -26,6 +28,7 @@ app.conf.update(
     worker_send_task_events=False,
     broker_connection_retry_on_startup=True,
 )
+quiet.workers()
 _counter = redis.Redis.from_url(os.environ["REDIS_URL"])
 
 

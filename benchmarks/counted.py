@@ -1,0 +1,79 @@
+"""Count what PostgreSQL is asked, by pg_stat_statements, which is off but while this module counts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from django.db import connection
+from psycopg import sql
+
+_SETTINGS = {
+    "pg_stat_statements.track": "top",
+    "pg_stat_statements.track_utility": "off",
+    "pg_stat_statements.track_planning": "on",
+    "compute_query_id": "on",
+}
+_ROWS = """
+    SELECT query, calls, total_plan_time * 1000, total_exec_time * 1000, rows, wal_bytes FROM pg_stat_statements
+    WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND calls > 0
+"""
+# What this suite itself asks, over and over: is it done?
+_OURS = re.compile(r'pg_stat_statements|^SELECT \$1 AS "a" FROM|^SELECT EXISTS \(SELECT \$1 FROM runs_run')
+# How PostgreSQL looks up the row that a foreign key names.
+_KEY_CHECK = re.compile(r"FOR KEY SHARE OF x$")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One statement: its text without values, how often, microseconds of planning and execution, rows, bytes of WAL."""
+
+    query: str
+    calls: int
+    plan_us: float
+    exec_us: float
+    rows: int
+    wal_bytes: int
+
+    @property
+    def foreign_key(self) -> bool:
+        """Whether it is no client's statement, but the check of a foreign key for one row."""
+        return _KEY_CHECK.search(self.query.strip()) is not None
+
+
+@contextmanager
+def counting() -> Iterator[None]:
+    """Connections that are opened in the block count their statements; Django's own of this thread is opened anew."""
+    _switch(on=True)
+    try:
+        yield
+    finally:
+        _switch(on=False)
+
+
+def reset() -> None:
+    """Count from nothing."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_statements_reset()")
+
+
+def asked() -> list[Asked]:
+    """All that were counted since the reset, the costliest first; BEGIN, COMMIT and the like are not counted."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ROWS)
+        found = [Asked(query, calls, plan, done, rows, int(wal)) for query, calls, plan, done, rows, wal in cursor]
+    own = [one for one in found if not _OURS.search(one.query.strip())]
+    return sorted(own, key=lambda one: one.plan_us + one.exec_us, reverse=True)
+
+
+def _switch(*, on: bool) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+        cursor.execute("SELECT current_database()")
+        database = sql.Identifier(cursor.fetchone()[0])
+        for name, value in _SETTINGS.items():
+            to = sql.SQL("SET {} TO {}").format(sql.SQL(name), sql.Literal(value)) if on else sql.SQL("RESET " + name)
+            cursor.execute(sql.SQL("ALTER DATABASE {} {}").format(database, to).as_string(cursor.connection))
+    connection.close()

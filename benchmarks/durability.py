@@ -1,0 +1,78 @@
+"""Look at every run of a measurement afterwards: all there, all ended, each step recorded once, and rightly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import connection
+
+from benchmarks import work
+
+if TYPE_CHECKING:
+    from workflows.models import Workflow
+
+# Each counts what must not be. `mine` are the measurement's runs, `steps` their rows.
+_FAULTS = {
+    "runs too few or too many": "SELECT abs(%(count)s - count(*)) FROM mine",
+    "inputs that are not there once": "SELECT %(count)s - count(DISTINCT n) FROM mine",
+    "runs that did not succeed": "SELECT count(*) FROM mine WHERE state <> 'succeeded'",
+    "runs with a wrong output": "SELECT count(*) FROM mine WHERE output IS DISTINCT FROM merged",
+    "runs without times": "SELECT count(*) FROM mine WHERE NOT coalesce(started_at <= finished_at, false)",
+    "runs without exactly three steps": """
+        SELECT count(*) FROM (
+            SELECT mine.id FROM mine LEFT JOIN steps ON steps.run_id = mine.id GROUP BY mine.id
+            HAVING array_agg(steps.step ORDER BY steps.step) IS DISTINCT FROM ARRAY['merge', 'pick', 'work']
+        ) wrong""",
+    "steps that did not succeed": "SELECT count(*) FROM steps WHERE state <> 'succeeded' OR item <> -1",
+    "steps with a wrong output": """
+        SELECT count(*) FROM steps JOIN mine ON mine.id = steps.run_id WHERE steps.output IS DISTINCT FROM
+            CASE step WHEN 'pick' THEN jsonb_build_object('n', n) WHEN 'merge' THEN merged
+                ELSE jsonb_build_object('iterations', 1, 'result', %(digest)s::text) END""",
+    "steps without times": "SELECT count(*) FROM steps WHERE NOT coalesce(started_at <= finished_at, false)",
+    "tickets left": "SELECT count(*) FROM runs_ticket JOIN mine ON mine.id = runs_ticket.run_id",
+    "dead letters": "SELECT count(*) FROM runs_deadletter JOIN mine ON mine.id = runs_deadletter.run_id",
+}
+# First and last, so that numbers beside 0..count-1 show, too.
+_ASKED = "".join(f", ({sql})" for sql in _FAULTS.values())
+_ALL = f"""
+    WITH mine AS MATERIALIZED (
+        SELECT id, state, output, started_at, finished_at, input -> 'n' AS n,
+               jsonb_build_object('n', input -> 'n', 'digest', %(digest)s::text) AS merged
+        FROM runs_run WHERE workflow_id = %(workflow)s AND created_at >= %(since)s::timestamptz
+    ),
+    steps AS MATERIALIZED (
+        SELECT s.run_id, s.step, s.item, s.state, s.output, s.started_at, s.finished_at
+        FROM runs_steprun s JOIN mine ON mine.id = s.run_id
+    )
+    SELECT (SELECT coalesce(max((n)::int), -1) - %(count)s + 1 FROM mine){_ASKED}
+"""  # noqa: S608 - constant text only
+
+
+class Lost(SystemExit):
+    """Something is missing, wrong or twice; a benchmark that finds this has no result."""
+
+
+def clock() -> str:
+    """Now, by the database's clock: what is started from here on is the measurement's."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()::text")
+        return str(cursor.fetchone()[0])
+
+
+def faults(workflow: Workflow, *, count: int, since: str) -> dict[str, int]:
+    """What is wrong with the `count` W3 runs, of inputs 0 to count - 1, that were started since; empty is good."""
+    given: dict[str, str | int] = {"workflow": str(workflow.pk), "since": since, "count": count, "digest": work.DIGEST}
+    with connection.cursor() as cursor:
+        cursor.execute(_ALL, given)
+        row = cursor.fetchone()
+    names = ("inputs beyond the last", *_FAULTS)
+    return {name: int(number) for name, number in zip(names, row, strict=True) if number}
+
+
+def check(workflow: Workflow, *, count: int, since: str) -> int:
+    """How many runs were looked at. Raises Lost, which ends the suite, when anything is wrong with one of them."""
+    found = faults(workflow, count=count, since=since)
+    if found:
+        told = "; ".join(f"{name}: {number}" for name, number in found.items())
+        raise Lost(f"the history of {count} runs started since {since} is not whole: {told}")
+    return count

@@ -1,0 +1,22 @@
+"""Say what is going on, line by line; and keep results."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def say(line: str) -> None:
+    """One line, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def keep(report: dict[str, Any], path: Path) -> None:
+    """As JSON."""
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    say(f"written to {path}")
