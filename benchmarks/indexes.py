@@ -1,8 +1,9 @@
 """`python -m benchmarks.indexes`: what each index costs a bulk of W3 runs, in processor and in log.
 
-Each index is dropped and made again in turn, and beside it everything is measured as it stands, A B A B. Counted are the
-processor seconds of the one backend that starts and performs the runs here, and the bytes of write-ahead log. Then 50,000
-runs go through under autovacuum, and dead rows and updates in place are read from PostgreSQL's own counters.
+Each index is dropped and made again in turn, and beside it everything is measured as it stands, A B A B. Counted are
+the processor seconds of the one backend that starts and performs the runs here, and the bytes of write-ahead log. Then
+50,000 runs go through under autovacuum; dead rows and updates in place are read from PostgreSQL's own counters, and
+what a single run then reads (pages of 8 KB) is compared with before.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from workflows.publish import Published
 
 RESULT = Path(__file__).parent / "results" / "indexes.json"
-TABLES = ("runs_run", "runs_steprun", "runs_ticket")
+TABLES = ("runs_run", "runs_steprun", "runs_ticket", "runs_process")
 BULK = 200
 
 
@@ -94,7 +95,7 @@ def _indexes() -> dict[str, tuple[str, str]]:
         for name, made, constraint, kind, table in cursor.fetchall():
             if constraint is None and "UNIQUE" not in made:
                 found[name] = (f'DROP INDEX "{name}"', made)
-            elif kind == "p" and table != "runs_run":
+            elif kind == "p" and table in ("runs_steprun", "runs_ticket"):
                 drop = f'ALTER TABLE {table} DROP CONSTRAINT "{constraint}"'
                 found[name] = (drop, f'ALTER TABLE {table} ADD CONSTRAINT "{constraint}" PRIMARY KEY (id)')
         return found
@@ -142,13 +143,15 @@ def _churn(found: Published, *, runs: int) -> dict[str, Any]:
             cursor.execute(query, [list(TABLES)])
             return {row[0]: row[1:] for row in cursor.fetchall()}
 
-    before, most = look(), dict.fromkeys(TABLES, 0)
+    before, most, pages = look(), dict.fromkeys(TABLES, 0), [_pages_of_one(found)]
     began = time.monotonic()
-    for _ in range(0, runs, 1000):
+    for number in range(0, runs, 1000):
         _perform(found, 1000)
         most = {name: max(most[name], row[4]) for name, row in look().items()}
+        if number % 5000 == 4000:
+            pages.append(_pages_of_one(found))
     took, after = time.monotonic() - began, look()
-    told: dict[str, Any] = {"runs": runs, "seconds": round(took, 1)}
+    told: dict[str, Any] = {"runs": runs, "seconds": round(took, 1), "pages_of_one_run_every_5000": pages}
     for name in TABLES:
         inserted, updated, in_place, deleted = (a - b for a, b in zip(after[name][:4], before[name][:4], strict=True))
         told[name] = {
@@ -164,6 +167,14 @@ def _churn(found: Published, *, runs: int) -> dict[str, Any]:
         }
     _say(json.dumps(told, indent=2))
     return told
+
+
+def _pages_of_one(found: Published) -> int:
+    from benchmarks import plans
+
+    with plans.watched() as watch:
+        _perform(found, 1)
+    return sum(plan.pages for plan in watch.plans)
 
 
 def _cpu(pid: int) -> float:

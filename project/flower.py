@@ -12,7 +12,7 @@ from project import broker
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
 # Without Celery's Django fix-up, which would set up every app.
-app = Celery("stepwise", fixups=())
+app = Celery("stepwise", fixups=[])
 app.conf.update(
     broker_url=settings.REDIS_URL,
     broker_transport_options=broker.transport(),

@@ -257,7 +257,7 @@ class StepRun(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["deadline"], name="step_run_deadline", condition=Q(state=StepState.RUNNING.value)),
+            # Few rows run at once, so that it serves deadlines as well.
             models.Index(fields=["process"], name="step_run_process", condition=Q(state=StepState.RUNNING.value)),
             models.Index(fields=["wake_at"], name="step_run_wake", condition=Q(state=StepState.WAITING.value)),
             models.Index(

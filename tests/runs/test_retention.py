@@ -11,8 +11,9 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.models import F
+from uuid_utils.compat import uuid7
 
-from runs import control, retention, retention_queries
+from runs import control, lease, retention, retention_queries
 from runs.control import Hand
 from runs.models import DeadLetter, Effect, Gate, Intervention, ItemBatch, Run, Signal, StepRun, WorkflowIntervention
 from runs.retention import Policy
@@ -306,3 +307,14 @@ def test_the_page_of_a_run_whose_original_was_pruned_still_stands() -> None:
     drain()
     assert pruned(found) == 1
     assert admin().get(f"/admin/runs/run/{new}/change/").status_code == 200
+
+
+def test_a_beat_of_a_lease_stays_in_its_page_and_touches_no_index() -> None:
+    process = uuid7()
+    with transaction.atomic():
+        assert all(lease.beat(process) for _ in range(5))
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'runs_process'"
+            )
+            assert cursor.fetchone() == (4, 4)
