@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from django.db import connection
@@ -25,14 +27,38 @@ _observers: list[Callable[[str], None]] = []
 
 
 def run(statement: Statement, **params: object) -> list[Row]:
-    """The statement's rows. Prepared on the server; raises django.db's exceptions like the ORM does."""
+    """The statement's rows. Prepared on the server; raises django.db's exceptions like the ORM does.
+
+    A list becomes an array of the type that the statement casts it to, as in `%(ids)s::uuid[]`.
+    """
     connection.ensure_connection()
     for observer in _observers:
         observer(statement.name)
     # Django's own cursors bind on the client, which neither prepares nor passes arrays as they are.
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(statement.sql, params, prepare=True)
+        given = {name: _array(value) if isinstance(value, list) else value for name, value in params.items()}
+        cursor.execute(statement.sql, given, prepare=True)
         return cursor.fetchall() if cursor.description is not None else []
+
+
+def _array(values: list[object]) -> str:
+    """The text of an array. Several times as fast as psycopg, which looks at the type of every element."""
+    return "{" + ",".join([_WRITTEN[type(value)](value) for value in values]) + "}"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_WRITTEN: dict[type, Callable[[Any], str]] = {
+    str: _quoted,
+    UUID: lambda value: value.hex,
+    int: str,
+    float: repr,
+    bool: lambda value: "t" if value else "f",
+    datetime: lambda value: f'"{value.isoformat()}"',
+    type(None): lambda _: "NULL",
+}
 
 
 @contextmanager
