@@ -162,30 +162,27 @@ _LIVE = """
     )
 """
 
-# The three fences. Each names the runs that this delivery won; a lost one is a no-op. Counting `live` first takes
-# every run's lock before the first ticket or row is touched: a plain join would take them in turn.
-_LOCKED = "(SELECT count(*) AS n FROM live) AS locked"
+# The fences. Each names the runs that this delivery won; a lost one is a no-op. Counting `live` first takes every
+# run's lock before the first ticket or row is touched: a plain join would take them in turn. What is known of the run
+# comes along in `won`, for the planner takes it for one row and would join it row by row.
+_LOCKED = "(SELECT count(*) FROM live) >= 0"
+_WON = """live.id IS NOT NULL AS alive, live.ending, live.parent_id IS NOT NULL AS below, live.paused_at"""
 _FENCE_TICKET = f"""
     won AS (
-        DELETE FROM runs_ticket t
-        USING {_LOCKED}, unnest(%(runs)s::uuid[], %(tickets)s::bigint[]) d(run_id, id), live
-        WHERE locked.n > 0 AND live.id = d.run_id AND t.run_id = d.run_id AND t.id = d.id
-        RETURNING t.run_id, t.item
+        DELETE FROM runs_ticket t USING unnest(%(runs)s::uuid[], %(tickets)s::bigint[]) d(run_id, id), live
+        WHERE {_LOCKED} AND live.id = d.run_id AND t.run_id = d.run_id AND t.id = d.id
+        RETURNING t.run_id, t.item, {_WON}
     )
 """  # noqa: S608 - constant text only
 # On a run that has ended meanwhile nothing is to follow: what would wait or be retried is cancelled instead.
-_GIVEN_UP = """
-    CASE WHEN d.state IN ('retrying', 'waiting') AND NOT EXISTS (SELECT 1 FROM live WHERE live.id = d.run_id)
-         THEN 'cancelled' ELSE d.state END
-"""
+_GIVEN_UP = "CASE WHEN d.state IN ('retrying', 'waiting') AND live.id IS NULL THEN 'cancelled' ELSE d.state END"
 _SET_STEP = f"""
     state = {_GIVEN_UP}, process = NULL, deadline = NULL, output = d.output::jsonb, error = d.error::jsonb,
     config = d.config::jsonb, attempts = d.attempts::jsonb,
-    wake_at = CASE WHEN EXISTS (SELECT 1 FROM live WHERE live.id = d.run_id) THEN d.wake_at END,
-    signal = d.signal, signal_key = d.signal_key,
-    awaits = CASE WHEN EXISTS (SELECT 1 FROM live WHERE live.id = d.run_id) THEN d.awaits END,
+    wake_at = CASE WHEN live.id IS NOT NULL THEN d.wake_at END, signal = d.signal, signal_key = d.signal_key,
+    awaits = CASE WHEN live.id IS NOT NULL THEN d.awaits END,
     finished_at = CASE WHEN {_GIVEN_UP} NOT IN ('retrying', 'waiting') THEN clock_timestamp() END
-"""  # noqa: S608 - constant text only
+"""
 _OUTCOMES = """
     unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[], %(tries)s::int[], %(processes)s::uuid[],
            %(states)s::text[], %(outputs)s::text[], %(errors)s::text[], %(configs)s::text[], %(histories)s::text[],
@@ -196,9 +193,9 @@ _OUTCOMES = """
 # Written also when the run is no longer live: compensation must know that the card was charged.
 _FENCE_CLAIM = f"""
     won AS (
-        UPDATE runs_steprun s SET {_SET_STEP} FROM {_LOCKED}, {_OUTCOMES}
-        WHERE locked.n >= 0 AND s.run_id = d.run_id AND s.step = d.step AND s.item = d.item AND s.state = 'running'
-          AND s.attempt = d.attempt AND s.process = d.process RETURNING s.run_id, s.item
+        UPDATE runs_steprun s SET {_SET_STEP} FROM {_OUTCOMES} LEFT JOIN live ON live.id = d.run_id
+        WHERE {_LOCKED} AND s.run_id = d.run_id AND s.step = d.step AND s.item = d.item AND s.state = 'running'
+          AND s.attempt = d.attempt AND s.process = d.process RETURNING s.run_id, s.item, {_WON}
     )
 """  # noqa: S608 - constant text only
 # Timer and signal compare and set: whichever comes first finds this attempt waiting, the other one does not.
@@ -207,19 +204,19 @@ _FENCE_WAIT = f"""
         UPDATE runs_steprun s SET state = d.state, wake_at = NULL, output = d.output::jsonb, error = d.error::jsonb,
             attempts = d.attempts::jsonb,
             finished_at = CASE WHEN d.state <> 'retrying' THEN clock_timestamp() END
-        FROM {_LOCKED}, {_OUTCOMES}, live
-        WHERE locked.n > 0 AND live.id = d.run_id AND s.run_id = d.run_id AND s.step = d.step AND s.item = d.item
+        FROM {_OUTCOMES} JOIN live ON live.id = d.run_id
+        WHERE {_LOCKED} AND s.run_id = d.run_id AND s.step = d.step AND s.item = d.item
           AND s.state = 'waiting' AND s.attempt = d.attempt
           AND CASE WHEN d.signal IS NULL THEN s.wake_at <= clock_timestamp() ELSE s.signal = d.signal END
-        RETURNING s.run_id, s.item
+        RETURNING s.run_id, s.item, {_WON}
     )
 """  # noqa: S608 - constant text only
 # What it waited for has come, and nobody else has taken note of it.
 _FENCE_CHILDREN = f"""
     won AS (
-        UPDATE runs_steprun s SET {_SET_STEP} FROM {_LOCKED}, {_OUTCOMES}, live
-        WHERE locked.n > 0 AND live.id = d.run_id AND s.run_id = d.run_id AND s.step = d.step AND s.item = d.item
-          AND s.state = 'waiting' AND s.awaits = 0 AND s.attempt = d.attempt RETURNING s.run_id, s.item
+        UPDATE runs_steprun s SET {_SET_STEP} FROM {_OUTCOMES} JOIN live ON live.id = d.run_id
+        WHERE {_LOCKED} AND s.run_id = d.run_id AND s.step = d.step AND s.item = d.item
+          AND s.state = 'waiting' AND s.awaits = 0 AND s.attempt = d.attempt RETURNING s.run_id, s.item, {_WON}
     )
 """  # noqa: S608 - constant text only
 
@@ -252,11 +249,8 @@ _RELEASE = f"""
         RETURNING 1
     )
 """  # noqa: S608 - constant text only
-_RELEASED = "released AS (SELECT DISTINCT live.id AS run_id, live.paused_at FROM won JOIN live ON live.id = won.run_id)"
-_WINNERS = """
-    SELECT won.run_id, won.item, live.id IS NOT NULL, live.ending, live.parent_id IS NOT NULL
-    FROM won LEFT JOIN live ON live.id = won.run_id
-"""
+_RELEASED = "released AS (SELECT DISTINCT run_id, paused_at FROM won WHERE alive)"
+_WINNERS = "SELECT run_id, item, alive, ending, below FROM won"
 
 
 def _path(name: str, fence: str) -> Statement:
