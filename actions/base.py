@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -122,54 +122,63 @@ class Retry:
 ONCE = Retry(max_attempts=1)
 
 
-def _never() -> bool:
-    return False
-
-
-def _unrecorded(name: str, effect: Callable[[], Json]) -> Json:
-    return effect()
-
-
-@dataclass(frozen=True)
-class Context:
-    """What one attempt of one step may know besides its config.
+class Context(Protocol):
+    """What one attempt of one step may know besides its config. Read it; nothing of it may be changed.
 
     `input` is the step's own input. `names` are the names an expression may use (`input` there is the run's input,
     `steps`, `run`, ... and the keys of the step's input as bare names). `idempotency_key` is the same for every
-    attempt of this step of this run, and differs from every other step's. `once(name, effect)` calls `effect` and
-    keeps what it answers; a later attempt is given that instead. It is for actions with several effects: those that
-    an earlier attempt recorded are not made again. Between an effect and its record there is still a moment in which
-    a worker can die, so an effect outside wants an idempotency key as well.
-
-    `cancelled()` says whether the run was stopped meanwhile; it is cheap, and may be asked from any thread. An action
-    that takes long asks it now and then, and raises Cancelled where it can stop without leaving an effect behind that
-    nobody knows of; one that does not goes on to its end, and its outcome is written all the same.
+    attempt of this step of this run, and differs from every other step's. `now` is the database's time, `item` the
+    number of the item in a for_each, else -1.
     """
 
-    input: Json
-    names: Mapping[str, Json]
-    run_id: str
-    step: str
-    attempt: int
-    idempotency_key: str
-    now: datetime
-    timeout_seconds: float
-    item: int = -1
-    labels: Mapping[str, Json] = field(default_factory=dict)
-    once: Callable[[str, Callable[[], Json]], Json] = _unrecorded
-    cancelled: Callable[[], bool] = _never
+    @property
+    def input(self) -> Json: ...
+    @property
+    def names(self) -> Mapping[str, Json]: ...
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def step(self) -> str: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def idempotency_key(self) -> str: ...
+    @property
+    def now(self) -> datetime: ...
+    @property
+    def timeout_seconds(self) -> float: ...
+    @property
+    def item(self) -> int: ...
+
+    def once(self, name: str, effect: Callable[[], Json], /) -> Json:
+        """Call `effect` and keep what it answers; a later attempt is given that instead.
+
+        It is for actions with several effects: those that an earlier attempt recorded are not made again. Between an
+        effect and its record there is still a moment in which a worker can die, so an effect outside wants an
+        idempotency key as well.
+        """
+        ...
+
+    def cancelled(self) -> bool:
+        """Whether the run was stopped meanwhile; it is cheap, and may be asked from any thread.
+
+        An action that takes long asks it now and then, and raises Cancelled where it can stop without leaving an
+        effect behind that nobody knows of; one that does not goes on to its end, and its outcome is written all the
+        same.
+        """
+        ...
 
 
 class Action(ABC, Generic[C]):
     """One thing a step can do. Subclass it in a file of its own, and list that file in actions/registry.py.
 
-    `pure` says: same input, same output, nothing touched outside; it may be computed twice without harm and costs no
-    write of its own. `parks` says: it answers Park or Spawn and touches nothing, so it needs no claim either.
-    `repeatable` says whether doing the effect again with the same idempotency key is safe. `transactional` says: its
-    effect is in Django's default database and nothing but SQL; it is performed in the transaction that records the
-    step, so that both are committed or neither. `raw` names config fields that the engine hands over unrendered,
-    because the action evaluates them itself. `signal_field` names the config field that holds the name of the signal
-    that its steps wait for.
+    `pure` says: same input, same output, nothing touched outside; it may be computed twice without harm, costs no
+    write of its own, and its attempts may be handed one and the same config object. `parks` says: it answers Park or
+    Spawn and touches nothing, so it needs no claim either. `repeatable` says whether doing the effect again with the
+    same idempotency key is safe. `transactional` says: its effect is in Django's default database and nothing but
+    SQL; it is performed in the transaction that records the step, so that both are committed or neither. `raw` names
+    config fields that the engine hands over unrendered, because the action evaluates them itself. `signal_field`
+    names the config field that holds the name of the signal that its steps wait for.
     """
 
     name: ClassVar[str]

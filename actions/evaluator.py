@@ -101,6 +101,8 @@ _NOTHING = object()
 
 
 def _stepped(here: Any, key: str | int) -> Any:
+    if type(here) is dict and (found := here.get(key, _NOTHING)) is not _NOTHING:
+        return found
     if isinstance(here, list):
         return here[key] if isinstance(key, int) and -len(here) <= key < len(here) else _NOTHING
     if isinstance(here, (dict, Mapping)):

@@ -8,7 +8,8 @@ exactly one `{{ }}` keeps its JSON type; in any other text a value stands as it 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -83,6 +84,39 @@ def render(value: Json, names: Mapping[str, Json]) -> Json:
     if lookups > _FREE_LOOKUPS:
         _refuse_huge(rendered)
     return rendered
+
+
+class Template:
+    """A value that is rendered often: its expressions are found once. `render` does what the function does.
+
+    Fields of an object that `raw` names are left as they are.
+    """
+
+    def __init__(self, value: Json, *, raw: frozenset[str] = frozenset()) -> None:
+        self._value = value
+        self._raw = raw if isinstance(value, dict) else frozenset()
+        plain = {key: item for key, item in value.items() if key not in raw} if isinstance(value, dict) else value
+        self._lookups = sum(text.count("{{") > 0 for _, text in _texts(plain, ""))
+        self._filler: Callable[[Mapping[str, Json]], Json] | None = None
+        # What is wrong is said, with its path, whenever it is rendered.
+        with suppress(_Fault, RecursionError):
+            self._filler = _filler(value, "", raw=self._raw)
+
+    def render(self, names: Mapping[str, Json]) -> Json:
+        """As the function `render`."""
+        if self._filler is None:
+            return self._slowly(names)
+        rendered = self._filler(names)
+        if self._lookups > _FREE_LOOKUPS:
+            _refuse_huge(rendered)
+        return rendered
+
+    def _slowly(self, names: Mapping[str, Json]) -> Json:
+        if not isinstance(self._value, dict):
+            return render(self._value, names)
+        plain = render({key: item for key, item in self._value.items() if key not in self._raw}, names)
+        kept = {key: item for key, item in self._value.items() if key in self._raw}
+        return {**plain, **kept} if isinstance(plain, dict) else plain
 
 
 def evaluate(source: str, names: Mapping[str, Json]) -> Json:
@@ -166,6 +200,26 @@ def _texts(value: Json, path: str) -> Iterator[tuple[str, str]]:
             pending.extend((_joined(where, key), part[key]) for key in reversed(part))
         elif isinstance(part, list):
             pending.extend((f"{where}[{at}]", part[at]) for at in reversed(range(len(part))))
+
+
+def _filler(value: Json, path: str, *, raw: frozenset[str] = frozenset()) -> Callable[[Mapping[str, Json]], Json]:
+    """What makes the rendered value out of the names; objects and lists are made anew each time."""
+    if isinstance(value, dict):
+        fields = [
+            (key, (lambda _, item=item: item) if key in raw else _filler(item, _joined(path, key)))
+            for key, item in value.items()
+        ]
+        return lambda names: {key: fill(names) for key, fill in fields}
+    if isinstance(value, list):
+        items = [_filler(item, f"{path}[{at}]") for at, item in enumerate(value)]
+        return lambda names: [fill(names) for fill in items]
+    if not isinstance(value, str) or not has_expression(value):
+        return lambda _: value
+    parts = _compiled(value).parts
+    if len(parts) == 1 and not isinstance(parts[0], str):
+        expression, position = parts[0]
+        return lambda names: _value(expression, names, position=position, path=path)
+    return lambda names: "".join(_pieces(parts, names, path))
 
 
 def _render_text(text: str, names: Mapping[str, Json], path: str) -> Json:

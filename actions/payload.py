@@ -177,6 +177,8 @@ def _refuse_deep_text(raw: bytes, *, max_depth: int) -> None:
 
 def _plain_size(value: Any, *, max_depth: int) -> int | None:
     """Characters and values in something that is JSON as it is; None where a closer look is needed. The fast path."""
+    if type(value) is dict and (size := _flat_size(value)) is not None:
+        return size
     level, size, depth = [value], 0, 0
     while level:
         if depth > max_depth or size > MAX_OUTPUT:
@@ -198,6 +200,25 @@ def _plain_size(value: Any, *, max_depth: int) -> int | None:
                 return None
         size += len(level)
         level, depth = below, depth + 1
+    return size
+
+
+def _flat_size(value: dict[Any, Any]) -> int | None:
+    """The same for an object of plain values only, which most outputs are."""
+    size = 1 + len(value)
+    for key, part in value.items():
+        kind = type(part)
+        if type(key) is not str or not _fit(key):
+            return None
+        if kind is str:
+            if not _fit(part):
+                return None
+            size += len(part)
+        elif kind is int:
+            if not _INT_MIN <= part <= _INT_MAX:
+                return None
+        elif part is not None and kind is not bool:
+            return None
     return size
 
 

@@ -29,7 +29,7 @@ class TransformConfig(Config):
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if all(part is None for part in (self.select, self.rename, self.map, self.set)):
+        if self.select is None and self.rename is None and self.map is None and self.set is None:
             raise ValueError("needs at least one of select, rename, map and set")
         if isinstance(self.select, list):
             last = [_last(path) for path in self.select]
@@ -58,8 +58,8 @@ class Transform(Action[TransformConfig]):
         if not shaped:
             return dict(config.set or {})
         if isinstance(context.input, list):
-            return [_shape(item, config, context.names, f"input[{at}]") for at, item in enumerate(context.input)]
-        return _shape(context.input, config, context.names, "input")
+            return [_shape(item, config, context, f"input[{at}]") for at, item in enumerate(context.input)]
+        return _shape(context.input, config, context, "input")
 
     @classmethod
     def from_payload(cls, payload: Json) -> Json:
@@ -68,32 +68,31 @@ class Transform(Action[TransformConfig]):
         return payload
 
 
-def _shape(value: Json, config: TransformConfig, names: Mapping[str, Json], where: str) -> Json:
+def _shape(value: Json, config: TransformConfig, context: Context, where: str) -> Json:
     if config.select is not None:
-        value = _select(value, config.select, names, where)
+        value = _select(value, config.select, context, where)
     if config.rename is not None:
         value = _rename(_object(value, "rename", where), config.rename, where)
     if config.map is not None:
-        value = _map(value, config.map, names)
+        value = _map(value, config.map, context.names)
     if config.set is not None:
         value = {**_object(value, "set", where), **config.set}
     return value
 
 
-def _select(value: Json, paths: list[str] | dict[str, str], names: Mapping[str, Json], where: str) -> Json:
+def _select(value: Json, paths: list[str] | dict[str, str], context: Context, where: str) -> Json:
     wanted = paths if isinstance(paths, dict) else {_last(path): path for path in paths}
-    return {name: _at(value, path, names, where) for name, path in wanted.items()}
+    return {name: _at(value, path, context, where) for name, path in wanted.items()}
 
 
 def _last(path: str) -> str:
     return path.rsplit(".", 1)[-1]
 
 
-def _at(value: Json, path: str, names: Mapping[str, Json], where: str) -> Json:
+def _at(value: Json, path: str, context: Context, where: str) -> Json:
     """The value at a path, in the step's own input first, then in the run's input."""
-    run_input = names.get("input")
     holder = value
-    if not _has(value, path) and where == "input" and _has(run_input, path):
+    if not _has(value, path) and where == "input" and _has(run_input := context.names.get("input"), path):
         holder = run_input
     if isinstance(holder, dict) and path in holder:
         return holder[path]

@@ -10,7 +10,7 @@ import orjson
 from actions.base import Json
 from runs import control, gates, transitions
 from runs.database import Row, run
-from runs.perform import moment
+from runs.names import moment
 from runs.requests import Request
 from runs.sweep_queries import DUE_ALERTS
 from workflows.errors import InvalidInput

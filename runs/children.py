@@ -12,10 +12,10 @@ from django.conf import settings
 
 from actions.base import Json, Permanent, Retryable
 from runs import child_queries, perform, rows
+from runs.context import Clock, Work
 from runs.database import Row, run
 from runs.names import RunFacts
 from runs.outcomes import Child, HeldChildren, Outcome, StepResult
-from runs.perform import Clock, Work
 from runs.plan import Plan, PlannedStep
 from runs.states import RunState, StepState
 from workflows.errors import InvalidInput
@@ -42,7 +42,7 @@ def resolved(results: Sequence[StepResult], work: Sequence[Work], *, plan: Plan)
         step = plan.steps[results[at].step]
         try:
             version = _version(step, child, known=known[at], versions=versions)
-            found[at] = replace(results[at], child=replace(child, version_id=version.pk))
+            found[at] = results[at]._replace(child=replace(child, version_id=version.pk))
         except Permanent as error:
             tried = perform.Tried(work[at].clock.at, used=results[at].config)
             found[at] = perform.failed(step, work[at], error, tried)
@@ -120,7 +120,7 @@ def outcome(row: Row, *, plan: Plan) -> Outcome:
     """What the end of its child means to a step: it succeeds with the child's output, or fails with its error."""
     run_id, item, step_id, attempt, attempts, config, began, now, _, given, started_at, generation = row[:12]
     child, workflow, state, child_input, output, error = row[12:]
-    facts = RunFacts(id=run_id, input=_json(given), started_at=perform.moment(started_at), generation=generation)
+    facts = RunFacts(id=run_id, input=_json(given), began=started_at.timestamp(), generation=generation)
     tries = _json(attempts) or []
     used = _json(config)
     if state == RunState.SUCCEEDED:

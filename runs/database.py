@@ -41,6 +41,19 @@ def run(statement: Statement, **params: object) -> list[Row]:
         return cursor.fetchall() if cursor.description is not None else []
 
 
+def copy(statement: Statement, lines: str) -> None:
+    """Write many rows at once, given as COPY's text form. Raises django.db's exceptions."""
+    connection.ensure_connection()
+    for observer in _observers:
+        observer(statement.name)
+    with (
+        connection.wrap_database_errors,
+        psycopg.Cursor(connection.connection) as cursor,
+        cursor.copy(statement.sql) as writing,
+    ):
+        writing.write(lines)
+
+
 def _array(values: list[object]) -> str:
     """The text of an array. Several times as fast as psycopg, which looks at the type of every element."""
     return "{" + ",".join([_WRITTEN[type(value)](value) for value in values]) + "}"

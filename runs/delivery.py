@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from runs.plan import Plan
 from workflows.models import Version
 
 log = logging.getLogger(__name__)
+
+_TOLD_ALONE = 10
 
 
 def deliver(texts: Sequence[str], *, version_id: UUID, head: str, carried: str | None) -> list[str]:
@@ -109,11 +112,19 @@ def _understood(texts: Sequence[str], *, version_id: UUID, head: str) -> tuple[l
 
 
 def tell(recorded: Recorded) -> None:
-    """One log line for each run that ended and each step that gave up; never params or outputs."""
+    """A log line for each step that gave up and each run that ended; never params or outputs.
+
+    Many runs that ended alike get one line together: their rows say the rest.
+    """
     for run_id, result in recorded.failed:
         log.error(
             "dead_letter",
             extra={"run_id": str(run_id), "step": result.step, "reason": result.dead_reason},
         )
+    states = Counter(state for _, state in recorded.ended)
+    for state, count in states.items():
+        if count > _TOLD_ALONE:
+            log.info("runs_finished", extra={"count": count, "state": state})
     for run_id, state in recorded.ended:
-        log.info("run_finished", extra={"run_id": str(run_id), "state": state})
+        if states[state] <= _TOLD_ALONE:
+            log.info("run_finished", extra={"run_id": str(run_id), "state": state})

@@ -16,26 +16,22 @@ from runs.threads import borrowed_connection
 MAX_NAME = 200
 
 
-def recorder(run_id: UUID, *, step: str, item: int) -> Callable[[str, Callable[[], Json]], Json]:
+def once(run_id: UUID, *, step: str, item: int, name: str, effect: Callable[[], Json]) -> Json:
     """The `once` of a step's context. Answers what was kept under the name, else makes the effect and keeps it.
 
     The effect's own error passes through, and nothing is kept. Raises Permanent for a name that is empty or longer
     than MAX_NAME, or an answer that is not JSON.
     """
-
-    def once(name: str, effect: Callable[[], Json]) -> Json:
-        if not 0 < len(name) <= MAX_NAME:
-            raise Permanent(f"the name of an effect of step {step!r} must have 1 to {MAX_NAME} characters")
-        place = {"run": run_id, "step": step, "item": item, "name": name}
+    if not 0 < len(name) <= MAX_NAME:
+        raise Permanent(f"the name of an effect of step {step!r} must have 1 to {MAX_NAME} characters")
+    place = {"run": run_id, "step": step, "item": item, "name": name}
+    with borrowed_connection():
+        known = run(KNOWN_EFFECT, **place)
+    if not known:
+        value = payload.clean(effect())
         with borrowed_connection():
+            if run(RECORD_EFFECT, **place, value=orjson.dumps(value).decode()):
+                return value
             known = run(KNOWN_EFFECT, **place)
-        if not known:
-            value = payload.clean(effect())
-            with borrowed_connection():
-                if run(RECORD_EFFECT, **place, value=orjson.dumps(value).decode()):
-                    return value
-                known = run(KNOWN_EFFECT, **place)
-        found: Json = orjson.loads(known[0][0])
-        return found
-
-    return once
+    found: Json = orjson.loads(known[0][0])
+    return found

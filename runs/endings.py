@@ -8,7 +8,6 @@ its running steps have answered. Each part begins when nothing of the one before
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from uuid import UUID
 
 from actions.base import Json
@@ -40,7 +39,7 @@ def stopped(plan: Plan, outcome: Outcome, *, ending: RunState | None) -> bool:
     return ending is not None and not plan.steps[outcome.last.step].handler
 
 
-def note(plan: Plan, live: Sequence[Outcome], *, endings: Mapping[UUID, RunState | None]) -> None:
+def note(plan: Plan, live: Sequence[Outcome], *, endings: Mapping[UUID, RunState]) -> None:
     """Write what outcomes mean beyond their own rows: successes that can be undone, and those that were undone.
 
     The runs are locked and live, and the outcomes' rows are written.
@@ -57,7 +56,7 @@ def note(plan: Plan, live: Sequence[Outcome], *, endings: Mapping[UUID, RunState
     cut = [
         (o.run.id, o.item, o.last.step)
         for o in live
-        if o.last.state in _OPEN and stopped(plan, o, ending=endings[o.run.id])
+        if o.last.state in _OPEN and stopped(plan, o, ending=endings.get(o.run.id))
     ]
     if cut:
         run(ending_queries.CUT_SHORT, **rows.places(cut))
@@ -103,8 +102,7 @@ def _going_on(
     plan: Plan, found: Release, marks: Mapping[str, Mark], *, outcome: RunState, heads: Sequence[str]
 ) -> Release:
     undoing = compensating(plan, marks) or any(plan.steps[head].undoes is not None for head in heads)
-    return replace(
-        found,
+    return found._replace(
         tickets=tuple(NextTicket(head) for head in heads),
         state=RunState.COMPENSATING if undoing else RunState.RUNNING,
         ending=outcome,
@@ -129,7 +127,7 @@ def _ended(plan: Plan, found: Release, marks: Mapping[str, Mark]) -> Release:
         return found
     failed: list[Json] = [step for step, state in undone.items() if state is not StepState.SUCCEEDED]
     if not failed:
-        return replace(found, state=RunState.COMPENSATED)
+        return found._replace(state=RunState.COMPENSATED)
     names = ", ".join(str(step) for step in failed)
     message = f"the compensation of {names} failed: put right by hand what it did"
-    return replace(found, error={"compensation": {"failed": failed, "message": message}})
+    return found._replace(error={"compensation": {"failed": failed, "message": message}})

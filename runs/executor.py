@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -14,10 +15,10 @@ import orjson
 from django.db import InterfaceError, OperationalError, connection
 
 from runs import children, items, lease, perform, same_database, transitions
+from runs.context import Clock, Work
 from runs.database import Row
 from runs.names import RunFacts
-from runs.outcomes import HeldTicket, Key, Outcome, Recorded
-from runs.perform import Clock, Work
+from runs.outcomes import NO_STEPS, HeldTicket, Key, Outcome, Recorded
 from runs.plan import Link, Plan
 from runs.together import BUDGET_SECONDS, Done, Together
 
@@ -66,26 +67,23 @@ def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None)
     each = bool(keys) and keys[0][1] >= 0
     load = items.load if each else transitions.load
     found = load(keys, head=link.head.id, reads=() if each else plan.step_ids(reads))
-    ready: list[tuple[Work, int]] = []
-    suspects = [(row[0], row[1]) for row in found if row[9]]
+    ready: list[tuple[Work, HeldTicket]] = []
+    suspects: list[Key] = []
+    clock = _clock(found)
     for row in found:
         ticket, suspect, attempt, attempts, edited = row[8:]
         if suspect:
+            suspects.append((row[0], row[1]))
             continue
-        work = replace(
-            _work(row),
-            attempt=(attempt or 0) + 1,
-            attempts=_json(attempts) or [],
-            edited=_json(edited),
-        )
-        ready.append((work, ticket))
+        work = _work(row, clock=clock, attempt=(attempt or 0) + 1, attempts=attempts, edited=edited)
+        ready.append((work, HeldTicket(ticket, again=attempt is not None)))
     if each:
         furnished = items.furnished([work for work, _ in ready], plan=plan, step=link.head)
         ready = [(work, ticket) for work, (_, ticket) in zip(furnished, ready, strict=True)]
     walked = [(work, ticket, perform.walk(plan, link, work)) for work, ticket in ready]
     lasts = children.resolved([results[-1] for _, _, results in walked], [work for work, _, _ in walked], plan=plan)
     outcomes = [
-        Outcome(run=work.run, item=work.item, fence=HeldTicket(ticket), results=(*results[:-1], last), steps=work.steps)
+        Outcome(run=work.run, item=work.item, fence=ticket, results=(*results[:-1], last), steps=work.steps)
         for (work, ticket, results), last in zip(walked, lasts, strict=True)
     ]
     return transitions.record(outcomes, plan=plan, carried=carried), suspects
@@ -151,7 +149,8 @@ def _claim(
         process=process,
         timeout_seconds=link.head.timeout_seconds + DEADLINE_GRACE_SECONDS,
     )
-    work = [replace(_work(row), attempt=row[8], attempts=_json(row[9]), edited=_json(row[10])) for row in claimed]
+    clock = _clock(claimed)
+    work = [_work(row, clock=clock, attempt=row[8], attempts=row[9], edited=row[10]) for row in claimed]
     take([(one.run.id, one.item, link.head.id, one.attempt) for one in work])
     return items.furnished(work, plan=plan, step=link.head) if each else work, process
 
@@ -179,12 +178,23 @@ def _record_surely(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | No
     return recorded
 
 
-def _work(row: Row) -> Work:
-    run_id, item, given, started_at, generation, steps, at, ending = row[:8]
-    facts = RunFacts(
-        id=run_id, input=_json(given), started_at=perform.moment(started_at), generation=generation, outcome=ending
+def _clock(found: Sequence[Row]) -> Clock:
+    """One for all rows of a statement: the latest, so that nothing seems to end before it began."""
+    return Clock(at=datetime.fromtimestamp(max((row[6] for row in found), default=0.0), UTC))
+
+
+def _work(row: Row, *, clock: Clock, attempt: int, attempts: str | None, edited: str | None) -> Work:
+    run_id, item, given, began, generation, steps, _, ending = row[:8]
+    facts = RunFacts(run_id, _json(given), began, generation, ending)
+    return Work(
+        run=facts,
+        item=item,
+        steps=_json(steps) or NO_STEPS,
+        clock=clock,
+        attempt=attempt,
+        attempts=_json(attempts) or (),
+        edited=_json(edited),
     )
-    return Work(run=facts, item=item, steps=_json(steps) or {}, clock=Clock(at=at))
 
 
 def _json(value: Any) -> Any:

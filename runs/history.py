@@ -16,7 +16,7 @@ from actions.base import ActionError, Json
 from runs import plan, wait_views
 from runs.models import Intervention, Run, StepRun
 from runs.names import RunFacts, Steps, names, step_input
-from runs.perform import moment, rendered
+from runs.perform import rendered
 from runs.plan import ANY_STEP, Part, PlannedStep
 from runs.states import PENDING, RUN_ENDED, RUN_OUTCOMES
 from runs.wait_views import WaitView
@@ -94,7 +94,7 @@ def _facts(run: Run) -> RunFacts:
     return RunFacts(
         id=run.pk,
         input=run.input,
-        started_at=moment(begun),
+        began=begun.timestamp(),
         generation=run.generation,
         outcome=outcome,
     )

@@ -11,7 +11,7 @@ from runs.database import Statement
 
 def _lean(name: str, statement: Statement) -> Statement:
     """The same for items: without the run's input, which mostly is the list itself, over and over."""
-    return Statement(name, statement.sql.replace("r.input, r.started_at", "NULL::jsonb, r.started_at"))
+    return Statement(name, statement.sql.replace("r.input, date_part", "NULL::jsonb, date_part"))
 
 
 LOAD_ITEMS = _lean("load_items", queries.LOAD)

@@ -8,7 +8,7 @@ comes, by the delivery that ended the item or by the sweep, and opens as many ot
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -18,10 +18,10 @@ from django.db import transaction
 from actions.base import Json, Permanent
 from runs import item_queries, perform, queries, rows
 from runs import plan as plans
+from runs.context import Clock, Work
 from runs.database import Row, run
 from runs.names import RunFacts
 from runs.outcomes import HeldWait, Key, Outcome, StepResult
-from runs.perform import Clock, Work
 from runs.plan import Plan, PlannedStep
 from runs.states import StepState
 
@@ -65,9 +65,8 @@ def furnished(work: Sequence[Work], *, plan: Plan, step: PlannedStep) -> list[Wo
     if step.items_read_input:
         inputs = {row[0]: _json(row[1]) for row in run(item_queries.INPUTS, runs=runs)}
     return [
-        replace(
-            one,
-            run=replace(one.run, input=inputs.get(one.run.id)),
+        one._replace(
+            run=one.run._replace(input=inputs.get(one.run.id)),
             steps=steps.get(one.run.id, {}),
             value=values.get((one.run.id, one.item)),
         )
@@ -214,7 +213,7 @@ def _rest(began: float | None, seconds: float, now: float) -> float | None:
 def _finished(row: Row, *, plan: Plan) -> Outcome:
     run_id, step_id, attempt, attempts, began, now, told, given, started_at, generation, results, failures = row
     step = plan.steps[step_id]
-    facts = RunFacts(id=run_id, input=_json(given), started_at=perform.moment(started_at), generation=generation)
+    facts = RunFacts(id=run_id, input=_json(given), began=started_at.timestamp(), generation=generation)
     progress = _json(told)
     counts: dict[str, Json] = {key: progress[key] for key in ("count", "succeeded", "failed", "skipped")}
     tries = _json(attempts) or []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from runs.plan import Plan, PlannedStep
 from runs.states import StepState
@@ -28,8 +29,7 @@ class Verdict(Enum):
     BLOCK = "block"
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(NamedTuple):
     """A step's row or ticket, as far as those that need it care."""
 
     state: StepState | None

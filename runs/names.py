@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from actions import expressions
@@ -11,19 +12,18 @@ from actions.base import Json
 from runs.plan import PlannedStep
 
 
-@dataclass(frozen=True)
-class RunFacts:
-    """What a run knows of itself. `started_at` is ISO 8601 UTC; `outcome` is None until its work is over."""
+class RunFacts(NamedTuple):
+    """What a run knows of itself. `began` is in seconds since 1970; `outcome` is None until its work is over."""
 
     id: UUID
     input: Json
-    started_at: str
+    began: float
     generation: int = 1
     outcome: str | None = None
 
 
 # What expressions see of each step that has a row: output, state, error.
-Steps = Mapping[str, Mapping[str, Json]]
+Steps = Mapping[str, dict[str, Json]]
 
 
 def step_input(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:
@@ -62,6 +62,11 @@ def output_names(run: RunFacts, steps: Steps) -> dict[str, Json]:
     return {**bare, **_reserved(run, steps)}
 
 
+def moment(at: datetime) -> str:
+    """A time as the API writes it: ISO 8601 in UTC, with Z."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def _handed_down(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:
     if not step.parents:
         return run.input
@@ -79,8 +84,14 @@ def _output(steps: Steps, step: str) -> Json:
 
 
 def _reserved(run: RunFacts, steps: Steps) -> dict[str, Json]:
+    # A dict of its own: the steps' grows while the link goes on, and may end up in an output.
+    began = moment(datetime.fromtimestamp(run.began, UTC))
     return {
         "input": run.input,
-        "steps": {step: dict(seen) for step, seen in steps.items()},
-        "run": {"id": str(run.id), "started_at": run.started_at, "outcome": run.outcome},
+        "steps": dict(steps),
+        "run": {
+            "id": str(run.id),
+            "started_at": began,
+            "outcome": run.outcome,
+        },
     }

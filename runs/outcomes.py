@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from actions.base import Json, Spawn
@@ -15,7 +17,8 @@ from runs.states import StepState
 Key = tuple[UUID, int]
 
 # What expressions see of each loaded step: output, state, error.
-LoadedSteps = dict[str, dict[str, Json]]
+LoadedSteps = Mapping[str, dict[str, Json]]
+NO_STEPS: LoadedSteps = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,8 @@ class Child:
     version_id: UUID | None = None
 
 
-@dataclass(frozen=True)
-class StepResult:
-    """One step as it is to be recorded.
+class StepResult(NamedTuple):
+    """One step as it is to be recorded. A tuple, for there is one for every step of every run.
 
     `config` is None where the config has no expressions. `delay_seconds` goes with `retrying`, `wake_at`, `signal`,
     `signal_key` and `awaits` (how many child runs) with `waiting`, `dead_reason` with a failure that nothing handles;
@@ -42,7 +44,7 @@ class StepResult:
     error: dict[str, Json] | None = None
     config: Json = None
     attempt: int = 1
-    attempts: list[Any] = field(default_factory=list)
+    attempts: Sequence[Any] = ()
     started_at: datetime | None = None
     finished_at: datetime | None = None
     wake_at: datetime | None = None
@@ -59,11 +61,11 @@ class StepResult:
     suspect: bool = False
 
 
-@dataclass(frozen=True)
-class HeldTicket:
-    """The fence of an inline link: the ticket read together with the inputs."""
+class HeldTicket(NamedTuple):
+    """The fence of an inline link: the ticket read together with the inputs. `again`: the head has a row already."""
 
     id: int
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,20 +88,24 @@ class HeldChildren(HeldWait):
     """The fence of what waits for child runs: it still waits, and none is left."""
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What was done for one run: the results of a link's steps in order, under the fence that lets them in."""
 
     run: RunFacts
     fence: HeldTicket | HeldClaim | HeldWait
     results: tuple[StepResult, ...]
-    steps: LoadedSteps = field(default_factory=dict)
+    steps: LoadedSteps = NO_STEPS
     item: int = -1
 
     @property
     def key(self) -> Key:
         """The run and item that it is about."""
         return (self.run.id, self.item)
+
+    @property
+    def plain(self) -> bool:
+        """Whether every step succeeded and none started another run: what follows is up to the plan alone."""
+        return all(result.state is StepState.SUCCEEDED and result.child is None for result in self.results)
 
     @property
     def last(self) -> StepResult:

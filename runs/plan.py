@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property, lru_cache
 from graphlib import TopologicalSorter
+from typing import Any
 from uuid import UUID
+
+from pydantic import ValidationError
 
 from actions import expressions, registry
 from actions.base import Action, Config, Context, Json, Permanent, Retry
@@ -16,9 +19,7 @@ from workflows.definition import Compensation, Definition, StepDefinition
 from workflows.models import Version
 
 ANY_STEP = "*"  # what actions.expressions.references answers when a reference is only known at run time
-
 ANY_SIGNAL = "*"
-
 
 # No step of a definition can have such an id: it names the step that undoes another one.
 UNDO = "undo:"
@@ -100,6 +101,24 @@ class PlannedStep:
     def has_expressions(self) -> bool:
         """Whether what `with` becomes depends on the run."""
         return expressions.has_expression(self.template)
+
+    @cached_property
+    def rendering(self) -> expressions.Template:
+        """`with`, its expressions found once; the fields that the action evaluates itself are left as they are."""
+        return expressions.Template(self.definition.with_, raw=self.action.raw)
+
+    @cached_property
+    def fixed_config(self) -> Config | None:
+        """The config of a pure step whose `with` is the same for every run; None where each attempt has its own.
+
+        Also None where it does not fit: then each attempt says so.
+        """
+        if not self.action.pure or self.definition.payload is not None or self.has_expressions:
+            return None
+        try:
+            return self.action.config_class.model_validate(self.definition.with_)
+        except ValidationError:
+            return None
 
     @cached_property
     def awaits(self) -> str | None:
@@ -204,6 +223,8 @@ class Plan:
         self.links: dict[str, Link] = {}
         self._segments: dict[str, list[PlannedStep]] = {}
         self._places = {step: place for place, step in enumerate(self.steps)}
+        # What runs.release worked out for this plan.
+        self.courses: dict[Any, Any] = {}
         for segment in self.segments():
             self.links.update(_links(segment))
             self._segments.update(dict.fromkeys((step.id for step in segment), segment))

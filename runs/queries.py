@@ -106,10 +106,10 @@ HAND_BACK = Statement(
 # -- load and claim ---------------------------------------------------------------------------------------------
 
 _FACTS = """
-    r.id, t.item, r.input, r.started_at, r.generation,
+    r.id, t.item, r.input, date_part('epoch', r.started_at), r.generation,
     (SELECT jsonb_object_agg(s.step, jsonb_build_object('output', s.output, 'state', s.state, 'error', s.error))
      FROM runs_steprun s WHERE s.run_id = r.id AND s.item = -1 AND s.step = ANY(%(reads)s::text[])) AS steps,
-    clock_timestamp() AS at, r.ending
+    date_part('epoch', clock_timestamp()), r.ending
 """
 
 # The tickets' ids and the inputs in one snapshot: the id is the fence under which the result is recorded.
@@ -323,6 +323,14 @@ INSERT_STEPS = Statement(
             awaits = excluded.awaits, config = excluded.config, output = excluded.output, error = excluded.error,
             started_at = excluded.started_at, finished_at = excluded.finished_at
         WHERE s.state = 'retrying'
+    """,
+)
+
+# The same for many rows of steps that succeeded and have none yet.
+COPY_STEPS = Statement(
+    "copy_steps",
+    """
+    COPY runs_steprun (run_id, step, item, state, attempt, attempts, config, output, started_at, finished_at) FROM STDIN
     """,
 )
 

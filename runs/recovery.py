@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -30,11 +30,11 @@ from runs import (
 )
 from runs import plan as plans
 from runs.compiler import decode
+from runs.context import Clock, Work
 from runs.database import Row, run
 from runs.names import RunFacts
 from runs.outcomes import HeldClaim, Outcome, Recorded, StepResult
 from runs.parent import Death
-from runs.perform import Clock, Work
 from runs.plan import PlannedStep
 from runs.states import StepState
 
@@ -233,11 +233,11 @@ def _lost(step: PlannedStep, work: Work, began: Any) -> StepResult:
     failed = perform.failed(step, work, Permanent(told, kind="lost"), tried)
     if alone >= MAX_LOST or not step.action.repeatable:
         return failed
-    return replace(failed, state=StepState.RETRYING, delay_seconds=0.0, dead_reason=None, output=None, finished_at=None)
+    return failed._replace(state=StepState.RETRYING, delay_seconds=0.0, dead_reason=None, output=None, finished_at=None)
 
 
 def _facts(run_id: UUID, given: Any, started_at: Any, generation: int) -> RunFacts:
-    return RunFacts(id=run_id, input=_json(given), started_at=perform.moment(started_at), generation=generation)
+    return RunFacts(id=run_id, input=_json(given), began=started_at.timestamp(), generation=generation)
 
 
 def _json(value: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from django.db import OperationalError
 
 from actions.base import Json
@@ -47,7 +45,7 @@ def unrecordable(outcome: Outcome, error: Exception, *, plan: Plan) -> Outcome:
         finished_at=first.finished_at,
         dead_reason="unrecordable" if on_error == "fail" else None,
     )
-    return replace(outcome, results=(failed,))
+    return outcome._replace(results=(failed,))
 
 
 def _code(error: Exception) -> str:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from actions import expressions, payload
 from actions.base import Json
 from runs import retry
 from runs.joins import Mark, Ripple, ripple
 from runs.names import RunFacts, output_names
-from runs.outcomes import HeldWait, LoadedSteps, Outcome, StepResult
+from runs.outcomes import NO_STEPS, HeldWait, LoadedSteps, Outcome, StepResult
 from runs.plan import Part, Plan
 from runs.states import RunState, StepState
 
 # Seconds until a ticket that is sent is knocked for again, doubled with each send.
 REPEAT_SECONDS = 10.0
+# Kinds of results whose course a plan keeps.
+_MAX_COURSES = 1000
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,7 @@ class NextTicket:
     suspect: bool = False
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(NamedTuple):
     """What follows for one run. `state` is None while it goes on as it is.
 
     `ending` is what the run's work came to, where that is known and the run has not ended yet (runs.endings).
@@ -46,10 +48,23 @@ class Release:
     state: RunState | None = None
     output: Json = None
     error: dict[str, Json] | None = None
-    at_hand: LoadedSteps = field(default_factory=dict)
+    at_hand: LoadedSteps = NO_STEPS
     missing: frozenset[str] = frozenset()
     culprit: str | None = None
     ending: RunState | None = None
+
+
+class _Course(NamedTuple):
+    """What results of these kinds come to, whatever the run: heads to release, steps to skip, how the run stands.
+
+    `again`: something is to be tried again."""
+
+    heads: tuple[str, ...]
+    skipped: tuple[StepResult, ...]
+    state: RunState | None
+    culprit: str | None
+    reads: frozenset[str]
+    again: bool
 
 
 def release(
@@ -62,31 +77,66 @@ def release(
 ) -> Release:
     """What one outcome comes to, given the run's marks with the outcome's own in them.
 
-    In a plan that is one path the marks before this link do not matter. `carried` is the head that the chain goes
-    on to: its ticket counts as sent. With an `ending` the work is over: only steps of what follows it release.
+    `carried` is the head that the chain goes on to: its ticket counts as sent. With an `ending` the work is over:
+    only steps of what follows it release.
     """
+    return _released(outcome, _course(plan, outcome, marks, ending=ending), carried=carried, ending=ending)
+
+
+def release_along(plan: Plan, outcome: Outcome, *, carried: str | None) -> Release:
+    """The same in a plan that is one path, where the marks before this link do not matter.
+
+    What results of the same kinds come to is worked out once for the plan.
+    """
+    kinds = (isinstance(outcome.fence, HeldWait), *[(r.step, r.state, r.error is None) for r in outcome.results])
+    course = plan.courses.get(kinds)
+    if course is None:
+        marks = {
+            r.step: Mark(state=r.state, blocked=r.state is StepState.SKIPPED and r.error is not None)
+            for r in outcome.results
+        }
+        course = _course(plan, outcome, marks, ending=None)
+        if len(plan.courses) < _MAX_COURSES:
+            plan.courses[kinds] = course
+    return _released(outcome, course, carried=carried, ending=None)
+
+
+def _course(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, ending: RunState | None) -> _Course:
     over = ending is not None and not plan.steps[outcome.last.step].handler
     ended = [r.step for r in outcome.results if r.state not in (StepState.RETRYING, StepState.WAITING)]
+    again = not over and any(r.state is StepState.RETRYING for r in outcome.results)
     found = Ripple() if over else ripple(plan, marks, ended=ended)
-    tickets = [_ticket(head, carried=carried) for head in found.heads] + ([] if over else retries(outcome))
-    skipped = skips(found.skipped, blocked=False) + skips(found.blocked, blocked=True)
     woken = isinstance(outcome.fence, HeldWait)
-    state = _state(plan, marks, tickets=tickets, woken=woken, ending=ending)
+    state = _state(plan, marks, goes_on=again or bool(found.heads), woken=woken, ending=ending)
     culprit = None
     if state is RunState.FAILED and ending is not RunState.FAILED:
         culprit = _culprit(plan, outcome, marks, part=Part.MAIN if ending is None else Part.FINALLY)
     answers = state is RunState.SUCCEEDED and ending is None
     reads = {culprit} if culprit else plan.step_ids(plan.output_reads) if answers else ()
-    at_hand = _at_hand(outcome, skipped) if reads else {}
+    return _Course(
+        heads=tuple(found.heads),
+        skipped=(*skips(found.skipped, blocked=False), *skips(found.blocked, blocked=True)),
+        state=state,
+        culprit=culprit,
+        reads=frozenset(reads),
+        again=again,
+    )
+
+
+def _released(outcome: Outcome, course: _Course, *, carried: str | None, ending: RunState | None) -> Release:
+    at_hand = _at_hand(outcome, course.skipped) if course.reads else NO_STEPS
+    tickets = [_ticket(head, carried=carried) for head in course.heads]
+    if course.again:
+        tickets += retries(outcome)
     return Release(
         run=outcome.run,
         tickets=tuple(tickets),
-        skipped=tuple(skipped),
-        state=state,
-        culprit=culprit,
+        skipped=course.skipped,
+        state=course.state,
+        culprit=course.culprit,
         ending=ending,
         at_hand=at_hand,
-        missing=frozenset(reads) - at_hand.keys(),
+        missing=course.reads - at_hand.keys(),
     )
 
 
@@ -95,18 +145,18 @@ def finished(plan: Plan, found: Release, *, fetched: LoadedSteps) -> Release:
     steps = {**found.at_hand, **fetched}
     if found.culprit is not None:
         told = steps[found.culprit]["error"]
-        return replace(found, error={"step": found.culprit, **(told if isinstance(told, dict) else {})})
+        return found._replace(error={"step": found.culprit, **(told if isinstance(told, dict) else {})})
     if found.state is not RunState.SUCCEEDED or found.ending is not None:
         return found
     if plan.definition.output is None:
-        return replace(found, output=_leaf_output(plan, steps))
+        return found._replace(output=_leaf_output(plan, steps))
     try:
         rendered = expressions.render(plan.definition.output, output_names(found.run, steps))
-        return replace(found, output=payload.clean(rendered))
+        return found._replace(output=payload.clean(rendered))
     except Exception as error:  # the record of a whole set may not fail on one run's expression
         told = retry.described(error)
-        return replace(
-            found, state=RunState.FAILED, error={**told, "message": f"the workflow's output: {told['message']}"}
+        return found._replace(
+            state=RunState.FAILED, error={**told, "message": f"the workflow's output: {told['message']}"}
         )
 
 
@@ -140,13 +190,13 @@ def _state(
     plan: Plan,
     marks: Mapping[str, Mark],
     *,
-    tickets: Sequence[NextTicket],
+    goes_on: bool,
     woken: bool,
     ending: RunState | None,
 ) -> RunState | None:
     states = [mark.state for mark in marks.values()]
     # A mark without a state is another branch's ticket.
-    if tickets or any(state in (None, StepState.RUNNING, StepState.RETRYING) for state in states):
+    if goes_on or any(state in (None, StepState.RUNNING, StepState.RETRYING) for state in states):
         return RunState.RUNNING if woken and not compensating(plan, marks) else None
     if StepState.WAITING in states:
         return None if compensating(plan, marks) else RunState.WAITING

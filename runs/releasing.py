@@ -12,27 +12,27 @@ from runs.database import run
 from runs.joins import Mark
 from runs.outcomes import LoadedSteps, Outcome
 from runs.plan import Plan
-from runs.release import Release, finished, release
+from runs.release import Release, finished, release, release_along
 from runs.states import RunState, StepState
 
 
 def path(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> list[Release]:
     """What follows in a plan without forks, where each outcome knows all that there is to know."""
-    return with_outputs(plan, [release(plan, o, _own_marks(o), carried=carried) for o in outcomes])
+    return with_outputs(plan, [release_along(plan, o, carried=carried) for o in outcomes])
 
 
 def graph(
-    live: Sequence[Outcome], *, plan: Plan, carried: str | None, coming: Mapping[UUID, RunState | None]
+    live: Sequence[Outcome], *, plan: Plan, carried: str | None, coming: Mapping[UUID, RunState]
 ) -> list[Release]:
     """Look at each run again, now that its lock is held, and release from that one snapshot.
 
-    `coming` is what each run is on its way to, None where its work goes on.
+    `coming` is what runs are on their way to whose work is over.
     """
     if not live:
         return []
     marks = views.marks(plan, live, coming=coming)
     releases = [
-        release(plan, outcome, marks[outcome.run.id], carried=carried, ending=coming[outcome.run.id])
+        release(plan, outcome, marks[outcome.run.id], carried=carried, ending=coming.get(outcome.run.id))
         for outcome in live
     ]
     releases = endings.followed(plan, with_outputs(plan, releases), marks=marks)
@@ -53,10 +53,3 @@ def with_outputs(plan: Plan, releases: Sequence[Release]) -> list[Release]:
         answer = run(queries.OUTPUTS, runs=[found.run.id for found in wanting], reads=reads)
         fetched = {run_id: orjson.loads(steps) for run_id, steps in answer}
     return [finished(plan, found, fetched=fetched.get(found.run.id, {})) for found in releases]
-
-
-def _own_marks(outcome: Outcome) -> dict[str, Mark]:
-    return {
-        r.step: Mark(state=r.state, blocked=r.state is StepState.SKIPPED and r.error is not None)
-        for r in outcome.results
-    }

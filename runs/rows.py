@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ Params = dict[str, Any]
 _STEP = ("runs", "items", "steps")
 
 
-def dumps(value: Json) -> str:
+def dumps(value: Json | Sequence[Json]) -> str:
     """The value as JSON text for a jsonb column."""
     return orjson.dumps(value).decode()
 
@@ -64,6 +65,31 @@ def steps(results: Sequence[tuple[UUID, int, StepResult]]) -> Params:
     names = [*_STEP, "states", "tries", "histories", "wakes", "signals", "signal_keys", "awaits"]
     names += ["configs", "outputs", "errors", "starts", "finishes"]
     return dict(zip(names, columns(values, len(names)), strict=True))
+
+
+def copied_steps(results: Sequence[tuple[UUID, int, StepResult]]) -> str:
+    """Lines of COPY_STEPS, in COPY's text form: first attempts that succeeded.
+
+    Only a JSON text can hold a backslash, and none holds a raw tab.
+    """
+    return "".join(
+        [
+            f"{run_id.hex}\t{r.step}\t{item}\tsucceeded\t1\t[]\t{_copied(r.config)}\t{_copied(r.output)}"
+            f"\t{_moment(r.started_at)}\t{_moment(r.finished_at)}\n"
+            for run_id, item, r in results
+        ]
+    )
+
+
+def _moment(at: datetime | None) -> str:
+    # By orjson: it writes a time in a fifth of the time that str() takes.
+    return orjson.dumps(at).decode()[1:-1]
+
+
+def _copied(value: Json) -> str:
+    if value is None:
+        return "\\N"
+    return orjson.dumps(value).decode().replace("\\", "\\\\")
 
 
 def outcomes(found: Sequence[Outcome]) -> Params:

@@ -12,9 +12,9 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from actions.base import Retryable
 from runs import children, effect_queries, transitions
 from runs import perform as performing
+from runs.context import Work
 from runs.database import run
 from runs.outcomes import Recorded
-from runs.perform import Work
 from runs.plan import Plan, PlannedStep
 from runs.states import StepState
 

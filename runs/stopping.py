@@ -76,7 +76,7 @@ def _terminated(run_id: UUID, *, ending: str | None, left: Sequence[str]) -> Rel
     if not failed:  # else the error stays the one that the run failed with
         told |= {"kind": "terminated", "message": message}
     state = RunState.FAILED if failed else RunState.CANCELLED
-    return Release(run=RunFacts(id=run_id, input=None, started_at=""), state=state, error=told)
+    return Release(run=RunFacts(id=run_id, input=None, began=0.0), state=state, error=told)
 
 
 def _stop(run_ids: Sequence[UUID], *, outcome: RunState, overdue: bool) -> Stopped:
@@ -108,9 +108,7 @@ def _settle(version_id: UUID, run_ids: Sequence[UUID], *, outcome: RunState) -> 
     run(ending_queries.STOP, runs=list(run_ids))
     plan = _plan(version_id)
     error = _timeout_error(plan) if outcome is RunState.FAILED else None
-    found = [
-        Release(run=RunFacts(id=run_id, input=None, started_at=""), state=outcome, error=error) for run_id in run_ids
-    ]
+    found = [Release(run=RunFacts(id=run_id, input=None, began=0.0), state=outcome, error=error) for run_id in run_ids]
     if plan is not None and endings.follows(plan, outcome):
         found = endings.followed(plan, found, marks=_marks(run_ids))
     run(queries.RELEASE, runs=list(run_ids), **rows.releases(found))

@@ -13,7 +13,7 @@ from django.db import DatabaseError, transaction
 from uuid_utils.compat import uuid7
 
 from runs import children, endings, items, queries, refused, releasing, rows, sweep_queries, waits
-from runs.database import Row, Statement, run
+from runs.database import Row, Statement, copy, run
 from runs.outcomes import HeldChildren, HeldClaim, HeldTicket, HeldWait, Key, Outcome, Recorded, StepResult
 from runs.plan import Plan
 from runs.release import REPEAT_SECONDS, Release, retries
@@ -22,6 +22,9 @@ from runs.states import RUN_ENDED, RunState
 from workflows.models import Version, Workflow
 
 log = logging.getLogger(__name__)
+
+# From so many on, rows are copied: fewer cost less in one statement.
+_COPIED_ROWS = 30
 
 
 class Due(NamedTuple):
@@ -168,15 +171,19 @@ def start(
 
 @dataclass(frozen=True)
 class _Fenced:
-    """The outcomes that passed their fence, those of them whose run is live, and what that run is coming to.
+    """The outcomes that passed their fence, those of them whose run is live, and what those runs are coming to.
 
-    `children` are the runs that have a parent.
+    `endings` has the runs whose work is over, `children` those that have a parent.
     """
 
     won: list[Outcome]
     live: list[Outcome]
-    endings: dict[UUID, RunState | None]
+    endings: dict[UUID, RunState]
     children: frozenset[UUID]
+
+    def ending(self, outcome: Outcome) -> RunState | None:
+        """What the outcome's run is coming to; None while its work goes on."""
+        return self.endings.get(outcome.run.id) if self.endings else None
 
 
 def _record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
@@ -192,19 +199,21 @@ def _write(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> R
         written = _write_items(of_items, plan=plan)
         return written.joined(_write(rest, plan=plan, carried=carried)) if rest else written
     waits.lock_keys(outcomes)
-    ordered = sorted(outcomes, key=lambda outcome: outcome.key)
+    # By number, for Python compares UUIDs slowly.
+    ordered = sorted(outcomes, key=lambda outcome: outcome.run.id.int)
     if plan.linear:
         releases = releasing.path(ordered, plan=plan, carried=carried)
         fenced = _fence(ordered, releases)
-        winners = {outcome.run.id for outcome in fenced.live}
-        releases = [found for found in releases if found.run.id in winners]
+        if len(fenced.live) < len(ordered):
+            winners = {outcome.run.id for outcome in fenced.live}
+            releases = [found for found in releases if found.run.id in winners]
         _insert_steps(fenced, releases)
     else:
         fenced = _fence(ordered, None)
         _insert_steps(fenced, [])
         endings.note(plan, fenced.live, endings=fenced.endings)
         releases = releasing.graph(fenced.live, plan=plan, carried=carried, coming=fenced.endings)
-    telling = [o for o in fenced.live if not endings.stopped(plan, o, ending=fenced.endings[o.run.id])]
+    telling = [o for o in fenced.live if not (o.plain or endings.stopped(plan, o, ending=fenced.ending(o)))]
     letters = _dead_letters(telling)
     spawned = children.spawn(telling)
     begun = items.begin(telling, plan=plan)
@@ -220,13 +229,13 @@ def _write_items(outcomes: Sequence[Outcome], *, plan: Plan) -> Recorded:
     waits.lock_keys(outcomes)
     fenced = _fence(sorted(outcomes, key=lambda outcome: outcome.key), None)
     _insert_steps(fenced, [])
-    stopped = [o for o in fenced.live if endings.stopped(plan, o, ending=fenced.endings[o.run.id])]
-    going = [o for o in fenced.live if not endings.stopped(plan, o, ending=fenced.endings[o.run.id])]
+    stopped = [o for o in fenced.live if endings.stopped(plan, o, ending=fenced.ending(o))]
+    going = [o for o in fenced.live if not endings.stopped(plan, o, ending=fenced.ending(o))]
     releases = [
         Release(
             run=o.run,
             tickets=tuple(replace(t, item=o.item) for t in retries(o)),
-            state=_woken(o, ending=fenced.endings[o.run.id]),
+            state=_woken(o, ending=fenced.ending(o)),
         )
         for o in going
     ]
@@ -262,11 +271,11 @@ def _fence(outcomes: Sequence[Outcome], releases: Sequence[Release] | None) -> _
     if releases is not None:
         params |= rows.releases(releases)
     found = run(_statement(outcomes[0], path=releases is not None), **params)
-    answer = {(row[0], row[1]): row[2:] for row in found}
+    alive = {(row[0], row[1]): row[2] for row in found}
     return _Fenced(
-        won=[outcome for outcome in outcomes if outcome.key in answer],
-        live=[outcome for outcome in outcomes if outcome.key in answer and answer[outcome.key][0]],
-        endings={key[0]: RunState(ending) if ending else None for key, (_, ending, _) in answer.items()},
+        won=[outcome for outcome in outcomes if outcome.key in alive],
+        live=[outcome for outcome in outcomes if alive.get(outcome.key)],
+        endings={row[0]: RunState(row[3]) for row in found if row[3]},
         children=frozenset(row[0] for row in found if row[4]),
     )
 
@@ -282,13 +291,21 @@ def _statement(outcome: Outcome, *, path: bool) -> Statement:
 
 
 def _insert_steps(fenced: _Fenced, releases: Iterable[Release]) -> None:
-    """The rows of inline steps of the winners, and of what they skip."""
-    new = [
-        (outcome.run.id, outcome.item, result)
-        for outcome in fenced.won
-        if isinstance(outcome.fence, HeldTicket)
-        for result in outcome.results
-    ]
+    """The rows of inline steps of the winners, and of what they skip.
+
+    Many that cannot be there yet are copied, which costs the server half. Should one be there all the same, the set
+    is split and done one by one.
+    """
+    new: list[tuple[UUID, int, StepResult]] = []
+    fresh: list[tuple[UUID, int, StepResult]] = []
+    for outcome in fenced.won:
+        if isinstance(outcome.fence, HeldTicket):
+            plain = outcome.plain and not outcome.fence.again
+            (fresh if plain else new).extend((outcome.run.id, outcome.item, result) for result in outcome.results)
+    if len(fresh) < _COPIED_ROWS:
+        new += fresh
+    else:
+        copy(queries.COPY_STEPS, rows.copied_steps(fresh))
     new += [(found.run.id, -1, result) for found in releases for result in found.skipped]
     if new:
         run(queries.INSERT_STEPS, **rows.steps(new))
@@ -308,10 +325,10 @@ def _recorded(
     carried: str | None,
     letters: list[tuple[UUID, StepResult]],
 ) -> Recorded:
-    by_run = {found.run.id: found for found in releases}
-    handed_on = [
-        o.key for o in fenced.live if carried is not None and any(t.head == carried for t in by_run[o.run.id].tickets)
-    ]
+    handed_on = []
+    if carried is not None:
+        by_run = {found.run.id: found for found in releases}
+        handed_on = [o.key for o in fenced.live if any(t.head == carried for t in by_run[o.run.id].tickets)]
     return Recorded(
         won=frozenset(outcome.key for outcome in fenced.won),
         handed_on=tuple(handed_on),

@@ -14,10 +14,11 @@ from actions import payload as payloads
 from actions.base import ActionError, Json, Woken
 from runs import perform, signal_queries
 from runs import plan as plans
+from runs.context import Clock, Work
 from runs.database import Row, run
 from runs.names import RunFacts
 from runs.outcomes import HeldWait, Key, Outcome, StepResult
-from runs.perform import Clock, Tried, Work
+from runs.perform import Tried
 from runs.plan import Plan
 from runs.states import StepState
 
@@ -31,7 +32,7 @@ class Wait:
     item: int
     step: str
     attempt: int
-    attempts: list[Any]
+    attempts: Sequence[Any]
     output: Json
     config: Json
     given: Json
@@ -52,7 +53,7 @@ def read(row: Row) -> Wait:
     """A row of signal_queries.WAIT_COLUMNS."""
     run_id, item, step, attempt, attempts, output, config, edited, since, signal = row[:10]
     version_id, given, started_at, generation, at = row[10:]
-    facts = RunFacts(id=run_id, input=_json(given), started_at=perform.moment(started_at), generation=generation)
+    facts = RunFacts(id=run_id, input=_json(given), began=started_at.timestamp(), generation=generation)
     return Wait(
         run=facts,
         version_id=version_id,

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from actions import registry
-from actions.base import Context, Json, Park, Spawn
+from actions.base import Json, Park, Spawn
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def context(given: Json = None, *, attempt: int = 1, timeout_seconds: float = 5.0, **names: Json) -> Context:
+@dataclass(frozen=True)
+class Given:
+    """A context with everything said beforehand."""
+
+    input: Json
+    names: Mapping[str, Json]
+    run_id: str = "0192"
+    step: str = "pay"
+    attempt: int = 1
+    idempotency_key: str = "key-1"
+    now: datetime = NOW
+    timeout_seconds: float = 5.0
+    item: int = -1
+    stopped: bool = False
+
+    def once(self, _name: str, effect: Callable[[], Json], /) -> Json:
+        return effect()
+
+    def cancelled(self) -> bool:
+        return self.stopped
+
+
+def context(given: Json = None, *, attempt: int = 1, timeout_seconds: float = 5.0, **names: Json) -> Given:
     """A first attempt of step `shop.pay`; names are the run's input and its keys, and whatever is named."""
     bare = given if isinstance(given, dict) else {}
-    return Context(
-        input=given,
-        names={"input": given, **bare, **names},
-        run_id="0192",
-        step="pay",
-        attempt=attempt,
-        idempotency_key="key-1",
-        now=NOW,
-        timeout_seconds=timeout_seconds,
-    )
+    found = {"input": given, **bare, **names}
+    return Given(input=given, names=found, attempt=attempt, timeout_seconds=timeout_seconds)
 
 
 def perform(name: str, config: dict[str, Any], given: Json = None, **more: Any) -> Json | Park | Spawn:

@@ -54,13 +54,13 @@ from actions import expressions
 from actions.expressions import ExpressionError
 names = {"big": "a" * 500_000, "lines": "\\n" * 1000, "input": {"rows": ["a" * 1000] * 400}}
 for name, source in json.load(sys.stdin).items():
-    begun = time.monotonic()
+    begun = time.process_time()
     refused = expressions.check_expression(source)
     try:
         answer = "gave " + json.dumps(expressions.evaluate(source, names))[:80]
     except ExpressionError:
         answer = "refused" if refused else "failed"
-    print(json.dumps([name, answer, time.monotonic() - begun]), flush=True)
+    print(json.dumps([name, answer, time.process_time() - begun]), flush=True)
 """
 
 

@@ -149,9 +149,9 @@ MUTANTS = (
     Mutant(
         "key-of-each-attempt",
         "every attempt of a step bears the same idempotency key",
-        "runs/perform.py",
-        "idempotency_key=idempotency_key(work.run, step=step.id, item=work.item)",
-        "idempotency_key=idempotency_key(work.run, step=f'{step.id}{work.attempt}', item=work.item)",
+        "runs/context.py",
+        "idempotency_key(self._work.run, step=self._step.id,",
+        "idempotency_key(self._work.run, step=f'{self._step.id}{self.attempt}',",
         (_PROMISES,),
     ),
     Mutant(

@@ -84,7 +84,7 @@ def test_a_running_steps_outcome_is_written_after_a_cancel_and_releases_nothing(
         control.cancel([run_id], hand=hand())
         result = StepResult(step="a", state=outcome, output={"charged": True})
         done = Outcome(
-            run=RunFacts(id=run_id, input={}, started_at=""), fence=HeldClaim(attempt=1, process=me), results=(result,)
+            run=RunFacts(id=run_id, input={}, began=0.0), fence=HeldClaim(attempt=1, process=me), results=(result,)
         )
         assert transitions.record([done], plan=load(flow.version.id)).won == {(run_id, -1)}
         assert states(run_id) == {"a": wanted}
@@ -164,7 +164,7 @@ def test_a_delivery_from_before_the_retry_does_nothing() -> None:
     drain()
     control.retry([run_id], hand=hand(), inputs={(run_id, "b"): {"email": "new"}})
     zombie = Outcome(
-        run=RunFacts(id=run_id, input={}, started_at=""),
+        run=RunFacts(id=run_id, input={}, began=0.0),
         fence=HeldTicket(old),
         results=(StepResult(step="b", state=StepState.SUCCEEDED, output={"email": "old"}),),
     )

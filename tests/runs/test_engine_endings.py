@@ -68,7 +68,7 @@ def record(run_id: UUID, step: str, result: StepState, **told: Any) -> bool:
     row = steps(run_id)[step]
     assert row.process is not None
     outcome = Outcome(
-        run=RunFacts(id=run_id, input={}, started_at="2026-01-01T00:00:00Z"),
+        run=RunFacts(id=run_id, input={}, began=0.0),
         fence=HeldClaim(attempt=row.attempt, process=row.process),
         results=(StepResult(step=step, state=result, attempt=row.attempt, **told),),
     )

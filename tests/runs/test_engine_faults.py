@@ -222,7 +222,7 @@ def test_a_worker_that_comes_back_late_does_not_record_over_the_one_that_took_it
     frozen = lease.current()
     transitions.claim([(run_id, -1)], head="a", reads=[], process=frozen, timeout_seconds=60)
     late = Outcome(
-        run=RunFacts(id=run_id, input={}, started_at=""),
+        run=RunFacts(id=run_id, input={}, began=0.0),
         fence=HeldClaim(attempt=1, process=frozen),
         results=(StepResult(step="a", state=StepState.SUCCEEDED, output="late"),),
     )

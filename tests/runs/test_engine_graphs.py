@@ -156,7 +156,7 @@ def test_a_second_record_of_the_same_ticket_does_nothing() -> None:
     [run_id] = begun(flow)
     ticket = Ticket.objects.get(run_id=run_id)
     outcome = Outcome(
-        run=RunFacts(id=run_id, input={}, started_at=""),
+        run=RunFacts(id=run_id, input={}, began=0.0),
         fence=HeldTicket(ticket.id),
         results=(StepResult(step="a", state=StepState.SUCCEEDED, output={}),),
     )

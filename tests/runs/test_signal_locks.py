@@ -149,7 +149,8 @@ def test_a_park_that_lost_its_fence_uses_up_no_signal() -> None:
     plan = plans.load(the_run(run_id).version_id)
     [ticket] = Ticket.objects.filter(run_id=run_id)
     [row] = transitions.load([(run_id, -1)], head="a", reads=[])
-    work = executor._work(row)
+    clock = executor._clock([row])
+    work = executor._work(row, clock=clock, attempt=1, attempts=None, edited=None)
     results = walk(plan, plan.link("a"), work)
     assert results[-1].signal == "paid"
     zombie = Outcome(run=work.run, fence=HeldTicket(ticket.pk + 1), results=results)
