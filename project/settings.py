@@ -130,6 +130,8 @@ DATABASES = {
             "keepalives_count": 3,
             "application_name": "stepwise",
             "options": _postgres_options,
+            # None, Django's default, prepares nothing, not even what asks for it; so high, only what asks for it.
+            "prepare_threshold": 2**31,
             **_database.options,
         },
     }

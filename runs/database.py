@@ -38,7 +38,8 @@ def run(statement: Statement, **params: object) -> list[Row]:
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         given = {name: _array(value) if isinstance(value, list) else value for name, value in params.items()}
         cursor.execute(statement.sql, given, prepare=True)
-        return cursor.fetchall() if cursor.description is not None else []
+        # Not `description`, which makes an object for each column.
+        return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
 
 
 def copy(statement: Statement, lines: str) -> None:
