@@ -71,7 +71,7 @@ def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None)
     suspects: list[Key] = []
     clock = _clock(found)
     for row in found:
-        ticket, suspect, attempt, attempts, edited = row[8:]
+        ticket, suspect, attempt, attempts, edited = row[9:]
         if suspect:
             suspects.append((row[0], row[1]))
             continue
@@ -150,7 +150,7 @@ def _claim(
         timeout_seconds=link.head.timeout_seconds + DEADLINE_GRACE_SECONDS,
     )
     clock = _clock(claimed)
-    work = [_work(row, clock=clock, attempt=row[8], attempts=row[9], edited=row[10]) for row in claimed]
+    work = [_work(row, clock=clock, attempt=row[9], attempts=row[10], edited=row[11]) for row in claimed]
     take([(one.run.id, one.item, link.head.id, one.attempt) for one in work])
     return items.furnished(work, plan=plan, step=link.head) if each else work, process
 
@@ -184,8 +184,8 @@ def _clock(found: Sequence[Row]) -> Clock:
 
 
 def _work(row: Row, *, clock: Clock, attempt: int, attempts: str | None, edited: str | None) -> Work:
-    run_id, item, given, began, generation, steps, _, ending = row[:8]
-    facts = RunFacts(run_id, _json(given), began, generation, ending)
+    run_id, item, given, began, generation, steps, _, ending, below = row[:9]
+    facts = RunFacts(run_id, _json(given), began, generation, ending, below)
     return Work(
         run=facts,
         item=item,

@@ -13,13 +13,17 @@ from runs.plan import PlannedStep
 
 
 class RunFacts(NamedTuple):
-    """What a run knows of itself. `began` is in seconds since 1970; `outcome` is None until its work is over."""
+    """What a run knows of itself. `began` is in seconds since 1970; `outcome` is None until its work is over.
+
+    `below`: whether it has a parent, as far as that was asked.
+    """
 
     id: UUID
     input: Json
     began: float
     generation: int = 1
     outcome: str | None = None
+    below: bool = False
 
 
 # What expressions see of each step that has a row: output, state, error.

@@ -109,7 +109,7 @@ _FACTS = """
     r.id, t.item, r.input, date_part('epoch', r.started_at), r.generation,
     (SELECT jsonb_object_agg(s.step, jsonb_build_object('output', s.output, 'state', s.state, 'error', s.error))
      FROM runs_steprun s WHERE s.run_id = r.id AND s.item = -1 AND s.step = ANY(%(reads)s::text[])) AS steps,
-    date_part('epoch', clock_timestamp()), r.ending
+    date_part('epoch', clock_timestamp()), r.ending, r.parent_id IS NOT NULL
 """
 
 # The tickets' ids and the inputs in one snapshot: the id is the fence under which the result is recorded.
@@ -253,6 +253,37 @@ _RELEASED = "released AS (SELECT DISTINCT run_id, paused_at FROM won WHERE alive
 _WINNERS = "SELECT run_id, item, alive, ending, below FROM won"
 
 
+# Rows of inline and skipped steps. Only a retried head can have one already.
+_NEW_STEPS = """
+    unnest(%(step_runs)s::uuid[], %(step_items)s::int[], %(steps)s::text[], %(states)s::text[], %(tries)s::int[],
+           %(histories)s::text[], %(wakes)s::timestamptz[], %(signals)s::text[], %(signal_keys)s::text[],
+           %(awaits)s::int[], %(configs)s::text[], %(outputs)s::text[], %(errors)s::text[],
+           %(starts)s::timestamptz[], %(finishes)s::timestamptz[])
+    AS d(run_id, item, step, state, attempt, attempts, wake_at, signal, signal_key, awaits, config, output,
+         error, started_at, finished_at)
+"""
+
+
+def _insert_steps(rows: str) -> str:
+    return f"""
+    INSERT INTO runs_steprun AS s (run_id, step, item, state, attempt, attempts, wake_at, signal, signal_key, awaits,
+                                   config, output, error, started_at, finished_at)
+    SELECT d.run_id, d.step, d.item, d.state, d.attempt, d.attempts::jsonb, d.wake_at, d.signal, d.signal_key,
+           d.awaits, d.config::jsonb, d.output::jsonb, d.error::jsonb, d.started_at,
+           CASE WHEN d.state IN ('succeeded', 'failed', 'skipped') THEN coalesce(d.finished_at, clock_timestamp()) END
+    FROM {rows}
+    ON CONFLICT (run_id, step, item) DO UPDATE
+        SET state = excluded.state, attempt = excluded.attempt, attempts = excluded.attempts,
+            wake_at = excluded.wake_at, signal = excluded.signal, signal_key = excluded.signal_key,
+            awaits = excluded.awaits, config = excluded.config, output = excluded.output, error = excluded.error,
+            started_at = excluded.started_at, finished_at = excluded.finished_at
+        WHERE s.state = 'retrying'
+    """  # noqa: S608 - constant text only
+
+
+INSERT_STEPS = Statement("insert_steps", _insert_steps(_NEW_STEPS))
+
+
 def _path(name: str, fence: str) -> Statement:
     """Lock, fence, release in one statement: safe where a plan is one path, for nothing is counted."""
     return Statement(name, f"WITH {_LIVE}, {fence}, {_RELEASED}, {_RELEASE} {_WINNERS}")
@@ -264,6 +295,15 @@ def _fence(name: str, fence: str) -> Statement:
 
 
 PATH_TICKET = _path("path_ticket", _FENCE_TICKET)
+# With the rows of its steps as well: a statement alone is a transaction, too, and the shortest.
+PATH_WHOLE = Statement(
+    "path_whole",
+    f"""
+    WITH {_LIVE}, {_FENCE_TICKET}, {_RELEASED}, {_RELEASE},
+    written AS ({_insert_steps(_NEW_STEPS + "JOIN won ON won.run_id = d.run_id")} RETURNING 1)
+    {_WINNERS}
+    """,
+)
 PATH_CLAIM = _path("path_claim", _FENCE_CLAIM)
 PATH_WAIT = _path("path_wait", _FENCE_WAIT)
 PATH_CHILDREN = _path("path_children", _FENCE_CHILDREN)
@@ -300,30 +340,6 @@ RELEASE = Statement(
     WITH released AS (SELECT id AS run_id, paused_at FROM runs_run WHERE id = ANY(%(runs)s::uuid[])), {_RELEASE}
     SELECT 1
     """,  # noqa: S608 - constant text only
-)
-
-# Rows of inline and skipped steps. Only a retried head can have one already.
-INSERT_STEPS = Statement(
-    "insert_steps",
-    """
-    INSERT INTO runs_steprun AS s (run_id, step, item, state, attempt, attempts, wake_at, signal, signal_key, awaits,
-                                   config, output, error, started_at, finished_at)
-    SELECT d.run_id, d.step, d.item, d.state, d.attempt, d.attempts::jsonb, d.wake_at, d.signal, d.signal_key,
-           d.awaits, d.config::jsonb, d.output::jsonb, d.error::jsonb, d.started_at,
-           CASE WHEN d.state IN ('succeeded', 'failed', 'skipped') THEN coalesce(d.finished_at, clock_timestamp()) END
-    FROM unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[], %(states)s::text[], %(tries)s::int[],
-                %(histories)s::text[], %(wakes)s::timestamptz[], %(signals)s::text[], %(signal_keys)s::text[],
-                %(awaits)s::int[], %(configs)s::text[], %(outputs)s::text[], %(errors)s::text[],
-                %(starts)s::timestamptz[], %(finishes)s::timestamptz[])
-         AS d(run_id, item, step, state, attempt, attempts, wake_at, signal, signal_key, awaits, config, output,
-              error, started_at, finished_at)
-    ON CONFLICT (run_id, step, item) DO UPDATE
-        SET state = excluded.state, attempt = excluded.attempt, attempts = excluded.attempts,
-            wake_at = excluded.wake_at, signal = excluded.signal, signal_key = excluded.signal_key,
-            awaits = excluded.awaits, config = excluded.config, output = excluded.output, error = excluded.error,
-            started_at = excluded.started_at, finished_at = excluded.finished_at
-        WHERE s.state = 'retrying'
-    """,
 )
 
 # The same for many rows of steps that succeeded and have none yet.

@@ -16,7 +16,6 @@ from runs.outcomes import HeldClaim, HeldWait, Key, Outcome, StepResult
 from runs.release import Release
 
 Params = dict[str, Any]
-_STEP = ("runs", "items", "steps")
 
 
 def dumps(value: Json | Sequence[Json]) -> str:
@@ -62,7 +61,18 @@ def steps(results: Sequence[tuple[UUID, int, StepResult]]) -> Params:
         )
         for run_id, item, r in results
     ]
-    names = [*_STEP, "states", "tries", "histories", "wakes", "signals", "signal_keys", "awaits"]
+    names = [
+        "step_runs",
+        "step_items",
+        "steps",
+        "states",
+        "tries",
+        "histories",
+        "wakes",
+        "signals",
+        "signal_keys",
+        "awaits",
+    ]
     names += ["configs", "outputs", "errors", "starts", "finishes"]
     return dict(zip(names, columns(values, len(names)), strict=True))
 
@@ -113,7 +123,19 @@ def outcomes(found: Sequence[Outcome]) -> Params:
         )
         for o in found
     ]
-    names = [*_STEP, "tries", "processes", "states", "outputs", "errors", "configs", "histories", "wakes"]
+    names = [
+        "runs",
+        "items",
+        "steps",
+        "tries",
+        "processes",
+        "states",
+        "outputs",
+        "errors",
+        "configs",
+        "histories",
+        "wakes",
+    ]
     names += ["signals", "signal_keys", "awaits"]
     return dict(zip(names, columns(values, len(names)), strict=True))
 

@@ -106,6 +106,8 @@ def record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None = Non
     if not outcomes:
         return Recorded()
     try:
+        if _alone(outcomes, plan=plan):
+            return _record_alone(outcomes, plan=plan, carried=carried)
         with transaction.atomic():
             return _record(outcomes, plan=plan, carried=carried)
     except (DatabaseError, orjson.JSONEncodeError) as error:
@@ -192,6 +194,23 @@ def _record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> 
     return replace(recorded, wakes=recorded.wakes + children.ended(recorded.below)) if recorded.below else recorded
 
 
+def _alone(outcomes: Sequence[Outcome], *, plan: Plan) -> bool:
+    """Whether one statement can record all of it: nothing but successes of runs that go one path, and few of them."""
+    if not plan.linear or sum(len(outcome.results) for outcome in outcomes) >= _COPIED_ROWS:
+        return False
+    return all(o.plain and o.item < 0 and not o.run.below and isinstance(o.fence, HeldTicket) for o in outcomes)
+
+
+def _record_alone(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
+    ordered = sorted(outcomes, key=lambda outcome: outcome.run.id.int)
+    releases = releasing.path(ordered, plan=plan, carried=carried)
+    new = [(outcome.run.id, -1, result) for outcome in ordered for result in outcome.results]
+    new += [(found.run.id, -1, result) for found in releases for result in found.skipped]
+    fenced = _fence(ordered, releases, new=new)
+    winners = {outcome.run.id for outcome in fenced.live}
+    return _recorded(fenced, [f for f in releases if f.run.id in winners], carried=carried, letters=[])
+
+
 def _write(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
     of_items = [outcome for outcome in outcomes if outcome.item >= 0]
     if of_items:
@@ -261,8 +280,16 @@ def _woken(outcome: Outcome, *, ending: RunState | None) -> RunState | None:
     return RunState.RUNNING if isinstance(outcome.fence, HeldWait) and ending is None else None
 
 
-def _fence(outcomes: Sequence[Outcome], releases: Sequence[Release] | None) -> _Fenced:
-    """Let in the outcomes whose fence still holds; with `releases`, release in the same statement."""
+def _fence(
+    outcomes: Sequence[Outcome],
+    releases: Sequence[Release] | None,
+    *,
+    new: Sequence[tuple[UUID, int, StepResult]] | None = None,
+) -> _Fenced:
+    """Let in the outcomes whose fence still holds; with `releases`, release in the same statement.
+
+    `new`, of outcomes under tickets only: rows that are written with it.
+    """
     params: dict[str, Any] = {"runs": [outcome.run.id for outcome in outcomes]}
     if isinstance(outcomes[0].fence, HeldTicket):
         params["tickets"] = [o.fence.id for o in outcomes if isinstance(o.fence, HeldTicket)]
@@ -270,7 +297,10 @@ def _fence(outcomes: Sequence[Outcome], releases: Sequence[Release] | None) -> _
         params |= rows.outcomes(outcomes)
     if releases is not None:
         params |= rows.releases(releases)
-    found = run(_statement(outcomes[0], path=releases is not None), **params)
+    if new is not None:
+        found = run(queries.PATH_WHOLE, **params, **rows.steps(new))
+    else:
+        found = run(_statement(outcomes[0], path=releases is not None), **params)
     alive = {(row[0], row[1]): row[2] for row in found}
     return _Fenced(
         won=[outcome for outcome in outcomes if outcome.key in alive],
