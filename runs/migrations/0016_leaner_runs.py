@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('runs', '0014_gates_can_go'),
+        ('runs', '0015_indexes_of_lists'),
         ('workflows', '0007_keep_days'),
     ]
 
