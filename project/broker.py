@@ -61,8 +61,22 @@ def transport() -> dict[str, Any]:
     }
 
 
+class PublishingChannel(redis.Channel):
+    """Makes one client for what it publishes, instead of one for each message: that was a fifth of its cost."""
+
+    _publisher: Any = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        if asynchronous:
+            return super()._create_client(asynchronous=True)  # type: ignore[misc]  # kombu's stubs leave it out
+        if self._publisher is None or self._publisher.connection_pool is not self.pool:
+            self._publisher = super()._create_client()  # type: ignore[misc]  # as above
+        return self._publisher
+
+
 def mend() -> None:
     """Before the first connection of this process."""
     redis.Channel.QoS = PatientQoS
+    redis.Transport.Channel = PublishingChannel
     # A full broker is one that is away: wait and connect again, instead of ending.
     redis.Transport.connection_errors = (*redis.Transport.connection_errors, OutOfMemoryError)

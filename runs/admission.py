@@ -9,7 +9,7 @@ from django.db import transaction
 from runs import gate_queries
 from runs.database import Row, run
 from runs.release import REPEAT_SECONDS
-from runs.transitions import Due
+from runs.requests import Due
 
 # Gates looked at in one round; where more of them have a backlog, this process's next round goes on behind these.
 LOOK = 500

@@ -27,10 +27,9 @@ def compile_chain(keys: Sequence[Key], *, plan: Plan, head: str) -> Signature:
     The next chain begins where this one is cut, from the ticket that stands there.
     """
     if keys and keys[0][1] >= 0:
-        return _task(plan, head).clone(args=(encode(keys),))  # an item hands nothing on
+        return _task(plan, head, keys)  # an item hands nothing on
     heads = plan.chain(head)[: max(1, (_MAX_BODY - _KEY_BYTES * len(keys)) // _LINK_BYTES)]
-    tasks = [_task(plan, name) for name in heads]
-    tasks[0] = tasks[0].clone(args=(encode(keys),))
+    tasks = [_task(plan, head, keys), *[_task(plan, name) for name in heads[1:]]]
     return chain(*tasks) if len(tasks) > 1 else tasks[0]
 
 
@@ -48,12 +47,15 @@ def decode(texts: Sequence[str]) -> list[Key]:
     return list(dict.fromkeys(found))
 
 
-def _task(plan: Plan, head: str) -> Signature:
+def _task(plan: Plan, head: str, keys: Sequence[Key] = ()) -> Signature:
     # The hard limit ends a child that an action holds beyond its deadline.
-    limit = int(plan.link(head).head.timeout_seconds) + HARD_LIMIT_GRACE_SECONDS
+    options: dict[str, object] = {"time_limit": int(plan.link(head).head.timeout_seconds) + HARD_LIMIT_GRACE_SECONDS}
+    if keys:
+        # What Flower shows. Celery would write out all arguments for it, which takes its time.
+        options |= {"argsrepr": f"({len(keys)} runs, first {keys[0][0]})", "kwargsrepr": f"head {head}"}
     return signature(
         ADVANCE,
-        args=(),
+        args=(encode(keys),) if keys else (),
         kwargs={"version": str(plan.version_id), "head": head},
-        options={"time_limit": limit},
+        options=options,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
 from django.db import DatabaseError, connection, transaction
@@ -56,7 +57,7 @@ def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, 
     if len(requests) == 1 and not connection.in_atomic_block:
         return [starting.insert_together(requests[0], recipe=recipe)]
     started = starting.insert(requests, recipe=recipe)
-    transaction.on_commit(dispatch.after_commit)
+    transaction.on_commit(partial(dispatch.after_start, started))
     return started
 
 

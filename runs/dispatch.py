@@ -12,7 +12,8 @@ from django.conf import settings
 from runs import admission, transitions, window
 from runs import plan as plans
 from runs.compiler import MAX_KEYS, compile_chain
-from runs.transitions import Due
+from runs.plan import Plan
+from runs.requests import Due, Started
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,29 @@ def _due(room: int) -> list[list[Due]]:
     return [message for message in kept if message]
 
 
+def fits(count: int, *, version_id: UUID) -> bool:
+    """Whether the window has room for so many new runs of this version. False for one that this code cannot read."""
+    try:
+        plan = plans.load(version_id)
+    except Exception:
+        return False
+    messages = sum(-(-count // _size(plan, root)) for root in plan.definition.roots())
+    return messages <= window.room()
+
+
+def after_start(started: Sequence[Started]) -> None:
+    """Send for the runs that began with their start, whose transaction is committed; else dispatch."""
+    due = [ticket for one in started for ticket in one.due]
+    if not due:
+        after_commit()
+        return
+    try:
+        unsent = [message for message in _messages(due) if not _send(message)]
+        transitions.unsend([ticket.ticket for message in unsent for ticket in message])
+    except Exception:
+        log.exception("dispatch_failed")
+
+
 def after_commit() -> None:
     """Dispatch on behalf of a door, whose work is committed already: whatever fails here is left to the sweep."""
     try:
@@ -69,16 +93,21 @@ def _messages(due: Sequence[Due]) -> Iterator[list[Due]]:
         groups.setdefault((ticket.version_id, ticket.head, alone, ticket.item >= 0), []).append(ticket)
     for (version_id, head, *_), tickets in groups.items():
         try:
-            inline = plans.load(version_id).link(head).head.inline
+            size = _size(plans.load(version_id), head)
         except Exception:
             # One version that this code cannot read holds back no other. Its tickets are knocked for again, ever
             # more rarely, until code that can read it is deployed.
             log.exception("version_unusable", extra={"version_id": str(version_id), "head": head})
             continue
-        size = min(MAX_KEYS, settings.PURE_BATCH_RUNS if inline else settings.EFFECTFUL_BATCH_RUNS)
         rest = iter(tickets)
         while batch := list(islice(rest, size)):
             yield batch
+
+
+def _size(plan: Plan, head: str) -> int:
+    """Runs in one message."""
+    inline = plan.link(head).head.inline
+    return min(MAX_KEYS, settings.PURE_BATCH_RUNS if inline else settings.EFFECTFUL_BATCH_RUNS)
 
 
 def _send(message: Sequence[Due]) -> bool:

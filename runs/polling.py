@@ -10,8 +10,8 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from runs import delivery, dispatch, recovery, transitions
 from runs import plan as plans
+from runs.requests import Due
 from runs.sweeper import INTERVAL_SECONDS, TICK_SECONDS
-from runs.transitions import Due
 
 log = logging.getLogger(__name__)
 

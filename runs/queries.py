@@ -21,21 +21,39 @@ PAUSED_WITH_RECIPE = """
 PAUSE = "interval '61362000 hours'"
 PAUSED_FROM = "timestamptz '8000-01-01'"
 
-# `recipe` takes the lock that the foreign key takes anyway; so a pause of the workflow comes wholly before, or after.
+# `recipe` takes the lock that a foreign key to the workflow would take; so a pause of it comes wholly before, or after.
+# A run begins at once where runs.admission.ADMIT would take it next: nothing of its workspace waits, nothing limits it.
 START = Statement(
     "start",
     f"""
-    WITH recipe AS MATERIALIZED (SELECT paused_at FROM workflows_workflow WHERE id = %(workflow)s FOR KEY SHARE)
-    INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, idempotency_key, source, labels, input,
-                          generation, priority, gate_id, paused_at, paused_through)
-    SELECT d.id, %(workspace)s, %(workflow)s, %(version)s, 'queued', d.key, %(source)s, d.labels::jsonb,
-           d.input::jsonb, 1, d.priority, d.gate, {PAUSED_WITH_RECIPE}
-    FROM recipe, unnest(%(ids)s::uuid[], %(keys)s::text[], %(labels)s::text[], %(inputs)s::text[],
-                        %(priorities)s::smallint[], %(gates)s::bigint[])
-         AS d(id, key, labels, input, priority, gate)
-    ORDER BY d.key
-    ON CONFLICT (workflow_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-    RETURNING id
+    WITH recipe AS MATERIALIZED (
+        SELECT w.paused_at, v.roots, v.timeout * interval '1 second' AS timeout,
+               %(begin)s AND w.paused_at IS NULL AND s.concurrent_runs IS NULL AND s.runs_per_minute IS NULL
+               AND NOT EXISTS (SELECT 1 FROM runs_run q
+                               WHERE q.state = 'queued' AND q.lane = 0 AND q.workspace_id = w.workspace_id) AS begins
+        FROM workflows_workflow w JOIN workflows_version v ON v.id = %(version)s
+        JOIN workflows_workspace s ON s.id = w.workspace_id WHERE w.id = %(workflow)s FOR KEY SHARE OF w
+    ),
+    started AS (
+        INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, idempotency_key, source, labels, input,
+                              generation, priority, gate_id, paused_at, paused_through, started_at, deadline)
+        SELECT d.id, %(workspace)s, %(workflow)s, %(version)s, CASE WHEN begins THEN 'running' ELSE 'queued' END,
+               d.key, %(source)s, d.labels::jsonb, d.input::jsonb, 1, d.priority, d.gate, {PAUSED_WITH_RECIPE},
+               CASE WHEN begins THEN clock_timestamp() END, CASE WHEN begins THEN clock_timestamp() + timeout END
+        FROM recipe, unnest(%(ids)s::uuid[], %(keys)s::text[], %(labels)s::text[], %(inputs)s::text[],
+                            %(priorities)s::smallint[], %(gates)s::bigint[])
+             AS d(id, key, labels, input, priority, gate)
+        ORDER BY d.key
+        ON CONFLICT (workflow_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+        RETURNING id, started_at
+    ),
+    tickets AS (
+        INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
+        SELECT started.id, head, -1, clock_timestamp(), clock_timestamp() + %(repeat)s * interval '1 second', 1, false
+        FROM started, recipe, unnest(recipe.roots) head WHERE started.started_at IS NOT NULL
+        RETURNING id, run_id, head
+    )
+    SELECT id, NULL, NULL FROM started WHERE started_at IS NULL UNION ALL SELECT run_id, id, head FROM tickets
     """,  # noqa: S608 - constant text only
 )
 

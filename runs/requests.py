@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
 from actions.base import Json
@@ -20,10 +21,26 @@ class Request:
     priority: int | None = None
 
 
+class Due(NamedTuple):
+    """A ticket that a knock is to be sent for."""
+
+    ticket: int
+    run_id: UUID
+    item: int
+    version_id: UUID
+    head: str
+    suspect: bool
+
+
 @dataclass(frozen=True)
 class Started:
-    """One answer to one request, in the same order. `created` is false where the key was known."""
+    """One answer to one request, in the same order. `created` is false where the key was known.
+
+    A new run is told as queued, also where it begins at once: `due` are its tickets then, which count as sent, and
+    are to be sent after the commit.
+    """
 
     run_id: UUID
     created: bool
     state: str
+    due: tuple[Due, ...] = ()

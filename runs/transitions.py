@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -17,7 +17,7 @@ from runs.database import Row, Statement, copy, run
 from runs.outcomes import HeldChildren, HeldClaim, HeldTicket, HeldWait, Key, Outcome, Recorded, StepResult
 from runs.plan import Plan
 from runs.release import REPEAT_SECONDS, Release, retries
-from runs.requests import Request, Started
+from runs.requests import Due, Request, Started
 from runs.states import RUN_ENDED, RunState
 from workflows.models import Version, Workflow
 
@@ -25,17 +25,6 @@ log = logging.getLogger(__name__)
 
 # From so many on, rows are copied: fewer cost less in one statement.
 _COPIED_ROWS = 30
-
-
-class Due(NamedTuple):
-    """A ticket that a knock is to be sent for."""
-
-    ticket: int
-    run_id: UUID
-    item: int
-    version_id: UUID
-    head: str
-    suspect: bool
 
 
 def peek(*, limit: int) -> list[Due]:
@@ -128,16 +117,18 @@ def record_within(outcome: Outcome, *, plan: Plan, carried: str | None) -> Recor
     return _record([outcome], plan=plan, carried=carried)
 
 
-def start(
+def start(  # noqa: PLR0913 - everything that a start may be given
     requests: Sequence[Request],
     *,
     version: Version,
     workflow: Workflow,
     source: str,
     gates: Sequence[int] | None = None,
+    begin: bool = False,
 ) -> list[Started]:
-    """Insert queued runs; where an idempotency key is known (or comes twice), answer the first run.
+    """Insert runs; where an idempotency key is known (or comes twice), answer the first run.
 
+    They are queued, or with `begin` admitted in the same breath, where nothing stands before them or limits them.
     `gates` has a gate for each; without it they have none.
     """
     ids = [uuid7() for _ in requests]
@@ -155,8 +146,13 @@ def start(
         inputs=[rows.dumps(request.input) for request in requests],
         priorities=[usual if request.priority is None else request.priority for request in requests],
         gates=[None] * len(requests) if gates is None else list(gates),
+        begin=begin and gates is None,
+        repeat=REPEAT_SECONDS,
     )
-    created = {row[0] for row in inserted}
+    created: dict[UUID, list[Due]] = {run_id: [] for run_id, _, _ in inserted}
+    for run_id, ticket, head in inserted:
+        if ticket is not None:
+            created[run_id].append(Due(ticket, run_id, -1, version.pk, head, suspect=False))
     wanted = [r.idempotency_key for r, i in zip(requests, ids, strict=True) if i not in created]
     known = {}
     if wanted:
@@ -164,10 +160,11 @@ def start(
     answers = []
     for request, run_id in zip(requests, ids, strict=True):
         if run_id in created:
-            answers.append(Started(run_id=run_id, created=True, state=RunState.QUEUED.value))
+            due = tuple(created[run_id])
+            answers.append(Started(run_id=run_id, created=True, state=RunState.QUEUED.value, due=due))
         else:
-            first, state = known[request.idempotency_key]
-            answers.append(Started(run_id=first, created=False, state=state))
+            first, found = known[request.idempotency_key]
+            answers.append(Started(run_id=first, created=False, state=found))
     return answers
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
+from django.test import override_settings
 
 from runs import control
 from runs.models import Run, StepRun
@@ -36,6 +37,12 @@ def begun(found: Published, *inputs: Any, **options: Any) -> list[UUID]:
     requests = [control.Request(input=one, **options) for one in inputs or ({},)]
     started = control.start(requests, version=found.version, workflow=found.workflow, source="test")
     return [one.run_id for one in started]
+
+
+def queued(found: Published, *inputs: Any, **options: Any) -> list[UUID]:
+    """The same while the broker's window has no room: the runs wait to be admitted."""
+    with override_settings(DISPATCH_WINDOW_MESSAGES=0):
+        return begun(found, *inputs, **options)
 
 
 def steps(run_id: UUID) -> dict[str, StepRun]:

@@ -18,7 +18,8 @@ def test_a_job_is_a_run_of_one_step() -> None:
     client = api()
     status, job = client.post("jobs", COMPUTE)
     assert status == 201
-    assert (job["state"], job["status"], job["attempt"]) == ("queued", "queued", 0)
+    # It may have begun with its start.
+    assert (job["state"] in ("queued", "running"), job["status"] == job["state"], job["attempt"]) == (True, True, 0)
     drain()
     status, done = client.get(f"jobs/{job['id']}")
     assert status == 200

@@ -19,7 +19,7 @@ from runs.models import Gate, Intervention, Run
 from runs.recovery import sweep
 from runs.requests import Request
 from tests.engine import deliver, drain, messages, perform, state
-from tests.flows import begun, owner, published, the_run, workspace
+from tests.flows import begun, owner, published, queued, the_run, workspace
 from tests.runs.doors import api, first_error
 from tests.runs.locks import in_thread, other_connection, wait_for_waiter
 from tests.runs.test_engine_failures import past
@@ -43,14 +43,6 @@ def waiting(concurrency: str) -> Published:
 
 def states(run_ids: list[UUID]) -> list[str]:
     return [state(run_id) for run_id in run_ids]
-
-
-def queue(found: Published, *inputs: Any, **options: Any) -> list[UUID]:
-    """Runs that no dispatch has seen yet."""
-    with transaction.atomic():
-        ids = begun(found, *inputs, **options)
-        transaction.get_connection().run_on_commit = []
-    return ids
 
 
 def admitted() -> list[UUID]:
@@ -150,7 +142,7 @@ def test_a_key_that_the_input_does_not_give_is_refused_at_the_start(given: dict[
 
 
 def test_whoever_else_admits_through_a_gate_is_left_alone() -> None:
-    ids = queue(flow("{limit: 1}"), {}, {})
+    ids = queued(flow("{limit: 1}"), {}, {})
     with other_connection() as other:
         other.execute("SELECT 1 FROM runs_gate FOR NO KEY UPDATE")
         assert admitted() == []
@@ -166,7 +158,7 @@ def test_whoever_else_admits_through_a_gate_is_left_alone() -> None:
 
 
 def test_two_admissions_at_once_keep_the_limit() -> None:
-    ids = queue(flow("{limit: 3}"), *[{}] * 10)
+    ids = queued(flow("{limit: 3}"), *[{}] * 10)
     with ExitStack() as stack:
         for _ in range(4):
             stack.enter_context(in_thread(lambda: admission.admit(limit=2)))
@@ -175,7 +167,7 @@ def test_two_admissions_at_once_keep_the_limit() -> None:
 
 
 def test_an_admission_does_not_take_a_run_that_is_being_cancelled() -> None:
-    [run_id, next_one] = queue(flow("{limit: 1}"), {}, {})
+    [run_id, next_one] = queued(flow("{limit: 1}"), {}, {})
     with other_connection() as other:
         other.execute("SELECT 1 FROM runs_run WHERE id = %s FOR NO KEY UPDATE", [run_id])
         assert admitted() == []
@@ -205,7 +197,7 @@ def test_a_workspace_has_no_more_running_runs_than_its_limit_but_any_number_that
     parked = begun(flow(action="wait, with: {for: 30m}", name="parked"), *[{}] * 4)
     drain()
     assert states(parked) == ["waiting"] * 4
-    ids = queue(flow(name="plain"), *[{}] * 3) + queue(flow("{limit: 9}", name="gated"), *[{}] * 3)
+    ids = queued(flow(name="plain"), *[{}] * 3) + queued(flow("{limit: 9}", name="gated"), *[{}] * 3)
     assert len(admitted()) == 2
     assert admitted() == []
     drain()
@@ -241,13 +233,13 @@ def test_a_workspaces_rate_is_kept_within_any_minute_and_refuses_nothing() -> No
 
 def test_a_limited_workspace_holds_back_no_other_and_both_kinds_go_in_turn() -> None:
     _limit(concurrent_runs=1)
-    queue(flow(name="mine"), *[{}] * 3)
+    queued(flow(name="mine"), *[{}] * 3)
     other = publish(
         parse.load("name: theirs\nsteps: [{id: a, action: default}]").document,
         workspace=workspace("other"),
         owner=owner(),
     )
-    theirs = queue(other, *[{}] * 5)
+    theirs = queued(other, *[{}] * 5)
     assert len(admission.admit(limit=2)) == 3
     assert set(admitted()) | {run.pk for run in Run.objects.exclude(state="queued")} >= set(theirs)
 
@@ -258,9 +250,9 @@ def test_a_limit_that_is_no_number_of_runs_is_refused_by_the_database() -> None:
 
 
 def test_runs_of_a_higher_priority_begin_first_and_then_the_oldest() -> None:
-    usual = queue(flow(), {}, {})
-    urgent = queue(flow(), {}, priority=5)
-    late = queue(flow(), {}, priority=-5)
+    usual = queued(flow(), {}, {})
+    urgent = queued(flow(), {}, priority=5)
+    late = queued(flow(), {}, priority=-5)
     order = []
     while found := admission.admit(limit=1):
         order += [due.run_id for due in found]
@@ -269,24 +261,24 @@ def test_runs_of_a_higher_priority_begin_first_and_then_the_oldest() -> None:
 
 def test_a_priority_of_the_definition_is_the_one_of_its_runs_unless_the_start_says_otherwise() -> None:
     found = published("name: p\npriority: 7\nconcurrency: {limit: 1}\nsteps: [{id: a, action: default}]")
-    [usual, own] = queue(found) + queue(found, priority=9)
+    [usual, own] = queued(found) + queued(found, priority=9)
     assert [the_run(run_id).priority for run_id in (usual, own)] == [7, 9]
     assert admitted() == [own]
 
 
 def test_a_high_priority_in_one_workspace_does_not_starve_another() -> None:
-    queue(flow(), *[{}] * 20, priority=100)
+    queued(flow(), *[{}] * 20, priority=100)
     other = publish(
         parse.load("name: theirs\nsteps: [{id: a, action: default}]").document,
         workspace=workspace("other"),
         owner=owner(),
     )
-    theirs = queue(other, {}, priority=-100)
+    theirs = queued(other, {}, priority=-100)
     assert theirs[0] in [due.run_id for due in admission.admit(limit=4)]
 
 
 def test_a_paused_run_stands_in_no_line_and_comes_back_to_its_gate() -> None:
-    [first, second] = queue(flow("{limit: 1}"), {}, {})
+    [first, second] = queued(flow("{limit: 1}"), {}, {})
     control.pause([first], hand=Hand())
     assert admitted() == [second]
     control.cancel([second], hand=Hand())
@@ -307,7 +299,7 @@ def test_a_replay_queues_at_its_gate_whatever_the_policy() -> None:
 def test_more_gates_than_one_round_looks_at_all_get_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "LOOK", 2)
     found = flow('{limit: 1, key: "{{ input.n }}"}')
-    ids = queue(found, *[{"n": n} for n in range(7)])
+    ids = queued(found, *[{"n": n} for n in range(7)])
     for _ in range(5):
         admission.admit(limit=100)
     assert states(ids) == ["running"] * 7
@@ -319,7 +311,7 @@ def test_an_idle_limit_costs_a_plain_start_no_statement() -> None:
     found = flow(name="plain")
     with observed() as seen:
         begun(found)
-    assert seen == ["start", "peek", "admit"]
+    assert seen == ["start"]
     messages()
 
 

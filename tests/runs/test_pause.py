@@ -18,7 +18,7 @@ from runs.models import Intervention, Process, Run, Ticket, WorkflowIntervention
 from runs.parent import Death
 from runs.recovery import sweep
 from tests.engine import deliver, drain, messages, perform, state
-from tests.flows import begun, owner, published, states, the_run
+from tests.flows import begun, owner, published, queued, states, the_run
 from tests.runs.locks import in_thread, locked_run, other_connection, wait_for_waiter
 from tests.runs.test_engine_failures import HOUR, past
 from tests.waiting import wait_for
@@ -69,9 +69,8 @@ def test_a_paused_run_stands_still_whatever_is_delivered_and_goes_on_when_resume
 
 
 def test_a_paused_queued_run_is_not_admitted() -> None:
-    with transaction.atomic():
-        [held, free] = begun(published(TWO), {}, {})
-        pause(held)
+    [held, free] = queued(published(TWO), {}, {})
+    pause(held)
     drain()
     assert (state(held), state(free)) == ("queued", "succeeded")
     resume(held)
