@@ -16,8 +16,9 @@ from runs.context import Clock, Work
 from runs.database import Row, run
 from runs.names import RunFacts
 from runs.outcomes import Child, HeldChildren, Outcome, StepResult
-from runs.plan import Plan, PlannedStep
+from runs.plan import Plan
 from runs.states import RunState, StepState
+from runs.steps import PlannedStep
 from workflows.errors import InvalidInput
 from workflows.models import Version
 from workflows.publish import check_input

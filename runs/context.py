@@ -17,7 +17,7 @@ from actions.base import Json
 from runs import effects, lease
 from runs.names import RunFacts, item_names, names
 from runs.outcomes import LoadedSteps
-from runs.plan import PlannedStep
+from runs.steps import PlannedStep
 
 
 class Clock:

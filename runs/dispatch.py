@@ -64,9 +64,9 @@ def fits(count: int, *, version_id: UUID) -> bool:
     return messages <= window.room()
 
 
-def after_start(started: Sequence[Started]) -> None:
+def after_start(answers: Sequence[Started | Exception]) -> None:
     """Send for the runs that began with their start, whose transaction is committed; else dispatch."""
-    due = [ticket for one in started for ticket in one.due]
+    due = [ticket for one in answers if isinstance(one, Started) for ticket in one.due]
     if not due:
         after_commit()
         return

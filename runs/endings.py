@@ -15,9 +15,10 @@ from runs import ending_queries, rows
 from runs.database import run
 from runs.joins import Mark
 from runs.outcomes import Outcome
-from runs.plan import Part, Plan, PlannedStep
+from runs.plan import Plan
 from runs.release import NextTicket, Release, compensating
 from runs.states import RUN_OUTCOMES, RunState, StepState
+from runs.steps import Part, PlannedStep
 
 _OPEN = (StepState.RETRYING, StepState.WAITING)
 

@@ -17,8 +17,8 @@ from runs import plan, wait_views
 from runs.models import Intervention, Run, StepRun
 from runs.names import RunFacts, Steps, names, step_input
 from runs.perform import rendered
-from runs.plan import ANY_STEP, Part, PlannedStep
 from runs.states import PENDING, RUN_ENDED, RUN_OUTCOMES
+from runs.steps import ANY_STEP, Part, PlannedStep
 from runs.wait_views import WaitView
 from workflows.models import Workflow
 

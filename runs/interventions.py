@@ -25,9 +25,10 @@ from runs import (
 from runs import plan as plans
 from runs.database import Statement, run
 from runs.joins import RELEASED, Mark, Verdict, decide, ripple
-from runs.plan import UNDO, Part, Plan
+from runs.plan import Plan
 from runs.release import skips
 from runs.states import RunState, StepState
+from runs.steps import UNDO, Part
 
 
 @dataclass(frozen=True)

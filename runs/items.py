@@ -22,8 +22,9 @@ from runs.context import Clock, Work
 from runs.database import Row, run
 from runs.names import RunFacts
 from runs.outcomes import HeldWait, Key, Outcome, StepResult
-from runs.plan import Plan, PlannedStep
+from runs.plan import Plan
 from runs.states import StepState
+from runs.steps import PlannedStep
 
 # Results stand in the step's output up to so many items and bytes; beyond, they are read page by page.
 INLINE_RESULTS = 1000

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from actions import expressions
 from actions.base import Json
-from runs.plan import PlannedStep
+from runs.steps import PlannedStep
 
 
 class RunFacts(NamedTuple):

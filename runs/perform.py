@@ -18,8 +18,9 @@ from runs.context import AttemptContext, Work, stopped
 from runs.joins import Mark, Verdict, decide
 from runs.names import moment, step_input
 from runs.outcomes import Child, HeldClaim, Outcome, StepResult
-from runs.plan import Link, Plan, PlannedStep
+from runs.plan import Link, Plan
 from runs.states import StepState
+from runs.steps import PlannedStep
 from workflows.definition import ForEach
 
 # After this long a step whose action is not known is looked at again.

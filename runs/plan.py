@@ -2,183 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property, lru_cache
 from graphlib import TopologicalSorter
 from typing import Any
 from uuid import UUID
 
-from pydantic import ValidationError
-
 from actions import expressions, registry
-from actions.base import Action, Config, Context, Json, Permanent, Retry
+from actions.base import Action, Config
+from runs.steps import ANY_STEP, UNDO, Part, PlannedStep, Unavailable
 from workflows.definition import Compensation, Definition, StepDefinition
 from workflows.models import Version
-
-ANY_STEP = "*"  # what actions.expressions.references answers when a reference is only known at run time
-ANY_SIGNAL = "*"
-
-# No step of a definition can have such an id: it names the step that undoes another one.
-UNDO = "undo:"
-
-
-class Part(Enum):
-    """Where a step stands in its run: the work itself, or one of the three that follow it."""
-
-    MAIN = "steps"
-    UNDO = "compensate"
-    ON_FAILURE = "on_failure"
-    FINALLY = "finally"
-
-
-_ABOUT_ITEM = re.compile(r"\b(item|index)\b")
-
-
-class Unavailable(Action[Config]):
-    """Stands for an action that this code does not know: its steps wait until the code is back."""
-
-    pure = True
-    config_class = Config
-
-    def __init__(self, name: str) -> None:
-        self.missing = name
-
-    def perform(self, config: Config, context: Context) -> Json:
-        """Raises Permanent, always; runs.perform asks PlannedStep.missing_action before it comes to this."""
-        raise Permanent(f"action {self.missing!r} is not known to this worker", kind="unknown_action")
-
-
-@dataclass(frozen=True)
-class PlannedStep:
-    """One step with everything worked out that does not depend on a run."""
-
-    definition: StepDefinition
-    action: Action[Config]
-    parents: tuple[str, ...]
-    children: tuple[str, ...]
-    jumped_from: tuple[str, ...]
-    part: Part = Part.MAIN
-
-    @property
-    def id(self) -> str:
-        """The step's id in the definition."""
-        return self.definition.id
-
-    @cached_property
-    def needs(self) -> frozenset[str]:
-        """Its parents, to look one up."""
-        return frozenset(self.parents)
-
-    @property
-    def handler(self) -> bool:
-        """Whether it belongs to how the run ends, and not to `steps`."""
-        return self.part is not Part.MAIN
-
-    @property
-    def undoes(self) -> str | None:
-        """The step that this one compensates."""
-        return self.parents[0] if self.part is Part.UNDO else None
-
-    @cached_property
-    def inline(self) -> bool:
-        """Whether it is performed without a claim: it is pure, or only parks."""
-        return self.action.pure or self.action.parks
-
-    @cached_property
-    def missing_action(self) -> str | None:
-        """The action's name where this code does not have it: a deploy took it away, or has yet to bring it."""
-        return self.action.missing if isinstance(self.action, Unavailable) else None
-
-    @cached_property
-    def template(self) -> Json:
-        """`with` as written, or the payload's reference."""
-        return self.definition.payload if self.definition.payload is not None else self.definition.with_
-
-    @cached_property
-    def has_expressions(self) -> bool:
-        """Whether what `with` becomes depends on the run."""
-        return expressions.has_expression(self.template)
-
-    @cached_property
-    def rendering(self) -> expressions.Template:
-        """`with`, its expressions found once; the fields that the action evaluates itself are left as they are."""
-        return expressions.Template(self.definition.with_, raw=self.action.raw)
-
-    @cached_property
-    def fixed_config(self) -> Config | None:
-        """The config of a pure step whose `with` is the same for every run; None where each attempt has its own.
-
-        Also None where it does not fit: then each attempt says so.
-        """
-        if not self.action.pure or self.definition.payload is not None or self.has_expressions:
-            return None
-        try:
-            return self.action.config_class.model_validate(self.definition.with_)
-        except ValidationError:
-            return None
-
-    @cached_property
-    def awaits(self) -> str | None:
-        """The name of the signal that it waits for; `*` where that is known at run time only, None for none."""
-        field = self.action.signal_field
-        if field is None:
-            return None
-        name = self.template.get(field) if isinstance(self.template, dict) else None
-        return ANY_SIGNAL if not isinstance(name, str) or expressions.has_expression(name) else name
-
-    @cached_property
-    def retry(self) -> Retry:
-        """The retry policy: what the definition says, over what the action declares."""
-        return _retry(self.definition, self.action.retry)
-
-    @cached_property
-    def timeout_seconds(self) -> float:
-        """How long one attempt may take."""
-        return self.definition.timeout or self.action.timeout_seconds
-
-    @cached_property
-    def reads(self) -> frozenset[str]:
-        """Ids of the steps whose rows it needs: its parents and what its expressions refer to; may hold `*`."""
-        each = self.definition.for_each
-        found = expressions.references(self.template if each is None else each.items) | frozenset(self.parents)
-        if self.definition.if_ is not None and not self.asks_each_item:
-            found |= expressions.expression_references(self.definition.if_)
-        return found
-
-    @cached_property
-    def asks_each_item(self) -> bool:
-        """Whether its `if` is about an item of its for_each, and not about the step as a whole."""
-        if self.definition.for_each is None or self.definition.if_ is None:
-            return False
-        return _ABOUT_ITEM.search(self.definition.if_) is not None
-
-    @cached_property
-    def item_reads(self) -> frozenset[str]:
-        """Ids of the steps that the expressions of its items refer to; may hold `*`."""
-        found = expressions.references(self.template)
-        return found | (expressions.expression_references(self.definition.if_ or "") if self.asks_each_item else set())
-
-    @cached_property
-    def items_read_input(self) -> bool:
-        """Whether its items may look at the run's input, which mostly is the list itself and then read in vain."""
-        text = f"{self.template} {self.definition.if_ if self.asks_each_item else ''}"
-        return "input" in text
-
-    @cached_property
-    def batch(self) -> int:
-        """Items of its for_each in one batch."""
-        return self.definition.for_each.batch if self.definition.for_each else 1
-
-    @cached_property
-    def window(self) -> int:
-        """Items open at once: those that only compute go batch by batch, for they wait for nothing."""
-        each = self.definition.for_each
-        if each is None:
-            return 1
-        return each.batch if self.action.pure else min(each.max_parallel, each.batch)
 
 
 @dataclass(frozen=True)
@@ -393,21 +228,3 @@ def _links(segment: Sequence[PlannedStep]) -> dict[str, Link]:
         group[0].id: Link(steps=tuple(group), follower=follower)
         for group, follower in zip(groups, followers, strict=True)
     }
-
-
-def _retry(definition: StepDefinition, declared: Retry) -> Retry:
-    given = definition.retry
-    if given is None:
-        return declared
-    attempts = given.max_attempts
-    if attempts is None:
-        attempts = len(given.delays) + 1 if given.delays else declared.max_attempts
-    return Retry(
-        max_attempts=attempts,
-        initial_seconds=declared.initial_seconds if given.initial is None else given.initial,
-        factor=declared.factor if given.factor is None else given.factor,
-        max_seconds=declared.max_seconds if given.max is None else given.max,
-        jitter=declared.jitter if given.jitter is None else given.jitter,
-        on=declared.on if given.on is None else given.on,
-        delays_seconds=given.delays or (),
-    )

@@ -35,8 +35,8 @@ from runs.database import Row, run
 from runs.names import RunFacts
 from runs.outcomes import HeldClaim, Outcome, Recorded, StepResult
 from runs.parent import Death
-from runs.plan import PlannedStep
 from runs.states import StepState
+from runs.steps import PlannedStep
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,9 @@ from runs import retry
 from runs.joins import Mark, Ripple, ripple
 from runs.names import RunFacts, output_names
 from runs.outcomes import NO_STEPS, HeldWait, LoadedSteps, Outcome, StepResult
-from runs.plan import Part, Plan
+from runs.plan import Plan
 from runs.states import RunState, StepState
+from runs.steps import Part
 
 # Seconds until a ticket that is sent is knocked for again, doubled with each send.
 REPEAT_SECONDS = 10.0

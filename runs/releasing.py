@@ -9,11 +9,10 @@ import orjson
 
 from runs import endings, queries, rows, views
 from runs.database import run
-from runs.joins import Mark
 from runs.outcomes import LoadedSteps, Outcome
 from runs.plan import Plan
 from runs.release import Release, finished, release, release_along
-from runs.states import RunState, StepState
+from runs.states import RunState
 
 
 def path(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> list[Release]:

@@ -15,8 +15,9 @@ from runs import perform as performing
 from runs.context import Work
 from runs.database import run
 from runs.outcomes import Recorded
-from runs.plan import Plan, PlannedStep
+from runs.plan import Plan
 from runs.states import StepState
+from runs.steps import PlannedStep
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from runs import plan
 from runs.models import Run, Signal
-from runs.plan import ANY_SIGNAL
 from runs.signals import SIGNALLABLE
+from runs.steps import ANY_SIGNAL
 from workflows.errors import nearest
 
 

@@ -18,9 +18,9 @@ from runs import plan as plans
 from runs.database import run
 from runs.interventions import Hand
 from runs.outcomes import Recorded
-from runs.plan import ANY_SIGNAL
 from runs.standing import AT_ONCE
 from runs.states import RUN_LIVE, RunState
+from runs.steps import ANY_SIGNAL
 from runs.waits import Came, Wait
 
 # A run in one of these may still come to wait for a signal.

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from runs.models import DeadLetter, Run, StepRun
-from runs.plan import UNDO
 from runs.states import RUN_ENDED, RUN_LIVE, DeadLetterState, RunState, StepState
+from runs.steps import UNDO
 
 TERMINABLE = RUN_LIVE | {RunState.QUEUED}
 CANCELLABLE = frozenset({RunState.QUEUED, RunState.RUNNING, RunState.WAITING})

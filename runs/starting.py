@@ -34,14 +34,15 @@ def check(requests: Sequence[Request], *, version: Version) -> None:
 
 
 def insert(requests: Sequence[Request], *, recipe: Recipe) -> list[Started]:
-    """Insert checked requests as queued runs. Nobody is told: see runs.dispatch.
+    """Insert checked requests as runs that are queued, or begin where the window has room: see dispatch.after_start.
 
     Raises InvalidInput where a concurrency key cannot be worked out from an input; then nothing is started.
     """
     version, workflow, source = recipe.version, recipe.workflow, recipe.source
     rule = gates.concurrency(version)
     if rule is None:
-        return transitions.start(requests, version=version, workflow=workflow, source=source)
+        begin = dispatch.fits(len(requests), version_id=version.pk)
+        return transitions.start(requests, version=version, workflow=workflow, source=source, begin=begin)
     return gates.start(requests, rule=rule, version=version, workflow=workflow, source=source)
 
 
@@ -62,9 +63,7 @@ def insert_each(recipe: Recipe, requests: Sequence[Request]) -> list[Started | E
     return [answer for request in requests for answer in insert_each(recipe, [request])]
 
 
-_starts: Gathering[Recipe, Request, Started] = Gathering(
-    insert_each, after=lambda _: dispatch.after_commit(), most=_MOST
-)
+_starts: Gathering[Recipe, Request, Started] = Gathering(insert_each, after=dispatch.after_start, most=_MOST)
 
 
 def insert_together(request: Request, *, recipe: Recipe) -> Started:

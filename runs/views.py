@@ -16,8 +16,9 @@ from runs import queries, view_queries
 from runs.database import run
 from runs.joins import RELEASED, Mark, Standing, Verdict, after, decide, standing
 from runs.outcomes import Outcome
-from runs.plan import Plan, PlannedStep
+from runs.plan import Plan
 from runs.states import RunState, StepState
+from runs.steps import PlannedStep
 from workflows.definition import Join
 
 Marks = dict[UUID, dict[str, Mark]]

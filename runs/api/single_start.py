@@ -185,6 +185,4 @@ def _still_good(recipe: Recipe, asked: Sequence[_Asked]) -> frozenset[str]:
     return frozenset(found[0][2])
 
 
-_starts: Gathering[Recipe, _Asked, Started] = Gathering(
-    _start, after=lambda _: dispatch.after_commit(), most=_MOST_TOGETHER
-)
+_starts: Gathering[Recipe, _Asked, Started] = Gathering(_start, after=dispatch.after_start, most=_MOST_TOGETHER)

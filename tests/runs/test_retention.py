@@ -18,9 +18,8 @@ from runs.control import Hand
 from runs.models import DeadLetter, Effect, Gate, Intervention, ItemBatch, Run, Signal, StepRun, WorkflowIntervention
 from runs.retention import Policy
 from tests.engine import drain, state
-from tests.flows import begun, published, the_run, workspace
+from tests.flows import begun, published, queued, the_run, workspace
 from tests.runs.locks import in_thread, locked_run, other_connection, wait_for_waiter
-from tests.runs.test_limits import queue
 from tests.waiting import wait_for
 from workflows.models import Workflow
 from workflows.publish import Published
@@ -73,7 +72,7 @@ def test_runs_that_ended_before_their_time_go_and_younger_and_live_ones_stay() -
     found = published(SHORT)
     old = ended(found, {}, {}, {}, days=31)
     young = ended(found, {}, days=29)
-    [live] = queue(found, {})
+    [live] = queued(found, {})
     assert pruned(found, dry=True) == 3
     assert all(map(stored, old))
     assert pruned(found) == 3
@@ -245,9 +244,9 @@ def test_a_gate_goes_that_no_run_is_in_or_could_come_back_to() -> None:
     drain()
     waiting = published(GATED % "wait, with: {for: 1h}")
     begun(waiting, {"k": "waits"})
-    [held] = queue(waiting, {"k": "paused"})
+    [held] = queued(waiting, {"k": "paused"})
     control.pause([held], hand=Hand(why="hold"))
-    queue(waiting, {"k": "waits"}, {"k": "queued"})
+    queued(waiting, {"k": "waits"}, {"k": "queued"})
     assert keys() == {"done", "failed", "waits", "paused", "queued"}
     assert retention.prune_gates(wait=go_on) == 1
     assert keys() == {"failed", "waits", "paused", "queued"}
