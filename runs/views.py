@@ -30,11 +30,11 @@ _MOST_STEPS = 2000
 _EAGER = (Join.ANY_SUCCEEDED, Join.ANY_FAILED)
 
 
-def marks(plan: Plan, live: Sequence[Outcome], *, coming: Mapping[UUID, RunState | None]) -> Marks:
+def marks(plan: Plan, live: Sequence[Outcome], *, coming: Mapping[UUID, RunState]) -> Marks:
     """The marks of each run that its outcomes' release asks for. The runs are locked, and the outcomes written."""
     if len(plan.steps) <= WHOLE_STEPS:
         return _whole([outcome.run.id for outcome in live])
-    going = [outcome for outcome in live if coming[outcome.run.id] is None]
+    going = [outcome for outcome in live if coming.get(outcome.run.id) is None]
     found = _partial(plan, going) if going else {}
     rest = [outcome.run.id for outcome in live if outcome.run.id not in found]
     return {**found, **_whole(rest)} if rest else found

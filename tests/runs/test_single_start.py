@@ -51,7 +51,7 @@ def test_a_start_looks_once_and_inserts_once(client: Api) -> None:
     with observed() as seen:
         status, told = client.post(ADDRESS, {"input": {"n": 1}, "labels": {"a": "b"}, "priority": 3})
     assert (status, told["state"]) == (201, "queued")
-    assert seen == ["still_good", "start", "peek", "admit"]
+    assert seen == ["still_good", "start"]
     run = Run.objects.get(pk=told["id"])
     assert (run.input, run.labels, run.priority, run.source) == ({"n": 1}, {"a": "b"}, 3, "api")
     drain()
