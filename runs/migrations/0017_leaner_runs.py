@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('runs', '0015_indexes_of_lists'),
+        ('runs', '0016_storage'),
         ('workflows', '0007_keep_days'),
     ]
 
