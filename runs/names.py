@@ -9,7 +9,7 @@ from uuid import UUID
 
 from actions import expressions
 from actions.base import Json
-from runs.steps import PlannedStep
+from runs.steps import ANY_STEP, PlannedStep
 
 
 class RunFacts(NamedTuple):
@@ -36,7 +36,7 @@ def step_input(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:
     Parents that were skipped are absent. A step with a payload is given that payload.
     """
     if step.definition.payload is not None:
-        return expressions.render(step.definition.payload, _reserved(run, steps))
+        return expressions.render(step.definition.payload, _reserved(run, _read_by(step, steps)))
     return _handed_down(step, run, steps)
 
 
@@ -50,7 +50,7 @@ def names(step: PlannedStep, run: RunFacts, steps: Steps, *, given: Json) -> dic
     for layer in layers:
         if isinstance(layer, dict):
             found.update(layer)
-    found.update(_reserved(run, steps))
+    found.update(_reserved(run, _read_by(step, steps)))
     return found
 
 
@@ -69,6 +69,13 @@ def output_names(run: RunFacts, steps: Steps) -> dict[str, Json]:
 def moment(at: datetime) -> str:
     """A time as the API writes it: ISO 8601 in UTC, with Z."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _read_by(step: PlannedStep, steps: Steps) -> Steps:
+    """The rows that its expressions may look at: few, even where a link has thousands of steps."""
+    if ANY_STEP in step.reads:
+        return steps
+    return {key: steps[key] for key in step.reads if key in steps}
 
 
 def _handed_down(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from actions import expressions
 from actions.base import Action, Config, Context, Json, Permanent, Retry
+from workflows.configs import config_references
 from workflows.definition import StepDefinition
 
 ANY_STEP = "*"  # what actions.expressions.references answers when a reference is only known at run time
@@ -138,10 +139,15 @@ class PlannedStep:
     def reads(self) -> frozenset[str]:
         """Ids of the steps whose rows it needs: its parents and what its expressions refer to; may hold `*`."""
         each = self.definition.for_each
-        found = expressions.references(self.template if each is None else each.items) | frozenset(self.parents)
+        found = self._named if each is None else expressions.references(each.items)
+        found |= frozenset(self.parents)
         if self.definition.if_ is not None and not self.asks_each_item:
             found |= expressions.expression_references(self.definition.if_)
         return found
+
+    @cached_property
+    def _named(self) -> frozenset[str]:
+        return config_references(self.action, self.template)
 
     @cached_property
     def asks_each_item(self) -> bool:
@@ -153,8 +159,8 @@ class PlannedStep:
     @cached_property
     def item_reads(self) -> frozenset[str]:
         """Ids of the steps that the expressions of its items refer to; may hold `*`."""
-        found = expressions.references(self.template)
-        return found | (expressions.expression_references(self.definition.if_ or "") if self.asks_each_item else set())
+        asked = self.definition.if_ if self.asks_each_item else None
+        return self._named | (expressions.expression_references(asked) if asked else frozenset())
 
     @cached_property
     def items_read_input(self) -> bool:

@@ -96,3 +96,25 @@ def _whole_views(width: int) -> int:
         drain()
     assert the_run(run_id).state == "succeeded"
     return seen.count("view")
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        'action: condition, with: {expression: "steps.a.output.n == 3"}',
+        'action: transform, with: {map: {n: "steps.a.output.n"}}',
+    ],
+)
+def test_an_expression_without_braces_sees_the_steps_that_it_names(looks: str) -> None:
+    found = published(
+        f"""
+name: bare
+steps:
+  - {{id: a, action: transform, with: {{set: {{n: 3}}}}}}
+  - {{id: b, action: sleep, with: {{seconds: 0}}}}
+  - {{id: c, {looks}}}
+"""
+    )
+    [run_id] = begun(found)
+    drain()
+    assert the_run(run_id).output in ({"result": True}, {"n": 3})
