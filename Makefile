@@ -33,7 +33,7 @@ chaos: $(DEV_STAMP) ## The full fault table, about 20 minutes; writes docs/relia
 mutants: $(DEV_STAMP) ## Break one promise after the other, and see a test catch each; about 5 minutes
 	@$(BIN)/python -m tests.mutants
 
-bench: $(DEV_STAMP) ## Measure beside a bare Celery chain, A B A B; about fifteen minutes
+bench: $(DEV_STAMP) ## Measure beside a bare Celery chain, A B A B, and write docs/performance.md; about fifteen minutes
 	@$(BIN)/python -W ignore -m benchmarks
 
 bench-quick: $(DEV_STAMP) ## The same in about two minutes, less exactly
@@ -42,9 +42,10 @@ bench-quick: $(DEV_STAMP) ## The same in about two minutes, less exactly
 migrate: $(STAMP) ## Bring the running installation's database up to date
 	@DATABASE_STATEMENT_TIMEOUT_SECONDS=0 $(BIN)/python manage.py migrate
 
-docs: $(STAMP) ## Write the pages of docs/ that are generated from the code
+docs: $(DEV_STAMP) ## Write the pages of docs/ that are generated from the code
 	@DJANGO_SETTINGS_MODULE=project.settings_static $(BIN)/python manage.py write_docs
 	@$(BIN)/python -m tests.chaos
+	@$(BIN)/python -m benchmarks.page
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "stepwise: $(PYTHON) is missing or older than 3.11; install Python 3.11 or newer, or run make PYTHON=/path/to/it" >&2; exit 1; }

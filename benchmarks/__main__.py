@@ -1,21 +1,37 @@
-"""`make bench`: measure in turn, A B A B, and write figures, ratios and spread to benchmarks/results/."""
+"""`make bench`: measure in turn, A B A B, and write figures, ratios and spread to benchmarks/results/ and the page."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.telling import RESULTS, keep
+
+if TYPE_CHECKING:
+    from benchmarks import concurrency, schema_costs, w3
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of each suite, and how the results' files end; a suite that is None is left out."""
+
+    w3: w3.Size
+    concurrency: concurrency.Size | None
+    schema_costs: schema_costs.Size | None
+    parts: tuple[int, int]
+    ending: str = "-quick.json"
 
 
 def main() -> None:
     """The exit status is 0 whatever the figures are: what they must be is for the reader. Lost work ends it with 1."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="about two minutes: fewer runs, fewer rounds")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--quick", action="store_true", help="about two minutes: fewer runs, fewer rounds, no page")
+    form.add_argument("--tiny", action="store_true", help="seconds: a few runs, to see that it works at all; no page")
     parser.add_argument("--rounds", type=int, help="how often each system is measured (default: 5, quick: 2)")
-    parser.add_argument("--only", action="append", default=[], help="a system to measure (default: all)")
-    parser.add_argument("--scale", type=float, help="share of the runs that are measured (default: 1, quick: 0.2)")
+    parser.add_argument("--only", action="append", help="a system to measure (default: all)")
     parser.add_argument("--output", type=Path, default=RESULTS, help="the directory that the JSON goes to")
     options = parser.parse_args()
 
@@ -23,17 +39,40 @@ def main() -> None:
 
     home = servers.up()
 
+    from benchmarks import concurrency, page, parts, schema_costs, w3
+
+    sizes = _tiny() if options.tiny else _quick() if options.quick else _full()
+    size = replace(sizes.w3, rounds=options.rounds or sizes.w3.rounds, only=tuple(options.only or sizes.w3.only))
+    options.output.mkdir(parents=True, exist_ok=True)
+    keep(w3.measured(home, size=size), options.output / f"w3{sizes.ending}")
+    if sizes.concurrency is not None:
+        keep(concurrency.measured(home, size=sizes.concurrency), options.output / f"concurrency{sizes.ending}")
+    if sizes.schema_costs is not None:
+        keep(schema_costs.measured(size=sizes.schema_costs), options.output / f"schema_costs{sizes.ending}")
+    # The last one, for it leaves its meter in the code.
+    alone, bulk = sizes.parts
+    keep(parts.measured(alone=alone, bulk=bulk), options.output / f"parts{sizes.ending}")
+    if sizes.ending == ".json" and options.output == RESULTS:
+        page.main()
+
+
+def _full() -> Sizes:
+    from benchmarks import concurrency, schema_costs, w3
+
+    return Sizes(w3.Size(), concurrency.Size(), schema_costs.Size(), (1000, 20000), ending=".json")
+
+
+def _quick() -> Sizes:
     from benchmarks import concurrency, w3
 
-    options.output.mkdir(parents=True, exist_ok=True)
-    size = w3.Size(rounds=2, scale=0.2, latencies=50) if options.quick else w3.Size()
-    size = replace(
-        size, rounds=options.rounds or size.rounds, scale=options.scale or size.scale, only=tuple(options.only)
-    )
-    ending = "-quick.json" if options.quick else ".json"
-    keep(w3.measured(home, size=size), options.output / f"w3{ending}")
-    more = concurrency.QUICK if options.quick else concurrency.Size()
-    keep(concurrency.measured(home, size=more), options.output / f"concurrency{ending}")
+    return Sizes(w3.Size(rounds=2, scale=0.15, latencies=50), concurrency.QUICK, None, (200, 4000))
+
+
+def _tiny() -> Sizes:
+    from benchmarks import schema_costs, w3
+
+    few = w3.Size(rounds=1, scale=0.05, latencies=2, only=("stepwise_bulk",), counted=False)
+    return Sizes(few, None, schema_costs.Size(rounds=1, runs=20, warm=10, only=("run_live",)), (2, 20))
 
 
 if __name__ == "__main__":

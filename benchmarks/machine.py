@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from functools import cache
 from pathlib import Path
 
 from django.db import connection
@@ -25,8 +26,12 @@ def described() -> dict[str, object]:
     }
 
 
+@cache
 def load_average() -> float | None:
-    """Of the last minute, where the system tells: what else the machine was doing before a measurement."""
+    """Of the last minute, where the system tells: what else the machine was doing before this process measured.
+
+    Asked again it gives the same answer, for the next one would count our own work.
+    """
     try:
         return float(Path("/proc/loadavg").read_text().split()[0])
     except OSError:

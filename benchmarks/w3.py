@@ -32,12 +32,14 @@ Workers = Callable[[Path], AbstractContextManager[Worker | tuple[Worker, ...]]]
 
 
 class Measured(NamedTuple):
-    """One system: how its workers are started, what is measured, how many runs that takes, and whether it has rows."""
+    """One system: how its workers are started, what is measured, how many runs that takes, and what it leaves."""
 
     name: str
     workers: Workers
     measure: Callable[[int], Took]
     runs: int
+    # Rows; and those of them that can be checked.
+    rows: bool = False
     durable: bool = False
 
 
@@ -51,12 +53,14 @@ class Latent(NamedTuple):
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: rounds, share of each system's runs, single runs for a latency, and which systems."""
+    """How much is measured: rounds, share of each system's runs, single runs for a latency, which systems."""
 
     rounds: int = 5
     scale: float = 1.0
     latencies: int = 200
     only: tuple[str, ...] = ()
+    # Whether statements are counted, in a round of their own.
+    counted: bool = True
 
     def takes(self, name: str) -> bool:
         """Whether this system is to be measured."""
@@ -81,7 +85,7 @@ def measured(home: Path, *, size: Size) -> dict[str, Any]:
             "runs_checked": rates["checked"],
             "killed": {one.name: killed(one, workflow, home=home, size=size) for one in durable},
         },
-        "statements": {one.name: statements(one, home=home, size=size) for one in all_of if "chain" not in one.name},
+        "statements": {one.name: statements(one, home=home, size=size) for one in all_of if size.counted and one.rows},
         "latency_seconds": (latencies := _latencies(workflow, version, home=home, size=size)),
         "ratios": _ratios(rates["runs_per_second"], latencies),
     }
@@ -92,9 +96,9 @@ def _systems(workflow: Workflow, version: Version) -> list[Measured]:
     return [
         Measured(BASELINE, systems.chain_worker, systems.chain_runs, 1500),
         Measured(BEST, systems.chain_solo_workers, systems.chain_runs, 1500),
-        Measured("naive_orm", systems.naive_worker, systems.naive_runs, 500),
-        Measured("stepwise_single", systems.stepwise_worker, singles, 4000, durable=True),
-        Measured("stepwise_bulk", systems.stepwise_worker, bulk, 20000, durable=True),
+        Measured("naive_orm", systems.naive_worker, systems.naive_runs, 500, rows=True),
+        Measured("stepwise_single", systems.stepwise_worker, singles, 4000, rows=True, durable=True),
+        Measured("stepwise_bulk", systems.stepwise_worker, bulk, 20000, rows=True, durable=True),
     ]
 
 

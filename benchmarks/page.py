@@ -1,0 +1,224 @@
+"""`python -m benchmarks.page`: docs/performance.md and its plots, from the JSON of benchmarks/results/ alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import page_more, page_words, plots
+from benchmarks.tables import Report, number, quiet, spread, table
+from benchmarks.telling import RESULTS, say
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+SYSTEMS = {
+    "chain_prefork": "bare Celery chain, prefork 2",
+    "chain_two_solo": "bare Celery chain, two solo workers",
+    "naive_orm": "Celery and one ORM row a step",
+    "stepwise_single": "Stepwise, single starts",
+    "stepwise_bulk": "Stepwise, bulk starts",
+    "stepwise": "Stepwise",
+}
+KINDS = {
+    "callers": "callers",
+    "worker_main": "worker, main",
+    "worker_children": "worker, children",
+    "postgresql": "PostgreSQL",
+    "broker": "broker",
+}
+HISTORY = {"chain_prefork": "none", "chain_two_solo": "none"}
+
+
+def main() -> None:
+    """Writes the page and the plots that it shows."""
+    reports = read(RESULTS)
+    PAGE.write_text(markdown(reports), encoding="utf-8")
+    for name, drawn in drawings(reports).items():
+        (RESULTS / f"{name}.svg").write_text(drawn, encoding="utf-8")
+    say(f"written to {PAGE}")
+
+
+def read(directory: Path) -> dict[str, Report]:
+    """Every result by its file's name, but those of quick measurements."""
+    paths = [path for path in sorted(directory.glob("*.json")) if not path.stem.endswith("-quick")]
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def markdown(reports: Mapping[str, Report]) -> str:
+    """The whole page; a section whose results are missing is left out."""
+    parts = [page_words.HEAD]
+    for name, section in SECTIONS:
+        if name in reports:
+            told = section(reports[name])
+            title, _, rest = told.partition("\n")
+            parts.append(f"{title}\n\n{note}{rest}" if (note := quiet(reports[name])) else told)
+    found = [page_words.machine(report) for report in reports.values() if "machine" in report and "suite" in report]
+    parts += [page_words.FOOT, *found[:1]]
+    return "\n".join(parts)
+
+
+def drawings(reports: Mapping[str, Report]) -> dict[str, str]:
+    """Every plot by its name, as SVG."""
+    found: dict[str, str] = {}
+    for name, draw in (("w3", _draw_w3), ("concurrency", _draw_concurrency)):
+        if name in reports:
+            found |= draw(reports[name])
+    return found
+
+
+def _image(name: str, words: str) -> str:
+    return f"![{words}](../benchmarks/results/{name}.svg)\n"
+
+
+def _w3(report: Report) -> str:
+    rates, ratios, costs = report["runs_per_second"], report["ratios"], report["costs"]
+    rows = []
+    for name, found in rates.items():
+        over = [ratios.get(f"{name}/{base}") for base in ("chain_prefork", "chain_two_solo")]
+        told = [spread(one) if one else "-" for one in over]
+        history = HISTORY.get(name, "every step")
+        rows.append([SYSTEMS[name], spread(found), *told, number(costs[name]["messages"]["median"]), history])
+    head = ("", "runs/s", "times prefork 2", "times the best pool", "messages a run", "history")
+    return "\n".join(
+        [
+            "## Rates\n",
+            f"Medians of {report['rounds']} rounds, smallest and largest in brackets; a ratio is that of one round.\n",
+            table(head, rows),
+            _image("w3-rates", "Runs per second of each system"),
+            *_latency(report),
+            *_costs(report),
+            *_durability(report),
+        ]
+    )
+
+
+def _latency(report: Report) -> list[str]:
+    found = report["latency_seconds"]
+    rows = [[SYSTEMS[name], *(spread(one[p], times=1000) for p in ("p50", "p95"))] for name, one in found.items()]
+    if not rows:
+        return []
+    ratios = {p: report["ratios"].get(f"latency_{p}/chain_prefork") for p in ("p50", "p95")}
+    told = [f"{p} {number(one['median'])} of the bare chain's" for p, one in ratios.items() if one]
+    return [
+        "## Latency of one run when idle\n",
+        "Milliseconds from the call to the recorded end, one run at a time.\n",
+        table(("", "p50, ms", "p95, ms"), rows),
+        f"{'; '.join(told)}.\n" if told else "",
+    ]
+
+
+def _costs(report: Report) -> list[str]:
+    rows = []
+    for name, found in report["costs"].items():
+        kinds = [number(found[f"cpu_us_{kind}"]["median"]) for kind in KINDS]
+        rows.append([SYSTEMS[name], *kinds, number(found["cpu_us"]["median"])])
+    asked = [
+        [SYSTEMS[name], *(number(found[key]) for key in ("statements", "plan_us", "exec_us", "wal_bytes"))]
+        for name, found in report["statements"].items()
+    ]
+    return [
+        "## What a run costs\n",
+        "Microseconds of processor time for one run, by kind of process.\n",
+        table(("", *KINDS.values(), "in all"), rows),
+        _image("w3-cpu", "Processor time of one run by kind of process"),
+        "Statements for one run, as PostgreSQL counts them in a round of its own; those that check a foreign key for a"
+        " row are left out.\n",
+        table(("", "statements", "planning, us", "execution, us", "WAL, bytes"), asked) if asked else "",
+    ]
+
+
+def _durability(report: Report) -> list[str]:
+    found = report["durability"]
+    rows = [
+        [SYSTEMS[name], number(one["runs"]), number(one["ended_when_killed"]), number(one["seconds"]), "0"]
+        for name, one in found["killed"].items()
+    ]
+    return [
+        "## Durability of what was measured\n",
+        f"{found['runs_checked']:,} runs of the rounds above were looked up afterwards: each there once, ended, its"
+        " three steps recorded once with times and the right outputs, no ticket left. The suite ends without a result"
+        " where one is not. Then once more, apart from the medians, with a child of the worker killed (`kill -9`) in"
+        " the middle:\n",
+        table(("", "runs", "ended when it was killed", "seconds in all", "missing, wrong or twice"), rows),
+    ]
+
+
+def _concurrency(report: Report) -> str:
+    def row(name: str, found: Report, keys: Sequence[tuple[str, float]]) -> list[str]:
+        return [name, *(number(found[key]["median"] * times) for key, times in keys)]
+
+    singles: list[tuple[str, float]] = [("runs_per_second", 1), ("p50_seconds", 1000), ("p95_seconds", 1000)]
+    singles += [("runs_per_message", 1), ("messages", 1), ("broker_commands", 1), ("cpu_us", 1)]
+    bulk: list[tuple[str, float]] = [("runs_per_second", 1), ("runs_per_message", 1)]
+    bulk += [(f"cpu_us_{kind}", 1) for kind in KINDS]
+    return "\n".join(
+        [
+            "## As the load grows\n",
+            f"{report['runs']['single']:,} single starts from so many callers at once, who start the next run as soon"
+            f" as one is accepted; medians of {report['rounds']}. Latency is from the call to the run's recorded end,"
+            " its time in line included. One mechanism serves all: an idle system sends one run in one message at"
+            " once, a busy one finds many waiting and sends them together.\n",
+            table(
+                ("callers", "runs/s", "p50, ms", "p95, ms", "runs a message", "messages a run", "broker commands a run",
+                 "processor, us a run"),
+                [row(name, found, singles) for name, found in report["callers"].items()],
+            ),
+            _image("concurrency-batching", "Runs per message against callers"),
+            _image("concurrency-latency", "Rate and latency against callers"),
+            "## More worker processes\n",
+            f"{report['runs']['bulk']:,} runs started in bulk, one worker with so many children (`-c`); everything,"
+            f" callers, PostgreSQL and broker too, shares {report['machine']['cores']} cores. Processor time is in"
+            " microseconds for one run.\n",
+            table(
+                ("children", "runs/s", "runs a message", *KINDS.values()),
+                [row(name, found, bulk) for name, found in report["children"].items()],
+            ),
+        ]
+    )  # fmt: skip
+
+
+def _draw_w3(report: Report) -> dict[str, str]:
+    rates = {SYSTEMS[name]: found["median"] for name, found in report["runs_per_second"].items()}
+    costs = report["costs"]
+    series = {words: [found[f"cpu_us_{kind}"]["median"] for found in costs.values()] for kind, words in KINDS.items()}
+    unit = "microseconds of processor time for one run"
+    return {
+        "w3-rates": plots.bars("Runs of three steps per second", rates, unit="runs per second"),
+        "w3-cpu": plots.stacked("What a run costs", [SYSTEMS[name] for name in costs], series, unit=unit),
+    }
+
+
+def _draw_concurrency(report: Report) -> dict[str, str]:
+    callers = report["callers"]
+
+    def values(key: str, times: float = 1.0) -> list[float]:
+        return [found[key]["median"] * times for found in callers.values()]
+
+    messages = {"runs a message": values("runs_per_message"), "messages a run": values("messages")}
+    latency = {
+        "rate, runs per second": values("runs_per_second"),
+        "latency p50, ms": values("p50_seconds", 1000),
+        "latency p95, ms": values("p95_seconds", 1000),
+    }
+    return {
+        "concurrency-batching": plots.lines(
+            "Messages adapt to the load", list(callers), messages,
+            axes=("callers at once", "number (logarithmic)"), logarithmic=True,
+        ),
+        "concurrency-latency": plots.lines(
+            "Rate and latency of single starts", list(callers), latency,
+            axes=("callers at once", "logarithmic"), logarithmic=True,
+        ),
+    }  # fmt: skip
+
+
+SECTIONS: list[tuple[str, Callable[[Any], str]]] = [
+    ("w3", _w3),
+    ("concurrency", _concurrency),
+    *page_more.SECTIONS,
+]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Figures as Markdown: numbers with as many digits as matter, medians with their spread, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Report = Mapping[str, Any]
+
+
+def number(value: float) -> str:
+    """Three digits that matter; whole numbers as they are."""
+    if value == int(value):
+        return f"{int(value):,}"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3g}"
+
+
+def spread(found: Mapping[str, float], *, times: float = 1.0) -> str:
+    """The median, and in brackets smallest and largest."""
+    low, high = (number(found[name] * times) for name in ("min", "max"))
+    return f"{number(found['median'] * times)} ({low} to {high})"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The first column is words, the others are figures."""
+    lines = [f"| {' | '.join(head)} |", f"|{'|'.join(['---', *['---:'] * (len(head) - 1)])}|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def quiet(report: Report) -> str:
+    """A sentence where the machine had other work when it was measured; else nothing."""
+    load = report.get("load_average_before")
+    if load is None or load < 0.25 * report["machine"]["cores"]:
+        return ""
+    return f"Measured on a machine that was not quiet: load average {load} before.\n"
