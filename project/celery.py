@@ -50,7 +50,8 @@ def _configuration() -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": False,
         "worker_enable_remote_control": True,
-        "worker_send_task_events": True,
+        # Flower switches them on while it runs: three messages for each of ours otherwise have no reader.
+        "worker_send_task_events": False,
         "task_send_sent_event": False,
         # A failed publish is left to the next sweep, so it may fail fast.
         "task_publish_retry": True,

@@ -38,7 +38,7 @@ try:
     # How many knocks may lie in the broker at once; the backlog itself stays in PostgreSQL.
     DISPATCH_WINDOW_MESSAGES = env_int("DISPATCH_WINDOW_MESSAGES", default=4 * WORKERS, minimum=1)
     # Runs in one knock, for links that only compute and for links that reach outside.
-    PURE_BATCH_RUNS = env_int("PURE_BATCH_RUNS", default=200, minimum=1, maximum=1000)
+    PURE_BATCH_RUNS = env_int("PURE_BATCH_RUNS", default=400, minimum=1, maximum=1000)
     # Steps that reach outside are performed at once, each in a thread, by each worker child.
     IO_THREADS = env_int("IO_THREADS", default=50, minimum=1, maximum=1000)
     EFFECTFUL_BATCH_RUNS = env_int("EFFECTFUL_BATCH_RUNS", default=2 * IO_THREADS, minimum=1, maximum=1000)

@@ -37,21 +37,21 @@ def take(room: int) -> list[list[Due]]:
 
     What is under way goes before what is new; a surplus that is admitted now stands in that line next time.
     """
-    messages = _due(room)
-    if len(messages) < room:
+    messages, queued = _due(room)
+    if queued and len(messages) < room:
         messages += _messages(admission.admit(limit=(room - len(messages)) * settings.PURE_BATCH_RUNS))
     return messages
 
 
-def _due(room: int) -> list[list[Due]]:
-    """At most `room` messages of tickets that are due, picked."""
-    due = transitions.peek(limit=room * settings.PURE_BATCH_RUNS)
+def _due(room: int) -> tuple[list[list[Due]], bool]:
+    """At most `room` messages of tickets that are due, picked, and whether runs are queued."""
+    due, queued = transitions.peek(limit=room * settings.PURE_BATCH_RUNS)
     messages = list(_messages(due))
     # Tickets that no message could be made of are picked all the same, so that they move out of the others' way.
     later = {ticket.ticket for message in messages[room:] for ticket in message}
     won = transitions.pick([ticket.ticket for ticket in due if ticket.ticket not in later])
     kept = [[ticket for ticket in message if ticket.ticket in won] for message in messages[:room]]
-    return [message for message in kept if message]
+    return [message for message in kept if message], queued
 
 
 def fits(count: int, *, version_id: UUID) -> bool:
@@ -61,7 +61,7 @@ def fits(count: int, *, version_id: UUID) -> bool:
     except Exception:
         return False
     messages = sum(-(-count // _size(plan, root)) for root in plan.definition.roots())
-    return messages <= window.room()
+    return messages <= window.recent_room()
 
 
 def after_start(answers: Sequence[Started | Exception]) -> None:

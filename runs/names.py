@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
+import orjson
+
 from actions import expressions
 from actions.base import Json
 from runs.steps import ANY_STEP, PlannedStep
@@ -68,7 +70,7 @@ def output_names(run: RunFacts, steps: Steps) -> dict[str, Json]:
 
 def moment(at: datetime) -> str:
     """A time as the API writes it: ISO 8601 in UTC, with Z."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return orjson.dumps(at.astimezone(UTC), option=orjson.OPT_UTC_Z).decode()[1:-1]
 
 
 def _read_by(step: PlannedStep, steps: Steps) -> Steps:

@@ -46,7 +46,9 @@ def walk(plan: Plan, link: Link, work: Work) -> tuple[StepResult, ...]:
     steps = dict(work.steps)
     own = work._replace(steps=steps)
     for step in link.steps:
-        if results and (verdict := decide(plan, step, marks)) is not Verdict.RUN:
+        # In a link, every step's only parent is the one before.
+        goes_on = not results or (step.follows and results[-1].state is StepState.SUCCEEDED)
+        if not goes_on and (verdict := decide(plan, step, marks)) is not Verdict.RUN:
             result = _passed_by(step, blocked=verdict is Verdict.BLOCK)
         else:
             # Each begins when the one before it ended.

@@ -69,13 +69,17 @@ KNOWN_KEYS = Statement(
 # -- dispatch ---------------------------------------------------------------------------------------------------
 
 # Tickets whose knock is due: released heads, retries, repeats. Index ticket_knock_at. Locks nothing: how many of them
-# fit into the window shows only when they are grouped into messages.
+# fit into the window shows only when they are grouped into messages. A last row of NULLs says that runs are queued.
 PEEK = Statement(
     "peek",
     """
-    SELECT t.id, t.run_id, t.item, r.version_id, t.head, t.suspect
-    FROM (SELECT * FROM runs_ticket WHERE knock_at <= (SELECT clock_timestamp()) ORDER BY knock_at LIMIT %(limit)s) t
-    JOIN runs_run r ON r.id = t.run_id ORDER BY t.knock_at, t.id
+    (SELECT t.id, t.run_id, t.item, r.version_id, t.head, t.suspect
+     FROM (SELECT * FROM runs_ticket WHERE knock_at <= (SELECT clock_timestamp()) ORDER BY knock_at LIMIT %(limit)s) t
+     JOIN runs_run r ON r.id = t.run_id ORDER BY t.knock_at, t.id)
+    UNION ALL
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL
+    WHERE EXISTS (SELECT 1 FROM runs_run WHERE state = 'queued' AND lane = 0)
+       OR EXISTS (SELECT 1 FROM runs_run WHERE state = 'queued' AND lane = 1)
     """,
 )
 

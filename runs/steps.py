@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from actions import expressions
 from actions.base import Action, Config, Context, Json, Permanent, Retry
 from workflows.configs import config_references
-from workflows.definition import StepDefinition
+from workflows.definition import Join, StepDefinition
 
 ANY_STEP = "*"  # what actions.expressions.references answers when a reference is only known at run time
 ANY_SIGNAL = "*"
@@ -97,6 +97,12 @@ class PlannedStep:
     def has_expressions(self) -> bool:
         """Whether what `with` becomes depends on the run."""
         return expressions.has_expression(self.template)
+
+    @cached_property
+    def follows(self) -> bool:
+        """Whether the success of its only parent is all that it waits for."""
+        plain = self.definition.join in (Join.ALL_SUCCEEDED, Join.NONE_FAILED)
+        return plain and len(self.parents) == 1 and not self.jumped_from
 
     @cached_property
     def rendering(self) -> expressions.Template:

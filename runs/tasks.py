@@ -38,7 +38,9 @@ def advance(self: Task[Any, Any], runs: list[str], version: str, head: str) -> l
     rest: Any = self.request.chain
     carried = str(rest[-1]["kwargs"]["head"]) if rest else None
     handed_on = delivery.deliver(runs, version_id=UUID(version), head=head, carried=carried)
-    if not handed_on:
+    if rest and not handed_on:
+        # Nobody to hand on to the next link: the chain ends here. Without one there is nothing to end, and Celery
+        # would write a traceback all the same.
         raise Ignore
     return handed_on
 

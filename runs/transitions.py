@@ -27,9 +27,14 @@ log = logging.getLogger(__name__)
 _COPIED_ROWS = 30
 
 
-def peek(*, limit: int) -> list[Due]:
-    """Up to `limit` tickets whose knock is due, longest due first. Nothing is taken yet: see pick."""
-    return [Due(*row) for row in run(queries.PEEK, limit=limit)] if limit > 0 else []
+def peek(*, limit: int) -> tuple[list[Due], bool]:
+    """Up to `limit` tickets whose knock is due, longest due first, and whether runs are queued.
+
+    Nothing is taken yet: see pick.
+    """
+    found = run(queries.PEEK, limit=limit)
+    queued = bool(found) and found[-1][0] is None
+    return [Due(*row) for row in (found[:-1] if queued else found)], queued
 
 
 def pick(tickets: Sequence[int]) -> frozenset[int]:

@@ -17,10 +17,24 @@ log = logging.getLogger(__name__)
 # long, and what it starts meanwhile is left to the sweep. A flood of starts then waits once, not each time.
 _PAUSE_SECONDS = 1.0
 _pause = SimpleNamespace(until=0.0)
+# For so long an answer is good enough to decide whether a run begins with its start.
+_FRESH_SECONDS = 0.02
+_last = SimpleNamespace(room=0, until=0.0)
+
+
+def recent_room() -> int:
+    """The same as of some milliseconds ago, if it was asked then: a flood of starts does not ask each time."""
+    return _last.room if time.monotonic() < _last.until else room()
 
 
 def room() -> int:
     """Messages that may be sent now. 0 when the window is full or the broker does not answer."""
+    found = _room()
+    _last.room, _last.until = found, time.monotonic() + _FRESH_SECONDS
+    return found
+
+
+def _room() -> int:
     if time.monotonic() < _pause.until:
         return 0
     try:
