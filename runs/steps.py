@@ -36,6 +36,7 @@ _ABOUT_ITEM = re.compile(r"\b(item|index)\b")
 class Unavailable(Action[Config]):
     """Stands for an action that this code does not know: its steps wait until the code is back."""
 
+    name = "unavailable"
     pure = True
     config_class = Config
 

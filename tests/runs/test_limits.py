@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.test import override_settings
 
 from runs import admission, control
 from runs.control import Hand
@@ -315,6 +316,7 @@ def test_an_idle_limit_costs_a_plain_start_no_statement() -> None:
     messages()
 
 
+@override_settings(PURE_BATCH_RUNS=200)
 def test_a_backlog_stays_in_the_database_and_is_never_doubled() -> None:
     ids = begun(flow(action="default"), *[{}] * 3000)
     for _ in range(5):
