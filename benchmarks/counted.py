@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 from django.db import connection
 from psycopg import sql
 
+from runs.database import Statement
+
 _SETTINGS = {
     "pg_stat_statements.track": "top",
-    "pg_stat_statements.track_utility": "off",
+    "pg_stat_statements.track_utility": "on",  # for COPY
     "pg_stat_statements.track_planning": "on",
     "compute_query_id": "on",
 }
@@ -22,6 +26,11 @@ _ROWS = """
 """
 # What this suite itself asks, over and over: is it done?
 _OURS = re.compile(r'pg_stat_statements|^SELECT \$1 AS "a" FROM|^SELECT EXISTS \(SELECT \$1 FROM runs_run')
+_UNCOUNTED = re.compile(r"(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|SET|RESET|SHOW|ALTER|CREATE)\b", re.IGNORECASE)
+# What differs between a statement as we write it and as it is counted: values, comments, white space.
+_VALUE = re.compile(r"%\(\w+\)s|\$\d+|'[^']*'|\b\d+(?:\.\d+)?\b")
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_LIST = re.compile(r"\(\?(?:, ?\?)* ?\)")
 # How PostgreSQL looks up the row that a foreign key names.
 _KEY_CHECK = re.compile(r"FOR KEY SHARE OF x$")
 
@@ -64,8 +73,24 @@ def asked() -> list[Asked]:
     with connection.cursor() as cursor:
         cursor.execute(_ROWS)
         found = [Asked(query, calls, plan, done, rows, int(wal)) for query, calls, plan, done, rows, wal in cursor]
-    own = [one for one in found if not _OURS.search(one.query.strip())]
+    own = [one for one in found if not _OURS.search(one.query.strip()) and not _UNCOUNTED.match(one.query.strip())]
     return sorted(own, key=lambda one: one.plan_us + one.exec_us, reverse=True)
+
+
+def named(query: str) -> str | None:
+    """The name of the engine's own statement that this is, if it is one."""
+    return _names().get(_bare(query))
+
+
+@cache
+def _names() -> dict[str, str]:
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith("runs.")]
+    known = [one for module in modules for one in vars(module).values() if isinstance(one, Statement)]
+    return {_bare(one.sql.replace("%%", "%")): one.name for one in known}
+
+
+def _bare(query: str) -> str:
+    return _LIST.sub("(?)", " ".join(_VALUE.sub("?", _COMMENT.sub(" ", query)).split()).replace("? )", "?)"))
 
 
 def _switch(*, on: bool) -> None:

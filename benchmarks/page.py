@@ -109,18 +109,23 @@ def _latency(report: Report) -> list[str]:
 
 
 def _costs(report: Report) -> list[str]:
+    cores = report["machine"]["cores"]
     rows = []
     for name, found in report["costs"].items():
         kinds = [number(found[f"cpu_us_{kind}"]["median"]) for kind in KINDS]
-        rows.append([SYSTEMS[name], *kinds, number(found["cpu_us"]["median"])])
+        spent = found["cpu_us"]["median"]
+        in_use = report["runs_per_second"][name]["median"] * spent / 1e6 / cores
+        rows.append([SYSTEMS[name], *kinds, number(spent), f"{in_use:.0%}"])
     asked = [
         [SYSTEMS[name], *(number(found[key]) for key in ("statements", "plan_us", "exec_us", "wal_bytes"))]
         for name, found in report["statements"].items()
     ]
     return [
         "## What a run costs\n",
-        "Microseconds of processor time for one run, by kind of process.\n",
-        table(("", *KINDS.values(), "in all"), rows),
+        "Microseconds of processor time for one run, by kind of process; and how much of all cores that is at the rate"
+        " above. Near 100 %, the processor is the limit, and what saves its time makes it faster; far below, something"
+        " waits.\n",
+        table(("", *KINDS.values(), "in all", "cores in use"), rows),
         _image("w3-cpu", "Processor time of one run by kind of process"),
         "Statements for one run, as PostgreSQL counts them in a round of its own; those that check a foreign key for a"
         " row are left out.\n",
@@ -208,7 +213,7 @@ def _draw_concurrency(report: Report) -> dict[str, str]:
         ),
         "concurrency-latency": plots.lines(
             "Rate and latency of single starts", list(callers), latency,
-            axes=("callers at once", "logarithmic"), logarithmic=True,
+            axes=("callers at once", "runs/s or ms (log.)"), logarithmic=True,
         ),
     }  # fmt: skip
 

@@ -165,7 +165,7 @@ def _asked(way: Callable[[int], None], *, count: int) -> list[dict[str, Any]]:
     way(count)
     return [
         {
-            "statement": " ".join(one.query.split())[:200],
+            "statement": counted.named(one.query) or " ".join(one.query.split())[:200],
             "foreign_key": one.foreign_key,
             "calls": round(one.calls / count, 5),
             "plan_us": round(one.plan_us / count, 2),
