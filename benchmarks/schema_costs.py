@@ -50,9 +50,9 @@ class Thing:
 class Size:
     """How often each is measured with and without, runs in one measurement and before it, names or kinds (or all)."""
 
-    rounds: int = 3
-    runs: int = 3000
-    warm: int = 400
+    rounds: int = 5
+    runs: int = 1500
+    warm: int = 200
     only: tuple[str, ...] = ()
 
 
@@ -124,8 +124,11 @@ def _compared(those: list[Thing], work: Callable[[int], None], *, size: Size) ->
         with_them = _cost(work, size=size)
         with _without(those):
             pairs.append((with_them, _cost(work, size=size)))
-    saved = [{name: a[name] - b[name] for name in a} for a, b in pairs]
-    return {"saved": _summed_up(saved), "with": _summed_up([a for a, _ in pairs])}
+    saved = _summed_up([{name: a[name] - b[name] for name in a} for a, b in pairs])
+    for name, found in saved.items():
+        # Whatever else the machine does only adds: the smallest of each side are the nearest to the truth.
+        found["least"] = round(min(a[name] for a, _ in pairs) - min(b[name] for _, b in pairs), 2)
+    return {"saved": saved, "with": _summed_up([a for a, _ in pairs])}
 
 
 def _needed(work: Callable[[int], None]) -> str | None:
@@ -231,7 +234,7 @@ def _line(name: str, told: dict[str, Any]) -> str:
     if "needed" in told:
         return f"{name:36} cannot be left out: {told['needed']}"
     saved = told["saved"]
-    return f"{name:36} {saved['postgresql_us']['median']:8.2f} us  {saved['wal_bytes']['median']:8.1f} bytes of WAL"
+    return f"{name:36} {saved['postgresql_us']['least']:8.2f} us  {saved['wal_bytes']['median']:8.1f} bytes of WAL"
 
 
 if __name__ == "__main__":
