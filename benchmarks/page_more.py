@@ -76,7 +76,7 @@ def _shapes(report: Report) -> str:
             each = (point["worker_cpu_seconds"] + point["postgres_cpu_seconds"]) / point["size"]
             row = [name.replace("_", " "), f"{point['size']:,}", number(point["seconds"])]
             row += [number(1e6 * point["seconds"] / point["size"]), number(1e6 * each)]
-            rows.append([*row, number(point["biggest_message_bytes"] / 1024), number(fit["r_squared"])])
+            rows.append([*row, number(point["biggest_message_bytes"] / 1024), f"{fit['r_squared']:.4f}"])
     head = (
         "",
         "steps or items",
