@@ -55,13 +55,16 @@ def _due(room: int) -> tuple[list[list[Due]], bool]:
 
 
 def fits(count: int, *, version_id: UUID) -> bool:
-    """Whether the window has room for so many new runs of this version. False for one that this code cannot read."""
+    """Whether the window has room for so many new runs of this version, which then is theirs.
+
+    False for a version that this code cannot read.
+    """
     try:
         plan = plans.load(version_id)
     except Exception:
         return False
     messages = sum(-(-count // _size(plan, root)) for root in plan.definition.roots())
-    return messages <= window.recent_room()
+    return window.reserve(messages)
 
 
 def after_start(answers: Sequence[Started | Exception]) -> None:

@@ -17,20 +17,28 @@ log = logging.getLogger(__name__)
 # long, and what it starts meanwhile is left to the sweep. A flood of starts then waits once, not each time.
 _PAUSE_SECONDS = 1.0
 _pause = SimpleNamespace(until=0.0)
-# For so long an answer is good enough to decide whether a run begins with its start.
+# For so long an answer is good enough to decide whether a run begins with its start; longer where at least half of
+# the window was free: a start on a quiet system then does not ask at all.
 _FRESH_SECONDS = 0.02
+_FREE_SECONDS = 0.5
 _last = SimpleNamespace(room=0, until=0.0)
 
 
-def recent_room() -> int:
-    """The same as of some milliseconds ago, if it was asked then: a flood of starts does not ask each time."""
-    return _last.room if time.monotonic() < _last.until else room()
+def reserve(messages: int) -> bool:
+    """Whether there is room for so many messages, as far as this process knows, which then counts them as sent."""
+    if time.monotonic() >= _last.until:
+        room()
+    if messages > min(_last.room, settings.DISPATCH_WINDOW_MESSAGES):
+        return False
+    _last.room -= messages
+    return True
 
 
 def room() -> int:
     """Messages that may be sent now. 0 when the window is full or the broker does not answer."""
     found = _room()
-    _last.room, _last.until = found, time.monotonic() + _FRESH_SECONDS
+    free = 2 * found >= settings.DISPATCH_WINDOW_MESSAGES > 0
+    _last.room, _last.until = found, time.monotonic() + (_FREE_SECONDS if free else _FRESH_SECONDS)
     return found
 
 
