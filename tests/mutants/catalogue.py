@@ -54,8 +54,8 @@ MUTANTS = (
         "send-before-commit",
         "no message speaks of a run that is not committed",
         "runs/control.py",
-        "recipe=recipe)\n    transaction.on_commit(dispatch.after_commit)",
-        "recipe=recipe)\n    dispatch.after_commit()",
+        "transaction.on_commit(partial(dispatch.after_start, started))",
+        "dispatch.after_start(started)",
         (_PROMISES,),
     ),
     Mutant(
