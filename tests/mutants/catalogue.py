@@ -67,6 +67,14 @@ MUTANTS = (
         (_PROMISES,),
     ),
     Mutant(
+        "no-repeated-first-knock",
+        "a lost message costs seconds, also that of a run which began with its start",
+        "runs/queries.py",
+        "clock_timestamp() + %(repeat)s * interval '1 second', 1, false",
+        "'infinity', 1, false",
+        (_PROMISES,),
+    ),
+    Mutant(
         "lease-never-expires",
         "the step of a process that is gone is taken up by another",
         "runs/sweep_queries.py",

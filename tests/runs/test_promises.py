@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.conf import LazySettings
@@ -19,7 +20,7 @@ from runs.models import DeadLetter, Process, Ticket
 from runs.parent import Death
 from tests.actions.http_server import serving
 from tests.engine import deliver, drain, messages, perform, state
-from tests.flows import begun, published, states, steps, the_run
+from tests.flows import begun, published, queued, states, steps, the_run
 from tests.runs.test_engine_failures import past
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,8 +53,11 @@ def test_a_start_that_is_rolled_back_has_sent_nothing() -> None:
     assert messages() == []
 
 
-def test_the_knock_of_a_lost_message_is_repeated_within_a_minute() -> None:
-    [run_id] = begun(published(NAP.format("lost-message")))
+@pytest.mark.parametrize("start", [begun, queued], ids=["begun with its start", "queued before"])
+def test_the_knock_of_a_lost_message_is_repeated_within_a_minute(start: Callable[..., list[UUID]]) -> None:
+    [run_id] = start(published(NAP.format("lost-message")))
+    if start is queued:
+        assert dispatch.dispatch() == 1
     assert len(messages()) == 1
     Ticket.objects.filter(run_id=run_id).update(knock_at=F("knock_at") - MINUTE)
     assert dispatch.dispatch() == 1
