@@ -192,7 +192,7 @@ MUTANTS = (
         "runs/items.py",
         "max(0, step.window - open_items)",
         "step.window",
-        ("tests/property",),
+        (_LISTS,),
     ),
     Mutant(
         "parent-woken-twice",

@@ -62,6 +62,14 @@ def test_an_item_is_its_steps_input() -> None:
     assert output["results"] == [{"a": 1}]
 
 
+def test_no_more_items_are_open_than_may_be_while_one_of_them_is_tried_again() -> None:
+    flaky = "action: flaky, with: {failure_rate: '{{ item }}'}, retry: {max_attempts: 2, initial: 60s}"
+    [run_id] = begun(published(looped(flaky, each="max_parallel: 2")), {"rows": [1, 0, 0, 0, 0]})
+    while deliver():
+        assert Ticket.objects.filter(run_id=run_id, item__gte=0).count() <= 2
+    assert item_states(run_id) == ["retrying", "succeeded", "succeeded", "succeeded", "succeeded"]
+
+
 def test_an_empty_list_succeeds_at_once() -> None:
     run_id = ran(looped(DOUBLE), [])
     assert the_run(run_id).output == {"count": 0, "succeeded": 0, "failed": 0, "skipped": 0, "results": []}
