@@ -24,6 +24,12 @@ _FREE_SECONDS = 0.5
 _last = SimpleNamespace(room=0, until=0.0)
 
 
+def forget() -> None:
+    """Ask anew, and over a new connection: the broker is another one."""
+    _client.cache_clear()
+    _last.until = _pause.until = 0.0
+
+
 def reserve(messages: int) -> bool:
     """Whether there is room for so many messages, as far as this process knows, which then counts them as sent."""
     if time.monotonic() >= _last.until:

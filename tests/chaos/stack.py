@@ -117,7 +117,7 @@ def _lead_to(words: dict[str, Any], url: str) -> None:
     connection.settings_dict.update(words)
     ContentType.objects.clear_cache()
     settings.REDIS_URL = os.environ["REDIS_URL"] = url
-    window._client.cache_clear()
+    window.forget()
     app: Any = current_app
     app.pool.force_close_all()
     app._pool = app.amqp._producer_pool = None

@@ -94,9 +94,9 @@ def hanging_broker(settings: Settings) -> Iterator[None]:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         settings.REDIS_URL = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
-        window._client.cache_clear()
+        window.forget()
         yield
-    window._client.cache_clear()
+    window.forget()
     window._pause.until = 0.0
 
 

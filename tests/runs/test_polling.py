@@ -32,9 +32,9 @@ steps:
 def no_broker(settings: Settings) -> Iterator[None]:
     """An address where nobody listens."""
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
-    window._client.cache_clear()
+    window.forget()
     yield
-    window._client.cache_clear()
+    window.forget()
 
 
 @pytest.mark.usefixtures("no_broker")
