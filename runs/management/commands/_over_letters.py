@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,7 @@ from runs.models import DeadLetter
 _NONE = "there is no such dead letter"
 
 
-class OverLetters(BaseCommand):
+class OverLetters(ABC, BaseCommand):
     """`done` is what the line of a dead letter says that was won."""
 
     done: str
@@ -37,10 +38,10 @@ class OverLetters(BaseCommand):
         }
         _by_hand.tell(self, ids, won=won, verb=self.done, why_not=told)
 
+    @abstractmethod
     def verb(self, letter_ids: Sequence[UUID], *, hand: Hand, options: dict[str, Any]) -> frozenset[UUID]:
         """Do it; answers the dead letters that were won."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cannot(self, letter: DeadLetter, *, options: dict[str, Any]) -> str:
         """Why this dead letter was not won."""
-        raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,7 @@ from runs.control import Hand
 from runs.management.commands import _by_hand
 
 
-class OverRuns(BaseCommand):
+class OverRuns(ABC, BaseCommand):
     """`done` is what the line of a run says that was won."""
 
     done: str
@@ -30,10 +31,10 @@ class OverRuns(BaseCommand):
         told = {run_id: self.cannot(run_id, states[run_id]) if run_id in states else standing.NO_RUN for run_id in ids}
         _by_hand.tell(self, ids, won=won, verb=self.done, why_not=told)
 
+    @abstractmethod
     def verb(self, run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
         """Do it; answers the runs that were won."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cannot(self, run_id: UUID, state: str) -> str:
         """Why a run in this state was not won."""
-        raise NotImplementedError

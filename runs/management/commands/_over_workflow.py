@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -12,7 +13,7 @@ from workflows.management.commands import _common
 from workflows.models import Workflow
 
 
-class OverWorkflow(BaseCommand):
+class OverWorkflow(ABC, BaseCommand):
     """`done` is what the line says of the workflow's runs."""
 
     done: str
@@ -29,6 +30,6 @@ class OverWorkflow(BaseCommand):
         count = self.verb(workflow, hand=hand)
         self.stdout.write(f"{workflow.name}  {self.done}, {count} {'run' if count == 1 else 'runs'} with it")
 
+    @abstractmethod
     def verb(self, workflow: Workflow, *, hand: Hand) -> int:
         """Do it; answers how many runs it changed."""
-        raise NotImplementedError
