@@ -18,15 +18,15 @@ from runs import control  # noqa: E402
 from workflows.models import Workflow  # noqa: E402
 
 
-def main(*, name: str, numbers: range, threads: int) -> None:
+def main(*, workflow_id: str, numbers: range, threads: int) -> None:
     """Prints `ready`, waits for a line, starts a run of the workflow for each number, prints `done`, and waits again.
 
     Then it tells in JSON the processor seconds that it took, and of each run its id and when its call began.
     """
-    workflow = Workflow.objects.select_related("current").get(name=name)
+    workflow = Workflow.objects.select_related("current").get(pk=workflow_id)
     version = workflow.current
     if version is None:
-        raise SystemExit(f"workflow {name!r} was never published")
+        raise SystemExit(f"workflow {workflow_id} was never published")
     told: list[tuple[str, float]] = []
     connected, begin = threading.Barrier(threads + 1), threading.Event()
 
@@ -62,4 +62,4 @@ def _say_and_wait(word: str) -> None:
 
 
 if __name__ == "__main__":
-    main(name=sys.argv[1], numbers=range(int(sys.argv[2]), int(sys.argv[3])), threads=int(sys.argv[4]))
+    main(workflow_id=sys.argv[1], numbers=range(int(sys.argv[2]), int(sys.argv[3])), threads=int(sys.argv[4]))

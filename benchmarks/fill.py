@@ -86,11 +86,11 @@ def fill(
     """
     from django.db import connection, transaction
 
-    flows = _flows()
+    made = flows()
     names: dict[str, Any] = {
-        "workspaces": [one.workflow.workspace_id for one in flows],
-        "workflows": [one.workflow.pk for one in flows],
-        "versions": [one.version.pk for one in flows],
+        "workspaces": [one.workflow.workspace_id for one in made],
+        "workflows": [one.workflow.pk for one in made],
+        "versions": [one.version.pk for one in made],
         "few": FEW,
         "failed": FAILED,
         "cancelled": CANCELLED,
@@ -113,10 +113,10 @@ def fill(
         cursor.execute("CHECKPOINT")
         cursor.execute("RESET statement_timeout; RESET synchronous_commit; RESET work_mem")
     tell(f"vacuumed after {time.monotonic() - began:.0f} s")
-    return flows[0]
+    return made[0]
 
 
-def _flows() -> list[Published]:
+def flows() -> list[Published]:
     """W3, that of a small workspace, and one that is rarely run."""
     from django.contrib.auth import get_user_model
 

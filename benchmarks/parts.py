@@ -114,19 +114,18 @@ class Walk:
 
 def _meter() -> Meter:
     """The parts by the functions that they are; what PostgreSQL does for a statement is the statement's."""
-    from celery import current_app
     from django.db import connection
 
     from benchmarks.meter import Meter
-    from runs import database, delivery, dispatch, executor, perform, transitions
+    from runs import database, delivery, dispatch, executor, perform, transitions, window
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         meter = Meter(cursor.fetchone()[0])
     for name in ("after_commit", "after_start"):
         meter.watch(dispatch, name, "dispatch: what is to be sent")
-    meter.watch(dispatch, "_send", "dispatch: compile a message")
-    meter.watch(current_app.amqp, "send_task_message", "dispatch: publish it")
+    meter.watch(dispatch, "_send", "dispatch: write a message")
+    meter.watch(window, "push", "dispatch: push it")
     meter.watch(delivery, "deliver", "deliver: all else")
     meter.watch(executor, "advance", "deliver: rows to work, results to outcomes")
     meter.watch(perform, "walk", "deliver: perform the steps")

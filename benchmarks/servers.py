@@ -20,6 +20,8 @@ from project.stack import ports, postgres, valkey
 from project.stack.children import Child, stop_together
 
 READY_SECONDS = 60.0
+# A second database, for what is to be compared with one that holds nothing.
+EMPTY = "empty"
 # Loaded, but idle until benchmarks.counted switches it on for one database.
 _COUNTING = {
     "shared_preload_libraries": "pg_stat_statements",
@@ -29,19 +31,23 @@ _COUNTING = {
 _pids: dict[str, int] = {}
 
 
-def start() -> Path:
-    """Start both servers and name them in the environment, before Django reads it; answers a scratch directory."""
-    home = Path(tempfile.mkdtemp(prefix="stepwise-bench-"))
+def start(kept: Path | None = None) -> Path:
+    """Start both servers and name them in the environment, before Django reads it; answers a scratch directory.
+
+    With `kept` that is the directory, and stays with all that was stored, for another start with the same.
+    """
+    home = kept or Path(tempfile.mkdtemp(prefix="stepwise-bench-"))
     children: list[Child] = []
-    atexit.register(_stop, children, home, os.getpid())
+    atexit.register(_stop, children, None if kept else home, os.getpid())
     signal.signal(signal.SIGTERM, _exit)
     directory = home / "postgres"
-    directory.mkdir()
-    server = postgres.prepare(directory, password=secrets.token_hex(16))
+    directory.mkdir(parents=True, exist_ok=True)
+    server = postgres.prepare(directory, password=_password(home))
     database = Child(server.command(log=home / "postgres.log", settings={**postgres.SETTINGS, **_COUNTING}))
     children.append(database)
     until(server.answers, what="PostgreSQL")
-    server.create_database()
+    for name in (postgres.DATABASE, EMPTY):
+        server.create_database(name)
     broker = valkey.prepare(home / "valkey", port=ports.free())
     children.append(Child(broker.command(log=home / "valkey.log")))
     until(broker.answers, what="Valkey")
@@ -52,6 +58,7 @@ def start() -> Path:
         SECRET_KEY=secrets.token_urlsafe(48),
         INSTALLATION_ID="bench",
         DATABASE_URL=server.url(),
+        EMPTY_DATABASE_URL=server.url(EMPTY),
         REDIS_URL=broker.url,
         DJANGO_SETTINGS_MODULE="project.settings",
         LOG_LEVEL="WARNING",
@@ -59,9 +66,9 @@ def start() -> Path:
     return home
 
 
-def up() -> Path:
+def up(kept: Path | None = None) -> Path:
     """`start`, Django set up on it, and its database migrated. Before this, nothing may import a model."""
-    home = start()
+    home = start(kept)
     import django
 
     django.setup()
@@ -123,10 +130,20 @@ def until(answers: Callable[[], bool], *, what: str, seconds: float = READY_SECO
         time.sleep(0.01)
 
 
-def _stop(children: list[Child], home: Path, owner: int) -> None:
+def _password(home: Path) -> str:
+    """What the data in this directory was made with, or a new one."""
+    kept = home / "password"
+    if not kept.exists():
+        kept.write_text(secrets.token_hex(16), encoding="utf-8")
+        kept.chmod(0o600)
+    return kept.read_text(encoding="utf-8")
+
+
+def _stop(children: list[Child], scratch: Path | None, owner: int) -> None:
     if os.getpid() == owner:
         stop_together(children)
-        shutil.rmtree(home, ignore_errors=True)
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _exit(number: int, _: object) -> None:

@@ -160,7 +160,7 @@ def stepwise_singles(workflow: Workflow, *, processes: int = 4, threads: int = 4
 
 def called(workflow: Workflow, count: int, *, processes: int, threads: int) -> tuple[Took, list[tuple[str, float]]]:
     """Also each run's id and the time at which its call began, by the machine's clock."""
-    words = [sys.executable, "-W", "ignore", "-m", "benchmarks.callers", workflow.name]
+    words = [sys.executable, "-W", "ignore", "-m", "benchmarks.callers", str(workflow.pk)]
     shares = [str(count * share // processes) for share in range(processes + 1)]
     callers = [
         subprocess.Popen(  # noqa: S603

@@ -2,7 +2,8 @@
 
 Every statement of the sweep, the hot path, the API's lists and the admin's pages is explained (ANALYZE, BUFFERS) with
 next to nothing stored and with that many finished W3 runs. Then a tenth of them is pruned beside a live worker, and the
-latency of single runs is taken with and without it, in turn. Ten million take some 20 GB and half an hour.
+latency of single runs is taken with and without it, in turn. Last, rates and latency of W3 are taken in that database
+and in an empty one of the same server, in turn. Ten million take some 20 GB and half an hour.
 """
 
 from __future__ import annotations
@@ -34,33 +35,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.volume", description=__doc__)
     parser.add_argument("--runs", type=int, default=1_000_000)
     parser.add_argument("--prune", type=int, help="how many to prune (default: a tenth)")
+    parser.add_argument("--home", type=Path, help="where to keep the servers' data, filled, for another time")
+    parser.add_argument("--rounds", type=int, default=5, help="how often rates are taken in each database")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
 
     from benchmarks import servers
 
-    home = servers.start()
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-
-    call_command("migrate", verbosity=0)
-    from benchmarks import fill, machine
+    home = servers.up(options.home)
+    from benchmarks import beside, fill, machine
 
     before = machine.load_average()
-    empty = _explained(fill.fill(EMPTY, tell=_say, since_days=fill.DAYS + 30, days=20))
-    began = time.monotonic()
-    found = fill.fill(options.runs, tell=_say, start=EMPTY)
-    filled = time.monotonic() - began
-    full = _explained(found)
+    explained = home / f"explained-{options.runs}.json"
+    if not explained.exists():
+        empty = _explained(fill.fill(EMPTY, tell=_say, since_days=fill.DAYS + 30, days=20))
+        began = time.monotonic()
+        found = fill.fill(options.runs, tell=_say, start=EMPTY)
+        filled = round(time.monotonic() - began, 1)
+        explained.write_text(json.dumps({"fill_seconds": filled, "work": _compared(empty, _explained(found))}))
+    else:
+        found = fill.flows()[0]
     report = {
         "runs": options.runs,
         "machine": machine.described(),
         "load_average_before": before,
-        "fill_seconds": round(filled, 1),
         "sizes_megabytes": _sizes(),
-        "work": _compared(empty, full),
+        **json.loads(explained.read_text()),
+        "beside": beside.compared(rounds=options.rounds),
         "retention": _retention(home, found, count=options.prune or options.runs // 10),
     }
     options.output.write_text(json.dumps(report, indent=2) + "\n")

@@ -21,16 +21,21 @@ MAX_KEYS = 400
 HARD_LIMIT_GRACE_SECONDS = 30
 
 
-def compile_chain(keys: Sequence[Key], *, plan: Plan, head: str) -> Signature:
-    """The chain from `head` to the end of its segment, cut where its message would pass 32 KB.
+def compile_chain(keys: Sequence[Key], *, plan: Plan, head: str, heads: Sequence[str] | None = None) -> Signature:
+    """The chain from `head` to the end of its segment, cut where its message would pass 32 KB (or over `heads`).
 
     The next chain begins where this one is cut, from the ticket that stands there.
     """
-    if keys and keys[0][1] >= 0:
-        return _task(plan, head, keys)  # an item hands nothing on
-    heads = plan.chain(head)[: max(1, (_MAX_BODY - _KEY_BYTES * len(keys)) // _LINK_BYTES)]
+    heads = links(keys, plan=plan, head=head) if heads is None else heads
     tasks = [_task(plan, head, keys), *[_task(plan, name) for name in heads[1:]]]
     return chain(*tasks) if len(tasks) > 1 else tasks[0]
+
+
+def links(keys: Sequence[Key], *, plan: Plan, head: str) -> Sequence[str]:
+    """The heads of the links that a message with these keys has room for, `head` the first."""
+    if keys and keys[0][1] >= 0:
+        return (head,)  # an item hands nothing on
+    return plan.chain(head, most=max(1, (_MAX_BODY - _KEY_BYTES * len(keys)) // _LINK_BYTES))
 
 
 def encode(keys: Sequence[Key]) -> list[str]:

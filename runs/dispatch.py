@@ -9,9 +9,9 @@ from uuid import UUID
 
 from django.conf import settings
 
-from runs import admission, transitions, window
+from runs import admission, knocks, transitions, window
 from runs import plan as plans
-from runs.compiler import MAX_KEYS, compile_chain
+from runs.compiler import MAX_KEYS
 from runs.plan import Plan
 from runs.requests import Due, Started
 
@@ -27,9 +27,10 @@ def dispatch() -> int:
     if room == 0:
         return 0
     messages = take(room)
-    unsent = [message for index, message in enumerate(messages) if index >= room or not _send(message)]
-    transitions.unsend([ticket.ticket for message in unsent for ticket in message])
-    return len(messages) - len(unsent)
+    sent = _send(messages[:room])
+    if sent < len(messages):
+        transitions.unsend([ticket.ticket for message in messages[sent:] for ticket in message])
+    return sent
 
 
 def take(room: int) -> list[list[Due]]:
@@ -74,8 +75,8 @@ def after_start(answers: Sequence[Started | Exception]) -> None:
         after_commit()
         return
     try:
-        unsent = [message for message in _messages(due) if not _send(message)]
-        transitions.unsend([ticket.ticket for message in unsent for ticket in message])
+        if not _send(list(_messages(due))):
+            transitions.unsend([ticket.ticket for ticket in due])
     except Exception:
         log.exception("dispatch_failed")
 
@@ -113,13 +114,18 @@ def _size(plan: Plan, head: str) -> int:
     return min(MAX_KEYS, settings.PURE_BATCH_RUNS if inline else settings.EFFECTFUL_BATCH_RUNS)
 
 
-def _send(message: Sequence[Due]) -> bool:
-    first = message[0]
-    keys = [(ticket.run_id, ticket.item) for ticket in message]
+def _send(messages: Sequence[Sequence[Due]]) -> int:
+    """How many were sent: all or none."""
     try:
-        compile_chain(keys, plan=plans.load(first.version_id), head=first.head).apply_async()
+        knocks.send([_knock(message) for message in messages])
     except Exception as error:
-        # Mostly the broker, in many words; whatever it is, the tickets picked with this message must go back.
-        log.warning("knock_unsent", extra={"head": first.head, "count": len(message), "error": repr(error)})
-        return False
-    return True
+        # Mostly the broker, in many words; whatever it is, the tickets picked with these messages must go back.
+        count = sum(len(message) for message in messages)
+        log.warning("knock_unsent", extra={"messages": len(messages), "count": count, "error": repr(error)})
+        return 0
+    return len(messages)
+
+
+def _knock(message: Sequence[Due]) -> knocks.Knock:
+    first = message[0]
+    return knocks.Knock(plans.load(first.version_id), first.head, [(one.run_id, one.item) for one in message])

@@ -60,6 +60,8 @@ class Plan:
         self._places = {step: place for place, step in enumerate(self.steps)}
         # What runs.release worked out for this plan.
         self.courses: dict[Any, Any] = {}
+        # What runs.knocks keeps of messages to this plan's links.
+        self.patterns: dict[Any, Any] = {}
         for segment in self.segments():
             self.links.update(_links(segment))
             self._segments.update(dict.fromkeys((step.id for step in segment), segment))
@@ -82,10 +84,10 @@ class Plan:
         """The last step of this one's segment: what comes after the segment waits for that."""
         return self._segments[step][-1].id
 
-    def chain(self, head: str) -> list[str]:
-        """Heads of the links of one segment, from `head` to the segment's end."""
+    def chain(self, head: str, *, most: int | None = None) -> list[str]:
+        """Heads of the links of one segment, from `head` to the segment's end; up to so many."""
         heads = [head]
-        while (follower := self.link(heads[-1]).follower) is not None:
+        while len(heads) != most and (follower := self.link(heads[-1]).follower) is not None:
             heads.append(follower)
         return heads
 

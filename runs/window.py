@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from types import SimpleNamespace
 
@@ -46,6 +47,17 @@ def room() -> int:
     free = 2 * found >= settings.DISPATCH_WINDOW_MESSAGES > 0
     _last.room, _last.until = found, time.monotonic() + (_FREE_SECONDS if free else _FRESH_SECONDS)
     return found
+
+
+def push(messages: Sequence[str]) -> None:
+    """Put messages, as Celery writes them, into its queue: one command for all, or none. Raises redis.RedisError."""
+    if not messages:
+        return
+    try:
+        _client().lpush(_queue(), *messages)
+    except redis.RedisError:
+        _last.room, _pause.until = 0, time.monotonic() + _PAUSE_SECONDS
+        raise
 
 
 def _room() -> int:

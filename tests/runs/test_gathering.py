@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -81,6 +82,42 @@ def test_a_group_that_fails_as_a_whole_is_told_and_the_next_goes_on() -> None:
     assert served.groups == [[1], [13, 2], [3, 4], [5]]
     assert {n for n, answer in served.answers.items() if isinstance(answer, ValueError)} == {13, 2}
     assert [served.answers[n] for n in (1, 3, 4, 5)] == [2, 6, 8, 10]
+
+
+def test_where_several_ask_again_and_again_they_go_together() -> None:
+    groups: list[int] = []
+
+    def do(_: str, numbers: Sequence[int]) -> list[int | Exception]:
+        groups.append(len(numbers))
+        time.sleep(0.003)
+        return list(numbers)
+
+    line: Gathering[str, int, int] = Gathering(do, after=lambda _: None, most=100)
+    together = threading.Barrier(4)
+
+    def ask_often() -> None:
+        together.wait(10)
+        for number in range(50):
+            assert line.ask("k", number) == number
+
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(in_thread(ask_often))
+    assert sum(groups) == 200
+    # Without waiting for those who were just served it would be every other one: 1, 3, 1, 3.
+    assert groups.count(4) > 25, groups
+
+
+def test_nobody_waits_for_askers_that_do_not_come_again() -> None:
+    served = Served()
+    with served.asked(1, 2, 3):
+        pass
+    assert served.groups == [[1], [2, 3]]
+    began = time.monotonic()
+    for number in range(100):
+        served.ask(number, key="k")
+    assert time.monotonic() - began < 100 * 0.0005 * 10
+    assert served.groups[2:] == [[number] for number in range(100)]
 
 
 def test_wrong_counts_of_answers_leave_nobody_waiting() -> None:

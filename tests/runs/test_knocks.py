@@ -1,0 +1,128 @@
+"""A message that is written from a pattern is the message that Celery would have written."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from celery import current_app, signals
+
+from runs import knocks, window
+from runs import plan as plans
+from runs.compiler import compile_chain
+from runs.outcomes import Key
+from runs.plan import Plan
+from tests.engine import drain, messages
+from tests.flows import begun, published, states
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PURE = """
+name: pure
+steps: [{id: a, action: transform, with: {set: {x: 1}}}]
+"""
+CHAIN = """
+name: chain
+steps:
+  - {id: a, action: sleep, with: {seconds: 0}}
+  - {id: b, action: sleep, with: {seconds: 0}, timeout: 5s}
+  - {id: c, action: sleep, with: {seconds: 0}}
+"""
+
+
+def plan(text: str) -> Plan:
+    return plans.load(published(text).version.pk)
+
+
+@pytest.fixture(autouse=True)
+def no_messages() -> Iterator[None]:
+    messages()
+    yield
+    messages()
+
+
+def written() -> list[dict[str, Any]]:
+    """What lies in the broker, oldest first, its body decoded; nothing is left there."""
+    client, queue = window._client(), window._queue()
+    found = []
+    while (text := client.rpop(queue)) is not None:
+        message = json.loads(text)  # type: ignore[arg-type]  # one text, for one was asked for
+        message["body"] = json.loads(base64.b64decode(message["body"]))
+        found.append(message)
+    return found
+
+
+def blurred(message: dict[str, Any]) -> Any:
+    """The message with a number in the place of each id that it was given, the same for the same."""
+    ids = [message["headers"]["id"], message["properties"]["delivery_tag"]]
+    ids += [task["options"]["task_id"] for task in message["body"][2]["chain"] or ()]
+    assert len(set(ids)) == len(ids)
+    text = json.dumps(message)
+    for number, one in enumerate(ids):
+        text = text.replace(one, f"id {number}")
+    return json.loads(text)
+
+
+@pytest.mark.parametrize("text", [PURE, CHAIN])
+@pytest.mark.parametrize("keys", [[(uuid4(), -1)], [(uuid4(), -1) for _ in range(7)], [(uuid4(), 3), (uuid4(), 4)]])
+def test_it_is_what_celery_writes(text: str, keys: list[Key]) -> None:
+    found = plan(text)
+    compile_chain(keys, plan=found, head="a").apply_async()
+    knocks.send([knocks.Knock(found, "a", keys)])
+    by_celery, ours = written()
+    assert blurred(ours) == blurred(by_celery)
+
+
+def test_no_two_messages_share_an_id_and_they_lie_in_order() -> None:
+    found = plan(CHAIN)
+    runs = [uuid4() for _ in range(5)]
+    knocks.send([knocks.Knock(found, "a", [(run_id, -1)]) for run_id in runs])
+    sent = written()
+    assert [UUID(message["body"][0][0][0]) for message in sent] == runs
+    ids = [message["headers"]["id"] for message in sent]
+    ids += [task["options"]["task_id"] for message in sent for task in message["body"][2]["chain"]]
+    ids += [message["properties"]["delivery_tag"] for message in sent]
+    assert len(set(ids)) == 5 * 4
+
+
+def test_a_pattern_that_is_made_within_a_task_has_no_parent() -> None:
+    run_id = begun(published(CHAIN.replace("name: chain", "name: after\nlabels: {}")))[0]
+    drain()
+    assert set(states(run_id).values()) == {"succeeded"}
+    found = plan(PURE)
+
+    @current_app.task(name="tests.knocking")
+    def knocking() -> None:
+        knocks.send([knocks.Knock(found, "a", [(uuid4(), -1)])])
+
+    knocking.apply()
+    [message] = written()
+    assert message["headers"]["parent_id"] is None
+    assert message["headers"]["root_id"] == message["headers"]["id"]
+
+
+def test_where_somebody_listens_to_celery_it_publishes_itself() -> None:
+    heard = []
+
+    def listen(headers: dict[str, Any], **_: Any) -> None:
+        heard.append(headers["id"])
+
+    signals.before_task_publish.connect(listen)
+    try:
+        knocks.send([knocks.Knock(plan(PURE), "a", [(uuid4(), -1)])])
+    finally:
+        signals.before_task_publish.disconnect(listen)
+    [message] = written()
+    assert heard == [message["headers"]["id"]]
+
+
+def test_a_plan_keeps_no_more_than_so_many_patterns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(knocks, "_MOST_PATTERNS", 2)
+    found = plan(CHAIN)
+    knocks.send([knocks.Knock(found, head, [(uuid4(), -1)]) for head in "abca"])
+    assert [message["body"][1]["head"] for message in written()] == ["a", "b", "c", "a"]
+    assert len(found.patterns) == 2
