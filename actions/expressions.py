@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from actions import evaluator
 from actions.base import Json, Permanent
@@ -96,7 +96,8 @@ class Template:
         self._value = value
         self._raw = raw if isinstance(value, dict) else frozenset()
         plain = {key: item for key, item in value.items() if key not in raw} if isinstance(value, dict) else value
-        self._lookups = sum(text.count("{{") > 0 for _, text in _texts(plain, ""))
+        self._texts = [text for _, text in _texts(plain, "")]
+        self._lookups = sum(text.count("{{") > 0 for text in self._texts)
         self._filler: Callable[[Mapping[str, Json]], Json] | None = None
         # What is wrong is said, with its path, whenever it is rendered.
         with suppress(_Fault, RecursionError):
@@ -110,6 +111,22 @@ class Template:
         if self._lookups > _FREE_LOOKUPS:
             _refuse_huge(rendered)
         return rendered
+
+    @cached_property
+    def roots(self) -> frozenset[str] | None:
+        """The names that it looks at, where each expression is a plain path; None where one is more than that."""
+        found = set()
+        for text in self._texts:
+            try:
+                parts = _compiled(text).parts
+            except _Fault:
+                return None
+            for part in parts:
+                if not isinstance(part, str):
+                    if part[0].path is None:
+                        return None
+                    found.add(str(part[0].path[0]))
+        return frozenset(found)
 
     def _slowly(self, names: Mapping[str, Json]) -> Json:
         if not isinstance(self._value, dict):

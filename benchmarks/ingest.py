@@ -22,12 +22,13 @@ from typing import Any, NamedTuple
 
 RESULT = Path(__file__).parent / "results" / "ingest.json"
 CONNECTIONS = 16
+WEB_PROCESSES = 2
 END_SECONDS = 300.0
 NDJSON = "application/x-ndjson"
 
 
 class Web(NamedTuple):
-    """The web server as `make up` starts it, W3, and a token."""
+    """The web server as `make up` starts it with WEB_PROCESSES=2, W3, and a token."""
 
     pid: int
     port: int
@@ -64,6 +65,7 @@ def main() -> None:
         "machine": machine.described(),
         "load_average_before": before,
         "connections": CONNECTIONS,
+        "web_processes": WEB_PROCESSES,
         "bulk_runs_a_request": options.bulk,
         "figures": {name: _summed_up(values) for name, values in found.items()},
         "ratios": _ratios(found),
@@ -194,7 +196,8 @@ def _web(home: Path) -> Iterator[Web]:
     user = get_user_model().objects.get(username="bench")
     _, token = tokens.issue(workflow.workspace, user, "bench")
     port = ports.free()
-    child = Child(apps.web(Plan(home, port, flower_port=port, workers=2, database_url=None, redis_url=None)))
+    sizes = {"workers": 2, "web_processes": WEB_PROCESSES}
+    child = Child(apps.web(Plan(home, port, flower_port=port, **sizes, database_url=None, redis_url=None)))
     try:
         servers.until(lambda: _answers(port), what=f"the web server (see {child.command.log})")
         yield Web(child.process.pid, port, f"/api/v1/workflows/{workflow.name}/runs", token)

@@ -38,8 +38,9 @@ def _ingest(report: Report) -> str:
         [
             "## Starts over HTTP\n",
             "Accepted means committed and knocked for; no workers run, but in the last line of text. Processor time is"
-            f" for one run; single requests come over {report['connections']} kept connections, bulk ones have"
-            f" {report['bulk_runs_a_request']:,} runs each, with idempotency keys.\n",
+            f" for one run; single requests come over {report['connections']} kept connections to"
+            f" {report.get('web_processes', 1)} web processes, bulk ones have {report['bulk_runs_a_request']:,} runs"
+            " each, with idempotency keys.\n",
             table(head, rows),
             f"Single starts with a worker beside them on the same cores: {number(beside['per_second'])} accepted/s.\n",
         ]

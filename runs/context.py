@@ -15,7 +15,7 @@ from django.conf import settings
 
 from actions.base import Json
 from runs import effects, lease
-from runs.names import RunFacts, item_names, names
+from runs.names import RunFacts, item_names, names, read_by
 from runs.outcomes import LoadedSteps
 from runs.steps import PlannedStep
 
@@ -90,6 +90,13 @@ class AttemptContext:
             else:
                 self._names = names(self._step, work.run, work.steps, given=self.input)
         return self._names
+
+    @property
+    def scope(self) -> dict[str, Json]:
+        """The names that the step's config needs: all of them, or those that are quickly made where they will do."""
+        if self._names is None and self._work.item < 0 and self._step.asks_steps_only:
+            return {"steps": dict(read_by(self._step, self._work.steps))}
+        return self.names
 
     @cached_property
     def run_id(self) -> str:

@@ -38,7 +38,7 @@ def step_input(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:
     Parents that were skipped are absent. A step with a payload is given that payload.
     """
     if step.definition.payload is not None:
-        return expressions.render(step.definition.payload, _reserved(run, _read_by(step, steps)))
+        return expressions.render(step.definition.payload, _reserved(run, read_by(step, steps)))
     return _handed_down(step, run, steps)
 
 
@@ -52,7 +52,7 @@ def names(step: PlannedStep, run: RunFacts, steps: Steps, *, given: Json) -> dic
     for layer in layers:
         if isinstance(layer, dict):
             found.update(layer)
-    found.update(_reserved(run, _read_by(step, steps)))
+    found.update(_reserved(run, read_by(step, steps)))
     return found
 
 
@@ -73,7 +73,7 @@ def moment(at: datetime) -> str:
     return orjson.dumps(at.astimezone(UTC), option=orjson.OPT_UTC_Z).decode()[1:-1]
 
 
-def _read_by(step: PlannedStep, steps: Steps) -> Steps:
+def read_by(step: PlannedStep, steps: Steps) -> Steps:
     """The rows that its expressions may look at: few, even where a link has thousands of steps."""
     if ANY_STEP in step.reads:
         return steps

@@ -117,7 +117,7 @@ def _given(step: PlannedStep, work: Work) -> Json:
 
 def _used(step: PlannedStep, context: AttemptContext) -> Json:
     plain = step.definition.payload is None and not step.has_expressions
-    return step.template if plain else rendered(step, context.names, given=context.input)
+    return step.template if plain else rendered(step, context.scope, given=context.input)
 
 
 def _config(step: PlannedStep, used: Json) -> Config:

@@ -111,6 +111,11 @@ class PlannedStep:
         return expressions.Template(self.definition.with_, raw=self.action.raw)
 
     @cached_property
+    def asks_steps_only(self) -> bool:
+        """Whether its config needs no other name than `steps`."""
+        return self.definition.payload is None and self.rendering.roots == frozenset({"steps"})
+
+    @cached_property
     def fixed_config(self) -> Config | None:
         """The config of a pure step whose `with` is the same for every run; None where each attempt has its own.
 

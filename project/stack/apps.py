@@ -17,12 +17,13 @@ _NO_ROOT_WARNING = {"PYTHONWARNINGS": "ignore:You're running the worker with sup
 
 
 def web(plan: Plan) -> Command:
-    """Granian serves Django from one process: starts that come together share a commit only within one.
+    """Granian serves Django, from one process where nothing else is said: only starts within one share a commit.
 
     A request is short, because work is the worker's. Threads begin when they are needed, and end when they are idle.
     """
     words = ["--interface", "wsgi", "--host", ports.HOST, "--port", str(plan.port), "--no-ws"]
-    sizes = ["--workers", "1", "--blocking-threads", "16", "--backlog", "1024", "--respawn-failed-workers"]
+    sizes = ["--workers", str(plan.web_processes), "--blocking-threads", "16", "--backlog", "1024"]
+    sizes += ["--respawn-failed-workers"]
     return _command(plan, "web", "granian", *words, *sizes, "project.wsgi:application")
 
 

@@ -18,6 +18,7 @@ class Plan:
     port: int
     flower_port: int
     workers: int
+    web_processes: int
     database_url: str | None
     redis_url: str | None
 
@@ -43,6 +44,7 @@ def read() -> Plan:
         port=env.env_int("PORT", default=8000, minimum=1, maximum=65535),
         flower_port=env.env_int("FLOWER_PORT", default=5555, minimum=1, maximum=65535),
         workers=env.env_int("WORKERS", default=2, minimum=1, maximum=256),
+        web_processes=env.env_int("WEB_PROCESSES", default=1, minimum=1, maximum=64),
         database_url=env.told("DATABASE_URL"),
         redis_url=env.told("REDIS_URL"),
     )

@@ -68,7 +68,8 @@ def test_a_second_start_in_the_same_home_is_refused(tmp_path: Path) -> None:
 
 def test_the_same_port_twice_is_refused(tmp_path: Path) -> None:
     port = ports.free()
-    twice = plan.Plan(tmp_path, port=port, flower_port=port, workers=1, database_url=None, redis_url=None)
+    sizes = {"workers": 1, "web_processes": 1}
+    twice = plan.Plan(tmp_path, port=port, flower_port=port, **sizes, database_url=None, redis_url=None)
     with pytest.raises(StackError, match="PORT and FLOWER_PORT are both"):
         plan.check_ports(twice)
 
