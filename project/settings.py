@@ -31,6 +31,8 @@ try:
 
     # Worker children; each performs one slice of runs at a time.
     WORKERS = env_int("WORKERS", default=2, minimum=1, maximum=256)
+    # A child that has ever needed more is replaced after its message, so that what leaks does not add up.
+    WORKER_CHILD_MEMORY_MEGABYTES = env_int("WORKER_CHILD_MEMORY_MEGABYTES", default=1024, minimum=300)
     # The longest time that one step may take; the hard limit of a worker's child lies 30 s above.
     STEP_TIMEOUT_SECONDS = env_int("STEP_TIMEOUT_SECONDS", default=300, minimum=1)
     # What a process had in hand counts as lost when it has not renewed its lease for so long.
