@@ -6,7 +6,7 @@ DEV_STAMP := .venv/.development
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check e2e chaos mutants bench bench-quick migrate docs
+.PHONY: help up test check e2e chaos mutants bench bench-all bench-quick migrate docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ mutants: $(DEV_STAMP) ## Break one promise after the other, and see a test catch
 
 bench: $(DEV_STAMP) ## Measure beside a bare Celery chain, A B A B, and write docs/performance.md; about fifteen minutes
 	@$(BIN)/python -W ignore -m benchmarks
+
+bench-all: $(DEV_STAMP) ## Every figure of docs/performance.md again, ten million runs too; about an hour and a half
+	@for suite in "" .ingest .effects .shapes .idle .backlog ".volume --runs 10000000 --prune 1000000"; do \
+		$(BIN)/python -W ignore -m benchmarks$$suite || exit 1; done
+	@$(MAKE) docs
 
 bench-quick: $(DEV_STAMP) ## The same in about two minutes, less exactly
 	@$(BIN)/python -W ignore -m benchmarks --quick

@@ -15,23 +15,22 @@ from django.db import connection  # noqa: E402
 
 from benchmarks import work  # noqa: E402
 from runs import control  # noqa: E402
-from workflows.models import Workflow  # noqa: E402
+from workflows.models import Version, Workflow  # noqa: E402
 
 
-def main(*, workflow_id: str, numbers: range, threads: int) -> None:
+def main(*, workflow_id: str, warm_id: str, numbers: range, threads: int) -> None:
     """Prints `ready`, waits for a line, starts a run of the workflow for each number, prints `done`, and waits again.
 
-    Then it tells in JSON the processor seconds that it took, and of each run its id and when its call began.
+    Then it tells in JSON the processor seconds that it took, and of each run its id and when its call began. Before it
+    is ready each thread starts a run of the second workflow: what starts cold is no part of the rate.
     """
-    workflow = Workflow.objects.select_related("current").get(pk=workflow_id)
-    version = workflow.current
-    if version is None:
-        raise SystemExit(f"workflow {workflow_id} was never published")
+    workflow, version = _found(workflow_id)
+    warm, warm_version = _found(warm_id)
     told: list[tuple[str, float]] = []
     connected, begin = threading.Barrier(threads + 1), threading.Event()
 
     def caller(share: range) -> None:
-        connection.ensure_connection()
+        control.start([control.Request(input=work.given(0))], version=warm_version, workflow=warm, source="bench")
         connected.wait()
         begin.wait()
         for number in share:
@@ -55,6 +54,13 @@ def main(*, workflow_id: str, numbers: range, threads: int) -> None:
     json.dump({"cpu_seconds": spent, "runs": told}, sys.stdout)
 
 
+def _found(workflow_id: str) -> tuple[Workflow, Version]:
+    workflow = Workflow.objects.select_related("current").get(pk=workflow_id)
+    if workflow.current is None:
+        raise SystemExit(f"workflow {workflow_id} was never published")
+    return workflow, workflow.current
+
+
 def _say_and_wait(word: str) -> None:
     sys.stdout.write(f"{word}\n")
     sys.stdout.flush()
@@ -62,4 +68,5 @@ def _say_and_wait(word: str) -> None:
 
 
 if __name__ == "__main__":
-    main(workflow_id=sys.argv[1], numbers=range(int(sys.argv[2]), int(sys.argv[3])), threads=int(sys.argv[4]))
+    first, last, count = (int(word) for word in sys.argv[3:6])
+    main(workflow_id=sys.argv[1], warm_id=sys.argv[2], numbers=range(first, last), threads=count)

@@ -23,7 +23,7 @@ CHILDREN = (1, 2, 4)
 class Size:
     """How much is measured: rounds, single runs at each number of callers, runs started in bulk; which of each."""
 
-    rounds: int = 3
+    rounds: int = 5
     singles: int = 2000
     bulk: int = 20000
     callers: tuple[int, ...] = tuple(CALLERS)

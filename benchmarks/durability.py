@@ -28,6 +28,12 @@ _FAULTS = {
         SELECT count(*) FROM steps JOIN mine ON mine.id = steps.run_id WHERE steps.output IS DISTINCT FROM
             CASE step WHEN 'pick' THEN jsonb_build_object('n', n) WHEN 'merge' THEN merged
                 ELSE jsonb_build_object('iterations', 1, 'result', %(digest)s::text) END""",
+    "steps with a wrong config": """
+        SELECT count(*) FROM steps JOIN mine ON mine.id = steps.run_id WHERE steps.config IS DISTINCT FROM
+            CASE step WHEN 'merge' THEN jsonb_build_object('set', merged) END""",
+    "inputs that were changed": """
+        SELECT count(*) FROM mine WHERE input IS DISTINCT FROM
+            jsonb_build_object('n', n, 'customer', 'customer ' || n::int %% 97, 'note', repeat('x', 40))""",
     "steps without times": "SELECT count(*) FROM steps WHERE NOT coalesce(started_at <= finished_at, false)",
     "tickets left": "SELECT count(*) FROM runs_ticket JOIN mine ON mine.id = runs_ticket.run_id",
     "dead letters": "SELECT count(*) FROM runs_deadletter JOIN mine ON mine.id = runs_deadletter.run_id",
@@ -36,12 +42,12 @@ _FAULTS = {
 _ASKED = "".join(f", ({sql})" for sql in _FAULTS.values())
 _ALL = f"""
     WITH mine AS MATERIALIZED (
-        SELECT id, state, output, started_at, finished_at, input -> 'n' AS n,
+        SELECT id, state, output, started_at, finished_at, input, input -> 'n' AS n,
                jsonb_build_object('n', input -> 'n', 'digest', %(digest)s::text) AS merged
         FROM runs_run WHERE workflow_id = %(workflow)s AND created_at >= %(since)s::timestamptz
     ),
     steps AS MATERIALIZED (
-        SELECT s.run_id, s.step, s.item, s.state, s.output, s.started_at, s.finished_at
+        SELECT s.run_id, s.step, s.item, s.state, s.output, s.config, s.started_at, s.finished_at
         FROM runs_steprun s JOIN mine ON mine.id = s.run_id
     )
     SELECT (SELECT coalesce(max((n)::int), -1) - %(count)s + 1 FROM mine){_ASKED}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import page_more, page_words, plots
+from benchmarks import aims, page_more, page_words, plots
 from benchmarks.tables import Report, number, quiet, spread, table
 from benchmarks.telling import RESULTS, say
 
@@ -47,7 +47,7 @@ def read(directory: Path) -> dict[str, Report]:
 
 def markdown(reports: Mapping[str, Report]) -> str:
     """The whole page; a section whose results are missing is left out."""
-    parts = [page_words.HEAD]
+    parts = [page_words.HEAD, aims.section(reports)]
     for name, section in SECTIONS:
         if name in reports:
             told = section(reports[name])
@@ -55,7 +55,7 @@ def markdown(reports: Mapping[str, Report]) -> str:
             parts.append(f"{title}\n\n{note}{rest}" if (note := quiet(reports[name])) else told)
     found = [page_words.machine(report) for report in reports.values() if "machine" in report and "suite" in report]
     parts += [page_words.FOOT, *found[:1]]
-    return "\n".join(parts)
+    return "\n".join(part for part in parts if part)
 
 
 def drawings(reports: Mapping[str, Report]) -> dict[str, str]:
@@ -99,10 +99,11 @@ def _latency(report: Report) -> list[str]:
     if not rows:
         return []
     ratios = {p: report["ratios"].get(f"latency_{p}/chain_prefork") for p in ("p50", "p95")}
-    told = [f"{p} {number(one['median'])} of the bare chain's" for p, one in ratios.items() if one]
+    told = [f"{p} {spread(one)} of the bare chain's in the same round" for p, one in ratios.items() if one]
     return [
         "## Latency of one run when idle\n",
-        "Milliseconds from the call to the recorded end, one run at a time.\n",
+        "Milliseconds from the call to the recorded end, one run at a time. Stepwise's end is the database's clock in"
+        " the statement that records it, a moment before its commit; the bare chain's is the last task's clock.\n",
         table(("", "p50, ms", "p95, ms"), rows),
         f"{'; '.join(told)}.\n" if told else "",
     ]

@@ -62,8 +62,8 @@ def _effects(report: Report) -> str:
             "## Steps that ask a server\n",
             f"{report['requests']:,} requests to a server that answers after"
             f" {number(report['answer_seconds'] * 1000)} ms, by one worker with two children of up to"
-            f" {report['io_threads']} threads. What limits them is how many wait at once: children times threads over"
-            " the answer's time.\n",
+            f" {report['io_threads']} threads. At most children times threads over the answer's time: 1,000/s here;"
+            " below that, the processor and how soon a child gets its next message.\n",
             table(head, rows),
         ]
     )
@@ -114,12 +114,28 @@ def _volume(report: Report) -> str:
             " pages of their statements, with next to nothing stored and with that many: in"
             f" {faults} of them a plan grew. The slowest:\n",
             table(("", "pages, empty", "pages, full", "milliseconds, full"), rows),
+            *_beside(report["beside"]),
             f"Retention deleted {gone['runs_pruned']:,} of them at {number(gone['runs_per_second'])}/s, the longest"
             f" transaction {number(gone['longest_transaction_seconds'] * 1000)} ms; the latency of single runs"
             f" was p50 {number(beside['beside']['p50'] * 1000)} ms meanwhile, and"
             f" {number(beside['without']['p50'] * 1000)} ms without it.\n",
         ]
     )
+
+
+def _beside(found: Report) -> list[str]:
+    if not found:
+        return []
+    rows = [
+        [name.replace("_", " "), *(spread(one[side], times=times) for side in ("empty", "full")), spread(one["ratio"])]
+        for name, one in found.items()
+        for times in (1000 if name.endswith("seconds") else 1,)
+    ]
+    return [
+        "W3 in that database and in an empty one of the same server, in turn; the ratio is that of one round (latencies"
+        " in milliseconds):\n",
+        table(("", "empty", "full", "full to empty"), rows),
+    ]
 
 
 def _idle(report: Report) -> str:

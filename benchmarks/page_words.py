@@ -25,7 +25,8 @@ saved twice for each step, its connection kept.
 FOOT = """## How to reproduce
 
 ```
-make bench                                # everything that `make bench` publishes, and this page
+make bench                                # rates, latency, costs, load, schema, parts, and this page
+make bench-all                            # all of it, with what the next lines do one by one
 .venv/bin/python -m benchmarks.ingest     # starts over HTTP
 .venv/bin/python -m benchmarks.effects    # steps that ask a server
 .venv/bin/python -m benchmarks.shapes     # big runs

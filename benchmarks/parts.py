@@ -117,7 +117,7 @@ def _meter() -> Meter:
     from django.db import connection
 
     from benchmarks.meter import Meter
-    from runs import database, delivery, dispatch, executor, perform, transitions, window
+    from runs import database, delivery, dispatch, executor, perform, starting, transitions, window
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
@@ -130,6 +130,7 @@ def _meter() -> Meter:
     meter.watch(executor, "advance", "deliver: rows to work, results to outcomes")
     meter.watch(perform, "walk", "deliver: perform the steps")
     meter.watch(transitions, "record", "deliver: outcomes to rows")
+    starting._starts._after = dispatch.after_start  # bound before it was watched
     for name in ("run", "copy"):
         meter.watch(database, name, _statement, asks=True)
     return meter

@@ -113,16 +113,14 @@ def chain_runs(count: int) -> Took:
 
 
 def chain_latency(count: int) -> list[float]:
-    """Seconds from publish to end, one at a time."""
+    """Seconds from publish to the end that the last task records, one at a time."""
     chain.reset()
-    found = []
+    began = []
     for number in range(count):
-        began = time.perf_counter()
+        began.append(time.time())
         chain.publish(range(number, number + 1))
-        while chain.done() <= number:
-            time.sleep(0.0002)
-        found.append(time.perf_counter() - began)
-    return found
+        until(lambda number=number: chain.done() > number, what="the chain", seconds=END_SECONDS)  # type: ignore[misc]
+    return [end - begin for begin, end in zip(began, chain.ended(), strict=True)]
 
 
 def naive_runs(count: int) -> Took:
@@ -160,7 +158,8 @@ def stepwise_singles(workflow: Workflow, *, processes: int = 4, threads: int = 4
 
 def called(workflow: Workflow, count: int, *, processes: int, threads: int) -> tuple[Took, list[tuple[str, float]]]:
     """Also each run's id and the time at which its call began, by the machine's clock."""
-    words = [sys.executable, "-W", "ignore", "-m", "benchmarks.callers", str(workflow.pk)]
+    warm, _ = prepare(work.DEFINITION.replace("name: w3", "name: warm"))
+    words = [sys.executable, "-W", "ignore", "-m", "benchmarks.callers", str(workflow.pk), str(warm.pk)]
     shares = [str(count * share // processes) for share in range(processes + 1)]
     callers = [
         subprocess.Popen(  # noqa: S603
@@ -173,6 +172,7 @@ def called(workflow: Workflow, count: int, *, processes: int, threads: int) -> t
         for first, last in pairwise(shares)
     ]
     _hear(callers, "ready")
+    wait_for_all(workflow)
     watch = Stopwatch()
     _go(callers)
     _hear(callers, "done")

@@ -141,6 +141,8 @@ def killed(one: Measured, workflow: Workflow, *, home: Path, size: Size) -> dict
         killer.start()
         took = one.measure(count)
         killer.join()
+    if not 0 < killer.ended < count:
+        raise SystemExit(f"{one.name}: no child was killed in the middle")
     checked = durability.check(workflow, count=count, since=since)
     say(f"child killed  {one.name:16}  {count / took.seconds:10.0f} runs/s, all {checked} found")
     return {"runs": checked, "ended_when_killed": killer.ended, "seconds": round(took.seconds, 3)}
@@ -151,7 +153,8 @@ class _Killer(threading.Thread):
 
     def __init__(self, worker: int, workflow: Workflow, *, since: str, at: int) -> None:
         super().__init__()
-        self.ended = 0
+        # How many runs had ended when it struck; 0 until then.
+        self.ended = self._seen = 0
         self._worker, self._at = worker, at
         self._done = Run.objects.filter(workflow=workflow, created_at__gte=since, finished_at__isnull=False)
 
@@ -159,11 +162,12 @@ class _Killer(threading.Thread):
         children = processes.family(self._worker)[1:]
         until(self._enough, what="the runs to end before a child is killed", seconds=systems.END_SECONDS)
         os.kill(children[0], signal.SIGKILL)
+        self.ended = self._seen
         connection.close()
 
     def _enough(self) -> bool:
-        self.ended = self._done.count()
-        return self.ended >= self._at
+        self._seen = self._done.count()
+        return self._seen >= self._at
 
 
 def statements(one: Measured, *, home: Path, size: Size) -> dict[str, float]:
@@ -200,7 +204,10 @@ def _latencies(workflow: Workflow, version: Version, *, home: Path, size: Size) 
             found[one.name].append((p50, p95))
             say(f"round {number + 1}/{size.rounds}  {one.name:16}  p50 {p50 * 1000:.2f} ms  p95 {p95 * 1000:.2f} ms")
     return {
-        name: {"p50": summed_up([v[0] for v in values]), "p95": summed_up([v[1] for v in values])}
+        name: {
+            figure: {**summed_up(column := [round_[place] for round_ in values]), "all": column}
+            for place, figure in enumerate(("p50", "p95"))
+        }
         for name, values in found.items()
     }
 
@@ -214,8 +221,8 @@ def _ratios(rates: dict[str, Any], latencies: dict[str, Any]) -> dict[str, Any]:
             found[f"{name}/{base}"] = summed_up([round(mine / bare, 3) for mine, bare in pairs])
     if BASELINE in latencies and "stepwise" in latencies:
         for figure in ("p50", "p95"):
-            ours, bare = latencies["stepwise"][figure]["median"], latencies[BASELINE][figure]["median"]
-            found[f"latency_{figure}/{BASELINE}"] = {"median": round(ours / bare, 3)}
+            pairs = zip(latencies["stepwise"][figure]["all"], latencies[BASELINE][figure]["all"], strict=True)
+            found[f"latency_{figure}/{BASELINE}"] = summed_up([round(ours / bare, 3) for ours, bare in pairs])
     for name, ratio in found.items():
         say(f"{name:36} {ratio['median']:8.2f}")
     return found

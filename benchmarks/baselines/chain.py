@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import redis
@@ -44,9 +45,9 @@ def compute(data: dict[str, Any]) -> dict[str, Any]:
 
 @app.task
 def merge(data: dict[str, Any]) -> None:
-    """Step three; that it ended is one INCR, so that somebody can wait for it."""
+    """Step three; that it ended, and when, is one RPUSH, so that somebody can wait for it."""
     work.merge(data)
-    _counter.incr(DONE)
+    _counter.rpush(DONE, time.time())
 
 
 def publish(numbers: range) -> None:
@@ -63,4 +64,9 @@ def reset() -> None:
 
 def done() -> int:
     """How many chains have come to their end since the reset."""
-    return int(_counter.get(DONE) or 0)
+    return int(_counter.llen(DONE))
+
+
+def ended() -> list[float]:
+    """When they came to their end, in this order, by the machine's clock."""
+    return [float(at) for at in _counter.lrange(DONE, 0, -1)]

@@ -40,6 +40,8 @@ SPOILS = {
     "DELETE FROM runs_steprun WHERE run_id = (SELECT max(id::text)::uuid FROM runs_run)": "exactly three steps: 1",
     "UPDATE runs_steprun SET item = 0 WHERE step = 'pick'": "steps that did not succeed: 6",
     "UPDATE runs_steprun SET output = '{}' WHERE step = 'work'": "steps with a wrong output: 6",
+    "UPDATE runs_steprun SET config = NULL": "steps with a wrong config: 6",
+    'UPDATE runs_run SET input = input || \'{"note": "y"}\'': "inputs that were changed: 6",
     "UPDATE runs_steprun SET started_at = NULL WHERE step = 'merge'": "steps without times: 6",
     "UPDATE runs_run SET output = jsonb_set(output, '{n}', '9')": "runs with a wrong output: 6",
     "UPDATE runs_run SET input = jsonb_set(input, '{n}', '1')": "inputs that are not there once: 5",
