@@ -78,6 +78,21 @@ def faults(workflow: Workflow, *, count: int, since: str) -> dict[str, int]:
     return {name: int(number) for name, number in zip(names, row, strict=True) if number}
 
 
+def without(workflow: Workflow, *, rows: int) -> int:
+    """How many of the workflow's runs did not succeed with exactly so many rows of steps and items, all succeeded."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0")
+        cursor.execute(
+            """
+            SELECT count(*) FROM runs_run r WHERE r.workflow_id = %s AND (r.state <> 'succeeded' OR %s <> (
+                SELECT CASE WHEN bool_and(state = 'succeeded' AND started_at <= finished_at) THEN count(*) END
+                FROM runs_steprun s WHERE s.run_id = r.id))
+            """,
+            [workflow.pk, rows],
+        )
+        return int(cursor.fetchone()[0])
+
+
 def check(workflow: Workflow, *, count: int, since: str) -> int:
     """How many runs were looked at. Raises Lost, which ends the suite, when anything is wrong with one of them."""
     found = faults(workflow, count=count, since=since)
