@@ -13,8 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from runs import control, standing
+from runs.admin_ask import hand
 from runs.admin_forms import ReasonForm, WhyForm
-from runs.admin_verbs import hand
 from runs.control import Hand
 
 

@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -14,8 +13,9 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from actions.wait_for_signal import signal_name
 from runs import control, signals
+from runs.admin_ask import Page, filled, hand, refused, show, succeeded
 from runs.admin_forms import JsonField
-from runs.admin_verbs import Button, Page, hand, may_change_run, refused, run_page, show, succeeded
+from runs.admin_verbs import Button, may_change_run, require_change_run, run_page
 from runs.models import Run
 from runs.signal_words import cannot_signal
 from runs.signals import Message
@@ -47,25 +47,26 @@ def buttons(request: HttpRequest, run_id: UUID, *, name: str) -> list[Button]:
 
 def send(request: HttpRequest, key: UUID) -> HttpResponse:
     """Send the signal: it ends the wait of the run's step for this name, or is kept for one that is still to come."""
-    if not may_change_run(request):
-        raise PermissionDenied("this account may not change runs")
+    require_change_run(request)
     run = get_object_or_404(Run.objects.select_related("workflow").only("state", "workflow__name"), pk=key)
     page = Page(
+        of=Run,
         verb="Send signal",
         name=run.workflow.name,
         detail=f"run {run.pk}",
         state=run.state,
         says="It ends the wait of the step that has waited longest for this name; or it is kept until one does.",
         back=run_page(key),
+        form=SignalForm,
     )
     if run.state not in signals.SIGNALLABLE:
         return refused(request, cannot_signal(key, run.state, name=""), to=page.back)
-    form = SignalForm(request.POST if request.method == "POST" else None, initial={"name": request.GET.get("name", "")})
+    form = filled(request, page, name=request.GET.get("name", ""))
     if not form.is_valid():
-        return show(request, form, page, of=Run)
+        return show(request, form, page)
     name = form.cleaned_data["name"]
     message = Message(name, form.cleaned_data["payload"])
     if not signals.send([key], message=message, hand=hand(request, "")):
         form.add_error("name", f"{cannot_signal(key, control.standing(key), name=name)}.")
-        return show(request, form, page, of=Run)
+        return show(request, form, page)
     return succeeded(request, f"The run took the signal {name}.", to=page.back)

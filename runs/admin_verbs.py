@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
-from django.template.response import TemplateResponse
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from runs import control, plan, standing
+from runs.admin_ask import Page, ask, filled, hand, refused, show, succeeded
 from runs.admin_forms import EditedRetryForm, ReasonForm, ReplayForm, WhyForm, as_json
-from runs.admin_parts import colour, json_text
-from runs.control import Hand, NotNow
+from runs.admin_parts import json_text
+from runs.control import NotNow
 from runs.models import DeadLetter, Run
 from runs.states import RUN_ENDED
 from workflows.errors import InvalidInput
@@ -38,22 +36,66 @@ class Button:
 
 
 @dataclass(frozen=True)
-class Page:
-    """What a confirmation page shows besides its form: of what, what the verb does, and the way back."""
+class RunVerb:
+    """A verb over one run, as its page asks for it.
 
-    verb: str
-    name: str
-    detail: str
-    state: str
+    `verb` is one of control's over a set of ids. `cannot` says why it is not legal for the run in this state, `done`
+    what to say once it was won.
+    """
+
+    title: str
     says: str
-    back: str
-    steps: list[str] = field(default_factory=list)
-    stored: str = ""
+    legal: Callable[[Run], bool]
+    verb: Callable[..., frozenset[UUID]]
+    cannot: Callable[[UUID, str], str]
+    done: Callable[[UUID], str]
     danger: bool = False
 
-    @property
-    def colour(self) -> str:
-        return colour(self.state)
+
+CANCEL = RunVerb(
+    "Cancel",
+    "No step of the run begins any more. One that is running is told, and its outcome is still written. "
+    "Then the run does what it has to do finally, and ends.",
+    standing.can_cancel,
+    control.cancel,
+    standing.cannot_cancel,
+    lambda key: "The run is cancelled." if control.standing(key) in RUN_ENDED else "The run is being cancelled.",
+    danger=True,
+)
+TERMINATE = RunVerb(
+    "Terminate",
+    "The run ends at once: what is still to be compensated stays as it is, and nothing of on_failure or finally "
+    "begins any more. A step that is running is told. This cannot be taken back by a retry.",
+    lambda run: run.state in standing.TERMINABLE,
+    control.terminate,
+    lambda _, state: standing.cannot_terminate(state),
+    lambda _: "The run is terminated.",
+    danger=True,
+)
+PAUSE = RunVerb(
+    "Pause",
+    "Nothing of the run is begun until it is resumed. A step that is running runs on; what follows it is held.",
+    lambda run: run.state in standing.PAUSABLE and run.paused_at is None,
+    control.pause,
+    lambda _, state: standing.cannot_pause(state),
+    lambda _: "The run is paused.",
+)
+RESUME = RunVerb(
+    "Resume",
+    "The run goes on where it was held; a retry when it would have been due.",
+    lambda run: run.state in standing.PAUSABLE and run.paused_at is not None,
+    control.resume,
+    lambda _, state: standing.cannot_resume(state),
+    lambda _: "The run is resumed.",
+)
+RETRY = RunVerb(
+    "Retry",
+    "The run goes on from its failed steps, with the inputs that they had. To edit an input, open the dead letter.",
+    lambda run: run.state in standing.RETRYABLE,
+    control.retry,
+    standing.cannot_retry,
+    lambda _: "The run goes on.",
+)
 
 
 def run_buttons(request: HttpRequest, run: Run) -> list[Button]:
@@ -101,98 +143,67 @@ def may_change_run(request: HttpRequest) -> bool:
     return bool(request.user.has_perm("runs.change_run"))
 
 
+def require_change_run(request: HttpRequest) -> None:
+    """Raises PermissionDenied, which answers 403, where this user may not."""
+    if not may_change_run(request):
+        raise PermissionDenied("this account may not change runs")
+
+
 def may_change_letter(request: HttpRequest) -> bool:
     """Whether this user may retry and discard dead letters."""
     return bool(request.user.has_perm("runs.change_deadletter"))
 
 
-def hand(request: HttpRequest, why: str) -> Hand:
-    """The logged-in user's hand."""
-    return Hand(request.user.pk, why)
-
-
 def cancel(request: HttpRequest, key: UUID) -> HttpResponse:
     """End the run."""
-    run = _run(request, key)
-    if not standing.can_cancel(run):
-        return refused(request, standing.cannot_cancel(key, run.state), to=run_page(key))
-    says = (
-        "No step of the run begins any more. One that is running is told, and its outcome is still written. "
-        "Then the run does what it has to do finally, and ends."
-    )
-    page = _of_run(run, verb="Cancel", says=says, danger=True)
-    form = WhyForm(request.POST if request.method == "POST" else None)
-    if not form.is_valid():
-        return show(request, form, page, of=Run)
-    if not control.cancel([key], hand=hand(request, form.cleaned_data["why"])):
-        return refused(request, standing.cannot_cancel(key, control.standing(key)), to=page.back)
-    return succeeded(
-        request,
-        "The run is cancelled." if control.standing(key) in RUN_ENDED else "The run is being cancelled.",
-        to=page.back,
-    )
+    return _run_verb(request, key, CANCEL)
 
 
 def terminate(request: HttpRequest, key: UUID) -> HttpResponse:
     """End the run at once."""
-    run = _run(request, key)
-    if run.state not in standing.TERMINABLE:
-        return refused(request, standing.cannot_terminate(run.state), to=run_page(key))
-    says = (
-        "The run ends at once: what is still to be compensated stays as it is, and nothing of on_failure or finally "
-        "begins any more. A step that is running is told. This cannot be taken back by a retry."
-    )
-    page = _of_run(run, verb="Terminate", says=says, danger=True)
-    form = WhyForm(request.POST if request.method == "POST" else None)
-    if not form.is_valid():
-        return show(request, form, page, of=Run)
-    if not control.terminate([key], hand=hand(request, form.cleaned_data["why"])):
-        return refused(request, standing.cannot_terminate(control.standing(key)), to=page.back)
-    return succeeded(request, "The run is terminated.", to=page.back)
+    return _run_verb(request, key, TERMINATE)
 
 
 def pause(request: HttpRequest, key: UUID) -> HttpResponse:
     """Hold the run."""
-    says = "Nothing of the run is begun until it is resumed. A step that is running runs on; what follows it is held."
-    return _hold(request, key, verb=control.pause, says=says)
+    return _run_verb(request, key, PAUSE)
 
 
 def resume(request: HttpRequest, key: UUID) -> HttpResponse:
     """Let the paused run go on."""
-    says = "The run goes on where it was held; a retry when it would have been due."
-    return _hold(request, key, verb=control.resume, says=says)
-
-
-def pause_workflow(request: HttpRequest, key: UUID) -> HttpResponse:
-    """Hold the workflow's runs, those to come included."""
-    says = (
-        "Its runs are held, and so are those that are started from now on: they are accepted and queue. Steps that are "
-        "running run on; what follows them is held."
-    )
-    return _hold_workflow(request, key, verb=control.pause_workflow, says=says)
-
-
-def resume_workflow(request: HttpRequest, key: UUID) -> HttpResponse:
-    """Let the workflow's runs go on."""
-    says = "Its runs go on, but for those that were paused themselves."
-    return _hold_workflow(request, key, verb=control.resume_workflow, says=says)
+    return _run_verb(request, key, RESUME)
 
 
 def retry(request: HttpRequest, key: UUID) -> HttpResponse:
     """Let the failed run go on."""
-    run = _run(request, key)
-    if run.state not in standing.RETRYABLE:
-        return refused(request, standing.cannot_retry(key, run.state), to=run_page(key))
+    return _run_verb(request, key, RETRY)
+
+
+def pause_workflow(request: HttpRequest, key: UUID) -> HttpResponse:
+    """Hold the workflow's runs, those to come included."""
+    workflow = _workflow(request, key)
     says = (
-        "The run goes on from its failed steps, with the inputs that they had. To edit an input, open the dead letter."
+        "Its runs are held, and so are those that are started from now on: they are accepted and queue. Steps that are "
+        "running run on; what follows them is held."
     )
-    page = _of_run(run, verb="Retry", says=says)
-    form = WhyForm(request.POST if request.method == "POST" else None)
-    if not form.is_valid():
-        return show(request, form, page, of=Run)
-    if not control.retry([key], hand=hand(request, form.cleaned_data["why"])):
-        return refused(request, standing.cannot_retry(key, control.standing(key)), to=page.back)
-    return succeeded(request, "The run goes on.", to=page.back)
+    return ask(
+        request,
+        _of_workflow(workflow, verb="Pause", says=says),
+        verb=lambda hand: control.pause_workflow(workflow, hand=hand),
+        done=lambda count: f"The workflow is paused; {_runs_were(count)} held.",
+    )
+
+
+def resume_workflow(request: HttpRequest, key: UUID) -> HttpResponse:
+    """Let the workflow's runs go on."""
+    workflow = _workflow(request, key)
+    says = "Its runs go on, but for those that were paused themselves."
+    return ask(
+        request,
+        _of_workflow(workflow, verb="Resume", says=says),
+        verb=lambda hand: control.resume_workflow(workflow, hand=hand),
+        done=lambda count: f"The workflow is resumed; {_runs_were(count)} let go.",
+    )
 
 
 def replay(request: HttpRequest, key: UUID) -> HttpResponse:
@@ -202,11 +213,11 @@ def replay(request: HttpRequest, key: UUID) -> HttpResponse:
         return refused(request, f"the run is {run.state}; only a run that has ended can be replayed", to=run_page(key))
     says = "A new run begins at the step. This one stays as it is."
     steps = [step.id for step in plan.load(run.version_id).steps.values() if not step.handler][:OFFERED_STEPS]
-    page = _of_run(run, verb="Replay", says=says, steps=steps, stored=json_text(run.input))
-    form = ReplayForm(request.POST if request.method == "POST" else None)
+    page = _of_run(run, verb="Replay", says=says, form=ReplayForm, steps=steps, stored=json_text(run.input))
+    form = filled(request, page)
     new = _replayed(request, form, key=key) if form.is_valid() else None
     if new is None:
-        return show(request, form, page, of=Run)
+        return show(request, form, page)
     return succeeded(request, "This is the new run.", to=run_page(new))
 
 
@@ -226,70 +237,51 @@ def discard(request: HttpRequest, key: UUID) -> HttpResponse:
     """Close the letter for good."""
     letter = _letter(request, key)
     says = "The dead letter is closed for good. Its run stays as it is."
-    page = _of_letter(letter, verb="Discard", says=says, danger=True)
+    page = _of_letter(letter, verb="Discard", says=says, form=ReasonForm, danger=True)
     if letter.state not in standing.OPEN:
         return refused(request, standing.cannot_discard(letter.state), to=page.back)
-    form = ReasonForm(request.POST if request.method == "POST" else None)
-    if not form.is_valid():
-        return show(request, form, page, of=DeadLetter)
-    if not control.discard([key], hand=hand(request, form.cleaned_data["why"])):
-        return refused(request, standing.cannot_discard(_letter(request, key).state), to=page.back)
-    return succeeded(request, "The dead letter is discarded.", to=page.back)
+    return ask(
+        request,
+        page,
+        verb=lambda hand: control.discard([key], hand=hand),
+        done=lambda _: "The dead letter is discarded.",
+        refusal=lambda: standing.cannot_discard(_letter(request, key).state),
+    )
 
 
-def _hold(request: HttpRequest, key: UUID, *, verb: Callable[..., frozenset[UUID]], says: str) -> HttpResponse:
-    """Pause or resume one run."""
+def _run_verb(request: HttpRequest, key: UUID, asked: RunVerb) -> HttpResponse:
     run = _run(request, key)
-    pauses = verb is control.pause
-    title, cannot = ("Pause", standing.cannot_pause) if pauses else ("Resume", standing.cannot_resume)
-    page = _of_run(run, verb=title, says=says)
-    if run.state not in standing.PAUSABLE or (run.paused_at is None) != pauses:
-        return refused(request, cannot(run.state), to=page.back)
-    form = WhyForm(request.POST if request.method == "POST" else None)
-    if not form.is_valid():
-        return show(request, form, page, of=Run)
-    if not verb([key], hand=hand(request, form.cleaned_data["why"])):
-        return refused(request, cannot(control.standing(key)), to=page.back)
-    return succeeded(request, f"The run is {title.lower()}d.", to=page.back)
-
-
-def _hold_workflow(request: HttpRequest, key: UUID, *, verb: Callable[..., int], says: str) -> HttpResponse:
-    """Pause or resume a workflow."""
-    if not may_change_run(request):
-        raise PermissionDenied("this account may not change runs")
-    workflow = get_object_or_404(Workflow, pk=key, kind=Workflow.Kind.WORKFLOW)
-    title, done = ("Pause", "held") if verb is control.pause_workflow else ("Resume", "let go")
-    back = reverse("admin:workflows_workflow_change", args=[key])
-    state = "paused" if workflow.paused_at else "not paused"
-    page = Page(verb=title, name=workflow.name, detail="the workflow", state=state, says=says, back=back)
-    form = WhyForm(request.POST if request.method == "POST" else None)
-    if not form.is_valid():
-        return show(request, form, page, of=Run)
-    count = verb(workflow, hand=hand(request, form.cleaned_data["why"]))
-    runs = "1 run was" if count == 1 else f"{count} runs were"
-    return succeeded(request, f"The workflow is {title.lower()}d; {runs} {done}.", to=back)
+    page = _of_run(run, verb=asked.title, says=asked.says, danger=asked.danger)
+    if not asked.legal(run):
+        return refused(request, asked.cannot(key, run.state), to=page.back)
+    return ask(
+        request,
+        page,
+        verb=lambda hand: asked.verb([key], hand=hand),
+        done=lambda _: asked.done(key),
+        refusal=lambda: asked.cannot(key, control.standing(key)),
+    )
 
 
 def _letter_verb(request: HttpRequest, key: UUID, shape: type[WhyForm], *, verb: str, says: str) -> HttpResponse:
     letter = _letter(request, key)
-    page = _of_letter(letter, verb=verb, says=says)
+    page = _of_letter(letter, verb=verb, says=says, form=shape)
     if letter.state not in standing.OPEN or letter.run.state not in standing.RETRYABLE:
         return refused(request, standing.cannot_retry_letter(letter), to=page.back)
-    initial = {"input": as_json(letter.input)}
-    form = shape(request.POST if request.method == "POST" else None, initial=initial)
+    form = filled(request, page, input=as_json(letter.input))
     if not form.is_valid():
-        return show(request, form, page, of=DeadLetter)
+        return show(request, form, page)
     why, given = form.cleaned_data["why"], form.cleaned_data.get("input")
     if not control.retry_letters([key], hand=hand(request, why), given=given):
         why_not = standing.cannot_retry_letter(_letter(request, key), edited=given is not None)
         if given is not None and standing.cannot_edit(letter) is not None:
             form.add_error("input", f"{why_not}.")
-            return show(request, form, page, of=DeadLetter)
+            return show(request, form, page)
         return refused(request, why_not, to=page.back)
     return succeeded(request, "The run goes on.", to=run_page(letter.run_id))
 
 
-def _replayed(request: HttpRequest, form: ReplayForm, *, key: UUID) -> UUID | None:
+def _replayed(request: HttpRequest, form: forms.Form, *, key: UUID) -> UUID | None:
     """The new run's id; None, and the problem at its field, where it is refused."""
     asked = form.cleaned_data
     try:
@@ -308,10 +300,14 @@ def _replayed(request: HttpRequest, form: ReplayForm, *, key: UUID) -> UUID | No
 
 
 def _run(request: HttpRequest, key: UUID) -> Run:
-    if not may_change_run(request):
-        raise PermissionDenied("this account may not change runs")
+    require_change_run(request)
     runs = Run.objects.select_related("workflow", "version").defer("output", "version__definition")
     return get_object_or_404(runs, pk=key)
+
+
+def _workflow(request: HttpRequest, key: UUID) -> Workflow:
+    require_change_run(request)
+    return get_object_or_404(Workflow, pk=key, kind=Workflow.Kind.WORKFLOW)
 
 
 def _letter(request: HttpRequest, key: UUID) -> DeadLetter:
@@ -325,42 +321,25 @@ def _letter(request: HttpRequest, key: UUID) -> DeadLetter:
 
 def _of_run(run: Run, **told: Any) -> Page:
     detail = f"version {run.version.number}, run {run.pk}"
-    return Page(name=run.workflow.name, detail=detail, state=run.state, back=run_page(run.pk), **told)
+    return Page(of=Run, name=run.workflow.name, detail=detail, state=run.state, back=run_page(run.pk), **told)
+
+
+def _of_workflow(workflow: Workflow, **told: Any) -> Page:
+    state = "paused" if workflow.paused_at else "not paused"
+    back = reverse("admin:workflows_workflow_change", args=[workflow.pk])
+    return Page(of=Run, name=workflow.name, detail="the workflow", state=state, back=back, **told)
 
 
 def _of_letter(letter: DeadLetter, **told: Any) -> Page:
     detail = f"of {letter.run.workflow.name}, run {letter.run_id}"
-    return Page(name=letter.step, detail=detail, state=letter.state, back=_letter_page(letter.pk), **told)
+    back = reverse("admin:runs_deadletter_change", args=[letter.pk])
+    return Page(of=DeadLetter, name=letter.step, detail=detail, state=letter.state, back=back, **told)
+
+
+def _runs_were(count: int) -> str:
+    return "1 run was" if count == 1 else f"{count} runs were"
 
 
 def run_page(key: UUID) -> str:
     """The address of a run's page."""
     return reverse("admin:runs_run_change", args=[key])
-
-
-def _letter_page(key: UUID) -> str:
-    return reverse("admin:runs_deadletter_change", args=[key])
-
-
-def refused(request: HttpRequest, why: str, *, to: str) -> HttpResponse:
-    """Back to a page that says why nothing was changed."""
-    messages.error(request, f"Nothing was changed: {why}.")
-    return redirect(to)
-
-
-def succeeded(request: HttpRequest, said: str, *, to: str) -> HttpResponse:
-    """Back to a page that says what was done."""
-    messages.success(request, said)
-    return redirect(to)
-
-
-def show(request: HttpRequest, form: forms.Form, page: Page, *, of: type[Model]) -> HttpResponse:
-    """The page that asks before something is done to a row of this model."""
-    context: dict[str, Any] = {
-        **admin.site.each_context(request),
-        "title": page.verb,
-        "opts": of._meta,
-        "form": form,
-        "page": page,
-    }
-    return TemplateResponse(request, "runs/verb.html", context)

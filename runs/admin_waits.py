@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -16,10 +15,10 @@ from django.utils.safestring import SafeString
 
 from actions.approval import SIGNAL
 from runs import admin_bulk, approvals
+from runs.admin_ask import Page, ask, refused
 from runs.admin_bulk import Bulk
-from runs.admin_forms import WhyForm
 from runs.admin_parts import ReadOnlyAdmin, RunsWorkflowFilter, moment, run_link, short_run_link
-from runs.admin_verbs import Button, Page, hand, may_change_run, refused, run_page, show, succeeded
+from runs.admin_verbs import Button, may_change_run, require_change_run, run_page
 from runs.approvals import Decision, Place
 from runs.control import Hand
 from runs.models import Approval, StepRun
@@ -137,26 +136,27 @@ class ApprovalAdmin(ReadOnlyAdmin):
 
 
 def _decide(request: HttpRequest, key: int, *, approved: bool) -> HttpResponse:
-    if not may_change_run(request):
-        raise PermissionDenied("this account may not change runs")
+    require_change_run(request)
     row = _row(key)
     place, name = (row.run_id, row.step, row.item), request.user.get_username()
     back = run_page(row.run_id)
     if row.state != StepState.WAITING or row.signal != SIGNAL or not approvals.may_decide(row, name):
         return refused(request, approvals.cannot_decide(row, step=row.step, username=name), to=back)
     page = _page(row, verb="Approve" if approved else "Reject", back=back)
-    form = WhyForm(request.POST if request.method == "POST" else None)
-    if not form.is_valid():
-        return show(request, form, page, of=Approval)
     decision = Decision(approved, by=name, username=name, attempt=row.attempt)
-    if not approvals.decide([place], decision=decision, hand=hand(request, form.cleaned_data["why"])):
-        return refused(request, approvals.cannot_decide(_row(key), step=row.step, username=name), to=back)
-    return succeeded(request, f"Step {row.step} is {'approved' if approved else 'rejected'}.", to=back)
+    return ask(
+        request,
+        page,
+        verb=lambda hand: approvals.decide([place], decision=decision, hand=hand),
+        done=lambda _: f"Step {row.step} is {'approved' if approved else 'rejected'}.",
+        refusal=lambda: approvals.cannot_decide(_row(key), step=row.step, username=name),
+    )
 
 
 def _page(row: StepRun, *, verb: str, back: str) -> Page:
     asked = approvals.asked(row)
     return Page(
+        of=Approval,
         verb=verb,
         name=row.step,
         detail=f"of {row.run.workflow.name}, run {row.run_id}",

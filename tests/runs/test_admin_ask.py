@@ -1,0 +1,43 @@
+"""The admin's confirmation pages, where the verb wins nothing once its form is answered."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from runs import control
+from runs.control import Hand
+from runs.models import Intervention
+from tests.flows import begun, published, the_run
+from tests.runs.doors import admin
+from tests.runs.test_terminate import stuck
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NAP = "name: nap\nsteps: [{id: a, action: sleep, with: {seconds: 0}}]"
+
+
+def test_a_retry_that_wins_nothing_says_why_on_the_run_and_not_that_it_goes_on() -> None:
+    run_id = stuck()
+    control.terminate([run_id], hand=Hand())
+    client, address = admin(), reverse("admin:runs_run_retry", args=[run_id])
+    assert client.get(address).status_code == 200
+    told = client.post(address, {"why": "again"}, follow=True).content.decode()
+    assert "Nothing was changed: the run was terminated" in told
+    assert "The run goes on." not in told
+    assert not Intervention.objects.filter(verb="retry").exists()
+
+
+def test_a_workflow_without_runs_is_paused_and_resumed_all_the_same() -> None:
+    [run_id] = begun(published(NAP), {})
+    control.cancel([run_id], hand=Hand())
+    workflow = the_run(run_id).workflow
+    client = admin()
+    for verb, said, paused in (
+        ("pause", "The workflow is paused; 0 runs were held.", True),
+        ("resume", "The workflow is resumed; 0 runs were let go.", False),
+    ):
+        address = reverse(f"admin:runs_workflow_{verb}", args=[workflow.pk])
+        assert said in client.post(address, {"why": ""}, follow=True).content.decode()
+        workflow.refresh_from_db()
+        assert (workflow.paused_at is not None) == paused
