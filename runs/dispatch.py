@@ -39,9 +39,16 @@ def take(room: int) -> list[list[Due]]:
     What is under way goes before what is new; a surplus that is admitted now stands in that line next time.
     """
     messages, queued = _due(room)
-    if queued and len(messages) < room:
-        messages += _messages(admission.admit(limit=(room - len(messages)) * settings.PURE_BATCH_RUNS))
-    return messages
+    if not queued or len(messages) >= room:
+        return messages
+    try:
+        return messages + list(_messages(admission.admit(limit=(room - len(messages)) * settings.PURE_BATCH_RUNS)))
+    except Exception:
+        if not messages:
+            raise
+        # What is picked is to be sent all the same: it counts as sent already.
+        log.exception("admission_failed")
+        return messages
 
 
 def _due(room: int) -> tuple[list[list[Due]], bool]:

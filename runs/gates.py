@@ -13,6 +13,7 @@ from actions.base import ActionError, Json
 from runs import gate_queries, interventions, rows, transitions
 from runs.database import run
 from runs.interventions import Hand
+from runs.models import Gate, Run
 from runs.requests import Request, Started
 from runs.states import RunState
 from workflows.definition import Concurrency, Policy
@@ -76,6 +77,20 @@ def key(rule: Concurrency, given: Json) -> str:
     if len(text) > MAX_KEY:
         raise _unusable(f"came to {len(text)} characters; at most {MAX_KEY} make a key")
     return text
+
+
+def key_of(run: Run) -> str | None:
+    """The concurrency key that the run came with; None where its version sets no limit."""
+    if run.gate_id is None:
+        return None
+    try:
+        gate = run.gate
+    except Gate.DoesNotExist:  # it went with the last run that could need it
+        gate = None
+    if gate is not None:
+        return gate.key
+    rule = concurrency(run.version)
+    return key(rule, run.input) if rule is not None else None
 
 
 def find(keys: Sequence[str], *, workflow: Workflow) -> dict[str, int]:

@@ -49,7 +49,8 @@ class Gathering(Generic[Key, Asked, Answer]):
                 mine.leads = True
             else:
                 line.join(mine)
-        if not mine.leads:
+        # Not by `leads`, which whoever hands on may set before this thread looks: its turn would stay free then.
+        if line is not None:
             mine.turn.acquire()
         if mine.leads:
             self._lead(key, mine)

@@ -8,6 +8,7 @@ text is kept, and what differs from message to message (the keys, and ids) is pu
 from __future__ import annotations
 
 import base64
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,14 @@ _BODY = "<body>"
 # Of each plan. A graph of thousands of links does not keep the text of each.
 _MOST_PATTERNS = 500
 _paper = threading.Lock()
+
+
+def _new_paper() -> None:
+    global _paper  # noqa: PLW0603 - a fork may have come while another thread wrote
+    _paper = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_new_paper)
 
 
 @dataclass(frozen=True)
@@ -70,9 +79,10 @@ def send(knocks: Sequence[Knock]) -> None:
 
 
 def _watched() -> bool:
-    """Whether somebody listens to what Celery says when it publishes: then it does so itself."""
+    """Whether somebody listens to what Celery says when it publishes, or it would not: then it is left to itself."""
+    conf = current_app.conf
     listened = (signals.before_task_publish, signals.after_task_publish, signals.task_sent)
-    return current_app.conf.task_send_sent_event or any(signal.receivers for signal in listened)
+    return conf.task_send_sent_event or conf.task_always_eager or any(signal.receivers for signal in listened)
 
 
 def _pattern(knock: Knock) -> Pattern:
@@ -89,11 +99,13 @@ def _pattern(knock: Knock) -> Pattern:
 
 def _on_paper(chain: Signature) -> Pattern:
     """What Celery writes for it, to a broker in memory instead of ours."""
+    queue = current_app.conf.task_default_queue
     with _paper, Connection("memory://") as connection:
+        channel: Any = connection.default_channel
+        channel._purge(queue)  # its queues are the process's
         chain.apply_async(connection=connection)
         # Before it is delivered: a received message has lost its envelope.
-        channel: Any = connection.default_channel
-        message: dict[str, Any] = channel._get(current_app.conf.task_default_queue)
+        message: dict[str, Any] = channel._get(queue)
     headers = message["headers"]
     # In a worker Celery would write whose child the first message was.
     headers |= {"root_id": headers["id"], "parent_id": None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 
 from runs import dispatch, gates, refused, transitions
 from runs.gathering import Gathering
@@ -46,7 +46,8 @@ def insert(requests: Sequence[Request], *, recipe: Recipe) -> list[Started]:
     version, workflow, source = recipe.version, recipe.workflow, recipe.source
     rule = gates.concurrency(version)
     if rule is None:
-        begin = dispatch.fits(len(requests), version_id=version.pk)
+        # Not within a transaction, which is not to wait for the broker.
+        begin = not connection.in_atomic_block and dispatch.fits(len(requests), version_id=version.pk)
         return transitions.start(requests, version=version, workflow=workflow, source=source, begin=begin)
     return gates.start(requests, rule=rule, version=version, workflow=workflow, source=source)
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError
 from django.http import UnreadablePostError
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import ValidationError
@@ -33,7 +33,7 @@ from workflows.errors import InvalidInput, Problem
 from workflows.models import Version, Workflow
 from workflows.publish import check_input
 
-# One transaction each: so many runs, or so many bytes of the body.
+# One statement each: so many runs, or so many bytes of the body.
 SLICE_RUNS = 1000
 SLICE_BYTES = 4 * 1024 * 1024
 TOLD = 100
@@ -139,13 +139,12 @@ class _Starting:
         return RunRequest(wanted.input, wanted.idempotency_key, labels, wanted.priority)
 
     def _commit(self, asked: list[_Asked]) -> None:
-        """Start these in one transaction; where an input is refused, the others without it."""
+        """Start these by one statement; where an input is refused, the others without it."""
         if not asked:
             return
         requests = [request for _, request in asked]
         try:
-            with transaction.atomic():
-                answers = control.start(requests, version=self.version, workflow=self.workflow, source="api")
+            answers = control.start(requests, version=self.version, workflow=self.workflow, source="api")
         except InvalidInput:
             self._commit([one for one in asked if self._fits(one)])
             return

@@ -42,7 +42,7 @@ class Runs(ScopedView):
         """List them, newest first, without input, output and steps. `label.<key>=<value>` filters by label."""
         given = filters.read(request, known=FILTERS, states=RunState)
         found = matching(given, workspace=self.workspace)
-        slim = found.select_related("workflow", "version").defer("input", "output", "version__definition")
+        slim = found.select_related("workflow", "version", "gate").defer("input", "output", "version__definition")
         shown = page(request, of=slim, newest=_newest(given, workspace=self.workspace))
         return answer_page(shown, [shapes.run_summary(one) for one in shown.objects])
 

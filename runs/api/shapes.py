@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from runs import pauses, plan
+from runs import gates, pauses, plan
 from runs.api.parents import ParentShape, parent
 from runs.history import StepView
 from runs.models import DeadLetter, Intervention, Run
@@ -272,7 +272,7 @@ def run_detail(
         output=run.output,
         steps=[step(view, site=site) for view in steps],
         replay_of=run.replay_of_id,
-        concurrency_key=run.gate.key if run.gate else None,
+        concurrency_key=gates.key_of(run),
         pause=_pause(pauses.of_run(run)),
         parent=parent(run),
         interventions=[intervention(one) for one in interventions],

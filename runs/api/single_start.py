@@ -77,6 +77,8 @@ class _Outdated(Exception):
 @dataclass(frozen=True)
 class _Asked:
     token: str
+    # The workflow's, as it was when this asker's path was looked up.
+    name: str
     request: Request
 
 
@@ -135,7 +137,7 @@ def _read(request: HttpRequest) -> tuple[tuple[UUID, str], Recipe, _Asked] | Non
         gates.check_key(recipe.version, asked.input)
     except (PayloadError, ValidationError, InvalidInput, OperationalError, InterfaceError):
         return None
-    return place, recipe, _Asked(token, asked)
+    return place, recipe, _Asked(token, recipe.workflow.name, asked)
 
 
 def _find_workspace(plaintext: str, token: str) -> UUID | None:
@@ -165,12 +167,16 @@ def _find_recipe(place: tuple[UUID, str]) -> Recipe | None:
 def _start(recipe: Recipe, asked: Sequence[_Asked]) -> list[Started | Exception]:
     """Look once more at what all of them rest on, then start those that may."""
     good = _still_good(recipe, asked)
-    started = iter(starting.insert_each(recipe, [one.request for one in asked if one.token in good]) if good else ())
-    return [next(started) if one.token in good else _Outdated() for one in asked]
+    requests = [one.request for one, holds in zip(asked, good, strict=True) if holds]
+    started = iter(starting.insert_each(recipe, requests) if requests else ())
+    return [next(started) if holds else _Outdated() for holds in good]
 
 
-def _still_good(recipe: Recipe, asked: Sequence[_Asked]) -> frozenset[str]:
-    """The tokens that are; none where the workflow's name or current version has changed."""
+def _still_good(recipe: Recipe, asked: Sequence[_Asked]) -> list[bool]:
+    """Of each whether its token and the workflow's name hold, and the version is still the current one.
+
+    Of one line not all came by the same path: the one who leads it may know a new name, and another the old one.
+    """
     wanted = {"tokens": list({one.token for one in asked}), "workflow": recipe.workflow.pk}
     try:
         found = run(STILL_GOOD, **wanted)
@@ -180,9 +186,10 @@ def _still_good(recipe: Recipe, asked: Sequence[_Asked]) -> frozenset[str]:
             raise
         connection.close()
         found = run(STILL_GOOD, **wanted)
-    if not found or (found[0][0], found[0][1]) != (recipe.workflow.name, recipe.version.pk):
-        return frozenset()
-    return frozenset(found[0][2])
+    if not found or found[0][1] != recipe.version.pk:
+        return [False] * len(asked)
+    name, _, hold = found[0]
+    return [one.name == name and one.token in hold for one in asked]
 
 
 _starts: Gathering[Recipe, _Asked, Started] = Gathering(_start, after=dispatch.after_start, most=_MOST_TOGETHER)

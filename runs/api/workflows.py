@@ -132,7 +132,7 @@ def _published(published: Published) -> dict[str, Any]:
 
 
 def _newest(workflow: Workflow, *, site: shapes.Site) -> shapes.RunDetail | None:
-    runs = Run.objects.filter(workflow=workflow).select_related("workflow", "version")
+    runs = Run.objects.filter(workflow=workflow).select_related("workflow", "version", "gate")
     run = runs.defer("version__definition").order_by("-id").first()
     if run is None:
         return None

@@ -9,19 +9,20 @@ from uuid import uuid4
 
 import pytest
 from django.conf import LazySettings
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F
+from django.db.models.functions import Now
 
 from actions import registry
 from actions.base import Action, Config, Context, Json, Permanent
-from runs import delivery, dispatch, lease, plan, transitions, window
+from runs import database, delivery, dispatch, lease, plan, transitions, window
 from runs.models import DeadLetter, Process, Ticket
 from runs.names import RunFacts
 from runs.outcomes import HeldClaim, Outcome, StepResult
 from runs.recovery import sweep
 from runs.states import StepState
 from tests.engine import deliver, drain, messages, perform, state
-from tests.flows import begun, published, states, steps, the_run
+from tests.flows import begun, published, queued, states, steps, the_run
 from tests.runs.test_engine_failures import past
 from workflows.models import Version
 
@@ -233,3 +234,34 @@ def test_a_worker_that_comes_back_late_does_not_record_over_the_one_that_took_it
     assert states(run_id) == {"a": "running"}
     assert transitions.record([late], plan=loaded).won == frozenset()
     assert states(run_id) == {"a": "running"}
+
+
+def test_what_was_picked_is_sent_also_where_admission_fails() -> None:
+    flow = published("name: picked\nsteps: [{id: a, action: noop}]")
+    [run_id] = begun(flow)
+    messages()
+    Ticket.objects.update(knock_at=Now())
+    queued(flow)
+
+    def fail(name: str) -> None:
+        if name == "admit":
+            raise DatabaseError("canceling statement due to statement timeout")
+
+    database._observers.append(fail)
+    try:
+        assert dispatch.dispatch() == 1
+    finally:
+        database._observers.remove(fail)
+    [(_, (args, *_))] = messages()
+    assert args == [[str(run_id)]]
+
+
+def test_a_start_within_a_transaction_asks_the_broker_nothing() -> None:
+    flow = published("name: within\nsteps: [{id: a, action: noop}]")
+    window._last.until = 0.0
+    with transaction.atomic():
+        [run_id] = begun(flow)
+        assert window._last.until == 0.0
+        assert state(run_id) == "queued"
+    drain()
+    assert state(run_id) == "succeeded"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -106,6 +107,29 @@ def test_where_several_ask_again_and_again_they_go_together() -> None:
     assert sum(groups) == 200
     # Without waiting for those who were just served it would be every other one: 1, 3, 1, 3.
     assert groups.count(4) > 25, groups
+
+
+def test_many_who_come_and_go_in_every_order_are_all_answered() -> None:
+    line: Gathering[str, int, int] = Gathering(lambda _, numbers: list(numbers), after=lambda _: None, most=3)
+    faults: list[BaseException] = []
+
+    def ask_often(offset: int) -> None:
+        try:
+            for number in range(offset, offset + 400):
+                assert line.ask("k", number) == number
+        except BaseException as error:
+            faults.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # so that threads are stopped between any two lines
+    try:
+        with ExitStack() as stack:
+            for one in range(8):
+                stack.enter_context(in_thread(lambda one=one: ask_often(1000 * one)))  # type: ignore[misc]
+    finally:
+        sys.setswitchinterval(before)
+    assert faults == []
+    assert line.waiting("k") == 0
 
 
 def test_nobody_waits_for_askers_that_do_not_come_again() -> None:

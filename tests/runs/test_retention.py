@@ -13,12 +13,13 @@ from django.db import connection, transaction
 from django.db.models import F
 from uuid_utils.compat import uuid7
 
-from runs import control, lease, retention, retention_queries
+from runs import control, gates, lease, retention, retention_queries
 from runs.control import Hand
 from runs.models import DeadLetter, Effect, Gate, Intervention, ItemBatch, Run, Signal, StepRun, WorkflowIntervention
 from runs.retention import Policy
 from tests.engine import drain, state
 from tests.flows import begun, published, queued, the_run, workspace
+from tests.runs.doors import api
 from tests.runs.locks import in_thread, locked_run, other_connection, wait_for_waiter
 from tests.waiting import wait_for
 from workflows.models import Workflow
@@ -252,6 +253,22 @@ def test_a_gate_goes_that_no_run_is_in_or_could_come_back_to() -> None:
     assert keys() == {"failed", "waits", "paused", "queued"}
     begun(working, {"k": "done"})
     assert keys() == {"done", "failed", "waits", "paused", "queued"}
+
+
+def test_a_run_still_tells_its_concurrency_key_when_its_gate_is_gone() -> None:
+    [run_id] = begun(published(GATED % "noop"), {"k": "done"})
+    drain()
+    assert retention.prune_gates(wait=go_on) == 1
+    run = Run.objects.select_related("version", "gate").get(pk=run_id)
+    assert run.gate_id is not None
+    assert gates.key_of(run) == "done"
+    status, told = api().get(f"runs/{run_id}")
+    assert (status, told["concurrency_key"]) == (200, "done")
+    status, told = api().get("workflows/gated")
+    assert (status, told["latest_run"]["concurrency_key"]) == (200, "done")
+    said = StringIO()
+    call_command("show_run", str(run_id), "--json", stdout=said)
+    assert '"done"' in said.getvalue()
 
 
 def test_a_start_that_has_found_its_gate_keeps_it_until_its_run_is_there() -> None:

@@ -164,7 +164,7 @@ def test_one_token_that_holds_no_longer_fails_alone(client: Api) -> None:
     assert other.post(ADDRESS, {})[0] == 201
     recipe = next(iter(single_start._recipes.values()))
     ApiToken.objects.order_by("id")[0].delete()
-    asked = [single_start._Asked(tokens.digest(one.token), Request()) for one in (other, client, other)]
+    asked = [single_start._Asked(tokens.digest(one.token), "quick", Request()) for one in (other, client, other)]
     answers = single_start._start(recipe, asked)
     assert [isinstance(answer, Started) for answer in answers] == [True, False, True]
 
@@ -184,6 +184,15 @@ def test_a_name_that_was_given_to_another_workflow_starts_that_one(client: Api) 
     assert client.post(ADDRESS, {})[0] == 201
     assert client.post(f"workflows/{first.pk}/runs", {})[0] == 201
     assert [Run.objects.filter(workflow=one).count() for one in (first, second)] == [2, 1]
+
+
+def test_one_who_came_by_a_name_that_is_another_workflow_s_now_fails_alone(client: Api) -> None:
+    recipe = next(iter(single_start._recipes.values()))
+    Workflow.objects.filter(pk=recipe.workflow.pk).update(name="was-quick")
+    token = tokens.digest(client.token)
+    asked = [single_start._Asked(token, name, Request()) for name in ("was-quick", "quick", "was-quick")]
+    answers = single_start._start(recipe, asked)
+    assert [isinstance(answer, Started) for answer in answers] == [True, False, True]
 
 
 def test_a_workflow_of_another_workspace_is_not_there(client: Api) -> None:

@@ -38,7 +38,7 @@ class Command(BaseCommand):
             run_id = UUID(key)
         except ValueError:
             _common.leave(self, [f"{key!r} is no run id; run_workflow and the API print them"])
-        run = Run.objects.select_related("workflow", "version").filter(pk=run_id).first()
+        run = Run.objects.select_related("workflow", "version", "gate").filter(pk=run_id).first()
         if run is None:
             _common.leave(self, [f"there is no run {key}"])
         return run
