@@ -28,7 +28,12 @@ def test_an_ended_step_only_changes_by_hand_or_by_compensation() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "assignment",
-    ["state = 'done'", "state = 'succeeded'", "started_at = NULL", "finished_at = clock_timestamp()"],
+    [
+        "state = 'done'",
+        "state = 'succeeded'",
+        "state = 'running', started_at = NULL",
+        "finished_at = clock_timestamp()",
+    ],
 )
 def test_the_database_refuses_a_run_that_contradicts_itself(assignment: str) -> None:
     [run_id] = begun(published("name: checked\nsteps: [{id: a, action: default}]"))
