@@ -50,7 +50,7 @@ def transport() -> dict[str, Any]:
     """Kombu's options for the Redis transport."""
     return {
         "global_keyprefix": f"{settings.INSTALLATION_ID}:",
-        # Counts with late acks only: longer than any step's hard limit, or a running step is sent again.
+        # Counts with late acks only: a longer step is delivered again, which finds no ticket and wins nothing.
         "visibility_timeout": max(600, settings.STEP_TIMEOUT_SECONDS * 2),
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,

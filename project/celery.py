@@ -44,7 +44,8 @@ def _configuration() -> dict[str, Any]:
         "task_reject_on_worker_lost": False,
         "worker_disable_prefetch": True,
         "worker_prefetch_multiplier": 1,
-        # No soft limit: its exception can land inside a commit.
+        # No soft limit: its exception can land inside a commit. Our messages name a hard limit, each its own step's
+        # (runs/compiler.py); this one is for a message that names none.
         "task_time_limit": settings.STEP_TIMEOUT_SECONDS + 30,
         # By memory and not by number: a child that ends takes seconds to be replaced (project/pool.py), and a message
         # that was handed to it meanwhile waits as long. Every thousand messages one run took 4.5 s instead of 5 ms.
@@ -54,7 +55,8 @@ def _configuration() -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": False,
         "worker_enable_remote_control": True,
-        # Flower switches them on while it runs: three messages for each of ours otherwise have no reader.
+        # Three messages for each of ours, which only Flower reads. It switches them on when it first asks and never off
+        # again: they are sent from then on until the worker starts or connects anew.
         "worker_send_task_events": False,
         "task_send_sent_event": False,
         # A failed publish is left to the next sweep, so it may fail fast.

@@ -33,17 +33,19 @@ try:
     WORKERS = env_int("WORKERS", default=2, minimum=1, maximum=256)
     # A child that has ever needed more is replaced after its message, so that what leaks does not add up.
     WORKER_CHILD_MEMORY_MEGABYTES = env_int("WORKER_CHILD_MEMORY_MEGABYTES", default=1024, minimum=300)
-    # The longest time that one step may take; the hard limit of a worker's child lies 30 s above.
+    # The step timeout that the broker's visibility timeout is made for (twice this, at least 600 s), and 30 s below the
+    # hard limit of a message that names none. It limits no step: see docs/operating.md for one with a longer timeout.
     STEP_TIMEOUT_SECONDS = env_int("STEP_TIMEOUT_SECONDS", default=300, minimum=1)
     # What a process had in hand counts as lost when it has not renewed its lease for so long.
     PROCESS_LEASE_SECONDS = env_int("PROCESS_LEASE_SECONDS", default=20, minimum=2)
     # How many knocks may lie in the broker at once; the backlog itself stays in PostgreSQL.
     DISPATCH_WINDOW_MESSAGES = env_int("DISPATCH_WINDOW_MESSAGES", default=4 * WORKERS, minimum=1)
-    # Runs in one knock, for links that only compute and for links that reach outside.
-    PURE_BATCH_RUNS = env_int("PURE_BATCH_RUNS", default=400, minimum=1, maximum=1000)
+    # Runs in one knock, for links that only compute and for links that reach outside; more than 400 do not fit into
+    # one (MAX_KEYS in runs/compiler.py).
+    PURE_BATCH_RUNS = env_int("PURE_BATCH_RUNS", default=400, minimum=1, maximum=400)
     # Steps that reach outside are performed at once, each in a thread, by each worker child.
     IO_THREADS = env_int("IO_THREADS", default=50, minimum=1, maximum=1000)
-    EFFECTFUL_BATCH_RUNS = env_int("EFFECTFUL_BATCH_RUNS", default=2 * IO_THREADS, minimum=1, maximum=1000)
+    EFFECTFUL_BATCH_RUNS = env_int("EFFECTFUL_BATCH_RUNS", default=min(400, 2 * IO_THREADS), minimum=1, maximum=400)
     # How many sub-workflows may stand below each other: one that calls itself for ever ends there.
     SUB_WORKFLOW_DEPTH = env_int("SUB_WORKFLOW_DEPTH", default=10, minimum=1, maximum=1000)
     # What one bulk start may hold, unpacked; its body is never in memory as a whole.

@@ -16,6 +16,28 @@ def test_compose_file_names_every_process() -> None:
     assert set(compose["services"]) >= {"postgres", "valkey", "web", "worker", "beat", "flower"}
 
 
+def test_compose_hands_on_every_setting_of_dotenv_and_lets_migrations_take_their_time() -> None:
+    services = yaml.safe_load((BASE_DIR / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    for name in ("bootstrap", "web", "worker", "beat", "flower"):
+        assert services[name]["env_file"] == [{"path": ".env", "required": False}]
+        assert services[name]["environment"]["DATABASE_URL"]
+    timeouts = {
+        name: one.get("environment", {}).get("DATABASE_STATEMENT_TIMEOUT_SECONDS") for name, one in services.items()
+    }
+    assert {name: told for name, told in timeouts.items() if told is not None} == {"bootstrap": "0"}
+
+
+def test_units_take_the_number_of_their_processes_from_the_settings() -> None:
+    worker, web = ((BASE_DIR / f"deploy/systemd/stepwise-{name}.service").read_text() for name in ("worker", "web"))
+    for unit, default, option in (
+        (worker, "Environment=WORKERS=2", "--concurrency ${WORKERS}"),
+        (web, "Environment=WEB_PROCESSES=1", "--workers ${WEB_PROCESSES}"),
+    ):
+        # What stands later wins.
+        assert unit.index(default) < unit.index("EnvironmentFile=")
+        assert option in unit
+
+
 def test_the_example_of_dotenv_can_be_read() -> None:
     assert env.read_file(BASE_DIR / ".env.example") == {}
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import runpy
 from uuid import UUID
 
 import orjson
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from uuid_utils.compat import uuid7
 
+from project.env import BASE_DIR
 from runs.compiler import MAX_KEYS, compile_chain, decode, encode
 from runs.outcomes import Key
 from runs.plan import Plan
@@ -81,6 +84,16 @@ def test_a_message_stays_below_32_kb(links: int) -> None:
     keys: list[Key] = [(uuid7(), -1) for _ in range(MAX_KEYS)]
     chain = compile_chain(keys, plan=found, head=str(steps[0]["id"]))
     assert len(orjson.dumps(chain, default=dict)) < 32 * 1024
+
+
+@pytest.mark.parametrize("name", ["PURE_BATCH_RUNS", "EFFECTFUL_BATCH_RUNS"])
+def test_settings_ask_for_no_more_runs_in_a_message_than_it_takes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = str(BASE_DIR / "project" / "settings.py")
+    monkeypatch.setenv("IO_THREADS", "1000")
+    assert runpy.run_path(settings)[name] == MAX_KEYS
+    monkeypatch.setenv(name, str(MAX_KEYS + 1))
+    with pytest.raises(ImproperlyConfigured, match=f"{name}=401 is out of bounds; give a whole number from 1 to 400"):
+        runpy.run_path(settings)
 
 
 def test_keys_travel_as_texts_and_come_back() -> None:
