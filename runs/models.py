@@ -292,6 +292,7 @@ class Ticket(models.Model):
     due_at = models.DateTimeField(db_default=Now())
     # The next time that a knock is sent for it.
     knock_at = models.DateTimeField(db_default=Now())
+    # Knocks since the ticket was made, or was last handed back.
     sends = models.PositiveIntegerField(default=0)
     suspect = models.BooleanField(default=False)
 

@@ -112,7 +112,8 @@ UNSEND = Statement(
     """,
 )
 
-# Candidates of a message that were not claimed in time: somebody else may take them now.
+# Candidates of a message that were not claimed in time: somebody else may take them now. The message was answered, so
+# that its send counts no longer: however often it is handed back, a ticket behind slow steps is no suspect.
 HAND_BACK = Statement(
     "hand_back",
     """
@@ -121,7 +122,7 @@ HAND_BACK = Statement(
         JOIN unnest(%(runs)s::uuid[], %(items)s::int[]) d(run_id, item) ON t.run_id = d.run_id AND t.item = d.item
         WHERE t.head = %(head)s AND t.due_at <= clock_timestamp() ORDER BY t.run_id, t.item FOR UPDATE OF t SKIP LOCKED
     )
-    UPDATE runs_ticket t SET knock_at = clock_timestamp() FROM mine WHERE t.id = mine.id
+    UPDATE runs_ticket t SET knock_at = clock_timestamp(), sends = 0 FROM mine WHERE t.id = mine.id
     """,
 )
 

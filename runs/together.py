@@ -129,9 +129,15 @@ class Together:
         self._under_way[number] = _UnderWay(work, process, job, ends)
 
     def _gather(self) -> list[tuple[_UnderWay, StepResult]]:
-        """The next to end, with those that end soon after it, and those whose time is over."""
+        """The next to end, with those that end soon after it, and those whose time is over.
+
+        Nothing where the budget is over first and there are candidates to hand back.
+        """
         ended: list[tuple[_UnderWay, StepResult]] = []
         until = min(one.ends for one in self._under_way.values())
+        if self._left:
+            # Then what was not claimed is handed back, however long the rest takes.
+            until = min(until, self._until)
         while self._under_way:
             try:
                 number, result = self._answers.get(timeout=max(0.0, until - time.monotonic()))

@@ -16,9 +16,9 @@ from pytest_django import Settings
 
 from actions import registry
 from actions.base import Action, Config, Context, Json
-from runs import delivery, lease, tasks, threads, together
+from runs import delivery, dispatch, lease, tasks, threads, together, transitions
 from runs import plan as plans
-from runs.models import Process, StepRun, Ticket
+from runs.models import Process, Run, StepRun, Ticket
 from runs.recovery import sweep
 from tests.engine import deliver, drain, messages
 from tests.flows import begun, published, states, steps, the_run
@@ -174,6 +174,42 @@ def test_what_was_not_begun_in_time_is_handed_back(settings: Settings, monkeypat
     assert Ticket.objects.filter(head="a", knock_at__lte=Now()).count() == 2
     drain()
     assert {the_run(run_id).state for run_id in runs} == {"succeeded"}
+
+
+def test_what_has_no_thread_is_performed_by_another_process_while_the_first_are_under_way(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.IO_THREADS = 2
+    monkeypatch.setattr(together, "BUDGET_SECONDS", 0.2)
+    begun(published(FLOW), *[{"hold": True}] * 4)
+    due = Ticket.objects.filter(head="a", knock_at__lte=Now())
+    with in_thread(deliver):
+        wait_for(lambda: _Held.now == 2, what="the first half under way")
+        # Well before their knock would be repeated.
+        wait_for(lambda: due.count() == 2, what="the second half, handed back", timeout_seconds=5)
+        threads._forget()  # from here on as in another process, with threads of its own
+        dispatch.dispatch()
+        with in_thread(deliver):
+            wait_for(lambda: _Held.now == 4, what="both halves under way")
+            assert StepRun.objects.filter(step="a", state="running", attempt=1).count() == 4
+            _Held.let_go.set()
+    drain()
+    assert set(Run.objects.values_list("state", flat=True)) == {"succeeded"}
+    assert len(_Held.performed) == 8, "a and b of each run, once"
+
+
+def test_a_ticket_that_is_handed_back_again_and_again_is_no_suspect_and_an_unanswered_one_is() -> None:
+    [run_id] = begun(published(FLOW), {"hold": False})
+    for _ in range(5):
+        assert len(messages()) == 1
+        transitions.hand_back([(run_id, -1)], head="a")
+        dispatch.dispatch()
+    assert Ticket.objects.values_list("sends", "suspect").get(run_id=run_id) == (1, False)
+    for _ in range(3):
+        assert len(messages()) == 1
+        past()
+        dispatch.dispatch()
+    assert Ticket.objects.values_list("sends", "suspect").get(run_id=run_id) == (4, True)
 
 
 def test_a_claim_that_fails_leaves_behind_what_is_under_way_recorded(settings: Settings) -> None:
