@@ -46,21 +46,21 @@ def main() -> None:
     from benchmarks import beside, fill, machine
 
     before = machine.load_average()
-    explained = home / f"explained-{options.runs}.json"
-    if not explained.exists():
-        empty = _explained(fill.fill(EMPTY, tell=_say, since_days=fill.DAYS + 30, days=20))
+    first = home / f"empty-{options.runs}.json"
+    if not first.exists():
+        empty = _costs(_explained(fill.fill(EMPTY, tell=_say, since_days=fill.DAYS + 30, days=20)))
         began = time.monotonic()
-        found = fill.fill(options.runs, tell=_say, start=EMPTY)
+        fill.fill(options.runs, tell=_say, start=EMPTY)
         filled = round(time.monotonic() - began, 1)
-        explained.write_text(json.dumps({"fill_seconds": filled, "work": _compared(empty, _explained(found))}))
-    else:
-        found = fill.flows()[0]
+        first.write_text(json.dumps({"fill_seconds": filled, "empty": empty}))
+    found, kept = fill.flows()[0], json.loads(first.read_text())
     report = {
         "runs": options.runs,
         "machine": machine.described(),
         "load_average_before": before,
         "sizes_megabytes": _sizes(),
-        **json.loads(explained.read_text()),
+        "fill_seconds": kept["fill_seconds"],
+        "work": _compared(kept["empty"], _explained(found)),
         "beside": beside.compared(rounds=options.rounds),
         "retention": _retention(home, found, count=options.prune or options.runs // 10),
     }
@@ -88,12 +88,20 @@ def _explained(found: Published) -> dict[str, list[Plan]]:
     return told
 
 
-def _compared(empty: dict[str, list[Plan]], full: dict[str, list[Plan]]) -> dict[str, Any]:
+def _costs(explained: dict[str, list[Plan]]) -> dict[str, dict[str, float]]:
+    return {
+        name: {"pages": sum(plan.pages for plan in plans), "milliseconds": round(sum(plan.ms for plan in plans), 2)}
+        for name, plans in explained.items()
+    }
+
+
+def _compared(empty: dict[str, dict[str, float]], full: dict[str, list[Plan]]) -> dict[str, Any]:
     told = {}
+    costs_full = _costs(full)
     for name, plans in full.items():
-        before = empty.get(name, [])
+        costs, before = costs_full[name], empty.get(name, {"pages": 0, "milliseconds": 0})
         faults = [{"fault": fault, "sql": plan.sql[:1000]} for plan in plans for fault in plan.faults]
-        pages, pages_before = sum(plan.pages for plan in plans), sum(plan.pages for plan in before)
+        pages, pages_before = int(costs["pages"]), int(before["pages"])
         if pages > pages_before + PAGES_FLAT and pages > 2 * pages_before and not faults:
             most = max(plans, key=lambda plan: plan.pages)
             faults = [{"fault": f"reads {pages} pages, {pages_before} with next to nothing", "sql": most.sql[:1000]}]
@@ -101,8 +109,8 @@ def _compared(empty: dict[str, list[Plan]], full: dict[str, list[Plan]]) -> dict
             "statements": len(plans),
             "pages": pages,
             "pages_empty": pages_before,
-            "milliseconds": round(sum(plan.ms for plan in plans), 2),
-            "milliseconds_empty": round(sum(plan.ms for plan in before), 2),
+            "milliseconds": costs["milliseconds"],
+            "milliseconds_empty": before["milliseconds"],
             "faults": faults,
         }
         figures = f"{pages_before:7} -> {pages:7} pages  {told[name]['milliseconds']:9.2f} ms"
