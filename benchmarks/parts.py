@@ -122,7 +122,7 @@ def _meter() -> Meter:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         meter = Meter(cursor.fetchone()[0])
-    for name in ("after_commit", "after_start"):
+    for name in ("after_commit", "after_start", "refill"):
         meter.watch(dispatch, name, "dispatch: what is to be sent")
     meter.watch(dispatch, "_send", "dispatch: write a message")
     meter.watch(window, "push", "dispatch: push it")

@@ -52,9 +52,14 @@ def decode(texts: Sequence[str]) -> list[Key]:
     return list(dict.fromkeys(found))
 
 
+def hard_limit(plan: Plan, head: str) -> int:
+    """Seconds after which the worker ends a child that is still at this link."""
+    return int(plan.steps[head].timeout_seconds) + HARD_LIMIT_GRACE_SECONDS
+
+
 def _task(plan: Plan, head: str, keys: Sequence[Key] = ()) -> Signature:
     # The hard limit ends a child that an action holds beyond its deadline.
-    options: dict[str, object] = {"time_limit": int(plan.link(head).head.timeout_seconds) + HARD_LIMIT_GRACE_SECONDS}
+    options: dict[str, object] = {"time_limit": hard_limit(plan, head)}
     if keys:
         # What Flower shows. Celery would write out all arguments for it, which takes its time.
         options |= {"argsrepr": f"({len(keys)} runs, first {keys[0][0]})", "kwargsrepr": f"head {head}"}

@@ -28,10 +28,10 @@ def deliver(texts: Sequence[str], *, version_id: UUID, head: str, carried: str |
     if understood is None:
         return []
     keys, plan = understood
-    recorded = work(keys, plan=plan, head=head, carried=carried, send=dispatch.after_commit)
+    recorded = work(keys, plan=plan, head=head, carried=carried, send=dispatch.refill)
     if not recorded.handed_on or recorded.released or recorded.wakes:
         # This delivery left room in the broker's window, or tickets that its chain does not carry.
-        dispatch.after_commit()
+        dispatch.refill()
     return encode(recorded.handed_on)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from types import SimpleNamespace
 from uuid import UUID
 
 from django.conf import settings
@@ -17,14 +18,20 @@ from runs.requests import Due, Started
 
 log = logging.getLogger(__name__)
 
+# Tickets of one message, the last time that this process looked: a fan-out has thousands that are due and each goes
+# alone, so that it would read hundreds for each message; many runs of one path go by the hundred.
+_FEW = 8
+_last = SimpleNamespace(tickets=_FEW)
 
-def dispatch() -> int:
+
+def dispatch(*, least: int = 1) -> int:
     """Admit queued runs and pick due tickets while the window has room; answers how many messages were sent.
 
-    A failed send leaves the tickets due, and the next dispatch or sweep sends them again.
+    Where it has room for fewer messages than `least`, nothing is done. A failed send leaves the tickets due, and the
+    next dispatch or sweep sends them again.
     """
     room = window.room()
-    if room == 0:
+    if room < least:
         return 0
     messages = take(room)
     sent = _send(messages[:room])
@@ -53,8 +60,15 @@ def take(room: int) -> list[list[Due]]:
 
 def _due(room: int) -> tuple[list[list[Due]], bool]:
     """At most `room` messages of tickets that are due, picked, and whether runs are queued."""
-    due, queued = transitions.peek(limit=room * settings.PURE_BATCH_RUNS)
+    few, all_of = room * min(settings.PURE_BATCH_RUNS, 2 * _last.tickets), room * settings.PURE_BATCH_RUNS
+    due, queued = transitions.peek(limit=few)
     messages = list(_messages(due))
+    if len(due) == few < all_of and len(messages) < 2 * room:
+        # More of them go together than the last time: look at all that a message may carry.
+        due, queued = transitions.peek(limit=all_of)
+        messages = list(_messages(due))
+    if messages:
+        _last.tickets = max(_FEW, -(-len(due) // len(messages)))
     # Tickets that no message could be made of are picked all the same, so that they move out of the others' way.
     later = {ticket.ticket for message in messages[room:] for ticket in message}
     won = transitions.pick([ticket.ticket for ticket in due if ticket.ticket not in later])
@@ -88,10 +102,18 @@ def after_start(answers: Sequence[Started | Exception]) -> None:
         log.exception("dispatch_failed")
 
 
-def after_commit() -> None:
+def refill() -> None:
+    """Dispatch on behalf of a delivery, once half of the window is free: until then there are other deliveries to come.
+
+    Whatever fails here is left to the sweep.
+    """
+    after_commit(least=max(1, settings.DISPATCH_WINDOW_MESSAGES // 2))
+
+
+def after_commit(*, least: int = 1) -> None:
     """Dispatch on behalf of a door, whose work is committed already: whatever fails here is left to the sweep."""
     try:
-        dispatch()
+        dispatch(least=least)
     except Exception:
         log.exception("dispatch_failed")
 

@@ -1,8 +1,9 @@
 """Write compiled chains as Celery writes them, and send many with one command.
 
 Celery takes a third of a millisecond of the processor for a message, four times that where it finds the caches cold,
-for what is nearly the same text each time. So Celery itself writes the first message of each link, on paper; of it the
-text is kept, and what differs from message to message (the keys, and ids) is put in its place.
+for what is nearly the same text each time. So Celery itself writes the first message of each kind, on paper; of it the
+text is kept, and what differs from message to message is put in its place: keys and ids, and where it is of one link
+only, as most are, the link itself.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ from kombu import Connection
 from kombu.utils import json
 
 from runs import window
-from runs.compiler import compile_chain, encode, links
+from runs.compiler import compile_chain, encode, hard_limit, links
 from runs.outcomes import Key
 from runs.plan import Plan
 
 # Stands in a pattern where a message has its keys.
 _NOBODY = UUID("ffffffff-ffff-4fff-8fff-ffffffffffff")
-_BODY = "<body>"
-# Of each plan. A graph of thousands of links does not keep the text of each.
-_MOST_PATTERNS = 500
+_BODY, _VERSION, _HEAD, _LIMIT = "<body>", "<version>", "<head>", "<limit>"
+# Chains of each plan; those beyond are left to Celery.
+_MOST_PATTERNS = 100
+_of_one_link: dict[Any, Pattern] = {}
 _paper = threading.Lock()
 
 
@@ -42,15 +44,20 @@ os.register_at_fork(after_in_child=_new_paper)
 
 @dataclass(frozen=True)
 class Pattern:
-    """A message as it lies in the broker, and its body before that is written in base64; `ids` stand in both."""
+    """A message as it lies in the broker, and its body before that is written in base64; `ids` stand in both.
+
+    One of a single link has marks for the version, the link's head, and its hard limit.
+    """
 
     envelope: str
     body: str
     ids: tuple[str, ...]
 
-    def text(self, keys: Sequence[Key]) -> str:
-        """The message for these keys, with ids of its own."""
-        envelope, body = self.envelope, self.body
+    def text(self, knock: Knock) -> str:
+        """The message for this knock, with ids of its own."""
+        plan, head, keys = knock
+        envelope = self.envelope.replace(_HEAD, head).replace(f'"{_LIMIT}"', str(hard_limit(plan, head)))
+        body = self.body.replace(_HEAD, head).replace(_VERSION, str(plan.version_id))
         for old in self.ids:
             new = str(uuid4())
             envelope, body = envelope.replace(old, new), body.replace(old, new)
@@ -71,11 +78,14 @@ class Knock(NamedTuple):
 
 def send(knocks: Sequence[Knock]) -> None:
     """Send a message for each. Raises what the broker raises; then some may be on their way all the same."""
-    if _watched():
-        for knock in knocks:
+    texts = []
+    for knock in knocks:
+        pattern = None if _watched() else _pattern(knock)
+        if pattern is None:
             compile_chain(knock.keys, plan=knock.plan, head=knock.head).apply_async()
-    else:
-        window.push([_pattern(knock).text(knock.keys) for knock in knocks])
+        else:
+            texts.append(pattern.text(knock))
+    window.push(texts)
 
 
 def _watched() -> bool:
@@ -85,20 +95,21 @@ def _watched() -> bool:
     return conf.task_send_sent_event or conf.task_always_eager or any(signal.receivers for signal in listened)
 
 
-def _pattern(knock: Knock) -> Pattern:
+def _pattern(knock: Knock) -> Pattern | None:
     plan, head, keys = knock
     heads = links(keys, plan=plan, head=head)
-    place = (head, item := min(keys[0][1], 0), len(heads))
-    found: Pattern | None = plan.patterns.get(place)
-    if found is None:
-        found = _on_paper(compile_chain([(_NOBODY, item)], plan=plan, head=head, heads=heads))
-        if len(plan.patterns) < _MOST_PATTERNS:
-            plan.patterns[place] = found
+    item = min(keys[0][1], 0)
+    place = item if len(heads) == 1 else (head, len(heads))
+    patterns = _of_one_link if len(heads) == 1 else plan.patterns
+    found: Pattern | None = patterns.get(place)
+    if found is None and len(patterns) < _MOST_PATTERNS:
+        found = _on_paper(compile_chain([(_NOBODY, item)], plan=plan, head=head, heads=heads), marked=len(heads) == 1)
+        patterns[place] = found
     return found
 
 
-def _on_paper(chain: Signature) -> Pattern:
-    """What Celery writes for it, to a broker in memory instead of ours."""
+def _on_paper(chain: Signature, *, marked: bool) -> Pattern:
+    """What Celery writes for it, to a broker in memory instead of ours; `marked` where one link stands for any."""
     queue = current_app.conf.task_default_queue
     with _paper, Connection("memory://") as connection:
         channel: Any = connection.default_channel
@@ -109,10 +120,14 @@ def _on_paper(chain: Signature) -> Pattern:
     headers = message["headers"]
     # In a worker Celery would write whose child the first message was.
     headers |= {"root_id": headers["id"], "parent_id": None}
-    body = base64.b64decode(message["body"]).decode()
-    ids = [headers["id"], message["properties"]["delivery_tag"]]
-    ids += [task["options"]["task_id"] for task in json.loads(body)[2]["chain"] or ()]
-    return Pattern(envelope=json.dumps({**message, "body": _BODY}), body=body, ids=tuple(ids))
+    properties, body = message["properties"], json.loads(base64.b64decode(message["body"]))
+    if marked:
+        body[1] |= {"version": _VERSION, "head": _HEAD}
+        headers |= {"kwargsrepr": f"head {_HEAD}", "timelimit": [_LIMIT, None]}
+        properties["kwargsrepr"] = f"head {_HEAD}"
+    ids = [headers["id"], properties["delivery_tag"]]
+    ids += [task["options"]["task_id"] for task in body[2]["chain"] or ()]
+    return Pattern(envelope=json.dumps({**message, "body": _BODY}), body=json.dumps(body), ids=tuple(ids))
 
 
 def _written(item: int) -> str:

@@ -120,9 +120,25 @@ def test_where_somebody_listens_to_celery_it_publishes_itself() -> None:
     assert heard == [message["headers"]["id"]]
 
 
-def test_a_plan_keeps_no_more_than_so_many_patterns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(knocks, "_MOST_PATTERNS", 2)
+def test_a_plan_keeps_no_more_than_so_many_chains_and_celery_writes_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(knocks, "_MOST_PATTERNS", 1)
     found = plan(CHAIN)
-    knocks.send([knocks.Knock(found, head, [(uuid4(), -1)]) for head in "abca"])
-    assert [message["body"][1]["head"] for message in written()] == ["a", "b", "c", "a"]
-    assert len(found.patterns) == 2
+    keys: list[Key] = [(uuid4(), -1)]
+    knocks.send([knocks.Knock(found, head, keys) for head in "aba"])
+    sent = sorted(written(), key=lambda message: str(message["body"][1]["head"]))
+    assert [message["body"][1]["head"] for message in sent] == ["a", "a", "b"]
+    assert len(found.patterns) == 1
+    compile_chain(keys, plan=found, head="b").apply_async()
+    assert blurred(sent[2]) == blurred(written()[0])
+
+
+def test_any_link_of_any_plan_may_be_alone_in_a_message() -> None:
+    first, second = plan(PURE), plan(CHAIN)
+    keys: list[Key] = [(uuid4(), -1)]
+    for found, head in ((first, "a"), (second, "c")):
+        knocks.send([knocks.Knock(found, head, keys)])
+        compile_chain(keys, plan=found, head=head).apply_async()
+        ours, by_celery = written()
+        assert blurred(ours) == blurred(by_celery)
