@@ -7,6 +7,8 @@ import zlib
 from collections.abc import Callable, Iterator
 
 CHUNK_BYTES = 256 * 1024
+# Of one gzip body. Tools that pack block by block make one for every 64 KB; each costs a copy of the piece it is in.
+MOST_MEMBERS = 10_000
 _SPACE = b" \t\r\n"
 # Possessive: a text of many escapes that does not end would otherwise cost memory for each of them.
 _QUOTED = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
@@ -31,13 +33,12 @@ class Broken(Exception):
 
 
 def chunks(read: Read, *, most: int, gzipped: bool = False) -> Iterator[bytes]:
-    """The body in pieces of at most CHUNK_BYTES, unpacked. Raises Broken (413) beyond `most` bytes."""
-    left = most
-    for chunk in _unpacked(read) if gzipped else iter(lambda: read(CHUNK_BYTES), b""):
-        left -= len(chunk)
-        if left < 0:
-            raise Broken(f"the body is larger than {most >> 20} MB; send the rest in another request", status=413)
-        yield chunk
+    """The body in pieces of at most CHUNK_BYTES, unpacked. Raises Broken (413) beyond `most` bytes.
+
+    The same holds for a packed body as it comes, which need not unpack to anything, and beyond MOST_MEMBERS members.
+    """
+    pieces = _limited(iter(lambda: read(CHUNK_BYTES), b""), most=most)
+    return _limited(_unpacked(pieces), most=most) if gzipped else pieces
 
 
 def lines(source: Iterator[bytes], *, longest: int) -> Iterator[Entry]:
@@ -146,20 +147,71 @@ class _Array:
             raise Broken(_NO_ARRAY)
 
 
-def _unpacked(read: Read) -> Iterator[bytes]:
+def _limited(source: Iterator[bytes], *, most: int) -> Iterator[bytes]:
+    left = most
+    for chunk in source:
+        left -= len(chunk)
+        if left < 0:
+            raise Broken(f"the body is larger than {most >> 20} MB; send the rest in another request", status=413)
+        yield chunk
+
+
+def _unpacked(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Gzip, of one member or several, unpacked in pieces however well it is packed."""
-    packed = read(CHUNK_BYTES)
-    while packed:
-        member = zlib.decompressobj(wbits=31)
-        while not member.eof:
-            packed = packed or read(CHUNK_BYTES)
-            if not packed:
-                raise Broken("the gzip data end in the middle")
+    packed = _Packed()
+    for piece in pieces:
+        yield from _joined(packed.feed(piece))
+    packed.close()
+
+
+class _Packed:
+    """Unpacks the members of a gzip body that comes in pieces."""
+
+    def __init__(self) -> None:
+        self._members = 0
+        self._member = zlib.decompressobj(wbits=31)
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """What this piece unpacks to."""
+        while piece:
+            if self._member.eof or not self._members:
+                self._begin()
             try:
-                chunk = member.decompress(packed, CHUNK_BYTES)
+                chunk = self._member.decompress(piece, CHUNK_BYTES)
             except zlib.error:
                 raise Broken("the body is not gzip, as its Content-Encoding says, or is damaged") from None
-            packed = member.unconsumed_tail or member.unused_data
+            piece = self._member.unconsumed_tail or self._member.unused_data
             if chunk:
                 yield chunk
-        packed = packed or read(CHUNK_BYTES)
+
+    def close(self) -> None:
+        """Raises Broken where the last member is not over."""
+        if self._members and not self._member.eof:
+            raise Broken("the gzip data end in the middle")
+
+    def _begin(self) -> None:
+        self._members += 1
+        if self._members > MOST_MEMBERS:
+            what = f"the body is put together of more than {MOST_MEMBERS:,} gzip members"
+            raise Broken(f"{what}; pack it as one, or send the rest in another request", status=413)
+        self._member = zlib.decompressobj(wbits=31)
+
+
+def _joined(source: Iterator[bytes]) -> Iterator[bytes]:
+    """Neighbours put together up to CHUNK_BYTES: each piece may cost whoever reads it a copy of a long line."""
+    held: list[bytes] = []
+    size = 0
+    try:
+        for chunk in source:
+            if held and size + len(chunk) > CHUNK_BYTES:
+                yield b"".join(held)
+                held, size = [], 0
+            held.append(chunk)
+            size += len(chunk)
+    except Broken:
+        # What came before the fault counts.
+        if held:
+            yield b"".join(held)
+        raise
+    if held:
+        yield b"".join(held)

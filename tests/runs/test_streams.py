@@ -113,6 +113,63 @@ def test_gzip_is_unpacked_piece_by_piece_and_never_beyond_the_limit() -> None:
     assert failure.value.status == 413
 
 
+def _endless(again: bytes, *, first: bytes = b"") -> tuple[streams.Read, list[int]]:
+    """A body that goes on for ever, and how much was read of it, piece by piece."""
+    seen: list[int] = []
+
+    def read(size: int) -> bytes:
+        data = b"" if seen else first
+        data += again * ((size - len(data)) // len(again))
+        seen.append(len(data))
+        return data
+
+    return read, seen
+
+
+NOTHING = gzip.compress(b"", mtime=0)
+
+
+def test_members_without_end_that_hold_nothing_are_refused_soon() -> None:
+    read, seen = _endless(NOTHING)
+    with pytest.raises(Broken, match="more than 10,000 gzip members; pack it as one") as failure:
+        list(streams.chunks(read, most=64 << 20, gzipped=True))
+    assert failure.value.status == 413
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (NOTHING[:3] + b"\x08" + NOTHING[4:10], b"a"),  # a file's name that does not end
+        (NOTHING[:10], b"\x00\x00\x00\xff\xff"),  # blocks that hold nothing
+    ],
+)
+def test_what_unpacks_to_nothing_is_limited_as_it_comes(first: bytes, again: bytes) -> None:
+    read, seen = _endless(again, first=first)
+    with pytest.raises(Broken, match="larger than 1 MB") as failure:
+        list(streams.chunks(read, most=1 << 20, gzipped=True))
+    assert failure.value.status == 413
+    assert sum(seen) <= (1 << 20) + streams.CHUNK_BYTES
+
+
+def test_a_body_may_be_put_together_of_many_members_that_come_in_any_pieces() -> None:
+    wanted = [b"%d\n" % number for number in range(5000)]
+    data = b"".join(gzip.compress(line, compresslevel=1, mtime=0) for line in wanted)
+    assert _unpacked(data) == b"".join(wanted)
+    pieces = list(streams.chunks(io.BytesIO(data).read, most=1 << 20, gzipped=True))
+    assert len(pieces) == 1, "neighbours are put together: a long line is not copied for each of them"
+    narrow = io.BytesIO(data)
+    found = streams.chunks(lambda size: narrow.read(min(size, 7)), most=1 << 20, gzipped=True)
+    assert b"".join(found) == b"".join(wanted)
+
+
+def test_what_was_unpacked_before_the_damage_counts() -> None:
+    found = streams.chunks(io.BytesIO(gzip.compress(b"whole", mtime=0) + b"damage").read, most=1 << 20, gzipped=True)
+    assert next(found) == b"whole"
+    with pytest.raises(Broken, match="not gzip"):
+        next(found)
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
