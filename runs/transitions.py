@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, OperationalError, transaction
 from uuid_utils.compat import uuid7
 
 from runs import children, endings, items, queries, refused, releasing, rows, sweep_queries, waits
@@ -130,11 +130,13 @@ def start(  # noqa: PLR0913 - everything that a start may be given
     source: str,
     gates: Sequence[int] | None = None,
     begin: bool = False,
+    tries: int = 3,
 ) -> list[Started]:
     """Insert runs; where an idempotency key is known (or comes twice), answer the first run.
 
     They are queued, or with `begin` admitted in the same breath, where nothing stands before them or limits them.
-    `gates` has a gate for each; without it they have none.
+    `gates` has a gate for each; without it they have none. Raises OperationalError where known runs are deleted
+    before they are looked up, `tries` times in turn.
     """
     ids = [uuid7() for _ in requests]
     common = version.definition.get("labels", {})
@@ -158,18 +160,26 @@ def start(  # noqa: PLR0913 - everything that a start may be given
     for run_id, ticket, head in inserted:
         if ticket is not None:
             created[run_id].append(Due(ticket, run_id, -1, version.pk, head, suspect=False))
-    wanted = [r.idempotency_key for r, i in zip(requests, ids, strict=True) if i not in created]
-    known = {}
+    wanted = {n: requests[n].idempotency_key for n, run_id in enumerate(ids) if run_id not in created}
+    known, again = {}, list[Started]()
     if wanted:
-        known = {row[0]: row[1:] for row in run(queries.KNOWN_KEYS, workflow=workflow.pk, keys=wanted)}
+        known = {row[0]: row[1:] for row in run(queries.KNOWN_KEYS, workflow=workflow.pk, keys=[*wanted.values()])}
+    # The run was there at the INSERT, and was deleted before it was looked up: now its key is free.
+    if gone := [n for n, key in wanted.items() if key not in known]:
+        left, tries = [requests[n] for n in gone], tries - 1
+        if not tries:
+            raise OperationalError(f"known runs of {workflow.name!r} were deleted before they were read; try again")
+        more = None if gates is None else [gates[n] for n in gone]
+        again = start(left, version=version, workflow=workflow, source=source, gates=more, begin=begin, tries=tries)
     answers = []
     for request, run_id in zip(requests, ids, strict=True):
         if run_id in created:
-            due = tuple(created[run_id])
-            answers.append(Started(run_id=run_id, created=True, state=RunState.QUEUED.value, due=due))
-        else:
+            answers.append(Started(run_id, created=True, state=RunState.QUEUED.value, due=tuple(created[run_id])))
+        elif request.idempotency_key in known:
             first, found = known[request.idempotency_key]
             answers.append(Started(run_id=first, created=False, state=found))
+        else:
+            answers.append(again.pop(0))
     return answers
 
 

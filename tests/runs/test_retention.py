@@ -9,11 +9,11 @@ from uuid import UUID
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from uuid_utils.compat import uuid7
 
-from runs import control, gates, lease, retention, retention_queries
+from runs import control, database, gates, lease, retention, retention_queries, transitions
 from runs.control import Hand
 from runs.models import DeadLetter, Effect, Gate, Intervention, ItemBatch, Run, Signal, StepRun, WorkflowIntervention
 from runs.retention import Policy
@@ -334,3 +334,48 @@ def test_a_beat_of_a_lease_stays_in_its_page_and_touches_no_index() -> None:
                 "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'runs_process'"
             )
             assert cursor.fetchone() == (4, 4)
+
+
+def test_a_start_whose_known_run_is_deleted_before_it_is_looked_up_starts_a_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = published(SHORT)
+    [old] = ended(found, {}, days=31, idempotency_key="old")
+    [young] = ended(found, {}, idempotency_key="young")
+    seen: list[str] = []
+
+    def prune_between(statement: str) -> None:
+        seen.append(statement)
+        if seen.count("known_keys") == 1 and statement == "known_keys":
+            with in_thread(lambda: pruned(found)):
+                pass
+
+    monkeypatch.setattr(database, "_observers", [prune_between])
+    asked = [control.Request(idempotency_key=key) for key in ("old", "young", "new", "old")]
+    started = transitions.start(asked, version=found.version, workflow=found.workflow, source="test")
+    assert not stored(old)
+    assert [one.created for one in started].count(True) == 2
+    assert [one.run_id for one in started if one.run_id == young] == [started[1].run_id]
+    assert started[0].run_id == started[3].run_id != old
+    assert (seen.count("start"), seen.count("known_keys")) == (2, 2)
+    drain()
+    assert {one: state(one) for one in Run.objects.values_list("pk", flat=True)} == {
+        one.run_id: "succeeded" for one in started
+    }
+
+
+def test_a_start_whose_known_run_is_always_gone_says_so_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = published(SHORT)
+    begun(found, {}, idempotency_key="a")
+
+    def rename(statement: str) -> None:
+        """Whoever looks the key up finds another; whoever inserts it finds it taken."""
+        with other_connection() as other:
+            other.execute("UPDATE runs_run SET idempotency_key = %s", ["b" if statement == "known_keys" else "a"])
+            other.commit()
+
+    monkeypatch.setattr(database, "_observers", [rename])
+    asked = [control.Request(idempotency_key="a")]
+    with pytest.raises(OperationalError, match="known runs of 'short' were deleted before they were read; try again"):
+        transitions.start(asked, version=found.version, workflow=found.workflow, source="test")
+    assert Run.objects.count() == 1
