@@ -69,12 +69,13 @@ def start(kept: Path | None = None) -> Path:
 def up(kept: Path | None = None) -> Path:
     """`start`, Django set up on it, and its database migrated. Before this, nothing may import a model."""
     home = start(kept)
+    # As `make up` does: an index of a big table may take its time.
+    migrate = [sys.executable, "-W", "ignore", "manage.py", "migrate", "--verbosity", "0"]
+    patient = {**os.environ, "DATABASE_STATEMENT_TIMEOUT_SECONDS": "0"}
+    subprocess.run(migrate, cwd=BASE_DIR, env=patient, check=True)  # noqa: S603 - our own words
     import django
 
     django.setup()
-    from django.core.management import call_command
-
-    call_command("migrate", verbosity=0)
     return home
 
 

@@ -9,6 +9,7 @@ runs instead.
 from __future__ import annotations
 
 from runs.database import Statement
+from runs.queries import queued
 
 # What becomes of the runs in `picked`, which are locked: they run, and get their first tickets, written as sent once,
 # for the caller sends them at once. As an array: how many were picked the planner cannot know, and a join that is
@@ -37,10 +38,10 @@ ADMIT = Statement(
     "admit",
     f"""
     WITH RECURSIVE backlog AS (
-        (SELECT workspace_id FROM runs_run WHERE state = 'queued' AND lane = 0 ORDER BY workspace_id LIMIT 1)
+        (SELECT workspace_id FROM runs_run r WHERE {queued("r")} AND lane = 0 ORDER BY workspace_id LIMIT 1)
         UNION ALL
         SELECT (SELECT r.workspace_id FROM runs_run r
-                WHERE r.state = 'queued' AND r.lane = 0 AND r.workspace_id > b.workspace_id
+                WHERE {queued("r")} AND r.lane = 0 AND r.workspace_id > b.workspace_id
                 ORDER BY r.workspace_id LIMIT 1)
         FROM backlog b WHERE b.workspace_id IS NOT NULL
     ),
@@ -61,7 +62,7 @@ ADMIT = Statement(
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, NULL, NULL
     WHERE EXISTS (SELECT 1 FROM waiting WHERE limited)
-       OR EXISTS (SELECT 1 FROM runs_run WHERE state = 'queued' AND lane = 1)
+       OR EXISTS (SELECT 1 FROM runs_run r WHERE {queued("r")} AND lane = 1)
     """,  # noqa: S608 - constant text only
 )
 

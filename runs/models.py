@@ -161,6 +161,12 @@ class Run(models.Model):
             models.Index(
                 F("lane"), F("workspace"), F("priority").desc(), F("id"), name="run_queued", condition=_QUEUED
             ),
+            # Whether any is queued; see runs.queries.queued.
+            models.Index(
+                fields=["lane", "workspace"],
+                name="run_backlog",
+                condition=Q(started_at__isnull=True, finished_at__isnull=True),
+            ),
             # Only runs with a gate, and those under a rate limit, pay for these.
             models.Index(
                 F("gate"), F("priority").desc(), F("id"), name="run_gated", condition=_QUEUED & Q(lane=Lane.GATED.value)

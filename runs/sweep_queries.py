@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from runs.database import Statement
-from runs.queries import PAUSE, PAUSED_FROM
+from runs.queries import PAUSE, PAUSED_FROM, queued
 from runs.signal_queries import WAIT_COLUMNS
 
 # One statement answers whether anything is to do and in how many seconds the next ticket or wait comes due, so that
 # an idle installation asks no more than that, and a retry or wait needs no message that the broker holds back.
 ANYTHING_DUE = Statement(
     "anything_due",
-    """
+    f"""
     WITH next AS MATERIALIZED (
         SELECT (SELECT min(knock_at) FROM runs_ticket) AS knock,
                (SELECT min(wake_at) FROM runs_steprun WHERE state = 'waiting') AS wake,
@@ -19,8 +19,8 @@ ANYTHING_DUE = Statement(
                   AND state IN ('running', 'waiting')) AS ends,
                clock_timestamp() AS at
     )
-    SELECT coalesce(knock <= at, false) OR EXISTS (SELECT 1 FROM runs_run WHERE state = 'queued' AND lane = 0)
-                                   OR EXISTS (SELECT 1 FROM runs_run WHERE state = 'queued' AND lane = 1),
+    SELECT coalesce(knock <= at, false) OR EXISTS (SELECT 1 FROM runs_run r WHERE {queued("r")} AND lane = 0)
+                                   OR EXISTS (SELECT 1 FROM runs_run r WHERE {queued("r")} AND lane = 1),
            coalesce(wake <= at, false),
            EXISTS (SELECT 1 FROM runs_steprun WHERE state = 'running' AND deadline < clock_timestamp())
         OR EXISTS (SELECT 1 FROM runs_process WHERE expires_at < clock_timestamp()),
@@ -31,7 +31,7 @@ ANYTHING_DUE = Statement(
            EXISTS (SELECT 1 FROM runs_deadletter WHERE alert_due),
            EXISTS (SELECT 1 FROM runs_steprun WHERE state = 'cancelled' AND awaits > 0)
     FROM next
-    """,
+    """,  # noqa: S608 - constant text only
 )
 
 # Index step_run_wake; the time stands in a SELECT of its own, for a volatile function is no index condition, and the
