@@ -1,7 +1,8 @@
-"""`python -m benchmarks.shapes`: big runs of four shapes, three sizes each; what a step costs must not grow with them.
+"""`python -m benchmarks.shapes`: big runs of five shapes, three sizes each; what a step costs must not grow with them.
 
-A fan-out and its join, a for_each over items that only compute, a chain, and a graph of layers whose steps need two
-of the layer before; one run at a time, one worker as `make up` starts it.
+A fan-out and its join, a for_each over items that only compute, a chain of steps that only compute and one of steps
+that are claimed one by one, and a graph of layers whose steps need two of the layer before; one run at a time, one
+worker as `make up` starts it.
 """
 
 from __future__ import annotations
