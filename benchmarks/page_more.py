@@ -115,6 +115,7 @@ def _volume(report: Report) -> str:
             " pages of their statements, with next to nothing stored and with that many: in"
             f" {faults} of them a plan grew. The slowest:\n",
             table(("", "pages, empty", "pages, full", "milliseconds, full"), rows),
+            *([f"{report['note']}\n"] if "note" in report else []),
             *_beside(report["beside"]),
             f"Retention deleted {gone['runs_pruned']:,} of them at {number(gone['runs_per_second'])}/s, the longest"
             f" transaction {number(gone['longest_transaction_seconds'] * 1000)} ms; the latency of single runs"
