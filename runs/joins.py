@@ -85,8 +85,16 @@ def decide(plan: Plan, step: PlannedStep, marks: Mapping[str, Mark]) -> Verdict:
     """Whether a step that was not touched yet may run, must wait or is skipped, from what stands before it."""
     if step.jumped_from:
         return _jump(step, marks)
+    # Thousands of branches may lead to a join that waits, and each asks when it ends: the first open one decides.
+    if step.definition.join not in EAGER and any(_open(plan, parent, marks) for parent in step.parents):
+        return Verdict.WAIT
     standings = [standing(plan.steps[parent], marks.get(parent)) for parent in step.parents]
     return _RULES[step.definition.join](standings)
+
+
+def _open(plan: Plan, step: str, marks: Mapping[str, Mark]) -> bool:
+    mark = marks.get(step)
+    return mark is None or standing(plan.steps[step], mark) is Standing.OPEN
 
 
 def standing(step: PlannedStep, mark: Mark | None) -> Standing:
@@ -146,6 +154,8 @@ def _any_failed(standings: list[Standing]) -> Verdict:
     return Verdict.WAIT if Standing.OPEN in standings else Verdict.SKIP
 
 
+# They may be decided while branches are open.
+EAGER = frozenset({Join.ANY_SUCCEEDED, Join.ANY_FAILED})
 _RULES = {
     Join.ALL_SUCCEEDED: _all_succeeded,
     Join.NONE_FAILED: _none_failed,

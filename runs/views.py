@@ -14,12 +14,11 @@ from uuid import UUID
 
 from runs import queries, view_queries
 from runs.database import run
-from runs.joins import RELEASED, Mark, Standing, Verdict, after, decide, standing
+from runs.joins import EAGER, RELEASED, Mark, Standing, Verdict, after, decide, standing
 from runs.outcomes import Outcome
 from runs.plan import Plan
 from runs.states import RunState, StepState
 from runs.steps import PlannedStep
-from workflows.definition import Join
 
 Marks = dict[UUID, dict[str, Mark]]
 
@@ -27,7 +26,6 @@ Marks = dict[UUID, dict[str, Mark]]
 WHOLE_STEPS = 200
 # Steps that are looked at one by one at most; joins behind open branches are not among them.
 _MOST_STEPS = 2000
-_EAGER = (Join.ANY_SUCCEEDED, Join.ANY_FAILED)
 
 
 def marks(plan: Plan, live: Sequence[Outcome], *, coming: Mapping[UUID, RunState]) -> Marks:
@@ -96,7 +94,7 @@ def _look(plan: Plan, outcome: Outcome, others: Sequence[str]) -> _Look:
 
 def _waited(step: PlannedStep, ends: set[str]) -> str | None:
     """One of these, the ends of branches that are open, for which the step has to wait, if there is one."""
-    if step.jumped_from or step.definition.join in _EAGER:
+    if step.jumped_from or step.definition.join in EAGER:
         return None
     return next(iter(ends & step.needs), None)
 
