@@ -71,6 +71,8 @@ def _effects(report: Report) -> str:
 
 def _shapes(report: Report) -> str:
     rows = []
+    rounds = report["rounds"]
+    told = "one pass" if rounds == 1 else f"medians of {rounds}"
     for name, found in report["shapes"].items():
         fit = found["fit_seconds"]
         for point in found["points"]:
@@ -90,7 +92,7 @@ def _shapes(report: Report) -> str:
     return "\n".join(
         [
             "## Big runs\n",
-            f"One run at a time, one worker, medians of {report['rounds']}; each run's rows were counted afterwards,"
+            f"One run at a time, one worker, {told}; each run's rows were counted afterwards,"
             " one that succeeded for each step and item. What a step costs must not grow with their number: r2 is that"
             " of the line through the three sizes' seconds.\n",
             table(head, rows),
