@@ -48,8 +48,8 @@ def opened(workers: Sequence[int]) -> Iterator[Account]:
     yield account
     now = _commands(broker)
     account.cpu_seconds = {kind: value - before[kind] for kind, value in _cpu(workers).items()}
-    # One LPUSH may bring many messages; whoever takes one writes it down with one ZADD until it is acknowledged.
-    account.messages = now.get("zadd", 0) - commands.get("zadd", 0)
+    # One LPUSH may bring many messages; each is taken with one BRPOP. One that waited a second in vain counts, too.
+    account.messages = now.get("brpop", 0) - commands.get("brpop", 0)
     account.commands = sum(now.values()) - sum(commands.values())
     broker.close()
 

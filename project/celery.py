@@ -37,6 +37,7 @@ def _configuration() -> dict[str, Any]:
         "task_store_errors_even_if_ignored": False,
         "task_track_started": False,
         "task_default_queue": "runs",
+        "task_queues": [broker.queue()],
         "task_serializer": "json",
         "accept_content": ["json"],
         # Early acks and no prefetch: a kill costs at most what was running, and the sweep brings that back.

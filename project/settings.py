@@ -43,6 +43,9 @@ try:
     # Runs in one knock, for links that only compute and for links that reach outside; more than 400 do not fit into
     # one (MAX_KEYS in runs/compiler.py).
     PURE_BATCH_RUNS = env_int("PURE_BATCH_RUNS", default=400, minimum=1, maximum=400)
+    # A new run's first knock brings its input along where that is no longer, so that it need not be read again; at 0
+    # no input ever lies in the broker.
+    KNOCK_INPUT_BYTES = env_int("KNOCK_INPUT_BYTES", default=2000, minimum=0, maximum=2048)
     # Steps that reach outside are performed at once, each in a thread, by each worker child.
     IO_THREADS = env_int("IO_THREADS", default=50, minimum=1, maximum=1000)
     EFFECTFUL_BATCH_RUNS = env_int("EFFECTFUL_BATCH_RUNS", default=min(400, 2 * IO_THREADS), minimum=1, maximum=400)

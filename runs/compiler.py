@@ -12,7 +12,8 @@ from runs.plan import Plan
 
 ADVANCE = "runs.advance"
 # Bytes. Celery sends its body in base64, which makes 3 bytes 4; a link takes up to 400 of the body and a key up to 50.
-_MAX_BODY = (32 * 1024 - 2048) * 3 // 4
+# What is told of new runs takes twice KNOCK_INPUT_BYTES at most: their inputs are JSON within JSON.
+_MAX_BODY = (32 * 1024 - 2048) * 3 // 4 - 4096
 _LINK_BYTES = 400
 _KEY_BYTES = 50
 # So that at least a few links fit beside the keys.

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 
 Row = tuple[Any, ...]
 
@@ -31,11 +31,13 @@ def run(statement: Statement, **params: object) -> list[Row]:
 
     A list becomes an array of the type that the statement casts it to, as in `%(ids)s::uuid[]`.
     """
-    connection.ensure_connection()
+    # Once: Django's `connection` looks up this thread's at each touch.
+    database = connections[DEFAULT_DB_ALIAS]
+    database.ensure_connection()
     for observer in _observers:
         observer(statement.name)
     # Django's own cursors bind on the client, which neither prepares nor passes arrays as they are.
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+    with database.wrap_database_errors, psycopg.Cursor(database.connection) as cursor:
         given = {name: _array(value) if isinstance(value, list) else value for name, value in params.items()}
         cursor.execute(statement.sql, given, prepare=True)
         # Not `description`, which makes an object for each column.
@@ -44,12 +46,13 @@ def run(statement: Statement, **params: object) -> list[Row]:
 
 def copy(statement: Statement, lines: str) -> None:
     """Write many rows at once, given as COPY's text form. Raises django.db's exceptions."""
-    connection.ensure_connection()
+    database = connections[DEFAULT_DB_ALIAS]
+    database.ensure_connection()
     for observer in _observers:
         observer(statement.name)
     with (
-        connection.wrap_database_errors,
-        psycopg.Cursor(connection.connection) as cursor,
+        database.wrap_database_errors,
+        psycopg.Cursor(database.connection) as cursor,
         cursor.copy(statement.sql) as writing,
     ):
         writing.write(lines)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from runs import children, dispatch, executor, items, transitions
 from runs import plan as plans
 from runs.compiler import decode, encode
+from runs.fresh import NONE, unpack
 from runs.outcomes import Key, Recorded
 from runs.plan import Plan
+from runs.requests import Fresh
 from workflows.models import Version
 
 log = logging.getLogger(__name__)
@@ -19,7 +22,9 @@ log = logging.getLogger(__name__)
 _TOLD_ALONE = 3
 
 
-def deliver(texts: Sequence[str], *, version_id: UUID, head: str, carried: str | None) -> list[str]:
+def deliver(
+    texts: Sequence[str], *, version_id: UUID, head: str, carried: str | None, fresh: Sequence[Any] = ()
+) -> list[str]:
     """Answers the keys to hand on along the chain, encoded; empty when none was won.
 
     A message that this code cannot make sense of is logged and ignored: the tickets say what is to be done.
@@ -28,19 +33,27 @@ def deliver(texts: Sequence[str], *, version_id: UUID, head: str, carried: str |
     if understood is None:
         return []
     keys, plan = understood
-    recorded = work(keys, plan=plan, head=head, carried=carried, send=dispatch.refill)
+    known = unpack(keys, fresh) if fresh else NONE
+    recorded = work(keys, plan=plan, head=head, carried=carried, send=dispatch.refill, fresh=known)
     if not recorded.handed_on or recorded.released or recorded.wakes:
         # This delivery left room in the broker's window, or tickets that its chain does not carry.
         dispatch.refill()
     return encode(recorded.handed_on)
 
 
-def work(
-    keys: Sequence[Key], *, plan: Plan, head: str, carried: str | None, send: Callable[[], object] | None = None
+def work(  # noqa: PLR0913 - a delivery, and who sends meanwhile
+    keys: Sequence[Key],
+    *,
+    plan: Plan,
+    head: str,
+    carried: str | None,
+    send: Callable[[], object] | None = None,
+    fresh: Mapping[Key, Fresh] = NONE,
 ) -> Recorded:
     """Advance the runs through the link at `head`, and tell what came of it.
 
-    `send` is called for tickets that are released while others of the delivery are still performed.
+    `send` is called for tickets that are released while others of the delivery are still performed. `fresh` are runs
+    of which the message says what a load would find.
     """
 
     def meanwhile(part: Recorded) -> None:
@@ -49,7 +62,7 @@ def work(
         if send is not None and (part.released or part.wakes):
             send()
 
-    recorded = executor.advance(keys, plan=plan, head=head, carried=carried, meanwhile=meanwhile)
+    recorded = executor.advance(keys, plan=plan, head=head, carried=carried, meanwhile=meanwhile, fresh=fresh)
     if len(recorded.won) < len(keys):
         log.info("stale_delivery", extra={"head": head, "count": len(keys) - len(recorded.won)})
     tell(recorded)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from runs import admission, knocks, transitions, window
+from runs import admission, fresh, knocks, transitions, window
 from runs import plan as plans
 from runs.compiler import MAX_KEYS
 from runs.plan import Plan
@@ -93,7 +93,7 @@ def after_start(answers: Sequence[Started | Exception]) -> None:
     """Send for the runs that began with their start, whose transaction is committed; else dispatch."""
     due = [ticket for one in answers if isinstance(one, Started) for ticket in one.due]
     if not due:
-        after_commit()
+        after_commit(least=window.open_from())
         return
     try:
         if not _send(list(_messages(due))):
@@ -157,4 +157,6 @@ def _send(messages: Sequence[Sequence[Due]]) -> int:
 
 def _knock(message: Sequence[Due]) -> knocks.Knock:
     first = message[0]
-    return knocks.Knock(plans.load(first.version_id), first.head, [(one.run_id, one.item) for one in message])
+    plan = plans.load(first.version_id)
+    told = fresh.pack(message) if first.fresh is not None and plan.link(first.head).head.inline else ""
+    return knocks.Knock(plan, first.head, [(one.run_id, one.item) for one in message], told)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,9 +17,11 @@ from django.db import InterfaceError, OperationalError, connection
 from runs import children, items, lease, perform, same_database, transitions
 from runs.context import Clock, Work
 from runs.database import Row
+from runs.fresh import NONE, heard, loaded
 from runs.names import RunFacts
 from runs.outcomes import NO_STEPS, HeldTicket, Key, Outcome, Recorded
 from runs.plan import Link, Plan
+from runs.requests import Fresh
 from runs.together import BUDGET_SECONDS, Done, Together
 
 log = logging.getLogger(__name__)
@@ -29,17 +31,19 @@ DEADLINE_GRACE_SECONDS = 5
 _RECORD_TRIES = 3
 
 
-def advance(
+def advance(  # noqa: PLR0913 - a delivery, and whom to tell
     keys: Sequence[Key],
     *,
     plan: Plan,
     head: str,
     carried: str | None,
     meanwhile: Callable[[Recorded], None],
+    fresh: Mapping[Key, Fresh] = NONE,
 ) -> Recorded:
     """Take the runs that have a ticket at this head through its link; answers those won and those handed on.
 
-    `meanwhile` is called with what is recorded while others of the delivery are still performed.
+    `meanwhile` is called with what is recorded while others of the delivery are still performed. What is `fresh` is
+    not loaded again.
     """
     link = plan.link(head)
     single = [key for key in keys if key[1] >= 0]
@@ -49,7 +53,7 @@ def advance(
         return first.joined(advance(single, plan=plan, head=head, carried=carried, meanwhile=meanwhile))
     # A for_each begins by its list, which is no more than an expression.
     if link.head.inline or (link.head.definition.for_each is not None and not single):
-        recorded, suspects = _inline(keys, plan=plan, link=link, carried=carried)
+        recorded, suspects = _inline(keys, plan=plan, link=link, carried=carried, fresh=fresh)
         # A suspect is claimed even though it is pure, so that a death in it is seen, and counted against it alone.
         link, keys = link.alone(), suspects
         if not keys:
@@ -59,14 +63,12 @@ def advance(
     return recorded.joined(_effectful(keys, plan=plan, link=link, carried=carried, meanwhile=meanwhile))
 
 
-def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None) -> tuple[Recorded, list[Key]]:
+def _inline(
+    keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None, fresh: Mapping[Key, Fresh]
+) -> tuple[Recorded, list[Key]]:
     """What was recorded, and the suspects, which are left alone."""
-    reads = link.reads
-    if plan.linear and link.follower is None:
-        reads |= plan.output_reads - {step.id for step in link.steps}
     each = bool(keys) and keys[0][1] >= 0
-    load = items.load if each else transitions.load
-    found = load(keys, head=link.head.id, reads=() if each else plan.step_ids(reads))
+    found = loaded(keys, fresh) or _load(keys, plan=plan, link=link)
     ready: list[tuple[Work, HeldTicket]] = []
     suspects: list[Key] = []
     clock = _clock(found)
@@ -87,6 +89,17 @@ def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None)
         for (work, ticket, results), last in zip(walked, lasts, strict=True)
     ]
     return transitions.record(outcomes, plan=plan, carried=carried), suspects
+
+
+def _load(keys: Sequence[Key], *, plan: Plan, link: Link) -> list[Row]:
+    if keys and keys[0][1] >= 0:
+        return items.load(keys, head=link.head.id, reads=())
+    reads = link.reads
+    if plan.linear and link.follower is None:
+        reads |= plan.output_reads - {step.id for step in link.steps}
+    found = transitions.load(keys, head=link.head.id, reads=plan.step_ids(reads))
+    heard(found)
+    return found
 
 
 def _effectful(

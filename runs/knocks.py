@@ -28,6 +28,8 @@ from runs.plan import Plan
 # Stands in a pattern where a message has its keys.
 _NOBODY = UUID("ffffffff-ffff-4fff-8fff-ffffffffffff")
 _BODY, _VERSION, _HEAD, _LIMIT = "<body>", "<version>", "<head>", "<limit>"
+# Stands behind the kwargs of a pattern's first link.
+_FRESH = ', "fresh": null'
 # Chains of each plan; those beyond are left to Celery.
 _MOST_PATTERNS = 100
 _of_one_link: dict[Any, Pattern] = {}
@@ -55,13 +57,14 @@ class Pattern:
 
     def text(self, knock: Knock) -> str:
         """The message for this knock, with ids of its own."""
-        plan, head, keys = knock
+        plan, head, keys, fresh = knock
         envelope = self.envelope.replace(_HEAD, head).replace(f'"{_LIMIT}"', str(hard_limit(plan, head)))
         body = self.body.replace(_HEAD, head).replace(_VERSION, str(plan.version_id))
         for old in self.ids:
             new = str(uuid4())
             envelope, body = envelope.replace(old, new), body.replace(old, new)
         texts = encode(keys)
+        body = body.replace(_FRESH, f', "fresh": {fresh}' if fresh else "", 1)
         body = body.replace(f'"{_written(keys[0][1])}"', '"' + '", "'.join(texts) + '"')
         # What Flower shows.
         envelope = envelope.replace(f"(1 runs, first {_NOBODY})", f"({len(texts)} runs, first {keys[0][0]})")
@@ -69,11 +72,12 @@ class Pattern:
 
 
 class Knock(NamedTuple):
-    """What a message says: there may be work for these keys at this head."""
+    """What a message says: there may be work for these keys at this head; `fresh` is by runs.fresh.pack."""
 
     plan: Plan
     head: str
     keys: Sequence[Key]
+    fresh: str = ""
 
 
 def send(knocks: Sequence[Knock]) -> None:
@@ -96,7 +100,7 @@ def _watched() -> bool:
 
 
 def _pattern(knock: Knock) -> Pattern | None:
-    plan, head, keys = knock
+    plan, head, keys, _ = knock
     heads = links(keys, plan=plan, head=head)
     item = min(keys[0][1], 0)
     place = item if len(heads) == 1 else (head, len(heads))
@@ -121,6 +125,7 @@ def _on_paper(chain: Signature, *, marked: bool) -> Pattern:
     # In a worker Celery would write whose child the first message was.
     headers |= {"root_id": headers["id"], "parent_id": None}
     properties, body = message["properties"], json.loads(base64.b64decode(message["body"]))
+    body[1]["fresh"] = None
     if marked:
         body[1] |= {"version": _VERSION, "head": _HEAD}
         headers |= {"kwargsrepr": f"head {_HEAD}", "timelimit": [_LIMIT, None]}

@@ -52,11 +52,10 @@ START = Statement(
                d.key, %(source)s, d.labels::jsonb, d.input::jsonb, 1, d.priority, d.gate, {PAUSED_WITH_RECIPE},
                CASE WHEN begins THEN clock_timestamp() END, CASE WHEN begins THEN clock_timestamp() + timeout END
         FROM recipe, unnest(%(ids)s::uuid[], %(keys)s::text[], %(labels)s::text[], %(inputs)s::text[],
-                            %(priorities)s::smallint[], %(gates)s::bigint[])
-             AS d(id, key, labels, input, priority, gate)
+                            %(priorities)s::smallint[], %(gates)s::bigint[]) d(id, key, labels, input, priority, gate)
         ORDER BY d.key
         ON CONFLICT (workflow_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-        RETURNING id, started_at
+        RETURNING id, started_at, CASE WHEN started_at IS NOT NULL THEN input END AS input
     ),
     tickets AS (
         INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
@@ -64,7 +63,8 @@ START = Statement(
         FROM started, recipe, unnest(recipe.roots) head WHERE started.started_at IS NOT NULL
         RETURNING id, run_id, head
     )
-    SELECT id, NULL, NULL FROM started WHERE started_at IS NULL UNION ALL SELECT run_id, id, head FROM tickets
+    SELECT s.id, t.id, t.head, date_part('epoch', s.started_at), s.input
+    FROM started s LEFT JOIN tickets t ON t.run_id = s.id
     """,  # noqa: S608 - constant text only
 )
 
@@ -146,7 +146,7 @@ _FACTS = """
     date_part('epoch', clock_timestamp()), r.ending, r.parent_id IS NOT NULL
 """
 
-# The tickets' ids and the inputs in one snapshot: the id is the fence under which the result is recorded.
+# The tickets' ids, the fence of what is recorded, and the inputs in one snapshot.
 LOAD = Statement(
     "load",
     f"""
@@ -196,7 +196,8 @@ _LIVE = """
     )
 """
 
-# The fences. Each names the runs that this delivery won; a lost one is a no-op. Counting `live` first takes every
+# The fences. Each names the runs that this delivery won; a lost one is a no-op, and so is one of a run that was paused
+# before it was looked at: its tickets are not due. Counting `live` first takes every
 # run's lock before the first ticket or row is touched: a plain join would take them in turn. What is known of the run
 # comes along in `won`, for the planner takes it for one row and would join it row by row.
 _LOCKED = "(SELECT count(*) FROM live) >= 0"
@@ -204,7 +205,7 @@ _WON = """live.id IS NOT NULL AS alive, live.ending, live.parent_id IS NOT NULL 
 _FENCE_TICKET = f"""
     won AS (
         DELETE FROM runs_ticket t USING unnest(%(runs)s::uuid[], %(tickets)s::bigint[]) d(run_id, id), live
-        WHERE {_LOCKED} AND live.id = d.run_id AND t.run_id = d.run_id AND t.id = d.id
+        WHERE {_LOCKED} AND live.id = d.run_id AND t.run_id = d.run_id AND t.id = d.id AND t.due_at <= clock_timestamp()
         RETURNING t.run_id, t.item, {_WON}
     )
 """  # noqa: S608 - constant text only

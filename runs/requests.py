@@ -21,8 +21,16 @@ class Request:
     priority: int | None = None
 
 
+class Fresh(NamedTuple):
+    """What a load would find at a run's first ticket: times in seconds since 1970, the input as the database has it."""
+
+    ticket: int
+    started_at: float
+    input: str
+
+
 class Due(NamedTuple):
-    """A ticket that a knock is to be sent for."""
+    """A ticket that a knock is to be sent for; `fresh` where its run began a moment ago, in this process."""
 
     ticket: int
     run_id: UUID
@@ -30,6 +38,7 @@ class Due(NamedTuple):
     version_id: UUID
     head: str
     suspect: bool
+    fresh: Fresh | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -31,13 +32,16 @@ class _Watched(Task[Any, Any]):
     retry_backoff_max=30,
     max_retries=10,
 )
-def advance(self: Task[Any, Any], runs: list[str], version: str, head: str) -> list[str]:
-    """Take runs through the link at `head`, and hand on to the chain's next link those that it won."""
+def advance(self: Task[Any, Any], runs: list[str], version: str, head: str, fresh: Sequence[Any] = ()) -> list[str]:
+    """Take runs through the link at `head`, and hand on to the chain's next link those that it won.
+
+    `fresh` says what a load would find of them (runs.fresh.pack).
+    """
     connection.close_if_unusable_or_obsolete()
     # Celery keeps the links still to come in reverse.
     rest: Any = self.request.chain
     carried = str(rest[-1]["kwargs"]["head"]) if rest else None
-    handed_on = delivery.deliver(runs, version_id=UUID(version), head=head, carried=carried)
+    handed_on = delivery.deliver(runs, version_id=UUID(version), head=head, carried=carried, fresh=fresh)
     if rest and not handed_on:
         # Nobody to hand on to the next link: the chain ends here. Without one there is nothing to end, and Celery
         # would write a traceback all the same.

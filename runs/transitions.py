@@ -17,7 +17,7 @@ from runs.database import Row, Statement, copy, run
 from runs.outcomes import HeldChildren, HeldClaim, HeldTicket, HeldWait, Key, Outcome, Recorded, StepResult
 from runs.plan import Plan
 from runs.release import REPEAT_SECONDS, Release, retries
-from runs.requests import Due, Request, Started
+from runs.requests import Due, Fresh, Request, Started
 from runs.states import RUN_ENDED, RunState
 from workflows.models import Version, Workflow
 
@@ -156,10 +156,7 @@ def start(  # noqa: PLR0913 - everything that a start may be given
         begin=begin and gates is None,
         repeat=REPEAT_SECONDS,
     )
-    created: dict[UUID, list[Due]] = {run_id: [] for run_id, _, _ in inserted}
-    for run_id, ticket, head in inserted:
-        if ticket is not None:
-            created[run_id].append(Due(ticket, run_id, -1, version.pk, head, suspect=False))
+    created = _created(inserted, version=version)
     wanted = {n: requests[n].idempotency_key for n, run_id in enumerate(ids) if run_id not in created}
     known, again = {}, list[Started]()
     if wanted:
@@ -181,6 +178,16 @@ def start(  # noqa: PLR0913 - everything that a start may be given
         else:
             answers.append(again.pop(0))
     return answers
+
+
+def _created(inserted: Sequence[Row], *, version: Version) -> dict[UUID, list[Due]]:
+    """The tickets of each new run; of one that is queued there are none."""
+    created: dict[UUID, list[Due]] = {row[0]: [] for row in inserted}
+    for run_id, ticket, head, began, given in inserted:
+        if ticket is not None:
+            fresh = Fresh(ticket, began, given)
+            created[run_id].append(Due(ticket, run_id, -1, version.pk, head, suspect=False, fresh=fresh))
+    return created
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from functools import lru_cache
@@ -28,14 +29,23 @@ _last = SimpleNamespace(room=0, until=0.0)
 def forget() -> None:
     """Ask anew, and over a new connection: the broker is another one."""
     _client.cache_clear()
+    _queue.cache_clear()
     _last.until = _pause.until = 0.0
 
 
+def open_from() -> int:
+    """With so much room or more a start sends by itself.
+
+    With less some deliveries are still to come, which take what has been started meanwhile in fewer and larger ones.
+    """
+    return max(1, 3 * settings.DISPATCH_WINDOW_MESSAGES // 4)
+
+
 def reserve(messages: int) -> bool:
-    """Whether there is room for so many messages, as far as this process knows, which then counts them as sent."""
+    """Whether a start may send so many messages, as far as this process knows, which then counts them as sent."""
     if time.monotonic() >= _last.until:
         room()
-    if messages > min(_last.room, settings.DISPATCH_WINDOW_MESSAGES):
+    if min(_last.room, settings.DISPATCH_WINDOW_MESSAGES) < max(messages, open_from()):
         return False
     _last.room -= messages
     return True
@@ -72,6 +82,7 @@ def _room() -> int:
     return max(0, settings.DISPATCH_WINDOW_MESSAGES - length)
 
 
+@lru_cache(maxsize=1)
 def _queue() -> str:
     """The list in which Celery keeps the knocks."""
     return f"{current_app.conf.broker_transport_options['global_keyprefix']}{current_app.conf.task_default_queue}"
@@ -79,5 +90,12 @@ def _queue() -> str:
 
 @lru_cache(maxsize=1)
 def _client() -> redis.Redis:
-    # Short timeouts: a door never waits long for a broker that does not answer.
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=1.0)
+    # Short timeouts: a door never waits long for a broker that does not answer. One connection, for to take one from a
+    # pool and give it back costs as much again as to use it.
+    return redis.Redis.from_url(
+        settings.REDIS_URL, single_connection_client=True, socket_timeout=1.0, socket_connect_timeout=1.0
+    )
+
+
+# A child of this process must not write into its connection.
+os.register_at_fork(after_in_child=_client.cache_clear)

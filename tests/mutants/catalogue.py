@@ -35,6 +35,14 @@ MUTANTS = (
         (_LOCKS, _CONTROL, "tests/runs/test_engine_graphs.py"),
     ),
     Mutant(
+        "paused-told",
+        "a run that is paused before its knock arrives is not begun",
+        "runs/queries.py",
+        "t.id = d.id AND t.due_at <= clock_timestamp()",
+        "t.id = d.id",
+        ("tests/runs/test_fresh.py",),
+    ),
+    Mutant(
         "no-claim-token",
         "a worker that was taken for dead does not record over the one that took its step",
         "runs/queries.py",

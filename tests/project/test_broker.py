@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
 from kombu import Connection
 
-from project.broker import PatientQoS
+from project.broker import PatientQoS, queue
 from project.stack import ports, valkey
 from project.stack.children import Child
 from tests.waiting import wait_for
@@ -56,3 +57,24 @@ def test_messages_that_cannot_be_given_back_end_nothing(broker: tuple[Child, str
         child.process.wait(10)
         qos.restore_unacked_once()
         assert qos.can_consume()
+
+
+def test_a_message_that_is_taken_without_acknowledgement_is_nowhere_in_the_broker(broker: tuple[Child, str]) -> None:
+    _, url = broker
+    with Connection(url) as connection:
+        channel: Any = connection.default_channel
+        found: list[Any] = []
+        with connection.Consumer(queue(), callbacks=[lambda _, message: found.append(message)]):
+            connection.Producer().publish("x", routing_key="runs", declare=[queue()])
+            while not found:
+                connection.drain_events(timeout=5)
+            assert channel.client.keys("unacked*") == []
+            found[0].ack()
+            assert channel.client.keys("unacked*") == []
+        assert channel.qos.can_consume()
+
+
+def test_with_late_acknowledgement_a_message_stays_in_the_broker_until_then(settings: LazySettings) -> None:
+    assert queue().no_ack
+    settings.CELERY_ACKS_LATE = True
+    assert not queue().no_ack

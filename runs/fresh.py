@@ -1,0 +1,77 @@
+"""What the start of a run knows travels with the run's first knock, so that nobody asks the database for it again.
+
+Whoever loses nothing by it takes it for loaded: a pure link, whose record asks for the very ticket and loses otherwise.
+A knock that is sent again says nothing of the kind, and neither does one that would grow large by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from time import monotonic
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+import orjson
+from django.conf import settings
+
+from runs.context import Clock
+from runs.database import Row
+from runs.outcomes import Key
+from runs.requests import Due, Fresh
+
+NONE: Mapping[Key, Fresh] = MappingProxyType({})
+
+# For so long a process goes by what the database last said of its clock. Between two of its own questions it is only
+# times that are told, never decided by.
+_CLOCK_SECONDS = 10.0
+# Of a message, besides the input.
+_EACH_BYTES = 50
+_heard = SimpleNamespace(clock=None, at=0.0)
+
+
+def pack(message: Sequence[Due]) -> str:
+    """What the knock says of its runs, as JSON: [[ticket, started_at, input as text], ...]. Empty for nothing."""
+    told: list[list[object]] = []
+    room = settings.KNOCK_INPUT_BYTES
+    for due in message:
+        if due.fresh is None or (room := room - len(due.fresh.input) - _EACH_BYTES) < 0:
+            return ""
+        told.append([*due.fresh])
+    return orjson.dumps(told).decode()
+
+
+def unpack(keys: Sequence[Key], told: Sequence[Any]) -> Mapping[Key, Fresh]:
+    """By key; none of them where it does not fit the keys, for then all of them are loaded."""
+    if len(told) != len(keys):
+        return NONE
+    found = {}
+    for key, one in zip(keys, told, strict=True):
+        try:
+            ticket, started_at, given = one
+        except (TypeError, ValueError):
+            return NONE
+        if not (isinstance(ticket, int) and isinstance(started_at, float) and isinstance(given, str)):
+            return NONE
+        found[key] = Fresh(ticket, started_at, given)
+    return found
+
+
+def loaded(keys: Sequence[Key], fresh: Mapping[Key, Fresh]) -> list[Row] | None:
+    """Rows as runs.queries.LOAD answers them; None where the database must be asked."""
+    if not fresh or _heard.clock is None or monotonic() > _heard.at + _CLOCK_SECONDS:
+        return None
+    now = _heard.clock.now().timestamp()
+    rows: list[Row] = []
+    for key in keys:
+        if (one := fresh.get(key)) is None:
+            return None
+        now = max(now, one.started_at)
+        rows.append((*key, one.input, one.started_at, 1, None, now, None, False, one.ticket, False, None, None, None))
+    return rows
+
+
+def heard(found: Sequence[Row]) -> None:
+    """Take note of the database's clock in what it has just answered to LOAD."""
+    if found:
+        _heard.clock, _heard.at = Clock(at=datetime.fromtimestamp(found[-1][6], UTC)), monotonic()
