@@ -83,7 +83,7 @@ def test_lost_doubled_and_late_messages_change_nothing(table: Table, witness: Wi
         row.bad_bus(drop=0.3, double=0.3, hold=0.2)
         try:
             for _ in range(SIZE.of(1, 2)):
-                row.start(workloads.mixed(witness), SIZE.of(8, 40), together=4)
+                row.start(workloads.mixed(witness), SIZE.of(24, 40), together=2)
             row.all_end(within=SIZE.patience_seconds * 2)
         finally:
             row.good_bus()
