@@ -16,7 +16,7 @@ import orjson
 from django.db import transaction
 
 from actions.base import Json, Permanent
-from runs import item_queries, perform, queries, rows
+from runs import item_queries, perform, rows, view_queries
 from runs import plan as plans
 from runs.context import Clock, Work
 from runs.database import Row, run
@@ -61,7 +61,7 @@ def furnished(work: Sequence[Work], *, plan: Plan, step: PlannedStep) -> list[Wo
     runs = list({one.run.id for one in work})
     steps = {}
     if reads := plan.step_ids(step.item_reads):
-        steps = {row[0]: _json(row[1]) for row in run(queries.OUTPUTS, runs=runs, reads=reads)}
+        steps = {row[0]: _json(row[1]) for row in run(view_queries.OUTPUTS, runs=runs, reads=reads)}
     inputs = {}
     if step.items_read_input:
         inputs = {row[0]: _json(row[1]) for row in run(item_queries.INPUTS, runs=runs)}

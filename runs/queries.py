@@ -256,7 +256,7 @@ _FENCE_CHILDREN = f"""
 """  # noqa: S608 - constant text only
 
 # Tickets for what became ready, and the state of runs that end, wait or go on. Only for runs seen live under lock.
-_RELEASE = f"""
+_TICKETS = f"""
     tickets AS (
         INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
         SELECT n.run_id, n.head, n.item, w.base + n.due * interval '1 second',
@@ -267,13 +267,15 @@ _RELEASE = f"""
                     %(next_knocks)s::float8[], %(next_sends)s::int[], %(next_suspects)s::bool[])
              n(run_id, head, item, due, knock, sends, suspect) ON n.run_id = w.run_id
         RETURNING 1
-    ),
+    )
+"""  # noqa: S608 - constant text only
+_SETTLED = """
     settled AS (
         -- What the work came to stands from when it was decided; the ending may add to its error.
         UPDATE runs_run r SET state = e.state,
             output = CASE WHEN r.ending IS NULL THEN e.output::jsonb ELSE r.output END,
             error = CASE WHEN r.ending IS NULL OR r.error IS NULL THEN e.error::jsonb
-                ELSE r.error || coalesce(e.error::jsonb, '{{}}') END,
+                ELSE r.error || coalesce(e.error::jsonb, '{}') END,
             ending = CASE WHEN e.state IN ('running', 'waiting', 'compensating') THEN coalesce(e.ending, r.ending) END,
             finished_at = CASE WHEN e.state NOT IN ('running', 'waiting', 'compensating') THEN clock_timestamp() END
         FROM released w
@@ -283,7 +285,8 @@ _RELEASE = f"""
         WHERE r.id = e.run_id AND r.state IN ('running', 'waiting', 'compensating')
         RETURNING 1
     )
-"""  # noqa: S608 - constant text only
+"""
+_RELEASE = f"{_TICKETS}, {_SETTLED}"
 _RELEASED = "released AS (SELECT DISTINCT run_id, paused_at FROM won WHERE alive)"
 _WINNERS = "SELECT run_id, item, alive, ending, below FROM won"
 
@@ -299,20 +302,24 @@ _NEW_STEPS = """
 """
 
 
-def _insert_steps(rows: str) -> str:
-    return f"""
-    INSERT INTO runs_steprun AS s (run_id, step, item, state, attempt, attempts, wake_at, signal, signal_key, awaits,
-                                   config, output, error, started_at, finished_at)
-    SELECT d.run_id, d.step, d.item, d.state, d.attempt, d.attempts::jsonb, d.wake_at, d.signal, d.signal_key,
-           d.awaits, d.config::jsonb, d.output::jsonb, d.error::jsonb, d.started_at,
-           CASE WHEN d.state IN ('succeeded', 'failed', 'skipped') THEN coalesce(d.finished_at, clock_timestamp()) END
-    FROM {rows}
+_AGAIN = """
     ON CONFLICT (run_id, step, item) DO UPDATE
         SET state = excluded.state, attempt = excluded.attempt, attempts = excluded.attempts,
             wake_at = excluded.wake_at, signal = excluded.signal, signal_key = excluded.signal_key,
             awaits = excluded.awaits, config = excluded.config, output = excluded.output, error = excluded.error,
             started_at = excluded.started_at, finished_at = excluded.finished_at
         WHERE s.state = 'retrying'
+"""
+
+
+def _insert_steps(rows: str, again: str = _AGAIN) -> str:
+    return f"""
+    INSERT INTO runs_steprun AS s (run_id, step, item, state, attempt, attempts, wake_at, signal, signal_key, awaits,
+                                   config, output, error, started_at, finished_at)
+    SELECT d.run_id, d.step, d.item, d.state, d.attempt, d.attempts::jsonb, d.wake_at, d.signal, d.signal_key,
+           d.awaits, d.config::jsonb, d.output::jsonb, d.error::jsonb, d.started_at,
+           CASE WHEN d.state IN ('succeeded', 'failed', 'skipped') THEN coalesce(d.finished_at, clock_timestamp()) END
+    FROM {rows} {again}
     """  # noqa: S608 - constant text only
 
 
@@ -329,16 +336,17 @@ def _fence(name: str, fence: str) -> Statement:
     return Statement(name, f"WITH {_LIVE}, {fence} {_WINNERS}")
 
 
+def _whole(name: str, release: str, again: str) -> Statement:
+    """With the rows of its steps as well: a statement alone is a transaction, too, and the shortest."""
+    steps = _insert_steps(_NEW_STEPS + "JOIN won ON won.run_id = d.run_id", again)
+    ends = f"{_RELEASED}, {release}, written AS ({steps} RETURNING 1)"
+    return Statement(name, f"WITH {_LIVE}, {_FENCE_TICKET}, {ends} {_WINNERS}")
+
+
 PATH_TICKET = _path("path_ticket", _FENCE_TICKET)
-# With the rows of its steps as well: a statement alone is a transaction, too, and the shortest.
-PATH_WHOLE = Statement(
-    "path_whole",
-    f"""
-    WITH {_LIVE}, {_FENCE_TICKET}, {_RELEASED}, {_RELEASE},
-    written AS ({_insert_steps(_NEW_STEPS + "JOIN won ON won.run_id = d.run_id")} RETURNING 1)
-    {_WINNERS}
-    """,
-)
+PATH_WHOLE = _whole("path_whole", _RELEASE, _AGAIN)
+# Of runs that end: nothing follows. Their heads were never begun, so that none of their rows is there.
+PATH_LAST = _whole("path_last", _SETTLED, "")
 PATH_CLAIM = _path("path_claim", _FENCE_CLAIM)
 PATH_WAIT = _path("path_wait", _FENCE_WAIT)
 PATH_CHILDREN = _path("path_children", _FENCE_CHILDREN)
@@ -356,15 +364,6 @@ VIEW = Statement(
     WHERE run_id = ANY(%(runs)s::uuid[]) AND item = -1
     UNION ALL
     SELECT run_id, head, NULL, false FROM runs_ticket WHERE run_id = ANY(%(runs)s::uuid[]) AND item = -1
-    """,
-)
-
-OUTPUTS = Statement(
-    "outputs",
-    """
-    SELECT run_id, jsonb_object_agg(step, jsonb_build_object('output', output, 'state', state, 'error', error))
-    FROM runs_steprun WHERE run_id = ANY(%(runs)s::uuid[]) AND item = -1 AND step = ANY(%(reads)s::text[])
-    GROUP BY run_id
     """,
 )
 

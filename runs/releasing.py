@@ -7,7 +7,7 @@ from uuid import UUID
 
 import orjson
 
-from runs import endings, queries, rows, views
+from runs import endings, queries, rows, view_queries, views
 from runs.database import run
 from runs.outcomes import LoadedSteps, Outcome
 from runs.plan import Plan
@@ -49,6 +49,6 @@ def with_outputs(plan: Plan, releases: Sequence[Release]) -> list[Release]:
     fetched: dict[UUID, LoadedSteps] = {}
     if wanting:
         reads = sorted(frozenset[str]().union(*(found.missing for found in wanting)))
-        answer = run(queries.OUTPUTS, runs=[found.run.id for found in wanting], reads=reads)
+        answer = run(view_queries.OUTPUTS, runs=[found.run.id for found in wanting], reads=reads)
         fetched = {run_id: orjson.loads(steps) for run_id, steps in answer}
     return [finished(plan, found, fetched=fetched.get(found.run.id, {})) for found in releases]

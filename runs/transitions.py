@@ -28,10 +28,7 @@ _COPIED_ROWS = 30
 
 
 def peek(*, limit: int) -> tuple[list[Due], bool]:
-    """Up to `limit` tickets whose knock is due, longest due first, and whether runs are queued.
-
-    Nothing is taken yet: see pick.
-    """
+    """Up to `limit` tickets whose knock is due, longest due first, and whether runs are queued. Nothing is taken."""
     found = run(queries.PEEK, limit=limit)
     queued = bool(found) and found[-1][0] is None
     return [Due(*row) for row in (found[:-1] if queued else found)], queued
@@ -63,14 +60,8 @@ def load(keys: Sequence[Key], *, head: str, reads: Sequence[str]) -> list[Row]:
 
 def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID, timeout_seconds: float) -> list[Row]:
     """Turn tickets at an effectful head into running rows under the process's lease (queries.CLAIM)."""
-    return run(
-        queries.CLAIM,
-        head=head,
-        reads=list(reads),
-        process=process,
-        timeout=timeout_seconds,
-        **rows.keys(keys),
-    )
+    given = {"head": head, "reads": list(reads), "process": process, "timeout": timeout_seconds}
+    return run(queries.CLAIM, **given, **rows.keys(keys))
 
 
 def alerted(letters: Sequence[UUID]) -> None:
@@ -221,7 +212,7 @@ def _alone(outcomes: Sequence[Outcome], *, plan: Plan) -> bool:
 
 
 def _record_alone(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
-    ordered = sorted(outcomes, key=lambda outcome: outcome.run.id.int)
+    ordered = sorted(outcomes, key=lambda outcome: outcome.run.id.int)  # Python compares UUIDs slowly
     releases = releasing.path(ordered, plan=plan, carried=carried)
     new = [(outcome.run.id, -1, result) for outcome in ordered for result in outcome.results]
     new += [(found.run.id, -1, result) for found in releases for result in found.skipped]
@@ -237,7 +228,6 @@ def _write(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> R
         written = _write_items(of_items, plan=plan)
         return written.joined(_write(rest, plan=plan, carried=carried)) if rest else written
     waits.lock_keys(outcomes)
-    # By number, for Python compares UUIDs slowly.
     ordered = sorted(outcomes, key=lambda outcome: outcome.run.id.int)
     if plan.linear:
         releases = releasing.path(ordered, plan=plan, carried=carried)
@@ -317,7 +307,7 @@ def _fence(
     if releases is not None:
         params |= rows.releases(releases)
     if new is not None:
-        found = run(queries.PATH_WHOLE, **params, **rows.steps(new))
+        found = run(_whole(outcomes, releases or ()), **params, **rows.steps(new))
     else:
         found = run(_statement(outcomes[0], path=releases is not None), **params)
     alive = {(row[0], row[1]): row[2] for row in found}
@@ -327,6 +317,11 @@ def _fence(
         endings={row[0]: RunState(row[3]) for row in found if row[3]},
         children=frozenset(row[0] for row in found if row[4]),
     )
+
+
+def _whole(outcomes: Sequence[Outcome], releases: Sequence[Release]) -> Statement:
+    again = any(isinstance(o.fence, HeldTicket) and o.fence.again for o in outcomes)
+    return queries.PATH_WHOLE if again or any(found.tickets for found in releases) else queries.PATH_LAST
 
 
 def _statement(outcome: Outcome, *, path: bool) -> Statement:

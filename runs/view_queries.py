@@ -1,4 +1,4 @@
-"""The statements by which a record looks at a part of a big run. The runs are locked by an earlier statement."""
+"""The statements by which a record looks at a part of a run. The runs are locked by an earlier statement."""
 
 from __future__ import annotations
 
@@ -25,5 +25,15 @@ VIEW_STEPS = Statement(
     UNION ALL
     SELECT t.run_id, t.head, NULL, false
     FROM d JOIN runs_ticket t ON t.run_id = d.run_id AND t.head = d.step AND t.item = -1
+    """,
+)
+
+# What steps came to, for expressions that look at them.
+OUTPUTS = Statement(
+    "outputs",
+    """
+    SELECT run_id, jsonb_object_agg(step, jsonb_build_object('output', output, 'state', state, 'error', error))
+    FROM runs_steprun WHERE run_id = ANY(%(runs)s::uuid[]) AND item = -1 AND step = ANY(%(reads)s::text[])
+    GROUP BY run_id
     """,
 )

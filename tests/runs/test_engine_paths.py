@@ -44,7 +44,7 @@ def test_ten_pure_steps_cost_a_start_one_statement_in_the_worker_and_one_in_disp
     with observed() as after:
         deliver()
     assert in_start == ["start"]
-    assert after == ["path_whole", "peek"]
+    assert after == ["path_last", "peek"]
     assert the_run(run_id).state == "succeeded"
     assert len(steps(run_id)) == 10
 
