@@ -30,6 +30,8 @@ _MADE = """
     SELECT n, at, state, (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7'
                           || lpad(to_hex(n %% 4096), 3, '0') || 'a' || substr(md5(n::text), 1, 15))::uuid AS id,
            CASE WHEN n < %(few)s THEN 1 WHEN n < 2 * %(few)s THEN 2 ELSE 0 END AS flow,
+           CASE WHEN n %% 100000 = 7 THEN jsonb_build_object('order', n::text)
+                WHEN n %% 10 = 7 THEN '{"team": "shop"}' ELSE '{}' END AS labels,
            jsonb_build_object('n', n, 'digest', md5(n::text) || md5(n::text)) AS output
     FROM (
         SELECT n, %(first)s::timestamptz + (n - %(start)s) * %(apart)s * interval '1 second' AS at,
@@ -44,9 +46,7 @@ _RUNS = """
     INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, idempotency_key, source, labels, input,
                           output, error, generation, created_at, started_at, finished_at)
     SELECT id, (%(workspaces)s::uuid[])[flow + 1], (%(workflows)s::uuid[])[flow + 1], (%(versions)s::uuid[])[flow + 1],
-           state, CASE WHEN n %% 10 = 3 THEN 'order ' || n END, 'bench',
-           CASE WHEN n %% 100000 = 7 THEN jsonb_build_object('order', n::text)
-                WHEN n %% 10 = 7 THEN '{"team": "shop"}' ELSE '{}' END,
+           state, CASE WHEN n %% 10 = 3 THEN 'order ' || n END, 'bench', labels,
            jsonb_build_object('n', n, 'customer', 'customer ' || n %% 97, 'note', repeat('x', 40)),
            CASE WHEN state = 'succeeded' THEN output END,
            CASE WHEN state = 'failed' THEN '{"kind": "failed", "message": "no", "step": "merge"}'::jsonb END,
@@ -68,9 +68,9 @@ _STEPS = """
 """
 
 _LETTERS = """
-    INSERT INTO runs_deadletter (id, workspace_id, run_id, step, item, state, reason, error, attempts, resolution,
-                                 alert_due, created_at, resolved_at)
-    SELECT id, (%(workspaces)s::uuid[])[flow + 1], id, 'merge', -1,
+    INSERT INTO runs_deadletter (id, workspace_id, workflow_id, labels, run_id, step, item, state, reason, error,
+                                 attempts, resolution, alert_due, created_at, resolved_at)
+    SELECT id, (%(workspaces)s::uuid[])[flow + 1], (%(workflows)s::uuid[])[flow + 1], labels, id, 'merge', -1,
            CASE WHEN n %% 100000 < 30 THEN 'open' ELSE 'discarded' END, 'failed', '{"kind": "failed", "message": "no"}',
            '[]', '', false, at, CASE WHEN n %% 100000 >= 30 THEN at END
     FROM made WHERE state = 'failed' ORDER BY n

@@ -19,7 +19,6 @@ from runs.admin_parts import (
     COLOURS,
     PausedFilter,
     ReadOnlyAdmin,
-    RunsWorkflowFilter,
     WorkflowFilter,
     json_block,
     moment,
@@ -285,8 +284,8 @@ class DeadLetterAdmin(Columns):
 
     actions = ("retry_chosen", "discard_chosen")
     list_display = ("step", "workflow_name", "short_run", "state_label", "reason", "error_text", "made")
-    list_filter = ("state", RunsWorkflowFilter)
-    list_select_related = ("run__workflow",)
+    list_filter = ("state", WorkflowFilter)
+    list_select_related = ("workflow",)
     search_fields = ("id", "run")
     search_help_text = "A dead letter's id, or its run's"
     search_ids = ("id", "run_id")
@@ -297,7 +296,7 @@ class DeadLetterAdmin(Columns):
 
     @admin.display(description="workflow")
     def workflow_name(self, letter: DeadLetter) -> str:
-        return letter.run.workflow.name
+        return letter.workflow.name
 
     def get_urls(self) -> list[URLPattern]:
         """The pages of the verbs stand beside the letter's own."""
@@ -332,10 +331,12 @@ class DeadLetterAdmin(Columns):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         """Lists do without the values, which may be large."""
-        letters: QuerySet[DeadLetter] = super().get_queryset(request).select_related("run__workflow")
-        letters = letters.defer("run__input", "run__output", "run__workflow__settings")
+        letters: QuerySet[DeadLetter] = super().get_queryset(request)
+        letters = letters.select_related("workflow").defer("workflow__settings")
         alone = bool(request.resolver_match and request.resolver_match.kwargs)
-        return letters if alone else letters.defer("input", "config", "attempts")
+        if alone:
+            return letters.select_related("run").defer("run__input", "run__output")
+        return letters.defer("input", "config", "attempts")
 
 
 @admin.register(Process)

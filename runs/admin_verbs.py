@@ -313,8 +313,8 @@ def _workflow(request: HttpRequest, key: UUID) -> Workflow:
 def _letter(request: HttpRequest, key: UUID) -> DeadLetter:
     if not may_change_letter(request):
         raise PermissionDenied("this account may not change dead letters")
-    letters = DeadLetter.objects.select_related("run__workflow").defer(
-        "run__input", "run__output", "config", "attempts"
+    letters = DeadLetter.objects.select_related("run", "workflow").defer(
+        "run__input", "run__output", "config", "attempts", "workflow__settings"
     )
     return get_object_or_404(letters, pk=key)
 
@@ -331,7 +331,7 @@ def _of_workflow(workflow: Workflow, **told: Any) -> Page:
 
 
 def _of_letter(letter: DeadLetter, **told: Any) -> Page:
-    detail = f"of {letter.run.workflow.name}, run {letter.run_id}"
+    detail = f"of {letter.workflow.name}, run {letter.run_id}"
     back = reverse("admin:runs_deadletter_change", args=[letter.pk])
     return Page(of=DeadLetter, name=letter.step, detail=detail, state=letter.state, back=back, **told)
 

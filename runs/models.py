@@ -316,6 +316,11 @@ class DeadLetter(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="dead_letters")
+    # Of the run, which never changes them: so no list or count of letters has to look at the runs, which are many more.
+    workflow = models.ForeignKey(
+        Workflow, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    labels = models.JSONField(default=dict)
     step = models.TextField()
     item = models.IntegerField(default=-1)
     state = models.CharField(
@@ -347,6 +352,15 @@ class DeadLetter(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["workspace", "state", "id"], name="dead_letter_list"),
+            models.Index(fields=["workflow", "id"], name="dead_letter_of_workflow"),
+            # For the metrics. Without an id, the entries that count together are folded into one.
+            models.Index(
+                fields=["workspace", "workflow", "reason"],
+                name="dead_letter_open",
+                condition=Q(state=DeadLetterState.OPEN.value),
+            ),
+            # Of all letters, unlike run_labelled: besides labels alone the planner knows how rare they are.
+            GinIndex(fields=["workspace", "labels"], name="dead_letter_labelled"),
             models.Index(fields=["id"], name="dead_letter_alert_due", condition=Q(alert_due=True)),
         ]
 

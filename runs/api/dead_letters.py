@@ -17,7 +17,6 @@ from runs.states import DeadLetterState
 from workflows.models import Workspace
 
 FILTERS = ("run", "workflow", "label.<key>")
-_RUN_VALUES = ("run__input", "run__output")
 
 
 class DeadLetters(ScopedView):
@@ -35,7 +34,7 @@ class DeadLetters(ScopedView):
     def get(self, request: Request) -> Response:
         """List them, newest first, without input, config and attempts."""
         found = matching(filters.read(request, known=FILTERS, states=DeadLetterState), workspace=self.workspace)
-        slim = found.select_related("run__workflow").defer("input", "config", "attempts", *_RUN_VALUES)
+        slim = found.select_related("workflow").defer("input", "config", "attempts", "workflow__settings")
         shown = page(request, of=slim)
         return answer_page(shown, [shapes.dead_letter_summary(letter) for letter in shown.objects])
 
@@ -47,7 +46,7 @@ class OneDeadLetter(ScopedView):
     def get(self, request: Request, key: str) -> Response:
         """Show it with what its step was given and what it tried."""
         found = DeadLetter.objects.filter(workspace=self.workspace, pk=filters.parse_id(key, what="dead letter"))
-        letter = found.select_related("run__workflow").defer(*_RUN_VALUES).first()
+        letter = found.select_related("workflow").defer("workflow__settings").first()
         if letter is None:
             raise missing("dead letter", key)
         return Response(shapes.dead_letter_detail(letter).told())
@@ -59,9 +58,9 @@ def matching(given: Filters, *, workspace: Workspace) -> QuerySet[DeadLetter]:
     if (run := given.get("run")) is not None:
         found = found.filter(run_id=filters.as_id(run, name="run"))
     if (key := given.get("workflow")) is not None:
-        found = found.filter(run__workflow__in=filters.workflow_ids(key, workspace=workspace))
+        found = found.filter(workflow__in=filters.workflow_ids(key, workspace=workspace))
     if given.states:
         found = found.filter(state__in=given.states)
     if given.labels:
-        found = found.exclude(run__labels={}).filter(run__labels__contains=given.labels)
+        found = found.filter(labels__contains=given.labels)
     return found

@@ -312,12 +312,12 @@ def job_detail(run: Run, *, view: StepView) -> JobDetail:
 
 
 def dead_letter_summary(letter: DeadLetter) -> DeadLetterSummary:
-    """A dead letter with its run's workflow loaded."""
+    """A dead letter with its workflow loaded."""
     return DeadLetterSummary(**_letter(letter))
 
 
 def dead_letter_detail(letter: DeadLetter) -> DeadLetterDetail:
-    """A dead letter with its run's workflow loaded, and all that it keeps."""
+    """A dead letter with its workflow loaded, and all that it keeps."""
     return DeadLetterDetail(**_letter(letter), input=letter.input, config=letter.config, attempts=letter.attempts)
 
 
@@ -381,8 +381,8 @@ def _letter(letter: DeadLetter) -> dict[str, Any]:
     return {
         "id": letter.pk,
         "run": letter.run_id,
-        "workflow": letter.run.workflow.name,
-        "workflow_id": letter.run.workflow_id,
+        "workflow": letter.workflow.name,
+        "workflow_id": letter.workflow_id,
         "step": letter.step,
         "state": letter.state,
         "reason": letter.reason,

@@ -3,9 +3,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from django.db.models import F
 
 from runs import lease, sweep_queries
 from runs.database import run
+from runs.models import DeadLetter
 from tests.engine import messages
 
 
@@ -19,7 +21,10 @@ def _a_process_of_its_own() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_run_is_lost(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Whatever a test did to the engine, nothing may be left that no message and no sweep would ever move."""
+    """Whatever a test did to the engine, nothing may be left that no message and no sweep would ever move.
+
+    Nor a dead letter, whichever way it came about, that says anything else of its run than the run does.
+    """
     marker = request.node.get_closest_marker("django_db")
     if marker is not None:
         # Asked for first, so that the audit comes before the database is emptied.
@@ -27,3 +32,4 @@ def _no_run_is_lost(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if marker is not None:
         assert run(sweep_queries.AUDIT, limit=10) == []
+        assert not DeadLetter.objects.exclude(workflow=F("run__workflow"), labels=F("run__labels")).exists()

@@ -162,7 +162,9 @@ def test_pages_follow_one_another_past_what_is_kept(monkeypatch: pytest.MonkeyPa
     found = published(SHORT)
     ids = ended(found, *[{}] * 7, days=31)
     for kept in ids[:3]:
-        DeadLetter.objects.create(workspace=workspace(), run_id=kept, step="a", reason="failed", error={})
+        DeadLetter.objects.create(
+            workspace=workspace(), workflow=found.workflow, run_id=kept, step="a", reason="failed", error={}
+        )
     assert pruned(found) == 4
     assert set(Run.objects.values_list("pk", flat=True)) == set(ids[:3])
 

@@ -33,12 +33,12 @@ class Command(BaseCommand):
         if options["limit"] < 1:
             _common.leave(self, ["--limit: must be at least 1"])
         workspace = _common.find_workspace(self, options["workspace"])
-        found = DeadLetter.objects.filter(workspace=workspace).select_related("run__workflow")
+        found = DeadLetter.objects.filter(workspace=workspace).select_related("workflow").defer("workflow__settings")
         if options["state"] != "all":
             found = found.filter(state=options["state"])
         if options["workflow"] is not None:
-            found = found.filter(run__workflow=self._find(options["workflow"], workspace=workspace))
-        letters = list(found.defer("run__input", "run__output").order_by("-id")[: options["limit"]])
+            found = found.filter(workflow=self._find(options["workflow"], workspace=workspace))
+        letters = list(found.order_by("-id")[: options["limit"]])
         if options["json"]:
             told = [shapes.dead_letter_detail(letter).told() for letter in letters]
             self.stdout.write(orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
@@ -59,7 +59,7 @@ def _row(letter: DeadLetter) -> tuple[str, ...]:
     told = (
         str(letter.pk),
         str(letter.run_id),
-        letter.run.workflow.name,
+        letter.workflow.name,
         letter.step,
         letter.state,
         f"{letter.created_at:%Y-%m-%d %H:%M:%S}",
