@@ -52,7 +52,7 @@ def test_a_few_runs_go_through_the_suite_with_a_child_killed_and_make_a_page(tmp
     assert found["w3"]["costs"]["stepwise_bulk"]["cpu_us_worker_children"]["median"] > 0
     assert [part["part"] for part in found["parts"]["parts"]["alone"]].count("deliver: perform the steps") == 1
     asked = {one["statement"]: one["calls"] for one in found["parts"]["statements"]["alone"]}
-    assert asked["start"] == asked["load"] == 1
+    assert asked["start"] == asked["path_last"] == 1
     assert found["schema_costs"]["things"]["run_live"]["saved"]["wal_bytes"]["median"] > 0
     told = page.markdown(found)
     assert "## Rates" in told
