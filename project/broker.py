@@ -28,7 +28,7 @@ class PatientQoS(redis.QoS):
         It would be taken for ever otherwise, and a worker whose slots are all taken never consumes again. Of a message
         that was taken without acknowledgement the broker knows nothing.
         """
-        if delivery_tag not in (self._delivered or ()):
+        if not settings.CELERY_ACKS_LATE and delivery_tag not in (self._delivered or ()):
             return
         try:
             super().ack(delivery_tag)

@@ -12,10 +12,13 @@ from runs.plan import Plan
 
 ADVANCE = "runs.advance"
 # Bytes. Celery sends its body in base64, which makes 3 bytes 4; a link takes up to 400 of the body and a key up to 50.
-# What is told of new runs takes twice KNOCK_INPUT_BYTES at most: their inputs are JSON within JSON.
-_MAX_BODY = (32 * 1024 - 2048) * 3 // 4 - 4096
+_MAX_BODY = (32 * 1024 - 2048) * 3 // 4
 _LINK_BYTES = 400
 _KEY_BYTES = 50
+# What is told of new runs takes twice KNOCK_INPUT_BYTES at most, for their inputs are JSON within JSON; of which each
+# run takes 50 at least, so that there are never more of them.
+_TOLD_BYTES = 4096
+_TOLD_KEYS = 2048 // 50
 # So that at least a few links fit beside the keys.
 MAX_KEYS = 400
 # Beyond the step's timeout: the worker's child is ended only where the executor itself did not get to answer.
@@ -36,7 +39,8 @@ def links(keys: Sequence[Key], *, plan: Plan, head: str) -> Sequence[str]:
     """The heads of the links that a message with these keys has room for, `head` the first."""
     if keys and keys[0][1] >= 0:
         return (head,)  # an item hands nothing on
-    return plan.chain(head, most=max(1, (_MAX_BODY - _KEY_BYTES * len(keys)) // _LINK_BYTES))
+    told = _TOLD_BYTES if len(keys) <= _TOLD_KEYS else 0
+    return plan.chain(head, most=max(1, (_MAX_BODY - told - _KEY_BYTES * len(keys)) // _LINK_BYTES))
 
 
 def encode(keys: Sequence[Key]) -> list[str]:

@@ -31,6 +31,7 @@ def deliver(
     """
     understood = _understood(texts, version_id=version_id, head=head)
     if understood is None:
+        dispatch.refill()
         return []
     keys, plan = understood
     known = unpack(keys, fresh) if fresh else NONE

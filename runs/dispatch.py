@@ -158,5 +158,10 @@ def _send(messages: Sequence[Sequence[Due]]) -> int:
 def _knock(message: Sequence[Due]) -> knocks.Knock:
     first = message[0]
     plan = plans.load(first.version_id)
-    told = fresh.pack(message) if first.fresh is not None and plan.link(first.head).head.inline else ""
+    told = fresh.pack(message) if first.fresh is not None and _computes(plan, first.head) else ""
     return knocks.Knock(plan, first.head, [(one.run_id, one.item) for one in message], told)
+
+
+def _computes(plan: Plan, head: str) -> bool:
+    """Whether the link does nothing but compute: not even wait, which asks for the time."""
+    return all(step.action.pure and step.definition.for_each is None for step in plan.link(head).steps)

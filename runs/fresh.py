@@ -13,32 +13,27 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import orjson
-from django.conf import settings
 
 from runs.context import Clock
 from runs.database import Row
 from runs.outcomes import Key
-from runs.requests import Due, Fresh
+from runs.requests import Due, Fresh, short
 
 NONE: Mapping[Key, Fresh] = MappingProxyType({})
 
-# For so long a process goes by what the database last said of its clock. Between two of its own questions it is only
-# times that are told, never decided by.
+# For so long a process goes by what the database last said of its clock. These times are told, never decided by:
+# a step that waits for a moment is not told of (runs.dispatch).
 _CLOCK_SECONDS = 10.0
-# Of a message, besides the input.
-_EACH_BYTES = 50
 _heard = SimpleNamespace(clock=None, at=0.0)
 
 
 def pack(message: Sequence[Due]) -> str:
     """What the knock says of its runs, as JSON: [[ticket, started_at, input as text], ...]. Empty for nothing."""
-    told: list[list[object]] = []
-    room = settings.KNOCK_INPUT_BYTES
-    for due in message:
-        if due.fresh is None or (room := room - len(due.fresh.input) - _EACH_BYTES) < 0:
-            return ""
-        told.append([*due.fresh])
-    return orjson.dumps(told).decode()
+    told = [due.fresh for due in message if due.fresh is not None]
+    # Again, for the database may write numbers in more words than the start did.
+    if len(told) < len(message) or not short([one.input for one in told]):
+        return ""
+    return orjson.dumps([[*one] for one in told]).decode()
 
 
 def unpack(keys: Sequence[Key], told: Sequence[Any]) -> Mapping[Key, Fresh]:

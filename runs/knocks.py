@@ -64,8 +64,9 @@ class Pattern:
             new = str(uuid4())
             envelope, body = envelope.replace(old, new), body.replace(old, new)
         texts = encode(keys)
-        body = body.replace(_FRESH, f', "fresh": {fresh}' if fresh else "", 1)
         body = body.replace(f'"{_written(keys[0][1])}"', '"' + '", "'.join(texts) + '"')
+        # Last, for it holds what users wrote.
+        body = body.replace(_FRESH, f', "fresh": {fresh}' if fresh else "", 1)
         # What Flower shows.
         envelope = envelope.replace(f"(1 runs, first {_NOBODY})", f"({len(texts)} runs, first {keys[0][0]})")
         return envelope.replace(_BODY, base64.b64encode(body.encode()).decode())

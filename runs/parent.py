@@ -41,6 +41,10 @@ class WatchedRequest(Request):
             self._tell()
         return super().on_timeout(soft, timeout)
 
+    def info(self, safe: bool = False) -> Any:
+        """What `inspect` and Flower show of it: never an input."""
+        return super().info(safe=True)
+
     def _tell(self) -> None:
         runs = self.args[0] if self.args else ()
         deaths.put(

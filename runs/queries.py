@@ -55,7 +55,7 @@ START = Statement(
                             %(priorities)s::smallint[], %(gates)s::bigint[]) d(id, key, labels, input, priority, gate)
         ORDER BY d.key
         ON CONFLICT (workflow_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-        RETURNING id, started_at, CASE WHEN started_at IS NOT NULL THEN input END AS input
+        RETURNING id, started_at, CASE WHEN %(told)s AND started_at IS NOT NULL THEN input END AS input
     ),
     tickets AS (
         INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
@@ -197,9 +197,9 @@ _LIVE = """
 """
 
 # The fences. Each names the runs that this delivery won; a lost one is a no-op, and so is one of a run that was paused
-# before it was looked at: its tickets are not due. Counting `live` first takes every
-# run's lock before the first ticket or row is touched: a plain join would take them in turn. What is known of the run
-# comes along in `won`, for the planner takes it for one row and would join it row by row.
+# before it was looked at: its tickets are not due. Counting `live` first takes every run's lock before the first ticket
+# or row is touched: a plain join would take them in turn. What is known of the run comes along in `won`, for the
+# planner takes it for one row and would join it row by row.
 _LOCKED = "(SELECT count(*) FROM live) >= 0"
 _WON = """live.id IS NOT NULL AS alive, live.ending, live.parent_id IS NOT NULL AS below, live.paused_at"""
 _FENCE_TICKET = f"""

@@ -38,8 +38,13 @@ def advance(self: Task[Any, Any], runs: list[str], version: str, head: str, fres
     `fresh` says what a load would find of them (runs.fresh.pack).
     """
     connection.close_if_unusable_or_obsolete()
+    # For this delivery only: neither a repeated one nor a log line has it.
+    request: Any = self.request
+    request.kwargs = {name: value for name, value in (request.kwargs or {}).items() if name != "fresh"}
+    if (request.delivery_info or {}).get("redelivered"):
+        fresh = ()
     # Celery keeps the links still to come in reverse.
-    rest: Any = self.request.chain
+    rest: Any = request.chain
     carried = str(rest[-1]["kwargs"]["head"]) if rest else None
     handed_on = delivery.deliver(runs, version_id=UUID(version), head=head, carried=carried, fresh=fresh)
     if rest and not handed_on:

@@ -17,7 +17,7 @@ from runs.database import Row, Statement, copy, run
 from runs.outcomes import HeldChildren, HeldClaim, HeldTicket, HeldWait, Key, Outcome, Recorded, StepResult
 from runs.plan import Plan
 from runs.release import REPEAT_SECONDS, Release, retries
-from runs.requests import Due, Fresh, Request, Started
+from runs.requests import Due, Fresh, Request, Started, short
 from runs.states import RUN_ENDED, RunState
 from workflows.models import Version, Workflow
 
@@ -129,7 +129,7 @@ def start(  # noqa: PLR0913 - everything that a start may be given
     `gates` has a gate for each; without it they have none. Raises OperationalError where known runs are deleted
     before they are looked up, `tries` times in turn.
     """
-    ids = [uuid7() for _ in requests]
+    ids, inputs = [uuid7() for _ in requests], [rows.dumps(request.input) for request in requests]
     common = version.definition.get("labels", {})
     usual = version.definition.get("priority", 0)
     inserted = run(
@@ -141,10 +141,11 @@ def start(  # noqa: PLR0913 - everything that a start may be given
         ids=ids,
         keys=[request.idempotency_key for request in requests],
         labels=[rows.dumps({**common, **request.labels}) for request in requests],
-        inputs=[rows.dumps(request.input) for request in requests],
+        inputs=inputs,
         priorities=[usual if request.priority is None else request.priority for request in requests],
         gates=[None] * len(requests) if gates is None else list(gates),
         begin=begin and gates is None,
+        told=begin and short(inputs),
         repeat=REPEAT_SECONDS,
     )
     created = _created(inserted, version=version)
@@ -176,7 +177,7 @@ def _created(inserted: Sequence[Row], *, version: Version) -> dict[UUID, list[Du
     created: dict[UUID, list[Due]] = {row[0]: [] for row in inserted}
     for run_id, ticket, head, began, given in inserted:
         if ticket is not None:
-            fresh = Fresh(ticket, began, given)
+            fresh = None if given is None else Fresh(ticket, began, given)
             created[run_id].append(Due(ticket, run_id, -1, version.pk, head, suspect=False, fresh=fresh))
     return created
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import SimpleNamespace
+from typing import Any
 
 import redis
 from celery import current_app
 from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 log = logging.getLogger(__name__)
 
@@ -19,11 +23,13 @@ log = logging.getLogger(__name__)
 # long, and what it starts meanwhile is left to the sweep. A flood of starts then waits once, not each time.
 _PAUSE_SECONDS = 1.0
 _pause = SimpleNamespace(until=0.0)
-# For so long an answer is good enough to decide whether a run begins with its start; longer where at least half of
-# the window was free: a start on a quiet system then does not ask at all.
+# For so long an answer is good enough to decide whether a run begins with its start; longer where the window was open:
+# a start on a quiet system then does not ask at all.
 _FRESH_SECONDS = 0.02
 _FREE_SECONDS = 0.5
-_last = SimpleNamespace(room=0, until=0.0)
+_last = SimpleNamespace(room=0, asked=0.0, until=0.0)
+# Of the one connection that all threads share.
+_line = SimpleNamespace(lock=threading.Lock())
 
 
 def forget() -> None:
@@ -43,9 +49,11 @@ def open_from() -> int:
 
 def reserve(messages: int) -> bool:
     """Whether a start may send so many messages, as far as this process knows, which then counts them as sent."""
-    if time.monotonic() >= _last.until:
+    now, wanted = time.monotonic(), max(messages, open_from())
+    # What was free may have been used up by this process alone, and be free again.
+    if now >= _last.until or (_last.room < wanted and now >= _last.asked + _FRESH_SECONDS):
         room()
-    if min(_last.room, settings.DISPATCH_WINDOW_MESSAGES) < max(messages, open_from()):
+    if min(_last.room, settings.DISPATCH_WINDOW_MESSAGES) < wanted:
         return False
     _last.room -= messages
     return True
@@ -53,9 +61,9 @@ def reserve(messages: int) -> bool:
 
 def room() -> int:
     """Messages that may be sent now. 0 when the window is full or the broker does not answer."""
-    found = _room()
-    free = 2 * found >= settings.DISPATCH_WINDOW_MESSAGES > 0
-    _last.room, _last.until = found, time.monotonic() + (_FREE_SECONDS if free else _FRESH_SECONDS)
+    found, now = _room(), time.monotonic()
+    _last.room, _last.asked = found, now
+    _last.until = now + (_FREE_SECONDS if found >= open_from() else _FRESH_SECONDS)
     return found
 
 
@@ -64,9 +72,9 @@ def push(messages: Sequence[str]) -> None:
     if not messages:
         return
     try:
-        _client().lpush(_queue(), *messages)
+        _asked(lambda client: client.lpush(_queue(), *messages))
     except redis.RedisError:
-        _last.room, _pause.until = 0, time.monotonic() + _PAUSE_SECONDS
+        _last.room = 0
         raise
 
 
@@ -74,12 +82,23 @@ def _room() -> int:
     if time.monotonic() < _pause.until:
         return 0
     try:
-        length: int = _client().llen(_queue())
+        length: int = _asked(lambda client: client.llen(_queue()))
     except redis.RedisError as error:
         log.warning("broker_away", extra={"error": str(error)})
-        _pause.until = time.monotonic() + _PAUSE_SECONDS
         return 0
     return max(0, settings.DISPATCH_WINDOW_MESSAGES - length)
+
+
+def _asked(command: Callable[[redis.Redis], Any]) -> Any:
+    """One at a time: where the broker hangs, one thread waits for it and those behind it do not any more."""
+    with _line.lock:
+        if time.monotonic() < _pause.until:
+            raise redis.ConnectionError("the broker did not answer a moment ago; the sweep sends what is left")
+        try:
+            return command(_client())
+        except redis.RedisError:
+            _pause.until = time.monotonic() + _PAUSE_SECONDS
+            raise
 
 
 @lru_cache(maxsize=1)
@@ -91,11 +110,20 @@ def _queue() -> str:
 @lru_cache(maxsize=1)
 def _client() -> redis.Redis:
     # Short timeouts: a door never waits long for a broker that does not answer. One connection, for to take one from a
-    # pool and give it back costs as much again as to use it.
+    # pool and give it back costs as much again as to use it; one that was closed while idle is opened anew.
     return redis.Redis.from_url(
-        settings.REDIS_URL, single_connection_client=True, socket_timeout=1.0, socket_connect_timeout=1.0
+        settings.REDIS_URL,
+        single_connection_client=True,
+        socket_timeout=1.0,
+        socket_connect_timeout=1.0,
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )
 
 
-# A child of this process must not write into its connection.
-os.register_at_fork(after_in_child=_client.cache_clear)
+def _after_fork() -> None:
+    """A child of this process must not write into its connection, nor wait for a thread that it does not have."""
+    _client.cache_clear()
+    _line.lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from celery import current_app
+from celery.app.trace import trace_task
 from django.conf import LazySettings
+from django.db import OperationalError
 
-from runs import control, dispatch, fresh
-from runs.database import observed
+from runs import control, delivery, dispatch, fresh, tasks, transitions
+from runs.database import observed, run
 from runs.models import StepRun, Ticket
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
@@ -133,3 +137,57 @@ def test_steps_that_reach_outside_are_claimed_as_ever() -> None:
     assert "fresh" not in message[1][1]
     perform(message)
     assert state(run_id) == "succeeded"
+
+
+def test_a_large_input_does_not_come_back_from_the_database(
+    settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = published(
+        "name: roots\nsteps:\n  - {id: a, needs: [], action: default}\n  - {id: b, needs: [], action: default}"
+    )
+    found: list[list[Any]] = []
+
+    def watched(statement: Any, **params: Any) -> list[Any]:
+        found.append(rows := run(statement, **params))
+        return rows
+
+    monkeypatch.setattr(transitions, "run", watched)
+    begun(flow, {"long": "ü" * settings.KNOCK_INPUT_BYTES})
+    begun(flow, {"n": 1})
+    assert [[row[4] for row in rows] for rows in found[:2]] == [[None, None], ['{"n": 1}', '{"n": 1}']]
+
+
+def test_a_number_that_the_database_writes_in_many_digits_is_not_told() -> None:
+    begun(published(TOLD), {"n": [1e300] * 20})
+    assert "fresh" not in messages()[0][1][1]
+
+
+def test_a_step_that_waits_for_a_moment_is_not_told_of() -> None:
+    [run_id] = begun(published("name: wait\nsteps: [{id: a, action: wait, with: {seconds: 3600}}]"))
+    assert "load" in seen_in_delivery()
+    assert states(run_id) == {"a": "waiting"}
+
+
+def test_a_message_that_was_delivered_before_is_loaded() -> None:
+    [run_id] = begun(published(TOLD), {"n": 1})
+    [(headers, [args, kwargs, embed])] = messages()
+    request = {**headers, "chain": embed["chain"], "delivery_info": {"redelivered": True}, "is_eager": False}
+    with observed() as seen:
+        trace_task(tasks.advance, headers["id"], args, kwargs, request=request, app=current_app)
+    assert "load" in seen
+    assert state(run_id) == "succeeded"
+
+
+def test_a_delivery_that_is_repeated_takes_no_input_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun(published(TOLD), {"secret": 1})
+    [message] = messages()
+
+    def away(*_: Any, **__: Any) -> list[str]:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(delivery, "deliver", away)
+    with suppress(Exception):
+        perform(message)
+    [(_, [args, kwargs, _])] = messages()
+    assert args == message[1][0]
+    assert "fresh" not in kwargs

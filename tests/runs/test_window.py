@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import redis
 from django.conf import LazySettings
+from django.conf import settings as django_settings
 
 from runs import window
 from tests.engine import deliver, messages, state
@@ -38,3 +41,37 @@ def test_a_fork_has_a_connection_to_the_broker_of_its_own() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert window._client() is client
     assert client.ping()
+
+
+def test_starts_one_after_the_other_never_use_an_idle_window_up(settings: LazySettings) -> None:
+    settings.DISPATCH_WINDOW_MESSAGES = 8
+    messages()
+    window.forget()
+    flow = published(PURE)
+    for number in range(6):
+        window._last.asked = 0.0  # it was asked a while ago
+        [run_id] = begun(flow, {"n": number})
+        assert state(run_id) == "running"
+        assert deliver() == 1
+
+
+def test_a_connection_that_was_closed_while_idle_is_opened_anew(caplog: pytest.LogCaptureFixture) -> None:
+    window.forget()
+    assert window.room()
+    with redis.Redis.from_url(django_settings.REDIS_URL) as other:
+        other.client_kill_filter(skipme=True, _type="normal")
+    assert window.room()
+    assert not caplog.records
+
+
+def test_of_many_threads_one_waits_for_a_broker_that_hangs(caplog: pytest.LogCaptureFixture) -> None:
+    window.forget()
+    assert window.room()
+    with redis.Redis.from_url(django_settings.REDIS_URL) as other, ThreadPoolExecutor(8) as pool:
+        other.client_pause(1500)
+        assert list(pool.map(lambda _: window.room(), range(8))) == [0] * 8
+        other.ping()  # until it answers again
+    waited = [record for record in caplog.records if "a moment ago" not in str(record.__dict__["error"])]
+    assert len(waited) == 1
+    window.forget()
+    assert window.room()
