@@ -93,7 +93,8 @@ def after_start(answers: Sequence[Started | Exception]) -> None:
     """Send for the runs that began with their start, whose transaction is committed; else dispatch."""
     due = [ticket for one in answers if isinstance(one, Started) for ticket in one.due]
     if not due:
-        after_commit(least=window.open_from())
+        if not window.crowded():
+            after_commit(least=window.open_from())
         return
     try:
         if not _send(list(_messages(due))):

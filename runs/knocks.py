@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
@@ -95,9 +96,14 @@ def send(knocks: Sequence[Knock]) -> None:
 
 def _watched() -> bool:
     """Whether somebody listens to what Celery says when it publishes, or it would not: then it is left to itself."""
-    conf = current_app.conf
     listened = (signals.before_task_publish, signals.after_task_publish, signals.task_sent)
-    return conf.task_send_sent_event or conf.task_always_eager or any(signal.receivers for signal in listened)
+    return _left_to_celery() or any(signal.receivers for signal in listened)
+
+
+@lru_cache(maxsize=1)
+def _left_to_celery() -> bool:
+    """By its settings, which are looked up slowly."""
+    return bool(current_app.conf.task_send_sent_event or current_app.conf.task_always_eager)
 
 
 def _pattern(knock: Knock) -> Pattern | None:

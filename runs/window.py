@@ -27,7 +27,9 @@ _pause = SimpleNamespace(until=0.0)
 # a start on a quiet system then does not ask at all.
 _FRESH_SECONDS = 0.02
 _FREE_SECONDS = 0.5
-_last = SimpleNamespace(room=0, asked=0.0, until=0.0)
+# Deliveries that lay in the broker so short a time ago are not all over: some child has two of them to do.
+_MOMENT_SECONDS = 0.002
+_last = SimpleNamespace(room=0, size=0, asked=0.0, until=0.0)
 # Of the one connection that all threads share.
 _line = SimpleNamespace(lock=threading.Lock())
 
@@ -59,10 +61,16 @@ def reserve(messages: int) -> bool:
     return True
 
 
+def crowded() -> bool:
+    """Whether a moment ago less than `open_from` was free, so that a start need not even ask."""
+    known = _last.size == settings.DISPATCH_WINDOW_MESSAGES and time.monotonic() < _last.asked + _MOMENT_SECONDS
+    return bool(known and _last.room < open_from())
+
+
 def room() -> int:
     """Messages that may be sent now. 0 when the window is full or the broker does not answer."""
     found, now = _room(), time.monotonic()
-    _last.room, _last.asked = found, now
+    _last.room, _last.size, _last.asked = found, settings.DISPATCH_WINDOW_MESSAGES, now
     _last.until = now + (_FREE_SECONDS if found >= open_from() else _FRESH_SECONDS)
     return found
 

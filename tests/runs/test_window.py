@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import redis
@@ -53,6 +54,30 @@ def test_starts_one_after_the_other_never_use_an_idle_window_up(settings: LazySe
         [run_id] = begun(flow, {"n": number})
         assert state(run_id) == "running"
         assert deliver() == 1
+
+
+def test_a_start_does_not_ask_again_what_it_knew_a_moment_ago(
+    settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DISPATCH_WINDOW_MESSAGES = 8
+    monkeypatch.setattr(window, "_MOMENT_SECONDS", 60.0)
+    monkeypatch.setattr(window, "_FRESH_SECONDS", 60.0)
+    messages()
+    window.forget()
+    flow = published(PURE)
+    runs = [begun(flow, {"n": n})[0] for n in range(4)]
+    asked = asks()
+    runs += [begun(flow, {"n": n})[0] for n in range(4, 9)]
+    assert asks() == asked
+    assert deliver() == 3
+    assert deliver() == 1
+    assert {state(run_id) for run_id in runs} == {"succeeded"}
+
+
+def asks() -> int:
+    """How often the broker was asked for a length so far."""
+    told: Any = window._client().info("commandstats")
+    return int(told["cmdstat_llen"]["calls"])
 
 
 def test_a_connection_that_was_closed_while_idle_is_opened_anew(caplog: pytest.LogCaptureFixture) -> None:
