@@ -4,6 +4,17 @@ from django.db import migrations, models
 FILL = """
     UPDATE runs_deadletter l SET workflow_id = r.workflow_id, labels = r.labels FROM runs_run r WHERE r.id = l.run_id
 """
+# A worker of the version before writes letters without them until it is replaced.
+BY_OLDER_WORKERS = """
+    CREATE FUNCTION runs_letter_of_run() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        SELECT workflow_id, labels INTO NEW.workflow_id, NEW.labels FROM runs_run WHERE id = NEW.run_id;
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER letter_of_run BEFORE INSERT ON runs_deadletter
+        FOR EACH ROW WHEN (NEW.workflow_id IS NULL) EXECUTE FUNCTION runs_letter_of_run();
+"""
+NO_MORE = "DROP TRIGGER letter_of_run ON runs_deadletter; DROP FUNCTION runs_letter_of_run();"
 
 
 class Migration(migrations.Migration):
@@ -30,6 +41,7 @@ class Migration(migrations.Migration):
             field=models.JSONField(default=dict),
         ),
         migrations.RunSQL(FILL, migrations.RunSQL.noop),
+        migrations.RunSQL(BY_OLDER_WORKERS, NO_MORE),
         migrations.AlterField(
             model_name='deadletter',
             name='workflow',

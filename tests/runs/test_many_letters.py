@@ -146,3 +146,21 @@ def test_the_migration_fills_what_letters_know_of_their_runs_and_goes_back() -> 
         latest.migrate(latest.loader.graph.leaf_nodes("runs"))
     assert [*DeadLetter.objects.values()] == [before]
     assert before["workflow_id"] == Run.objects.get().workflow_id
+
+
+def test_a_letter_of_a_worker_of_the_version_before_is_completed() -> None:
+    begun(published(FAILS.format("old")), labels={"team": "shop"})
+    drain()
+    older = """
+        INSERT INTO runs_deadletter (id, workspace_id, run_id, step, item, state, reason, error, attempts, resolution,
+                                     alert_due)
+        SELECT gen_random_uuid(), workspace_id, run_id, step, item, state, reason, error, attempts, resolution,
+               alert_due
+        FROM runs_deadletter
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(older)
+    run_of = Run.objects.get()
+    assert [(one.workflow_id, one.labels) for one in DeadLetter.objects.all()] == [
+        (run_of.workflow_id, run_of.labels)
+    ] * 2
