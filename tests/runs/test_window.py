@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
 
 import pytest
 import redis
 from django.conf import LazySettings
-from django.conf import settings as django_settings
 
+from project.stack import ports, valkey
+from project.stack.children import Child
 from runs import window
 from tests.engine import deliver, messages, state
 from tests.flows import begun, published
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,36 +70,52 @@ def test_a_start_does_not_ask_again_what_it_knew_a_moment_ago(
     window.forget()
     flow = published(PURE)
     runs = [begun(flow, {"n": n})[0] for n in range(4)]
-    asked = asks()
+    asked: list[str] = []
+    client = window._client()
+    ask = client.llen
+
+    def watched(name: str) -> object:
+        asked.append(name)
+        return ask(name)
+
+    monkeypatch.setattr(client, "llen", watched)
     runs += [begun(flow, {"n": n})[0] for n in range(4, 9)]
-    assert asks() == asked
+    assert asked == []
     assert deliver() == 3
     assert deliver() == 1
     assert {state(run_id) for run_id in runs} == {"succeeded"}
 
 
-def asks() -> int:
-    """How often the broker was asked for a length so far."""
-    told: Any = window._client().info("commandstats")
-    return int(told["cmdstat_llen"]["calls"])
-
-
-def test_a_connection_that_was_closed_while_idle_is_opened_anew(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.fixture
+def alone(settings: LazySettings, tmp_path: Path) -> Iterator[Child]:
+    """A broker that no other test uses, and which this process asks."""
+    server = valkey.prepare(tmp_path / "valkey", port=ports.free())
+    child = Child(server.command(log=tmp_path / "valkey.log", settings=valkey.FORGETTING))
+    wait_for(server.answers, what="the Valkey")
+    settings.REDIS_URL = server.url
     window.forget()
     assert window.room()
-    with redis.Redis.from_url(django_settings.REDIS_URL) as other:
+    yield child
+    child.process.kill()
+    child.process.wait(10)
+    window.forget()
+
+
+def test_a_connection_that_was_closed_while_idle_is_opened_anew(
+    alone: Child, settings: LazySettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert alone.process.poll() is None
+    with redis.Redis.from_url(settings.REDIS_URL) as other:
         other.client_kill_filter(skipme=True, _type="normal")
     assert window.room()
     assert not caplog.records
 
 
-def test_of_many_threads_one_waits_for_a_broker_that_hangs(caplog: pytest.LogCaptureFixture) -> None:
-    window.forget()
-    assert window.room()
-    with redis.Redis.from_url(django_settings.REDIS_URL) as other, ThreadPoolExecutor(8) as pool:
-        other.client_pause(1500)
+def test_of_many_threads_one_waits_for_a_broker_that_hangs(alone: Child, caplog: pytest.LogCaptureFixture) -> None:
+    alone.process.send_signal(signal.SIGSTOP)
+    with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda _: window.room(), range(8))) == [0] * 8
-        other.ping()  # until it answers again
+    alone.process.send_signal(signal.SIGCONT)
     waited = [record for record in caplog.records if "a moment ago" not in str(record.__dict__["error"])]
     assert len(waited) == 1
     window.forget()
