@@ -18,9 +18,9 @@ a step's input and its config without expressions are worked out from these.
 
 **Beside us**: a bare Celery chain of three tasks without any history at its best fair setting (acknowledged early,
 results ignored, no events, no log line for a task, publishing over one kept connection; our own messages, which may be
-lost without harm, are not acknowledged at all), with a prefork pool of two and
-with its fastest pool on two cores, two solo workers; and the everyday durable way, Celery with Django and one ORM row
-saved twice for each step, its connection kept.
+lost without harm, are not acknowledged at all), with a prefork pool of two and with its fastest pool on two cores, two
+solo workers; and the everyday durable way, Celery with Django and one ORM row saved twice for each step, its connection
+kept.
 """
 
 FOOT = """## How to reproduce
