@@ -139,3 +139,18 @@ OVERDUE = Statement(
     ORDER BY deadline LIMIT %(limit)s
     """,
 )
+
+# Of what gave up in runs that are locked and live.
+INSERT_DEAD_LETTERS = Statement(
+    "insert_dead_letters",
+    """
+    INSERT INTO runs_deadletter (id, workspace_id, workflow_id, labels, run_id, step, item, state, reason, error, input,
+                                 config, attempts, resolution, alert_due)
+    SELECT d.id, r.workspace_id, r.workflow_id, r.labels, d.run_id, d.step, d.item, 'open', d.reason, d.error::jsonb,
+           d.input::jsonb, d.config::jsonb, d.attempts::jsonb, '', coalesce(w.alert_workflow_id <> r.workflow_id, false)
+    FROM unnest(%(ids)s::uuid[], %(runs)s::uuid[], %(steps)s::text[], %(items)s::int[], %(reasons)s::text[],
+                %(errors)s::text[], %(inputs)s::text[], %(configs)s::text[], %(histories)s::text[])
+         AS d(id, run_id, step, item, reason, error, input, config, attempts)
+    JOIN runs_run r ON r.id = d.run_id JOIN workflows_workspace w ON w.id = r.workspace_id
+    """,
+)

@@ -11,21 +11,23 @@ from __future__ import annotations
 from runs.database import Statement
 from runs.queries import queued
 
-# What becomes of the runs in `picked`, which are locked: they run, and get their first tickets, written as sent once,
-# for the caller sends them at once. As an array: how many were picked the planner cannot know, and a join that is
-# guessed to be large reads every queued run.
+# What becomes of the runs in `picked`, which are locked and queued: they run, and get their first tickets, written as
+# sent once, for the caller sends them at once. As an array: how many were picked the planner cannot know, and a join
+# that is guessed to be large reads every queued run. Their state is not asked again: it would be guessed that next to
+# none has it, and each ticket looked for among all that were admitted.
 _ADMITTED = """
     admitted AS (
         UPDATE runs_run r SET state = 'running', started_at = clock_timestamp(), metered = {metered},
             deadline = clock_timestamp()
                 + (SELECT v.timeout FROM workflows_version v WHERE v.id = r.version_id) * interval '1 second'
-        WHERE r.id = ANY(ARRAY(SELECT id FROM picked)) AND r.state = 'queued'
+        WHERE r.id = ANY(ARRAY(SELECT id FROM picked))
         RETURNING r.id, r.version_id, r.entry
     ),
     tickets AS (
         INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
         SELECT a.id, head, -1, clock_timestamp(), clock_timestamp() + %(repeat)s * interval '1 second', 1, false
-        FROM admitted a JOIN workflows_version v ON v.id = a.version_id, unnest(coalesce(a.entry, v.roots)) head
+        FROM admitted a, LATERAL (SELECT roots FROM workflows_version WHERE id = a.version_id LIMIT 1) v,
+             unnest(coalesce(a.entry, v.roots)) head
         RETURNING id, run_id, head
     )
 """

@@ -21,6 +21,7 @@ from runs import (
     rows,
     standing,
     stopping,
+    view_queries,
 )
 from runs import plan as plans
 from runs.database import Statement, run
@@ -213,7 +214,7 @@ def _lock(run_ids: Sequence[UUID], *, states: Iterable[RunState], children: Sequ
 def _marks(run_ids: Sequence[UUID]) -> dict[UUID, dict[str, Mark]]:
     """Marks of every step that has a row or a ticket, read by a statement of its own."""
     found: dict[UUID, dict[str, Mark]] = {run_id: {} for run_id in run_ids}
-    for run_id, step, state, blocked in run(queries.VIEW, runs=list(run_ids)) if run_ids else []:
+    for run_id, step, state, blocked in run(view_queries.VIEW, runs=list(run_ids)) if run_ids else []:
         if state is not None or step not in found[run_id]:
             found[run_id][step] = Mark(state=StepState(state) if state else None, blocked=bool(blocked))
     return found

@@ -4,6 +4,10 @@ Lock order: gate, signal (advisory), run (ids ascending), ticket, step run, proc
 so in a MATERIALIZED CTE with ORDER BY, because `id = ANY(...)` alone locks in plan order and deadlocks. A statement
 that locks never decides what depends on other rows: its snapshot is older than the lock it waited for. Only the
 database's clock counts: clock_timestamp(), because now() stands still inside a transaction.
+
+Plans are kept and know little: an array counts as ten rows, locked runs as one. So a set is named once, and what
+belongs to each of it looked up by LATERAL with LIMIT 1 or a lock, which leaves no other plan: where two sets are
+joined, one may be read from end to end for each row of the other.
 """
 
 from __future__ import annotations
@@ -85,8 +89,8 @@ PEEK = Statement(
     "peek",
     f"""
     (SELECT t.id, t.run_id, t.item, r.version_id, t.head, t.suspect
-     FROM (SELECT * FROM runs_ticket WHERE knock_at <= (SELECT clock_timestamp()) ORDER BY knock_at LIMIT %(limit)s) t
-     JOIN runs_run r ON r.id = t.run_id ORDER BY t.knock_at, t.id)
+     FROM (SELECT * FROM runs_ticket WHERE knock_at <= (SELECT clock_timestamp()) ORDER BY knock_at LIMIT %(limit)s) t,
+          LATERAL (SELECT version_id FROM runs_run WHERE id = t.run_id LIMIT 1) r ORDER BY t.knock_at, t.id)
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, NULL, NULL
     WHERE EXISTS (SELECT 1 FROM runs_run q WHERE {queued("q")} AND lane = 0)
@@ -105,7 +109,7 @@ PICK = Statement(
     )
     UPDATE runs_ticket t SET sends = t.sends + 1, suspect = t.suspect OR t.sends >= 3,
         knock_at = clock_timestamp() + least(60, %(repeat)s * 2 ^ least(t.sends, 10)) * interval '1 second'
-    FROM due WHERE t.id = due.id RETURNING t.id
+    WHERE t.id = ANY(ARRAY(SELECT id FROM due)) RETURNING t.id
     """,
 )
 
@@ -119,22 +123,26 @@ UNSEND = Statement(
         FOR UPDATE SKIP LOCKED
     )
     UPDATE runs_ticket t SET knock_at = greatest(t.due_at, clock_timestamp()), sends = greatest(0, t.sends - 1)
-    FROM mine WHERE t.id = mine.id
+    WHERE t.id = ANY(ARRAY(SELECT id FROM mine))
     """,
 )
+
+# The keys of a message, in the order of locks, and the ticket of each.
+_CANDIDATES = """
+    (SELECT * FROM unnest(%(runs)s::uuid[], %(items)s::int[]) d(run_id, item) ORDER BY run_id, item) d
+"""
+_THEIRS = "run_id = d.run_id AND item = d.item AND head = %(head)s AND due_at <= clock_timestamp()"
 
 # Candidates of a message that were not claimed in time: somebody else may take them now. The message was answered, so
 # that its send counts no longer: however often it is handed back, a ticket behind slow steps is no suspect.
 HAND_BACK = Statement(
     "hand_back",
-    """
+    f"""
     WITH mine AS MATERIALIZED (
-        SELECT t.id FROM runs_ticket t
-        JOIN unnest(%(runs)s::uuid[], %(items)s::int[]) d(run_id, item) ON t.run_id = d.run_id AND t.item = d.item
-        WHERE t.head = %(head)s AND t.due_at <= clock_timestamp() ORDER BY t.run_id, t.item FOR UPDATE OF t SKIP LOCKED
+        SELECT t.id FROM {_CANDIDATES}, LATERAL (SELECT id FROM runs_ticket WHERE {_THEIRS} FOR UPDATE SKIP LOCKED) t
     )
-    UPDATE runs_ticket t SET knock_at = clock_timestamp(), sends = 0 FROM mine WHERE t.id = mine.id
-    """,
+    UPDATE runs_ticket t SET knock_at = clock_timestamp(), sends = 0 WHERE t.id = ANY(ARRAY(SELECT id FROM mine))
+    """,  # noqa: S608 - constant text only
 )
 
 # -- load and claim ---------------------------------------------------------------------------------------------
@@ -146,16 +154,19 @@ _FACTS = """
     date_part('epoch', clock_timestamp()), r.ending, r.parent_id IS NOT NULL
 """
 
+_ITS_RUN = "LATERAL (SELECT * FROM runs_run WHERE id = t.run_id LIMIT 1) r"
+
 # The tickets' ids, the fence of what is recorded, and the inputs in one snapshot.
 LOAD = Statement(
     "load",
     f"""
     SELECT {_FACTS}, t.id, t.suspect, h.attempt, h.attempts, h.input
-    FROM unnest(%(runs)s::uuid[], %(items)s::int[]) d(run_id, item)
-    JOIN runs_ticket t ON t.run_id = d.run_id AND t.item = d.item AND t.head = %(head)s
-    JOIN runs_run r ON r.id = t.run_id
-    LEFT JOIN runs_steprun h ON h.run_id = t.run_id AND h.step = t.head AND h.item = t.item
-    WHERE t.due_at <= clock_timestamp()
+    FROM {_CANDIDATES}, LATERAL (SELECT id, run_id, item, suspect FROM runs_ticket WHERE {_THEIRS} LIMIT 1) t,
+        {_ITS_RUN}
+        LEFT JOIN LATERAL (
+            SELECT attempt, attempts, input FROM runs_steprun
+            WHERE run_id = t.run_id AND step = %(head)s AND item = t.item LIMIT 1
+        ) h ON true
     """,  # noqa: S608 - constant text only
 )
 
@@ -164,13 +175,10 @@ CLAIM = Statement(
     "claim",
     f"""
     WITH due AS MATERIALIZED (
-        SELECT t.id FROM runs_ticket t
-        JOIN unnest(%(runs)s::uuid[], %(items)s::int[]) d(run_id, item) ON t.run_id = d.run_id AND t.item = d.item
-        WHERE t.head = %(head)s AND t.due_at <= clock_timestamp()
-          AND EXISTS (SELECT 1 FROM runs_process WHERE id = %(process)s AND expires_at > clock_timestamp())
-        ORDER BY t.run_id, t.item FOR UPDATE OF t
+        SELECT t.id FROM {_CANDIDATES}, LATERAL (SELECT id FROM runs_ticket WHERE {_THEIRS} FOR UPDATE) t
+        WHERE EXISTS (SELECT 1 FROM runs_process WHERE id = %(process)s AND expires_at > clock_timestamp())
     ),
-    taken AS (DELETE FROM runs_ticket t USING due WHERE t.id = due.id RETURNING t.run_id, t.item),
+    taken AS (DELETE FROM runs_ticket WHERE id = ANY(ARRAY(SELECT id FROM due)) RETURNING run_id, item),
     t AS (
         INSERT INTO runs_steprun AS s (run_id, step, item, state, attempt, attempts, process, deadline, started_at)
         SELECT run_id, %(head)s, item, 'running', 1, '[]', %(process)s,
@@ -182,55 +190,77 @@ CLAIM = Statement(
             WHERE s.state = 'retrying'
         RETURNING s.run_id, s.item, s.attempt, s.attempts, s.input
     )
-    SELECT {_FACTS}, t.attempt, t.attempts, t.input FROM t JOIN runs_run r ON r.id = t.run_id
+    SELECT {_FACTS}, t.attempt, t.attempts, t.input FROM t, {_ITS_RUN}
     """,  # noqa: S608 - constant text only
 )
 
 # -- record and release -----------------------------------------------------------------------------------------
 
-_LIVE = """
-    live AS MATERIALIZED (
-        SELECT id, parent_id, paused_at, ending FROM runs_run
-        WHERE id = ANY(%(runs)s::uuid[]) AND state IN ('running', 'waiting', 'compensating')
-        ORDER BY id FOR NO KEY UPDATE
+# What is brought for each run, by the names of its parameters and of its columns.
+_TICKET = ("%(items)s::int[], %(tickets)s::bigint[]", "item, ticket")
+_OUTCOME = (
+    """%(items)s::int[], %(steps)s::text[], %(tries)s::int[], %(processes)s::uuid[], %(states)s::text[],
+       %(outputs)s::text[], %(errors)s::text[], %(configs)s::text[], %(histories)s::text[], %(wakes)s::timestamptz[],
+       %(signals)s::text[], %(signal_keys)s::text[], %(awaits)s::int[]""",
+    """item, step, attempt, process, state, output, error, config, attempts, wake_at, signal, signal_key, awaits""",
+)
+_END = (
+    "%(end_states)s::text[], %(end_outputs)s::text[], %(end_errors)s::text[], %(end_endings)s::text[]",
+    "end_state, end_output, end_error, end_ending",
+)
+_NEXT = (
+    """%(next_heads)s::text[], %(next_items)s::int[], %(next_dues)s::float8[], %(next_knocks)s::float8[],
+       %(next_sends)s::int[], %(next_suspects)s::bool[]""",
+    "next_head, next_item, due, knock, next_sends, next_suspect",
+)
+
+
+def _brought(*parts: tuple[str, str]) -> str:
+    """`d`: what is brought, in the order of locks, with each run as it stands now that its lock is held."""
+    arrays = ", ".join(["%(runs)s::uuid[]", *(part[0] for part in parts)])
+    names = ", ".join(["run_id", *(part[1] for part in parts)])
+    return f"""
+    d AS MATERIALIZED (
+        SELECT * FROM (SELECT * FROM unnest({arrays}) AS d({names}) ORDER BY run_id) d
+        LEFT JOIN LATERAL (
+            SELECT state AS run_state, ending, parent_id IS NOT NULL AS below, paused_at
+            FROM runs_run WHERE id = d.run_id FOR NO KEY UPDATE
+        ) r ON true
     )
-"""
+    """  # noqa: S608 - constant text only
+
 
 # The fences. Each names the runs that this delivery won; a lost one is a no-op, and so is one of a run that was paused
-# before it was looked at: its tickets are not due. Counting `live` first takes every run's lock before the first ticket
-# or row is touched: a plain join would take them in turn. What is known of the run comes along in `won`, for the
-# planner takes it for one row and would join it row by row.
-_LOCKED = "(SELECT count(*) FROM live) >= 0"
-_WON = """live.id IS NOT NULL AS alive, live.ending, live.parent_id IS NOT NULL AS below, live.paused_at"""
+# before it was looked at: its tickets are not due. Reading all of `d` first takes every run's lock before the first
+# ticket or row is touched: a plain join would take them in turn.
+_ALIVE = "(d.run_state IN ('running', 'waiting', 'compensating'))"
+# IS TRUE keeps the planner from making a join of it.
 _FENCE_TICKET = f"""
-    won AS (
-        DELETE FROM runs_ticket t USING unnest(%(runs)s::uuid[], %(tickets)s::bigint[]) d(run_id, id), live
-        WHERE {_LOCKED} AND live.id = d.run_id AND t.run_id = d.run_id AND t.id = d.id AND t.due_at <= clock_timestamp()
-        RETURNING t.run_id, t.item, {_WON}
-    )
+    gone AS (
+        DELETE FROM runs_ticket
+        WHERE id = ANY(ARRAY(SELECT d.ticket FROM d WHERE {_ALIVE})) AND due_at <= clock_timestamp() RETURNING id
+    ),
+    won AS (SELECT true AS alive, d.* FROM d WHERE (d.ticket IN (SELECT id FROM gone)) IS TRUE)
 """  # noqa: S608 - constant text only
 # On a run that has ended meanwhile nothing is to follow: what would wait or be retried is cancelled instead.
-_GIVEN_UP = "CASE WHEN d.state IN ('retrying', 'waiting') AND live.id IS NULL THEN 'cancelled' ELSE d.state END"
+_GIVEN_UP = f"CASE WHEN d.state IN ('retrying', 'waiting') AND {_ALIVE} IS NOT TRUE THEN 'cancelled' ELSE d.state END"
 _SET_STEP = f"""
     state = {_GIVEN_UP}, process = NULL, deadline = NULL, output = d.output::jsonb, error = d.error::jsonb,
     config = d.config::jsonb, attempts = d.attempts::jsonb,
-    wake_at = CASE WHEN live.id IS NOT NULL THEN d.wake_at END, signal = d.signal, signal_key = d.signal_key,
-    awaits = CASE WHEN live.id IS NOT NULL THEN d.awaits END,
+    wake_at = CASE WHEN {_ALIVE} THEN d.wake_at END, signal = d.signal, signal_key = d.signal_key,
+    awaits = CASE WHEN {_ALIVE} THEN d.awaits END,
     finished_at = CASE WHEN {_GIVEN_UP} NOT IN ('retrying', 'waiting') THEN clock_timestamp() END
 """
-_OUTCOMES = """
-    unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[], %(tries)s::int[], %(processes)s::uuid[],
-           %(states)s::text[], %(outputs)s::text[], %(errors)s::text[], %(configs)s::text[], %(histories)s::text[],
-           %(wakes)s::timestamptz[], %(signals)s::text[], %(signal_keys)s::text[], %(awaits)s::int[])
-    AS d(run_id, item, step, attempt, process, state, output, error, config, attempts, wake_at, signal, signal_key,
-         awaits)
+# The row's state is asked so that no index of rows in that state fits: the planner might begin with all of these.
+_ROW = """
+    (SELECT count(*) FROM d) >= 0 AND s.run_id = d.run_id AND s.step = d.step AND s.item = d.item
+    AND s.attempt = d.attempt AND s.state || '' =
 """
 # Written also when the run is no longer live: compensation must know that the card was charged.
 _FENCE_CLAIM = f"""
     won AS (
-        UPDATE runs_steprun s SET {_SET_STEP} FROM {_OUTCOMES} LEFT JOIN live ON live.id = d.run_id
-        WHERE {_LOCKED} AND s.run_id = d.run_id AND s.step = d.step AND s.item = d.item AND s.state = 'running'
-          AND s.attempt = d.attempt AND s.process = d.process RETURNING s.run_id, s.item, {_WON}
+        UPDATE runs_steprun s SET {_SET_STEP} FROM d
+        WHERE {_ROW} 'running' AND s.process = d.process RETURNING {_ALIVE} IS TRUE AS alive, d.*
     )
 """  # noqa: S608 - constant text only
 # Timer and signal compare and set: whichever comes first finds this attempt waiting, the other one does not.
@@ -239,55 +269,46 @@ _FENCE_WAIT = f"""
         UPDATE runs_steprun s SET state = d.state, wake_at = NULL, output = d.output::jsonb, error = d.error::jsonb,
             attempts = d.attempts::jsonb,
             finished_at = CASE WHEN d.state <> 'retrying' THEN clock_timestamp() END
-        FROM {_OUTCOMES} JOIN live ON live.id = d.run_id
-        WHERE {_LOCKED} AND s.run_id = d.run_id AND s.step = d.step AND s.item = d.item
-          AND s.state = 'waiting' AND s.attempt = d.attempt
+        FROM d WHERE {_ROW} 'waiting' AND {_ALIVE}
           AND CASE WHEN d.signal IS NULL THEN s.wake_at <= clock_timestamp() ELSE s.signal = d.signal END
-        RETURNING s.run_id, s.item, {_WON}
+        RETURNING true AS alive, d.*
     )
 """  # noqa: S608 - constant text only
 # What it waited for has come, and nobody else has taken note of it.
 _FENCE_CHILDREN = f"""
     won AS (
-        UPDATE runs_steprun s SET {_SET_STEP} FROM {_OUTCOMES} JOIN live ON live.id = d.run_id
-        WHERE {_LOCKED} AND s.run_id = d.run_id AND s.step = d.step AND s.item = d.item
-          AND s.state = 'waiting' AND s.awaits = 0 AND s.attempt = d.attempt RETURNING s.run_id, s.item, {_WON}
+        UPDATE runs_steprun s SET {_SET_STEP} FROM d
+        WHERE {_ROW} 'waiting' AND {_ALIVE} AND s.awaits = 0 RETURNING true AS alive, d.*
     )
 """  # noqa: S608 - constant text only
 
 # Tickets for what became ready, and the state of runs that end, wait or go on. Only for runs seen live under lock.
+_WRITE_TICKETS = f"""
+    INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
+    SELECT n.run_id, n.next_head, n.next_item, n.base + n.due * interval '1 second',
+           n.base + n.knock * interval '1 second', n.next_sends, n.next_suspect
+    FROM (SELECT *, clock_timestamp() + CASE WHEN paused_at IS NULL THEN interval '0' ELSE {PAUSE} END AS base
+          FROM released WHERE next_head IS NOT NULL) n
+    RETURNING 1
+"""  # noqa: S608 - constant text only
+# What the work came to stands from when it was decided; the ending may add to its error.
+_SET_RUN = """
+    state = e.end_state,
+    output = CASE WHEN r.ending IS NULL THEN e.end_output::jsonb ELSE r.output END,
+    error = CASE WHEN r.ending IS NULL OR r.error IS NULL THEN e.end_error::jsonb
+        ELSE r.error || coalesce(e.end_error::jsonb, '{}') END,
+    ending = CASE WHEN e.end_state IN ('running', 'waiting', 'compensating') THEN coalesce(e.end_ending, r.ending) END,
+    finished_at = CASE WHEN e.end_state NOT IN ('running', 'waiting', 'compensating') THEN clock_timestamp() END
+"""
 _TICKETS = f"""
-    tickets AS (
-        INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
-        SELECT n.run_id, n.head, n.item, w.base + n.due * interval '1 second',
-               w.base + n.knock * interval '1 second', n.sends, n.suspect
-        FROM (SELECT *, clock_timestamp() + CASE WHEN paused_at IS NULL THEN interval '0' ELSE {PAUSE} END AS base
-              FROM released) w
-        JOIN unnest(%(next_runs)s::uuid[], %(next_heads)s::text[], %(next_items)s::int[], %(next_dues)s::float8[],
-                    %(next_knocks)s::float8[], %(next_sends)s::int[], %(next_suspects)s::bool[])
-             n(run_id, head, item, due, knock, sends, suspect) ON n.run_id = w.run_id
-        RETURNING 1
+    released AS (SELECT * FROM won WHERE alive), tickets AS ({_WRITE_TICKETS})
+"""  # noqa: S608 - constant text only
+_SETTLED = f"""
+    settled AS (
+        UPDATE runs_run r SET {_SET_RUN} FROM won e
+        WHERE r.id = e.run_id AND e.alive AND e.end_state IS NOT NULL RETURNING 1
     )
 """  # noqa: S608 - constant text only
-_SETTLED = """
-    settled AS (
-        -- What the work came to stands from when it was decided; the ending may add to its error.
-        UPDATE runs_run r SET state = e.state,
-            output = CASE WHEN r.ending IS NULL THEN e.output::jsonb ELSE r.output END,
-            error = CASE WHEN r.ending IS NULL OR r.error IS NULL THEN e.error::jsonb
-                ELSE r.error || coalesce(e.error::jsonb, '{}') END,
-            ending = CASE WHEN e.state IN ('running', 'waiting', 'compensating') THEN coalesce(e.ending, r.ending) END,
-            finished_at = CASE WHEN e.state NOT IN ('running', 'waiting', 'compensating') THEN clock_timestamp() END
-        FROM released w
-        JOIN unnest(%(end_runs)s::uuid[], %(end_states)s::text[], %(end_outputs)s::text[], %(end_errors)s::text[],
-                    %(end_endings)s::text[])
-             e(run_id, state, output, error, ending) ON e.run_id = w.run_id
-        WHERE r.id = e.run_id AND r.state IN ('running', 'waiting', 'compensating')
-        RETURNING 1
-    )
-"""
-_RELEASE = f"{_TICKETS}, {_SETTLED}"
-_RELEASED = "released AS (SELECT DISTINCT run_id, paused_at FROM won WHERE alive)"
 _WINNERS = "SELECT run_id, item, alive, ending, below FROM won"
 
 
@@ -326,53 +347,47 @@ def _insert_steps(rows: str, again: str = _AGAIN) -> str:
 INSERT_STEPS = Statement("insert_steps", _insert_steps(_NEW_STEPS))
 
 
-def _path(name: str, fence: str) -> Statement:
+def _path(name: str, brought: tuple[str, str], fence: str) -> Statement:
     """Lock, fence, release in one statement: safe where a plan is one path, for nothing is counted."""
-    return Statement(name, f"WITH {_LIVE}, {fence}, {_RELEASED}, {_RELEASE} {_WINNERS}")
+    return Statement(name, f"WITH {_brought(brought, _NEXT, _END)}, {fence}, {_TICKETS}, {_SETTLED} {_WINNERS}")
 
 
-def _fence(name: str, fence: str) -> Statement:
+def _fence(name: str, brought: tuple[str, str], fence: str) -> Statement:
     """Lock and fence only: a plan with forks looks again, by a statement of its own, before it releases."""
-    return Statement(name, f"WITH {_LIVE}, {fence} {_WINNERS}")
+    return Statement(name, f"WITH {_brought(brought)}, {fence} {_WINNERS}")
 
 
-def _whole(name: str, release: str, again: str) -> Statement:
+def _whole(name: str, brought: str, release: str, again: str) -> Statement:
     """With the rows of its steps as well: a statement alone is a transaction, too, and the shortest."""
     steps = _insert_steps(_NEW_STEPS + "JOIN won ON won.run_id = d.run_id", again)
-    ends = f"{_RELEASED}, {release}, written AS ({steps} RETURNING 1)"
-    return Statement(name, f"WITH {_LIVE}, {_FENCE_TICKET}, {ends} {_WINNERS}")
+    return Statement(name, f"WITH {brought}, {_FENCE_TICKET}, {release}, written AS ({steps} RETURNING 1) {_WINNERS}")
 
 
-PATH_TICKET = _path("path_ticket", _FENCE_TICKET)
-PATH_WHOLE = _whole("path_whole", _RELEASE, _AGAIN)
+PATH_TICKET = _path("path_ticket", _TICKET, _FENCE_TICKET)
+PATH_WHOLE = _whole("path_whole", _brought(_TICKET, _NEXT, _END), f"{_TICKETS}, {_SETTLED}", _AGAIN)
 # Of runs that end: nothing follows. Their heads were never begun, so that none of their rows is there.
-PATH_LAST = _whole("path_last", _SETTLED, "")
-PATH_CLAIM = _path("path_claim", _FENCE_CLAIM)
-PATH_WAIT = _path("path_wait", _FENCE_WAIT)
-PATH_CHILDREN = _path("path_children", _FENCE_CHILDREN)
-FENCE_TICKET = _fence("fence_ticket", _FENCE_TICKET)
-FENCE_CLAIM = _fence("fence_claim", _FENCE_CLAIM)
-FENCE_WAIT = _fence("fence_wait", _FENCE_WAIT)
-FENCE_CHILDREN = _fence("fence_children", _FENCE_CHILDREN)
+PATH_LAST = _whole("path_last", _brought(_TICKET, _END), _SETTLED, "")
+PATH_CLAIM = _path("path_claim", _OUTCOME, _FENCE_CLAIM)
+PATH_WAIT = _path("path_wait", _OUTCOME, _FENCE_WAIT)
+PATH_CHILDREN = _path("path_children", _OUTCOME, _FENCE_CHILDREN)
+FENCE_TICKET = _fence("fence_ticket", _TICKET, _FENCE_TICKET)
+FENCE_CLAIM = _fence("fence_claim", _OUTCOME, _FENCE_CLAIM)
+FENCE_WAIT = _fence("fence_wait", _OUTCOME, _FENCE_WAIT)
+FENCE_CHILDREN = _fence("fence_children", _OUTCOME, _FENCE_CHILDREN)
 
-# Rows and tickets in one snapshot, after the lock: a claim in between would show the step in neither.
-VIEW = Statement(
-    "view",
-    """
-    SELECT run_id, step, CASE WHEN state = 'waiting' AND open_items > 0 THEN 'running' ELSE state END,
-           state = 'skipped' AND error IS NOT NULL FROM runs_steprun
-    WHERE run_id = ANY(%(runs)s::uuid[]) AND item = -1
-    UNION ALL
-    SELECT run_id, head, NULL, false FROM runs_ticket WHERE run_id = ANY(%(runs)s::uuid[]) AND item = -1
-    """,
-)
-
-# The runs are locked by an earlier statement of the same transaction.
+# The runs are locked by an earlier statement of the same transaction, and live. Live is written as begun and not ended:
+# by their state the planner might begin with all live runs.
 RELEASE = Statement(
     "release",
     f"""
-    WITH released AS (SELECT id AS run_id, paused_at FROM runs_run WHERE id = ANY(%(runs)s::uuid[])), {_RELEASE}
-    SELECT 1
+    WITH released AS (
+        SELECT n.*, r.paused_at
+        FROM unnest(%(next_runs)s::uuid[], {_NEXT[0]}) AS n(run_id, {_NEXT[1]}),
+             LATERAL (SELECT paused_at FROM runs_run WHERE id = n.run_id LIMIT 1) r
+    ),
+    tickets AS ({_WRITE_TICKETS})
+    UPDATE runs_run r SET {_SET_RUN} FROM unnest(%(end_runs)s::uuid[], {_END[0]}) AS e(run_id, {_END[1]})
+    WHERE r.id = e.run_id AND r.started_at IS NOT NULL AND r.finished_at IS NULL
     """,  # noqa: S608 - constant text only
 )
 
@@ -381,19 +396,5 @@ COPY_STEPS = Statement(
     "copy_steps",
     """
     COPY runs_steprun (run_id, step, item, state, attempt, attempts, config, output, started_at, finished_at) FROM STDIN
-    """,
-)
-
-INSERT_DEAD_LETTERS = Statement(
-    "insert_dead_letters",
-    """
-    INSERT INTO runs_deadletter (id, workspace_id, workflow_id, labels, run_id, step, item, state, reason, error, input,
-                                 config, attempts, resolution, alert_due)
-    SELECT d.id, r.workspace_id, r.workflow_id, r.labels, d.run_id, d.step, d.item, 'open', d.reason, d.error::jsonb,
-           d.input::jsonb, d.config::jsonb, d.attempts::jsonb, '', coalesce(w.alert_workflow_id <> r.workflow_id, false)
-    FROM unnest(%(ids)s::uuid[], %(runs)s::uuid[], %(steps)s::text[], %(items)s::int[], %(reasons)s::text[],
-                %(errors)s::text[], %(inputs)s::text[], %(configs)s::text[], %(histories)s::text[])
-         AS d(id, run_id, step, item, reason, error, input, config, attempts)
-    JOIN runs_run r ON r.id = d.run_id JOIN workflows_workspace w ON w.id = r.workspace_id
     """,
 )

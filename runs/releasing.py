@@ -39,7 +39,7 @@ def graph(
     if skipped:
         run(queries.INSERT_STEPS, **rows.steps(skipped))
     if any(found.tickets or found.state for found in releases):
-        run(queries.RELEASE, runs=list(marks), **rows.releases(releases))
+        run(queries.RELEASE, **rows.releases(releases))
     return releases
 
 

@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from actions.base import Json
 from runs.database import columns
 from runs.outcomes import HeldClaim, HeldWait, Key, Outcome, StepResult
-from runs.release import Release
+from runs.release import NextTicket, Release
 
 Params = dict[str, Any]
 
@@ -154,6 +154,32 @@ def releases(found: Sequence[Release]) -> Params:
         **dict(zip(first, columns(tickets, len(first)), strict=True)),
         **dict(zip(second, columns(ends, len(second)), strict=True)),
     }
+
+
+def following(found: Sequence[Release], *, last: bool = False) -> Params:
+    """What follows in runs that go one path, a row for each: its ticket, if any, and the state that it changes to.
+
+    `last`: none has a ticket, and no column for it.
+    """
+    ends = [
+        (None, None, None, None)
+        if r.state is None
+        else (r.state.value, nullable(r.output), nullable(r.error), r.ending.value if r.ending else None)
+        for r in found
+    ]
+    names = ["end_states", "end_outputs", "end_errors", "end_endings"]
+    params = dict(zip(names, columns(ends, len(names)), strict=True))
+    if last:
+        return params
+    tickets = [_next(*r.tickets) for r in found]
+    names = ["next_heads", "next_items", "next_dues", "next_knocks", "next_sends", "next_suspects"]
+    return params | dict(zip(names, columns(tickets, len(names)), strict=True))
+
+
+def _next(ticket: NextTicket | None = None) -> tuple[object, ...]:
+    if ticket is None:
+        return (None,) * 6
+    return (ticket.head, ticket.item, ticket.due, ticket.knock, ticket.sends, ticket.suspect)
 
 
 def dead_letters(found: Sequence[tuple[UUID, int, StepResult]]) -> Params:

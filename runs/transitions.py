@@ -12,7 +12,7 @@ import orjson
 from django.db import DatabaseError, OperationalError, transaction
 from uuid_utils.compat import uuid7
 
-from runs import children, endings, items, queries, refused, releasing, rows, sweep_queries, waits
+from runs import children, ending_queries, endings, items, queries, refused, releasing, rows, sweep_queries, waits
 from runs.database import Row, Statement, copy, run
 from runs.outcomes import HeldChildren, HeldClaim, HeldTicket, HeldWait, Key, Outcome, Recorded, StepResult
 from runs.plan import Plan
@@ -269,7 +269,7 @@ def _write_items(outcomes: Sequence[Outcome], *, plan: Plan) -> Recorded:
         for o in going
     ]
     if any(found.tickets for found in releases):
-        run(queries.RELEASE, runs=list({o.run.id for o in going}), **rows.releases([f for f in releases if f.tickets]))
+        run(queries.RELEASE, **rows.releases([found for found in releases if found.tickets]))
     spawned = children.spawn(going)
     wakes = items.ended(going)
     ends: list[Release] = []
@@ -302,15 +302,18 @@ def _fence(
     """
     params: dict[str, Any] = {"runs": [outcome.run.id for outcome in outcomes]}
     if isinstance(outcomes[0].fence, HeldTicket):
+        params["items"] = [outcome.item for outcome in outcomes]
         params["tickets"] = [o.fence.id for o in outcomes if isinstance(o.fence, HeldTicket)]
     else:
         params |= rows.outcomes(outcomes)
-    if releases is not None:
-        params |= rows.releases(releases)
     if new is not None:
-        found = run(_whole(outcomes, releases or ()), **params, **rows.steps(new))
+        statement = _whole(outcomes, releases or ())
+        params |= rows.steps(new)
     else:
-        found = run(_statement(outcomes[0], path=releases is not None), **params)
+        statement = _statement(outcomes[0], path=releases is not None)
+    if releases is not None:
+        params |= rows.following(releases, last=statement is queries.PATH_LAST)
+    found = run(statement, **params)
     alive = {(row[0], row[1]): row[2] for row in found}
     return _Fenced(
         won=[outcome for outcome in outcomes if outcome.key in alive],
@@ -359,7 +362,7 @@ def _insert_steps(fenced: _Fenced, releases: Iterable[Release]) -> None:
 def _dead_letters(live: Sequence[Outcome]) -> list[tuple[UUID, StepResult]]:
     letters = [(o.run.id, o.item, r) for o in live for r in o.results if r.dead_reason is not None]
     if letters:
-        run(queries.INSERT_DEAD_LETTERS, **rows.dead_letters(letters))
+        run(ending_queries.INSERT_DEAD_LETTERS, **rows.dead_letters(letters))
     return [(run_id, result) for run_id, _, result in letters]
 
 

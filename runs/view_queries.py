@@ -1,8 +1,20 @@
-"""The statements by which a record looks at a part of a run. The runs are locked by an earlier statement."""
+"""The statements by which a record looks at a run, or a part of it. The runs are locked by an earlier statement."""
 
 from __future__ import annotations
 
 from runs.database import Statement
+
+# Rows and tickets in one snapshot, after the lock: a claim in between would show the step in neither.
+VIEW = Statement(
+    "view",
+    """
+    SELECT run_id, step, CASE WHEN state = 'waiting' AND open_items > 0 THEN 'running' ELSE state END,
+           state = 'skipped' AND error IS NOT NULL FROM runs_steprun
+    WHERE run_id = ANY(%(runs)s::uuid[]) AND item = -1
+    UNION ALL
+    SELECT run_id, head, NULL, false FROM runs_ticket WHERE run_id = ANY(%(runs)s::uuid[]) AND item = -1
+    """,
+)
 
 # A few tickets of each run: branches that are open, and stay so while the run's lock is held. Index: the tickets' own
 # unique (run, head, item).
@@ -14,7 +26,7 @@ OTHERS = Statement(
     """,
 )
 
-# As queries.VIEW, of these steps only: rows and tickets in one snapshot.
+# As VIEW, of these steps only: rows and tickets in one snapshot.
 VIEW_STEPS = Statement(
     "view_steps",
     """

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from runs import queries, view_queries
+from runs import view_queries
 from runs.database import run
 from runs.joins import EAGER, RELEASED, Mark, Standing, Verdict, after, decide, standing
 from runs.outcomes import Outcome
@@ -39,7 +39,7 @@ def marks(plan: Plan, live: Sequence[Outcome], *, coming: Mapping[UUID, RunState
 
 
 def _whole(run_ids: Sequence[UUID]) -> Marks:
-    return _read(run(queries.VIEW, runs=list(run_ids)), run_ids)
+    return _read(run(view_queries.VIEW, runs=list(run_ids)), run_ids)
 
 
 def _read(rows: Iterable[tuple[UUID, str, str | None, bool]], run_ids: Sequence[UUID]) -> Marks:

@@ -1,0 +1,92 @@
+"""Plans are made once for each connection, whatever the tables hold then: none may turn quadratic as they fill."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+
+from runs import gate_queries, item_queries, queries
+from runs.database import Statement
+from tests.engine import drain
+from tests.flows import begun, published
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+_PATHS = [queries.PATH_TICKET, queries.PATH_WHOLE, queries.PATH_LAST, queries.PATH_CLAIM, queries.PATH_WAIT]
+_FENCES = [queries.FENCE_TICKET, queries.FENCE_CLAIM, queries.FENCE_WAIT, queries.FENCE_CHILDREN]
+_SENT = [queries.PEEK, queries.PICK, queries.UNSEND, queries.HAND_BACK, gate_queries.ADMIT]
+_TAKEN = [queries.LOAD, queries.CLAIM, item_queries.LOAD_ITEMS, item_queries.CLAIM_ITEMS]
+SETS = [*_SENT, *_TAKEN, *_PATHS, queries.PATH_CHILDREN, *_FENCES, queries.RELEASE]
+PURE = "{name: kept-plans, steps: [{id: a, action: transform, with: {select: [n]}}]}"
+# What a node may stand on and still hand its rows through one by one.
+_THROUGH = {"Materialize", "Memoize", "Limit", "Result", "Subquery Scan"}
+
+
+def _plan(statement: Statement) -> dict[str, Any]:
+    """The plan for any parameters, as it is kept."""
+    names: list[str] = []
+
+    def numbered(found: re.Match[str]) -> str:
+        if found[1] not in names:
+            names.append(found[1])
+        return f"${names.index(found[1]) + 1}"
+
+    sql = re.sub(r"%\((\w+)\)s", numbered, statement.sql).replace("%%", "%")
+    connection.ensure_connection()
+    with psycopg.RawCursor(connection.connection) as cursor:
+        cursor.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {sql}".encode())
+        row = cursor.fetchone()
+    assert row is not None
+    plan: dict[str, Any] = row[0][0]["Plan"]
+    return plan
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from _nodes(below)
+
+
+def _faults(plan: dict[str, Any]) -> list[str]:
+    """Tables read from end to end, and joins that read all of one side for each row of the other."""
+    found = []
+    for node in _nodes(plan):
+        if node["Node Type"] == "Seq Scan" and node["Relation Name"].startswith("runs_"):
+            found.append(f"reads all of {node['Relation Name']}")
+        if node["Node Type"] == "Nested Loop" and "Join Filter" in node:
+            inner = next(one for one in node["Plans"] if one["Parent Relationship"] == "Inner")
+            while inner["Node Type"] in _THROUGH and inner.get("Plans"):
+                inner = inner["Plans"][0]
+            if "Index Cond" not in inner:
+                found.append(f"joins row by row where {node['Join Filter']}")
+    return found
+
+
+def test_no_set_is_joined_row_by_row_whatever_the_tables_held_when_it_was_planned() -> None:
+    found = published(PURE)
+    inputs = [{"n": number} for number in range(500)]
+    faults: dict[str, list[str]] = {}
+
+    def look(when: str) -> None:
+        for statement in SETS:
+            if faulty := _faults(_plan(statement)):
+                faults[f"{statement.name}, planned {when}"] = faulty
+
+    begun(found, *inputs)
+    drain()
+    look("in a new database")
+    with connection.cursor() as cursor:
+        # The tickets are gone and their file is cut off, and all that is known of runs is that they have ended.
+        cursor.execute("VACUUM ANALYZE runs_ticket, runs_run, runs_steprun")
+    look("after the last run")
+    begun(found, *inputs)
+    look("as runs come")
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE runs_ticket, runs_run, runs_steprun")
+    look("while they run")
+    assert faults == {}
