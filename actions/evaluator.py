@@ -84,8 +84,8 @@ def look_up(path: Path, names: Mapping[str, Json]) -> Json:
     """The value at a path: keys of objects, positions in lists, nothing else. Raises Misses."""
     here: Any = names
     for at, key in enumerate(path):
-        found = _stepped(here, key)
-        if found is _NOTHING:
+        found = here.get(key, _NOTHING) if type(here) is dict else _NOTHING
+        if found is _NOTHING and (found := _stepped(here, key)) is _NOTHING:
             raise Misses(_missing(path, at, here))
         here = found
     return here  # type: ignore[no-any-return]  # what lies in JSON is JSON
@@ -101,8 +101,6 @@ _NOTHING = object()
 
 
 def _stepped(here: Any, key: str | int) -> Any:
-    if type(here) is dict and (found := here.get(key, _NOTHING)) is not _NOTHING:
-        return found
     if isinstance(here, list):
         return here[key] if isinstance(key, int) and -len(here) <= key < len(here) else _NOTHING
     if isinstance(here, (dict, Mapping)):

@@ -208,10 +208,11 @@ def _flat_size(value: dict[Any, Any]) -> int | None:
     size = 1 + len(value)
     for key, part in value.items():
         kind = type(part)
-        if type(key) is not str or not _fit(key):
+        # What _fit says of most texts, without the call.
+        if type(key) is not str or (("\0" in key) if key.isascii() else not _fit(key)):
             return None
         if kind is str:
-            if not _fit(part):
+            if ("\0" in part) if part.isascii() else not _fit(part):
                 return None
             size += len(part)
         elif kind is int:

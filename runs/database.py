@@ -44,8 +44,8 @@ def run(statement: Statement, **params: object) -> list[Row]:
         return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
 
 
-def copy(statement: Statement, lines: str) -> None:
-    """Write many rows at once, given as COPY's text form. Raises django.db's exceptions."""
+def copy(statement: Statement, rows: bytes) -> None:
+    """Write many rows at once, given in the form that the statement names. Raises django.db's exceptions."""
     database = connections[DEFAULT_DB_ALIAS]
     database.ensure_connection()
     for observer in _observers:
@@ -55,7 +55,7 @@ def copy(statement: Statement, lines: str) -> None:
         psycopg.Cursor(database.connection) as cursor,
         cursor.copy(statement.sql) as writing,
     ):
-        writing.write(lines)
+        writing.write(rows)
 
 
 def _array(values: list[object]) -> str:
@@ -69,7 +69,7 @@ def _quoted(text: str) -> str:
 
 _WRITTEN: dict[type, Callable[[Any], str]] = {
     str: _quoted,
-    UUID: lambda value: value.hex,
+    UUID: lambda value: f"{value.int:032x}",
     int: str,
     float: repr,
     bool: lambda value: "t" if value else "f",

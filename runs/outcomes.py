@@ -13,6 +13,7 @@ from actions.base import Json, Spawn
 from runs.names import RunFacts
 from runs.states import StepState
 
+_SUCCEEDED = StepState.SUCCEEDED
 # (run, item): what every verb takes a set of. The item is -1 outside a for_each.
 Key = tuple[UUID, int]
 
@@ -105,7 +106,7 @@ class Outcome(NamedTuple):
     @property
     def plain(self) -> bool:
         """Whether every step succeeded and none started another run: what follows is up to the plan alone."""
-        return all(result.state is StepState.SUCCEEDED and result.child is None for result in self.results)
+        return all(result.state is _SUCCEEDED and result.child is None for result in self.results)
 
     @property
     def last(self) -> StepResult:

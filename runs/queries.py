@@ -196,7 +196,7 @@ CLAIM = Statement(
 
 # -- record and release -----------------------------------------------------------------------------------------
 
-# What is brought for each run, by the names of its parameters and of its columns.
+# What is brought for each run: parameters and columns.
 _TICKET = ("%(items)s::int[], %(tickets)s::bigint[]", "item, ticket")
 _OUTCOME = (
     """%(items)s::int[], %(steps)s::text[], %(tries)s::int[], %(processes)s::uuid[], %(states)s::text[],
@@ -311,7 +311,6 @@ _SETTLED = f"""
 """  # noqa: S608 - constant text only
 _WINNERS = "SELECT run_id, item, alive, ending, below FROM won"
 
-
 # Rows of inline and skipped steps. Only a retried head can have one already.
 _NEW_STEPS = """
     unnest(%(step_runs)s::uuid[], %(step_items)s::int[], %(steps)s::text[], %(states)s::text[], %(tries)s::int[],
@@ -321,7 +320,6 @@ _NEW_STEPS = """
     AS d(run_id, item, step, state, attempt, attempts, wake_at, signal, signal_key, awaits, config, output,
          error, started_at, finished_at)
 """
-
 
 _AGAIN = """
     ON CONFLICT (run_id, step, item) DO UPDATE
@@ -364,8 +362,9 @@ def _whole(name: str, brought: str, release: str, again: str) -> Statement:
 
 
 PATH_TICKET = _path("path_ticket", _TICKET, _FENCE_TICKET)
+PATH_OVER = Statement("path_over", f"WITH {_brought(_TICKET, _END)}, {_FENCE_TICKET}, {_SETTLED} {_WINNERS}")
 PATH_WHOLE = _whole("path_whole", _brought(_TICKET, _NEXT, _END), f"{_TICKETS}, {_SETTLED}", _AGAIN)
-# Of runs that end: nothing follows. Their heads were never begun, so that none of their rows is there.
+# Of runs that end, as PATH_OVER: nothing follows. Their heads were never begun, so that none of their rows is there.
 PATH_LAST = _whole("path_last", _brought(_TICKET, _END), _SETTLED, "")
 PATH_CLAIM = _path("path_claim", _OUTCOME, _FENCE_CLAIM)
 PATH_WAIT = _path("path_wait", _OUTCOME, _FENCE_WAIT)
@@ -391,10 +390,11 @@ RELEASE = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# The same for many rows of steps that succeeded and have none yet.
+# The same for many rows of steps that succeeded and have none yet, as rows.copied_steps writes them.
 COPY_STEPS = Statement(
     "copy_steps",
     """
-    COPY runs_steprun (run_id, step, item, state, attempt, attempts, config, output, started_at, finished_at) FROM STDIN
+    COPY runs_steprun (run_id, step, item, state, attempt, attempts, config, output, started_at, finished_at)
+    FROM STDIN (FORMAT BINARY)
     """,
 )

@@ -125,7 +125,7 @@ def _course(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, ending: 
 
 
 def _released(outcome: Outcome, course: _Course, *, carried: str | None, ending: RunState | None) -> Release:
-    at_hand = _at_hand(outcome, course.skipped) if course.reads else NO_STEPS
+    at_hand = _at_hand(outcome, course) if course.reads else NO_STEPS
     tickets = [_ticket(head, carried=carried) for head in course.heads]
     if course.again:
         tickets += retries(outcome)
@@ -225,10 +225,12 @@ def _culprit(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, part: P
     )
 
 
-def _at_hand(outcome: Outcome, skipped: Sequence[StepResult]) -> LoadedSteps:
+def _at_hand(outcome: Outcome, course: _Course) -> LoadedSteps:
+    """The steps that it reads, as far as they are known."""
     found = dict(outcome.steps)
-    for result in (*outcome.results, *skipped):
-        found[result.step] = {"output": result.output, "state": result.state.value, "error": result.error}
+    for result in (*outcome.results, *course.skipped):
+        if result.step in course.reads:
+            found[result.step] = {"output": result.output, "state": str(result.state), "error": result.error}
     return found
 
 

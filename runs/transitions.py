@@ -306,13 +306,11 @@ def _fence(
         params["tickets"] = [o.fence.id for o in outcomes if isinstance(o.fence, HeldTicket)]
     else:
         params |= rows.outcomes(outcomes)
+    statement = _statement(outcomes[0], releases) if new is None else _whole(outcomes, releases or ())
     if new is not None:
-        statement = _whole(outcomes, releases or ())
         params |= rows.steps(new)
-    else:
-        statement = _statement(outcomes[0], path=releases is not None)
     if releases is not None:
-        params |= rows.following(releases, last=statement is queries.PATH_LAST)
+        params |= rows.following(releases, last=statement in (queries.PATH_LAST, queries.PATH_OVER))
     found = run(statement, **params)
     alive = {(row[0], row[1]): row[2] for row in found}
     return _Fenced(
@@ -328,9 +326,12 @@ def _whole(outcomes: Sequence[Outcome], releases: Sequence[Release]) -> Statemen
     return queries.PATH_WHOLE if again or any(found.tickets for found in releases) else queries.PATH_LAST
 
 
-def _statement(outcome: Outcome, *, path: bool) -> Statement:
+def _statement(outcome: Outcome, releases: Sequence[Release] | None) -> Statement:
+    path = releases is not None
+    if isinstance(outcome.fence, HeldTicket) and path:
+        return queries.PATH_TICKET if any(found.tickets for found in releases or ()) else queries.PATH_OVER
     if isinstance(outcome.fence, HeldTicket):
-        return queries.PATH_TICKET if path else queries.FENCE_TICKET
+        return queries.FENCE_TICKET
     if isinstance(outcome.fence, HeldClaim):
         return queries.PATH_CLAIM if path else queries.FENCE_CLAIM
     if isinstance(outcome.fence, HeldChildren):

@@ -17,7 +17,14 @@ from tests.flows import begun, published
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-_PATHS = [queries.PATH_TICKET, queries.PATH_WHOLE, queries.PATH_LAST, queries.PATH_CLAIM, queries.PATH_WAIT]
+_PATHS = [
+    queries.PATH_TICKET,
+    queries.PATH_OVER,
+    queries.PATH_WHOLE,
+    queries.PATH_LAST,
+    queries.PATH_CLAIM,
+    queries.PATH_WAIT,
+]
 _FENCES = [queries.FENCE_TICKET, queries.FENCE_CLAIM, queries.FENCE_WAIT, queries.FENCE_CHILDREN]
 _SENT = [queries.PEEK, queries.PICK, queries.UNSEND, queries.HAND_BACK, gate_queries.ADMIT]
 _TAKEN = [queries.LOAD, queries.CLAIM, item_queries.LOAD_ITEMS, item_queries.CLAIM_ITEMS]
