@@ -90,10 +90,15 @@ def fits(count: int, *, version_id: UUID) -> bool:
 
 
 def after_start(answers: Sequence[Started | Exception]) -> None:
-    """Send for the runs that began with their start, whose transaction is committed; else dispatch."""
-    due = [ticket for one in answers if isinstance(one, Started) for ticket in one.due]
+    """Send for the runs that began with their start, whose transaction is committed; else dispatch.
+
+    Runs that are queued behind others of their workspace are left to who takes those: a delivery that is still to come
+    or, where there is none, the sweep, a second later at most.
+    """
+    started = [one for one in answers if isinstance(one, Started)]
+    due = [ticket for one in started for ticket in one.due]
     if not due:
-        if not window.crowded():
+        if any(one.created and not one.behind for one in started) and not window.crowded():
             after_commit(least=window.open_from())
         return
     try:

@@ -42,12 +42,12 @@ START = Statement(
     "start",
     f"""
     WITH recipe AS MATERIALIZED (
-        SELECT w.paused_at, v.roots, v.timeout * interval '1 second' AS timeout,
-               %(begin)s AND w.paused_at IS NULL AND s.concurrent_runs IS NULL AND s.runs_per_minute IS NULL
-               AND NOT EXISTS (SELECT 1 FROM runs_run q
-                               WHERE {queued("q")} AND q.lane = 0 AND q.workspace_id = w.workspace_id) AS begins
+        SELECT w.paused_at, v.roots, v.timeout * interval '1 second' AS timeout, waits, %(begin)s AND NOT waits
+               AND w.paused_at IS NULL AND s.concurrent_runs IS NULL AND s.runs_per_minute IS NULL AS begins
         FROM workflows_workflow w JOIN workflows_version v ON v.id = %(version)s
-        JOIN workflows_workspace s ON s.id = w.workspace_id WHERE w.id = %(workflow)s FOR KEY SHARE OF w
+        JOIN workflows_workspace s ON s.id = w.workspace_id, LATERAL (SELECT EXISTS (
+            SELECT 1 FROM runs_run WHERE {queued("runs_run")} AND lane = 0 AND workspace_id = s.id) AS waits) line
+        WHERE w.id = %(workflow)s FOR KEY SHARE OF w
     ),
     started AS (
         INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, idempotency_key, source, labels, input,
@@ -67,7 +67,7 @@ START = Statement(
         FROM started, recipe, unnest(recipe.roots) head WHERE started.started_at IS NOT NULL
         RETURNING id, run_id, head
     )
-    SELECT s.id, t.id, t.head, date_part('epoch', s.started_at), s.input
+    SELECT s.id, t.id, t.head, date_part('epoch', s.started_at), s.input, (SELECT waits FROM recipe)
     FROM started s LEFT JOIN tickets t ON t.run_id = s.id
     """,  # noqa: S608 - constant text only
 )

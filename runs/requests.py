@@ -58,10 +58,12 @@ class Started:
     """One answer to one request, in the same order. `created` is false where the key was known.
 
     A new run is told as queued, also where it begins at once: `due` are its tickets then, which count as sent, and
-    are to be sent after the commit.
+    are to be sent after the commit. `behind`: others of its workspace were queued before it, a moment ago: within a
+    transaction, which may last, that is not said.
     """
 
     run_id: UUID
     created: bool
     state: str
     due: tuple[Due, ...] = ()
+    behind: bool = False

@@ -130,8 +130,7 @@ def start(  # noqa: PLR0913 - everything that a start may be given
     before they are looked up, `tries` times in turn.
     """
     ids, inputs = [uuid7() for _ in requests], [rows.dumps(request.input) for request in requests]
-    common = version.definition.get("labels", {})
-    usual = version.definition.get("priority", 0)
+    common, usual = version.definition.get("labels", {}), version.definition.get("priority", 0)
     inserted = run(
         queries.START,
         workspace=workflow.workspace_id,
@@ -149,6 +148,7 @@ def start(  # noqa: PLR0913 - everything that a start may be given
         repeat=REPEAT_SECONDS,
     )
     created = _created(inserted, version=version)
+    behind = gates is None and bool(inserted) and inserted[0][5] and not transaction.get_connection().in_atomic_block
     wanted = {n: requests[n].idempotency_key for n, run_id in enumerate(ids) if run_id not in created}
     known, again = {}, list[Started]()
     if wanted:
@@ -163,7 +163,8 @@ def start(  # noqa: PLR0913 - everything that a start may be given
     answers = []
     for request, run_id in zip(requests, ids, strict=True):
         if run_id in created:
-            answers.append(Started(run_id, created=True, state=RunState.QUEUED.value, due=tuple(created[run_id])))
+            due = tuple(created[run_id])
+            answers.append(Started(run_id, created=True, state=RunState.QUEUED.value, due=due, behind=behind))
         elif request.idempotency_key in known:
             first, found = known[request.idempotency_key]
             answers.append(Started(run_id=first, created=False, state=found))
@@ -173,9 +174,8 @@ def start(  # noqa: PLR0913 - everything that a start may be given
 
 
 def _created(inserted: Sequence[Row], *, version: Version) -> dict[UUID, list[Due]]:
-    """The tickets of each new run; of one that is queued there are none."""
     created: dict[UUID, list[Due]] = {row[0]: [] for row in inserted}
-    for run_id, ticket, head, began, given in inserted:
+    for run_id, ticket, head, began, given, _ in inserted:
         if ticket is not None:
             fresh = None if given is None else Fresh(ticket, began, given)
             created[run_id].append(Due(ticket, run_id, -1, version.pk, head, suspect=False, fresh=fresh))

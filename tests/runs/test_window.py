@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 import redis
 from django.conf import LazySettings
+from django.db import transaction
 
 from project.stack import ports, valkey
 from project.stack.children import Child
 from runs import window
 from tests.engine import deliver, messages, state
-from tests.flows import begun, published
+from tests.flows import begun, published, queued
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,6 +36,21 @@ def test_a_start_behind_a_quarter_of_a_window_waits_for_the_deliveries_before_it
     assert deliver() == 3
     assert deliver() == 1
     assert {state(run_id) for run_id in runs} == {"succeeded"}
+
+
+def test_a_start_behind_queued_runs_leaves_them_and_itself_to_who_takes_them(settings: LazySettings) -> None:
+    messages()
+    window.forget()
+    flow = published(PURE)
+    [first] = queued(flow, {"n": 0})
+    window.forget()
+    [second] = begun(flow, {"n": 1})
+    assert [state(first), state(second)] == ["queued", "queued"]
+    assert messages() == []
+    with transaction.atomic():
+        [third] = begun(flow, {"n": 2})
+    assert deliver() == 1, "a transaction may have lasted long: who waited before it need not wait any more"
+    assert {state(run_id) for run_id in (first, second, third)} == {"succeeded"}
 
 
 def test_a_fork_has_a_connection_to_the_broker_of_its_own() -> None:
