@@ -374,19 +374,18 @@ FENCE_CLAIM = _fence("fence_claim", _OUTCOME, _FENCE_CLAIM)
 FENCE_WAIT = _fence("fence_wait", _OUTCOME, _FENCE_WAIT)
 FENCE_CHILDREN = _fence("fence_children", _OUTCOME, _FENCE_CHILDREN)
 
-# The runs are locked by an earlier statement of the same transaction, and live. Live is written as begun and not ended:
-# by their state the planner might begin with all live runs.
+# The runs are locked by an earlier statement of the same transaction.
 RELEASE = Statement(
     "release",
     f"""
     WITH released AS (
-        SELECT n.*, r.paused_at
-        FROM unnest(%(next_runs)s::uuid[], {_NEXT[0]}) AS n(run_id, {_NEXT[1]}),
-             LATERAL (SELECT paused_at FROM runs_run WHERE id = n.run_id LIMIT 1) r
+        SELECT n.*, r.paused_at FROM unnest(%(next_runs)s::uuid[], {_NEXT[0]}) AS n(run_id, {_NEXT[1]}),
+            LATERAL (SELECT paused_at FROM runs_run WHERE id = n.run_id LIMIT 1) r
     ),
-    tickets AS ({_WRITE_TICKETS})
-    UPDATE runs_run r SET {_SET_RUN} FROM unnest(%(end_runs)s::uuid[], {_END[0]}) AS e(run_id, {_END[1]})
-    WHERE r.id = e.run_id AND r.started_at IS NOT NULL AND r.finished_at IS NULL
+    tickets AS ({_WRITE_TICKETS}),
+    ends AS (SELECT e.* FROM unnest(%(end_runs)s::uuid[], {_END[0]}) AS e(run_id, {_END[1]}),
+            LATERAL (SELECT state AS run_state FROM runs_run WHERE id = e.run_id LIMIT 1) d WHERE {_ALIVE})
+    UPDATE runs_run r SET {_SET_RUN} FROM ends e WHERE r.id = e.run_id
     """,  # noqa: S608 - constant text only
 )
 
