@@ -207,6 +207,8 @@ class Run(models.Model):
             # Lists of what did not end well; a run that succeeds does not pay for them.
             models.Index(fields=["state", "workspace", "id"], name="run_unhappy", condition=_UNHAPPY),
             models.Index(fields=["workflow", "state", "id"], name="run_unhappy_of_workflow", condition=_UNHAPPY),
+            # The admin's list by state, which is of all workspaces.
+            models.Index(fields=["state", "id"], name="run_unhappy_of_all", condition=_UNHAPPY),
             # Only runs with labels pay for the search by label. With the workspace (extension btree_gin), for others
             # may have a million runs with the same label.
             GinIndex(fields=["workspace", "labels"], name="run_labelled", condition=~Q(labels={})),

@@ -18,7 +18,7 @@ from runs.api.filters import Filters, parse_id
 from runs.api.pages import Newest, page
 from runs.api.problems import bad, missing
 from runs.database import run
-from runs.list_queries import NEWEST
+from runs.list_queries import NEWEST, newest_in
 from runs.models import Run
 from runs.states import RUN_ENDED, RunState
 from workflows.models import Workspace
@@ -87,22 +87,21 @@ def matching(given: Filters, *, workspace: Workspace) -> QuerySet[Run]:
 
 
 def _newest(given: Filters, *, workspace: Workspace) -> Newest | None:
-    """How to find the page's ids where no index is narrower than the workspace: nothing, or what most runs are."""
-    paused = given.get("paused")
+    """How to find the page's ids where the lists' own statements do: by no filter but state, or not being paused.
+
+    Runs that are queued stand in an index by their turn; theirs are sorted.
+    """
+    paused, states = given.get("paused"), frozenset(map(RunState, given.states or ()))
     if given.get("workflow") is not None or given.labels or paused == "true":
         return None
-    if given.states and RunState.SUCCEEDED not in given.states:
+    few = bool(states) and RunState.SUCCEEDED not in states
+    if few and RunState.QUEUED in states:
         return None
 
     def newest(before: UUID | None, limit: int) -> list[UUID]:
-        found = run(
-            NEWEST,
-            workspace=workspace.pk,
-            before=before or UUID(int=2**128 - 1),
-            states=given.states or None,
-            unpaused=paused == "false",
-            limit=limit,
-        )
+        bounds = {"before": before or UUID(int=2**128 - 1), "limit": limit}
+        common = {"workspace": workspace.pk, "unpaused": paused == "false", **bounds}
+        found = run(newest_in(states), **common) if few else run(NEWEST, states=given.states or None, **common)
         return [row[0] for row in found]
 
     return newest

@@ -13,6 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from drf_spectacular.validation import validate_schema
 from uuid_utils.compat import uuid7
 
+from runs import control
+from runs.control import Hand
 from tests.engine import drain
 from tests.flows import begun, published
 from tests.runs.doors import Api, admin, api, first_error
@@ -148,6 +150,24 @@ def test_runs_of_another_workspace_are_not_there() -> None:
     assert theirs.get("runs")[1]["results"] == []
     assert theirs.get("runs", workflow="select-email")[1]["results"] == []
     assert theirs.get(f"runs/{uuid7()}")[0] == 404
+
+
+def test_pages_of_states_that_few_runs_have_are_merged_and_leave_out_what_is_paused() -> None:
+    failing = begun(published("name: failing\nsteps: [{id: a, action: fail}]"), *[{"n": n} for n in range(3)])
+    drain()
+    waiting = begun(published("name: naps\nsteps: [{id: a, action: wait, with: {for: 1h}}]"), {"n": 3}, {"n": 4})
+    drain()
+    begun(published(SELECT), {"email": "e"})
+    drain()
+    control.pause([waiting[0]], hand=Hand(why="because"))
+    client = api()
+    seen: list[str] = []
+    query: dict[str, str] = {"limit": "2", "state": "failed,waiting,cancelled", "paused": "false"}
+    while query:
+        _, body = client.get("runs", **query)
+        seen += [run["id"] for run in body["results"]]
+        query = _query(body["next"])
+    assert seen == sorted(map(str, [*failing, waiting[1]]), reverse=True)
 
 
 @pytest.mark.parametrize("path", ["runs", "workflows", "dead-letters", "jobs"])
