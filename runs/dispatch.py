@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from runs import admission, fresh, knocks, transitions, window
+from runs import admission, fresh, knocks, picking, transitions, window
 from runs import plan as plans
 from runs.compiler import MAX_KEYS
 from runs.plan import Plan
@@ -33,10 +33,11 @@ def dispatch(*, least: int = 1) -> int:
     room = window.room()
     if room < least:
         return 0
-    messages = take(room)
-    sent = _send(messages[:room])
-    if sent < len(messages):
-        transitions.unsend([ticket.ticket for message in messages[sent:] for ticket in message])
+    with picking.noted():
+        messages = take(room)
+        sent = _send(messages[:room])
+        if sent < len(messages):
+            transitions.unsend([ticket.ticket for message in messages[sent:] for ticket in message])
     return sent
 
 

@@ -22,6 +22,7 @@ from runs import (
     items,
     lease,
     perform,
+    picking,
     rows,
     stopping,
     sweep_queries,
@@ -35,6 +36,7 @@ from runs.database import Row, run
 from runs.names import RunFacts
 from runs.outcomes import HeldClaim, Outcome, Recorded, StepResult
 from runs.parent import Death
+from runs.release import REPEAT_SECONDS
 from runs.states import StepState
 from runs.steps import PlannedStep
 
@@ -43,6 +45,8 @@ log = logging.getLogger(__name__)
 BATCH = 200
 # A step whose worker died this often while it was performed alone is poison: it is not tried again by itself.
 MAX_LOST = 3
+# A child is found dead within a moment; so long ago it may have picked, and so many tickets at most.
+_RECALLED_SECONDS, _MOST_RECALLED = 3.0, 5000
 
 
 @dataclass(frozen=True)
@@ -113,10 +117,15 @@ def rescue() -> int:
 
 
 def bereave(deaths: Sequence[Death]) -> None:
-    """Take note of children that died: their leases end now, and their deliveries' tickets are knocked for alone."""
+    """Take note of children that died: their leases end now, and their deliveries' tickets are knocked for alone.
+
+    What one had picked and not sent is not known by name: all that was sent last is sent again.
+    """
     log.warning("child_died", extra={"pids": [death.pid for death in deaths]})
     pids = [death.pid for death in deaths if death.pid is not None]
     run(sweep_queries.EXPIRE, host=lease.host(), pids=pids)
+    if picking.cut_short(pids):
+        run(sweep_queries.RECALL, repeat=REPEAT_SECONDS, seconds=_RECALLED_SECONDS, limit=_MOST_RECALLED)
     for death in deaths:
         keys = decode(death.runs)
         if keys:

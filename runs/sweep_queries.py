@@ -181,6 +181,24 @@ SUSPECT = Statement(
     """,
 )
 
+# Tickets of which the first knock was sent, or was to be sent, a moment ago: due again, and it does not count. Those
+# that it had reached are knocked for twice, which harms nobody. Index ticket_knock_at.
+RECALL = Statement(
+    "recall",
+    """
+    WITH mine AS MATERIALIZED (
+        SELECT id FROM runs_ticket WHERE id = ANY(ARRAY(
+            SELECT id FROM runs_ticket
+            WHERE knock_at > clock_timestamp() + (%(repeat)s::float8 - %(seconds)s) * interval '1 second'
+              AND knock_at <= clock_timestamp() + %(repeat)s * interval '1 second' AND sends = 1 AND NOT suspect
+            ORDER BY knock_at DESC LIMIT %(limit)s
+        )) ORDER BY run_id, head, item FOR UPDATE SKIP LOCKED
+    )
+    UPDATE runs_ticket SET knock_at = greatest(due_at, clock_timestamp()), sends = 0
+    WHERE id = ANY(ARRAY(SELECT id FROM mine))
+    """,
+)
+
 # What runs under this name, and whether its run's work was stopped or has ended meanwhile. Index step_run_process.
 OWN_RUNNING = Statement(
     "own_running",

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from runs import gate_queries, item_queries, queries
+from runs import gate_queries, item_queries, queries, sweep_queries
 from runs.database import Statement
 from tests.engine import drain
 from tests.flows import begun, published
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 _SENT = [queries.PEEK, queries.PICK, queries.UNSEND, queries.HAND_BACK, gate_queries.ADMIT]
 _TAKEN = [queries.LOAD, queries.CLAIM, item_queries.LOAD_ITEMS, item_queries.CLAIM_ITEMS]
 _COMPUTED = [queries.PATH_TICKET, queries.PATH_OVER, queries.PATH_WHOLE, queries.PATH_LAST, queries.FENCE_TICKET]
-MANY = [*_SENT, *_TAKEN, *_COMPUTED, queries.RELEASE]
+MANY = [*_SENT, *_TAKEN, *_COMPUTED, queries.RELEASE, sweep_queries.RECALL]
 # Of a few runs at once: not looked at while no step has a row yet, for then they read what is not there.
 FEW = [queries.PATH_CLAIM, queries.PATH_WAIT, queries.PATH_CHILDREN]
 FEW += [queries.FENCE_CLAIM, queries.FENCE_WAIT, queries.FENCE_CHILDREN]

@@ -15,7 +15,7 @@ from django.db.models import F
 from uuid_utils.compat import uuid7
 
 from actions import network
-from runs import dispatch, lease, recovery, transitions
+from runs import dispatch, lease, picking, recovery, transitions, window
 from runs.models import DeadLetter, Process, Ticket
 from runs.parent import Death
 from tests.actions.http_server import serving
@@ -102,6 +102,27 @@ def test_what_a_dead_child_had_in_hand_is_sent_again_alone() -> None:
     dispatch.dispatch()
     again = messages()
     assert sorted(found[1][0][0] for found in again) == sorted([str(run_id)] for run_id in ids)
+
+
+def test_what_a_child_picked_and_did_not_live_to_send_is_sent_at_once() -> None:
+    ids = queued(published("name: picked\nsteps: [{id: a, action: default}]"), {}, {}, {})
+    child = os.fork()
+    if not child:
+        with picking.noted():
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert sum(len(message) for message in dispatch.take(8)) == 3
+    window.forget()
+
+    def bereave(pid: int) -> int:
+        recovery.bereave([Death(pid=pid, runs=(), head="a")])
+        return dispatch.dispatch()
+
+    assert bereave(os.getpid()) == 0, "who died otherwise had sent what it picked"
+    assert bereave(child) == 1
+    assert bereave(child) == 0
+    assert deliver() == 1
+    assert {the_run(run_id).state for run_id in ids} == {"succeeded"}
 
 
 def test_a_record_that_breaks_in_the_middle_is_undone_and_done_again() -> None:
