@@ -39,4 +39,5 @@ def newest_in(states: frozenset[RunState]) -> Statement:
         """  # noqa: S608 - constant text only
         for state in sorted(states)
     )
-    return Statement("newest_runs_in_states", f"{newest} ORDER BY id DESC LIMIT %(limit)s")
+    found = f"SELECT id FROM ({newest}) found ORDER BY id DESC LIMIT %(limit)s"  # noqa: S608 - constant text only
+    return Statement("newest_runs_in_states", found)

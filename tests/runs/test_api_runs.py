@@ -94,6 +94,8 @@ def test_runs_are_filtered_by_workflow_state_and_label() -> None:
     for word in ("success", "succeeded", "completed"):
         assert ids(state=word) == ids(status=word) == [str(good)]
     assert ids(state="queued,running,failed") == [str(running), str(bad)]
+    assert ids(state="failed") == ids(state="cancelled,failed") == [str(bad)]
+    assert ids(state="cancelled") == []
     assert ids(**{"label.team": "shop"}) == [str(good)]
     assert ids(**{"label.team": "other"}) == []
     assert ids(workflow="nobody") == []
