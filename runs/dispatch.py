@@ -94,7 +94,7 @@ def after_start(answers: Sequence[Started | Exception]) -> None:
     """Send for the runs that began with their start, whose transaction is committed; else dispatch.
 
     Runs that are queued behind others of their workspace are left to who takes those: a delivery that is still to come
-    or, where there is none, the sweep, a second later at most.
+    or, where there is none, the next round of the sweep.
     """
     started = [one for one in answers if isinstance(one, Started)]
     due = [ticket for one in started for ticket in one.due]

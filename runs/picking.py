@@ -1,6 +1,7 @@
 """Who has picked tickets and not sent them yet, in memory that a worker's main process shares with its children.
 
-A child that is killed in between leaves tickets that count as sent: without this, to the repeat, ten seconds later.
+A child that is killed in between leaves tickets that count as sent: without this, to the repeat, ten seconds later
+(for those that were repeated already, still).
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ def noted() -> Iterator[None]:
         _PLACE.pack_into(_shared, place, 0)
 
 
-def cut_short(pids: Sequence[int]) -> bool:
-    """Whether one of these processes, which are gone, was in the middle of it; told once."""
-    found = [pid for pid in pids if _PLACE.unpack_from(_shared, _place(pid))[0] == pid]
-    for pid in found:
+def cut_short(pids: Sequence[int]) -> list[int]:
+    """Those of these processes, which are gone, that were in the middle of it."""
+    return [pid for pid in pids if _PLACE.unpack_from(_shared, _place(pid))[0] == pid]
+
+
+def forget(pids: Sequence[int]) -> None:
+    """What they had picked is seen to."""
+    for pid in cut_short(pids):
         _PLACE.pack_into(_shared, _place(pid), 0)
-    return bool(found)
 
 
 def _place(pid: int) -> int:

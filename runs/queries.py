@@ -42,11 +42,12 @@ START = Statement(
     "start",
     f"""
     WITH recipe AS MATERIALIZED (
-        SELECT w.paused_at, v.roots, v.timeout * interval '1 second' AS timeout, waits, %(begin)s AND NOT waits
-               AND w.paused_at IS NULL AND s.concurrent_runs IS NULL AND s.runs_per_minute IS NULL AS begins
+        SELECT w.paused_at, v.roots, v.timeout * interval '1 second' AS timeout, waits, unlimited,
+               %(begin)s AND unlimited AND NOT waits AND w.paused_at IS NULL AS begins
         FROM workflows_workflow w JOIN workflows_version v ON v.id = %(version)s
         JOIN workflows_workspace s ON s.id = w.workspace_id, LATERAL (SELECT EXISTS (
-            SELECT 1 FROM runs_run WHERE {queued("runs_run")} AND lane = 0 AND workspace_id = s.id) AS waits) line
+            SELECT 1 FROM runs_run WHERE {queued("runs_run")} AND lane = 0 AND workspace_id = s.id) AS waits,
+            s.concurrent_runs IS NULL AND s.runs_per_minute IS NULL AS unlimited OFFSET 0) line
         WHERE w.id = %(workflow)s FOR KEY SHARE OF w
     ),
     started AS (
@@ -67,7 +68,7 @@ START = Statement(
         FROM started, recipe, unnest(recipe.roots) head WHERE started.started_at IS NOT NULL
         RETURNING id, run_id, head
     )
-    SELECT s.id, t.id, t.head, date_part('epoch', s.started_at), s.input, (SELECT waits FROM recipe)
+    SELECT s.id, t.id, t.head, date_part('epoch', s.started_at), s.input, (SELECT waits AND unlimited FROM recipe)
     FROM started s LEFT JOIN tickets t ON t.run_id = s.id
     """,  # noqa: S608 - constant text only
 )
@@ -232,13 +233,13 @@ def _brought(*parts: tuple[str, str]) -> str:
 
 # The fences. Each names the runs that this delivery won; a lost one is a no-op, and so is one of a run that was paused
 # before it was looked at: its tickets are not due. Reading all of `d` first takes every run's lock before the first
-# ticket or row is touched: a plain join would take them in turn.
+# ticket or row is touched: a plain join would take them in turn. IS TRUE keeps the planner from making joins.
 _ALIVE = "(d.run_state IN ('running', 'waiting', 'compensating'))"
-# IS TRUE keeps the planner from making a join of it.
 _FENCE_TICKET = f"""
     gone AS (
         DELETE FROM runs_ticket
-        WHERE id = ANY(ARRAY(SELECT d.ticket FROM d WHERE {_ALIVE})) AND due_at <= clock_timestamp() RETURNING id
+        WHERE id = ANY(ARRAY(SELECT d.ticket FROM d WHERE {_ALIVE})) AND due_at <= clock_timestamp()
+          AND ((id, run_id, item) IN (SELECT d.ticket, d.run_id, d.item FROM d)) IS TRUE RETURNING id
     ),
     won AS (SELECT true AS alive, d.* FROM d WHERE (d.ticket IN (SELECT id FROM gone)) IS TRUE)
 """  # noqa: S608 - constant text only
@@ -384,12 +385,12 @@ RELEASE = Statement(
     ),
     tickets AS ({_WRITE_TICKETS}),
     ends AS (SELECT e.* FROM unnest(%(end_runs)s::uuid[], {_END[0]}) AS e(run_id, {_END[1]}),
-            LATERAL (SELECT state AS run_state FROM runs_run WHERE id = e.run_id LIMIT 1) d WHERE {_ALIVE})
+        LATERAL (SELECT state AS run_state FROM runs_run WHERE id = e.run_id LIMIT 1) d WHERE {_ALIVE})
     UPDATE runs_run r SET {_SET_RUN} FROM ends e WHERE r.id = e.run_id
     """,  # noqa: S608 - constant text only
 )
 
-# The same for many rows of steps that succeeded and have none yet, as rows.copied_steps writes them.
+# As INSERT_STEPS, for many rows of steps that succeeded and have none yet; rows.copied_steps writes them.
 COPY_STEPS = Statement(
     "copy_steps",
     """

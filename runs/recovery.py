@@ -68,6 +68,7 @@ def sweep(send: Callable[[], int] = dispatch.dispatch) -> Swept:
     (knocks, waits, lost, overdue, next_seconds, pids, alerts_due, orphans) = found
     if gone := lease.dead(pids or ()):
         lost = bool(run(sweep_queries.EXPIRE, host=lease.host(), pids=gone)) or lost
+        _recall(gone)
     if orphans:
         _apart(lambda: interventions.cancel_orphans(hand=interventions.Hand(why=children.PARENT_STOPPED)))
     woken = _apart(wake) + _apart(unblock) if waits else 0
@@ -117,19 +118,25 @@ def rescue() -> int:
 
 
 def bereave(deaths: Sequence[Death]) -> None:
-    """Take note of children that died: their leases end now, and their deliveries' tickets are knocked for alone.
-
-    What one had picked and not sent is not known by name: all that was sent last is sent again.
-    """
+    """Take note of children that died: their leases end now, and their deliveries' tickets are knocked for alone."""
     log.warning("child_died", extra={"pids": [death.pid for death in deaths]})
     pids = [death.pid for death in deaths if death.pid is not None]
     run(sweep_queries.EXPIRE, host=lease.host(), pids=pids)
-    if picking.cut_short(pids):
-        run(sweep_queries.RECALL, repeat=REPEAT_SECONDS, seconds=_RECALLED_SECONDS, limit=_MOST_RECALLED)
+    _recall(pids)
     for death in deaths:
         keys = decode(death.runs)
         if keys:
             run(sweep_queries.SUSPECT, head=death.head, **rows.keys(keys))
+
+
+def _recall(pids: Sequence[int]) -> None:
+    """Send again what one of these processes had picked and did not live to send.
+
+    What that was is not known by name: it is all that was sent last, whoever sent it.
+    """
+    if picking.cut_short(pids):
+        run(sweep_queries.RECALL, repeat=REPEAT_SECONDS, seconds=_RECALLED_SECONDS, limit=_MOST_RECALLED)
+        picking.forget(pids)
 
 
 def audit() -> int:

@@ -58,8 +58,8 @@ class Started:
     """One answer to one request, in the same order. `created` is false where the key was known.
 
     A new run is told as queued, also where it begins at once: `due` are its tickets then, which count as sent, and
-    are to be sent after the commit. `behind`: others of its workspace were queued before it, a moment ago: within a
-    transaction, which may last, that is not said.
+    are to be sent after the commit. `behind`: others of its workspace, which nothing limits, were queued before it, a
+    moment ago: within a transaction, which may last, that is not said.
     """
 
     run_id: UUID

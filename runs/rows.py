@@ -1,4 +1,4 @@
-"""Turn what is recorded into the columns that the statements of runs.queries take."""
+"""Turn what is recorded into the columns that the statements of a record take."""
 
 from __future__ import annotations
 

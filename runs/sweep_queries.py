@@ -181,16 +181,17 @@ SUSPECT = Statement(
     """,
 )
 
-# Tickets of which the first knock was sent, or was to be sent, a moment ago: due again, and it does not count. Those
-# that it had reached are knocked for twice, which harms nobody. Index ticket_knock_at.
+# Tickets of which the first knock was sent a moment ago, or was to be sent, by whomever: due again, and it does not
+# count. Most are knocked for twice then, which harms nobody. Index ticket_knock_at.
 RECALL = Statement(
     "recall",
     """
     WITH mine AS MATERIALIZED (
         SELECT id FROM runs_ticket WHERE id = ANY(ARRAY(
             SELECT id FROM runs_ticket
-            WHERE knock_at > clock_timestamp() + (%(repeat)s::float8 - %(seconds)s) * interval '1 second'
-              AND knock_at <= clock_timestamp() + %(repeat)s * interval '1 second' AND sends = 1 AND NOT suspect
+            WHERE knock_at > (SELECT clock_timestamp() + (%(repeat)s::float8 - %(seconds)s) * interval '1 second')
+              AND knock_at <= (SELECT clock_timestamp() + %(repeat)s * interval '1 second')
+              AND sends = 1 AND NOT suspect
             ORDER BY knock_at DESC LIMIT %(limit)s
         )) ORDER BY run_id, head, item FOR UPDATE SKIP LOCKED
     )

@@ -67,9 +67,10 @@ class SweepStep(bootsteps.StartStopStep):
         deaths = watch.taken()
         if deaths:
             recovery.bereave(deaths)
+        coming = recovery.sweep().next_seconds
+        # Last, for it takes its time where there is much to look at, and holds up nobody then.
         if time.monotonic() - self.audited >= AUDIT_SECONDS:
             self.audited = time.monotonic()
             recovery.audit()
             signals.forget()
-        coming = recovery.sweep().next_seconds
         return INTERVAL_SECONDS if coming is None else min(INTERVAL_SECONDS, coming + TICK_SECONDS)

@@ -38,8 +38,8 @@ MUTANTS = (
         "paused-told",
         "a run that is paused before its knock arrives is not begun",
         "runs/queries.py",
-        "AND due_at <= clock_timestamp() RETURNING id\n",
-        "RETURNING id\n",
+        "WHERE {_ALIVE})) AND due_at <= clock_timestamp()",
+        "WHERE {_ALIVE}))",
         ("tests/runs/test_fresh.py",),
     ),
     Mutant(

@@ -11,6 +11,7 @@ from celery import current_app
 from celery.app.trace import trace_task
 from django.conf import LazySettings
 from django.db import OperationalError
+from django.db.models import F
 
 from runs import control, delivery, dispatch, fresh, tasks, transitions
 from runs.database import observed, run
@@ -71,6 +72,19 @@ def test_a_message_of_many_runs_stays_within_its_bounds(settings: LazySettings) 
     begun(flow, *({"n": n} for n in range(20)))
     [(_, [[keys], kwargs, _])] = messages()
     assert len(keys) == len(kwargs["fresh"]) == 20
+
+
+def test_a_ticket_of_another_run_is_no_fence_and_is_left_to_its_own() -> None:
+    ids = begun(published(TOLD), {"n": 1}, {"n": 2})
+    [message] = messages()
+    first, second = message[1][1]["fresh"]
+    first[0], second[0] = second[0], first[0]
+    perform(message)
+    assert not StepRun.objects.filter(run_id__in=ids).exists()
+    assert set(Ticket.objects.values_list("run_id", flat=True)) == set(ids)
+    Ticket.objects.update(knock_at=F("due_at"))
+    drain()
+    assert {state(run_id) for run_id in ids} == {"succeeded"}
 
 
 def test_the_second_of_two_deliveries_writes_nothing() -> None:
