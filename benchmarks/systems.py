@@ -24,6 +24,7 @@ from benchmarks.servers import Worker, until
 from project.env import BASE_DIR
 from runs import control
 from runs.database import Statement, run
+from runs.lanes import free
 from runs.models import Run
 from workflows import parse
 from workflows.models import Version, Workflow, Workspace
@@ -36,14 +37,17 @@ END_SECONDS = 300.0
 # For so long nobody asks whether a run whose latency is taken has ended: to ask would take a processor from it.
 UNSEEN_SECONDS = 0.01
 PREFORK = ("--pool", "prefork", "--concurrency", str(CHILDREN))
-# By the indexes of queued and of live runs: by finished_at, each look would read everything that was ever done.
+# By the indexes of queued and of live runs, the newest first: by finished_at, each look would read everything that was
+# ever done, and from the oldest on all that waited since the last vacuum.
 LEFT = Statement(
     "bench_left",
-    """
-    SELECT EXISTS (SELECT 1 FROM runs_run WHERE workspace_id = %(workspace)s AND lane IN (0, 1, 2) AND state = 'queued')
-        OR EXISTS (SELECT 1 FROM runs_run WHERE workspace_id = %(workspace)s
-                   AND state IN ('running', 'waiting', 'compensating'))
-    """,
+    f"""
+    SELECT coalesce(
+        (SELECT true FROM runs_run r WHERE {free("r")} ORDER BY workspace_id DESC LIMIT 1),
+        (SELECT true FROM runs_run WHERE workspace_id = %(workspace)s AND state = 'running' ORDER BY id DESC LIMIT 1),
+        EXISTS (SELECT 1 FROM runs_run WHERE workspace_id = %(workspace)s AND state IN ('waiting', 'compensating')),
+        false)
+    """,  # noqa: S608 - constant text only
 )
 
 

@@ -29,26 +29,25 @@ RESOLVE = Statement(
 )
 
 # The children of attempts whose fence held, beside the parent's row. Locks nothing but the new rows, and their
-# workflows as the foreign key does, so that a pause of the workflow comes wholly before, or after.
+# workflows and versions as runs.queries.START does.
 SPAWN = Statement(
     "spawn",
     f"""
     WITH recipe AS MATERIALIZED (
-        SELECT w.id, w.paused_at FROM workflows_workflow w
-        WHERE w.id IN (SELECT workflow_id FROM workflows_version WHERE id = ANY(%(versions)s::uuid[]))
-        ORDER BY w.id FOR KEY SHARE OF w
+        SELECT v.id, v.workflow_id, v.definition, w.paused_at
+        FROM workflows_version v JOIN workflows_workflow w ON w.id = v.workflow_id
+        WHERE v.id = ANY(%(versions)s::uuid[]) ORDER BY w.id, v.id FOR KEY SHARE OF w, v
     )
     INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, source, labels, input, generation,
                           parent_id, parent_step, parent_item, parent_attempt, depth, priority, paused_at,
                           paused_through)
-    SELECT d.id, p.workspace_id, v.workflow_id, v.id, 'queued', 'sub_workflow',
-           coalesce(v.definition -> 'labels', '{{}}') || d.labels::jsonb, d.input::jsonb, 1,
+    SELECT d.id, p.workspace_id, recipe.workflow_id, recipe.id, 'queued', 'sub_workflow',
+           coalesce(recipe.definition -> 'labels', '{{}}') || d.labels::jsonb, d.input::jsonb, 1,
            p.id, d.step, d.item, d.attempt, p.depth + 1, p.priority, {PAUSED_WITH_RECIPE}
     FROM unnest(%(ids)s::uuid[], %(parents)s::uuid[], %(steps)s::text[], %(items)s::int[], %(attempts)s::int[],
                 %(versions)s::uuid[], %(labels)s::text[], %(inputs)s::text[])
          AS d(id, parent_id, step, item, attempt, version_id, labels, input)
-    JOIN runs_run p ON p.id = d.parent_id JOIN workflows_version v ON v.id = d.version_id
-    JOIN recipe ON recipe.id = v.workflow_id
+    JOIN runs_run p ON p.id = d.parent_id JOIN recipe ON recipe.id = d.version_id
     ORDER BY d.id
     ON CONFLICT (parent_id, parent_step, parent_item, parent_attempt) WHERE parent_id IS NOT NULL DO NOTHING
     """,  # noqa: S608 - constant text only

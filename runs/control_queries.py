@@ -81,9 +81,9 @@ REPLAY = Statement(
     "replay",
     f"""
     WITH recipe AS MATERIALIZED (
-        -- As in runs.queries.START: a pause of the workflow comes wholly before this run, or after.
-        SELECT w.paused_at FROM workflows_workflow w
-        WHERE w.id = (SELECT workflow_id FROM runs_run WHERE id = %(old)s) FOR KEY SHARE
+        -- The locks are those of runs.queries.START.
+        SELECT w.paused_at FROM workflows_version v JOIN workflows_workflow w ON w.id = v.workflow_id
+        WHERE v.id = %(version)s FOR KEY SHARE OF w, v
     ),
     made AS (
         INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, source, labels, input, generation,

@@ -9,7 +9,7 @@ runs instead.
 from __future__ import annotations
 
 from runs.database import Statement
-from runs.queries import queued
+from runs.lanes import free, gated, lane
 
 # What becomes of the runs in `picked`, which are locked and queued: they run, and get their first tickets, written as
 # sent once, for the caller sends them at once. As an array: how many were picked the planner cannot know, and a join
@@ -40,11 +40,10 @@ ADMIT = Statement(
     "admit",
     f"""
     WITH RECURSIVE backlog AS (
-        (SELECT workspace_id FROM runs_run r WHERE {queued("r")} AND lane = 0 ORDER BY workspace_id LIMIT 1)
+        (SELECT workspace_id FROM runs_run r WHERE {free("r")} ORDER BY workspace_id LIMIT 1)
         UNION ALL
         SELECT (SELECT r.workspace_id FROM runs_run r
-                WHERE {queued("r")} AND r.lane = 0 AND r.workspace_id > b.workspace_id
-                ORDER BY r.workspace_id LIMIT 1)
+                WHERE {free("r")} AND r.workspace_id > b.workspace_id ORDER BY r.workspace_id LIMIT 1)
         FROM backlog b WHERE b.workspace_id IS NOT NULL
     ),
     waiting AS MATERIALIZED (
@@ -54,7 +53,7 @@ ADMIT = Statement(
     picked AS MATERIALIZED (
         SELECT turn.id FROM waiting, LATERAL (
             SELECT r.id FROM runs_run r
-            WHERE r.workspace_id = waiting.id AND r.state = 'queued' AND r.lane = 0 ORDER BY r.priority DESC, r.id
+            WHERE r.workspace_id = waiting.id AND r.state = 'queued' AND {lane("r")} = 0 ORDER BY r.priority DESC, r.id
             LIMIT greatest(1, %(limit)s::int / (SELECT count(*) FROM waiting WHERE NOT limited))
             FOR NO KEY UPDATE SKIP LOCKED
         ) turn WHERE NOT waiting.limited
@@ -64,7 +63,7 @@ ADMIT = Statement(
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, NULL, NULL
     WHERE EXISTS (SELECT 1 FROM waiting WHERE limited)
-       OR EXISTS (SELECT 1 FROM runs_run r WHERE {queued("r")} AND lane = 1)
+       OR (SELECT true FROM runs_run r WHERE {gated("r")} ORDER BY workspace_id DESC LIMIT 1)
     """,  # noqa: S608 - constant text only
 )
 
@@ -99,7 +98,8 @@ IN_GATES = Statement(
      WHERE gate_id = ANY(%(gates)s::bigint[]) AND started_at IS NOT NULL AND finished_at IS NULL
      UNION ALL
      SELECT gate_id, id FROM runs_run
-     WHERE gate_id = ANY(%(gates)s::bigint[]) AND state = 'queued' AND lane = 1 AND id <> ALL(%(runs)s::uuid[]))
+     WHERE gate_id = ANY(%(gates)s::bigint[]) AND state = 'queued' AND paused_at IS NULL
+       AND id <> ALL(%(runs)s::uuid[]))
     ORDER BY id DESC
     """,
 )
@@ -116,13 +116,13 @@ SKIP = Statement(
 # Workspaces with limits in which something waits. Workspaces are few; index run_queued answers the rest.
 LOCK_LIMITED = Statement(
     "lock_limited",
-    """
+    f"""
     SELECT w.id FROM workflows_workspace w
     WHERE (w.concurrent_runs IS NOT NULL OR w.runs_per_minute IS NOT NULL)
-      AND (EXISTS (SELECT 1 FROM runs_run r WHERE r.state = 'queued' AND r.lane = 0 AND r.workspace_id = w.id)
-           OR EXISTS (SELECT 1 FROM runs_run r WHERE r.state = 'queued' AND r.lane = 1 AND r.workspace_id = w.id))
+      AND (EXISTS (SELECT 1 FROM runs_run r WHERE {free("r")} AND r.workspace_id = w.id)
+           OR EXISTS (SELECT 1 FROM runs_run r WHERE {gated("r")} AND r.workspace_id = w.id))
     ORDER BY w.id FOR NO KEY UPDATE OF w SKIP LOCKED
-    """,
+    """,  # noqa: S608 - constant text only
 )
 
 # Gates behind which something waits and that look open, from `after` on, as many as are looked at in one round. That
@@ -132,10 +132,10 @@ LOCK_OPEN_GATES = Statement(
     """
     WITH RECURSIVE waiting AS (
         (SELECT gate_id, 1 AS number FROM runs_run
-         WHERE state = 'queued' AND lane = 1 AND gate_id > %(after)s ORDER BY gate_id LIMIT 1)
+         WHERE state = 'queued' AND paused_at IS NULL AND gate_id > %(after)s ORDER BY gate_id LIMIT 1)
         UNION ALL
         SELECT (SELECT r.gate_id FROM runs_run r
-                WHERE r.state = 'queued' AND r.lane = 1 AND r.gate_id > w.gate_id ORDER BY r.gate_id LIMIT 1),
+                WHERE r.state = 'queued' AND r.paused_at IS NULL AND r.gate_id > w.gate_id ORDER BY r.gate_id LIMIT 1),
                w.number + 1
         FROM waiting w WHERE w.gate_id IS NOT NULL AND w.number <= %(look)s
     ),
@@ -176,7 +176,7 @@ GATED = Statement(
     offered AS (
         SELECT turn.* FROM runs_gate g JOIN workflows_workflow f ON f.id = g.workflow_id, LATERAL (
             SELECT r.id, r.workspace_id, r.priority FROM runs_run r
-            WHERE r.gate_id = g.id AND r.state = 'queued' AND r.lane = 1 ORDER BY r.priority DESC, r.id
+            WHERE r.gate_id = g.id AND r.state = 'queued' AND r.paused_at IS NULL ORDER BY r.priority DESC, r.id
             LIMIT greatest(0, least(%(limit)s, f.concurrent_runs - (
                 SELECT count(*) FROM runs_run b
                 WHERE b.gate_id = g.id AND b.started_at IS NOT NULL AND b.finished_at IS NULL)))
@@ -184,7 +184,7 @@ GATED = Statement(
         UNION ALL
         SELECT turn.* FROM rooms, LATERAL (
             SELECT r.id, r.workspace_id, r.priority FROM runs_run r
-            WHERE r.workspace_id = rooms.id AND r.state = 'queued' AND r.lane = 0 AND r.parent_id IS NULL
+            WHERE r.workspace_id = rooms.id AND r.state = 'queued' AND {lane("r")} = 0 AND r.parent_id IS NULL
             ORDER BY r.priority DESC, r.id LIMIT rooms.free
         ) turn
     ),
@@ -195,7 +195,7 @@ GATED = Statement(
         -- Sub-workflows live in their parent's place: index run_child_queued.
         SELECT turn.id, rooms.id, 0 FROM rooms, LATERAL (
             SELECT r.id FROM runs_run r
-            WHERE r.workspace_id = rooms.id AND r.state = 'queued' AND r.lane = 0 AND r.parent_id IS NOT NULL
+            WHERE r.workspace_id = rooms.id AND r.state = 'queued' AND {lane("r")} = 0 AND r.parent_id IS NOT NULL
             ORDER BY r.id LIMIT %(limit)s
         ) turn
     ),
@@ -207,7 +207,7 @@ GATED = Statement(
     ),
     picked AS MATERIALIZED (
         SELECT r.id FROM runs_run r JOIN chosen ON chosen.id = r.id
-        WHERE r.state = 'queued' AND r.lane < 2 ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED
+        WHERE r.state = 'queued' AND r.paused_at IS NULL ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED
     ),
     {_ADMITTED.format(metered=_METERED)}
     {_DUE} ORDER BY t.id

@@ -53,6 +53,14 @@ def _values(states: Iterable[StrEnum]) -> list[str]:
 
 
 _QUEUED = Q(state=RunState.QUEUED.value)
+_WAITS = Q(started_at__isnull=True, finished_at__isnull=True, paused_at__isnull=True)
+_GATED = Q(gate__isnull=False, paused_at__isnull=True)
+# As runs.lanes.lane says it.
+_LANE = Case(
+    When(paused_at__isnull=False, then=Value(Lane.PAUSED.value)),
+    When(gate__isnull=False, then=Value(Lane.GATED.value)),
+    default=Value(Lane.FREE.value),
+)
 _UNHAPPY = Q(state__in=_values(RUN_ENDED - {RunState.SUCCEEDED}))
 # Step rows that are no part of the straight way: running, perhaps waiting, succeeded.
 _STRAY = Q(state__in=_values(frozenset(StepState) - {StepState.RUNNING, StepState.WAITING, StepState.SUCCEEDED}))
@@ -62,15 +70,18 @@ class Run(models.Model):
     """One execution of a version. Written by runs.transitions only."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    # Its version's workflow and workspace: the version's own foreign keys keep them. Constraints here, too, would
-    # cost a start a third of its time at the server.
+    # Its version's workflow and workspace: the version's own foreign keys keep them. The version is kept by a trigger
+    # of its own (migration 0024). Constraints here would look it up for each run, a third of what a start costs the
+    # server where there are three; whoever inserts runs locks the version instead.
     workspace = models.ForeignKey(
         Workspace, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="runs"
     )
     workflow = models.ForeignKey(
         Workflow, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="runs"
     )
-    version = models.ForeignKey(Version, on_delete=models.PROTECT, db_index=False, related_name="runs")
+    version = models.ForeignKey(
+        Version, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="runs"
+    )
     state = models.CharField(max_length=12, choices=[(s.value, s.value) for s in RunState])
     idempotency_key = models.CharField(max_length=255, null=True)
     # Through which door it came: api, admin, command, job, ...
@@ -98,16 +109,6 @@ class Run(models.Model):
     # What the run shares a concurrency limit through; null where its version sets none.
     gate = models.ForeignKey(
         Gate, on_delete=models.SET_NULL, null=True, db_index=False, db_constraint=False, related_name="+"
-    )
-    # Which line a queued run stands in; see runs.gate_queries.ADMIT.
-    lane = models.GeneratedField(
-        expression=Case(
-            When(paused_at__isnull=False, then=Value(Lane.PAUSED.value)),
-            When(gate__isnull=False, then=Value(Lane.GATED.value)),
-            default=Value(Lane.FREE.value),
-        ),
-        output_field=models.SmallIntegerField(),
-        db_persist=True,
     )
     # Admitted under a workspace's rate limit: what that limit counts.
     metered = models.BooleanField(db_default=False)
@@ -158,19 +159,12 @@ class Run(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["workflow", "id"], name="run_of_workflow"),
-            models.Index(
-                F("lane"), F("workspace"), F("priority").desc(), F("id"), name="run_queued", condition=_QUEUED
-            ),
-            # Whether any is queued; see runs.queries.queued.
-            models.Index(
-                fields=["lane", "workspace"],
-                name="run_backlog",
-                condition=Q(started_at__isnull=True, finished_at__isnull=True),
-            ),
+            models.Index(F("workspace"), _LANE, F("priority").desc(), F("id"), name="run_queued", condition=_QUEUED),
+            # Whether any is queued; see runs.lanes.
+            models.Index(fields=["workspace"], name="run_backlog", condition=_WAITS & Q(gate__isnull=True)),
+            models.Index(fields=["workspace"], name="run_backlog_gated", condition=_WAITS & Q(gate__isnull=False)),
             # Only runs with a gate, and those under a rate limit, pay for these.
-            models.Index(
-                F("gate"), F("priority").desc(), F("id"), name="run_gated", condition=_QUEUED & Q(lane=Lane.GATED.value)
-            ),
+            models.Index(F("gate"), F("priority").desc(), F("id"), name="run_gated", condition=_QUEUED & _GATED),
             models.Index(
                 fields=["gate"],
                 name="run_in_gate",
@@ -181,7 +175,7 @@ class Run(models.Model):
                 fields=["gate"],
                 name="run_back_to_gate",
                 condition=Q(gate__isnull=False)
-                & (Q(state=RunState.FAILED.value) | _QUEUED & Q(lane=Lane.PAUSED.value)),
+                & (Q(state=RunState.FAILED.value) | _QUEUED & Q(paused_at__isnull=False)),
             ),
             models.Index(
                 fields=["workspace", "id"], name="run_child_queued", condition=_QUEUED & Q(parent__isnull=False)

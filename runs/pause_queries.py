@@ -88,7 +88,7 @@ TO_PAUSE = Statement(
        AND state IN ('running', 'waiting', 'compensating') LIMIT %(limit)s)
     UNION ALL
     (SELECT id FROM runs_run WHERE workspace_id = %(workspace)s AND workflow_id = %(workflow)s
-       AND lane = ANY('{0, 1}') AND state = 'queued' LIMIT %(limit)s)
+       AND paused_at IS NULL AND state = 'queued' LIMIT %(limit)s)
     LIMIT %(limit)s
     """,
 )

@@ -13,6 +13,7 @@ joined, one may be read from end to end for each row of the other.
 from __future__ import annotations
 
 from runs.database import Statement
+from runs.lanes import any_waits, free
 
 # -- start ------------------------------------------------------------------------------------------------------
 
@@ -26,17 +27,8 @@ PAUSE = "interval '61362000 hours'"
 PAUSED_FROM = "timestamptz '8000-01-01'"
 
 
-def queued(table: str) -> str:
-    """That a run is queued, in the words of index run_backlog, which answers whether any is.
-
-    Of the runs that waited until autovacuum comes each index keeps an entry: a hundred thousand after a busy hour. This
-    one has the same key for all of a workspace, and folds them; run_queued, which has them in order, would be read
-    from its beginning to its end by each start and each delivery, to find nothing.
-    """
-    return f"{table}.started_at IS NULL AND {table}.finished_at IS NULL"
-
-
-# `recipe` takes the lock that a foreign key to the workflow would take; so a pause of it comes wholly before, or after.
+# `recipe` takes the locks that foreign keys would take for each run: a pause of the workflow, and what deletes the
+# version, come wholly before, or after.
 # A run begins at once where runs.admission.ADMIT would take it next: nothing of its workspace waits, nothing limits it.
 START = Statement(
     "start",
@@ -46,9 +38,9 @@ START = Statement(
                %(begin)s AND unlimited AND NOT waits AND w.paused_at IS NULL AS begins
         FROM workflows_workflow w JOIN workflows_version v ON v.id = %(version)s
         JOIN workflows_workspace s ON s.id = w.workspace_id, LATERAL (SELECT EXISTS (
-            SELECT 1 FROM runs_run WHERE {queued("runs_run")} AND lane = 0 AND workspace_id = s.id) AS waits,
+            SELECT 1 FROM runs_run r WHERE {free("r")} AND r.workspace_id = s.id) AS waits,
             s.concurrent_runs IS NULL AND s.runs_per_minute IS NULL AS unlimited OFFSET 0) line
-        WHERE w.id = %(workflow)s FOR KEY SHARE OF w
+        WHERE w.id = %(workflow)s FOR KEY SHARE OF w, v
     ),
     started AS (
         INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, idempotency_key, source, labels, input,
@@ -93,9 +85,7 @@ PEEK = Statement(
      FROM (SELECT * FROM runs_ticket WHERE knock_at <= (SELECT clock_timestamp()) ORDER BY knock_at LIMIT %(limit)s) t,
           LATERAL (SELECT version_id FROM runs_run WHERE id = t.run_id LIMIT 1) r ORDER BY t.knock_at, t.id)
     UNION ALL
-    SELECT NULL, NULL, NULL, NULL, NULL, NULL
-    WHERE EXISTS (SELECT 1 FROM runs_run q WHERE {queued("q")} AND lane = 0)
-       OR EXISTS (SELECT 1 FROM runs_run q WHERE {queued("q")} AND lane = 1)
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL WHERE {any_waits()}
     """,  # noqa: S608 - constant text only
 )
 

@@ -109,11 +109,11 @@ TELL = Statement(
 GATES = Statement("retention_gates", "SELECT id FROM runs_gate WHERE id > %(after)s ORDER BY id LIMIT %(limit)s")
 # No run is in it, or could come back to it: queued, live, or failed. Indexes run_gated, run_in_gate, run_back_to_gate.
 _UNUSED = """
-    NOT EXISTS (SELECT 1 FROM runs_run r WHERE r.gate_id = g.id AND r.state = 'queued' AND r.lane = 1)
+    NOT EXISTS (SELECT 1 FROM runs_run r WHERE r.gate_id = g.id AND r.state = 'queued' AND r.paused_at IS NULL)
     AND NOT EXISTS (SELECT 1 FROM runs_run r WHERE r.gate_id = g.id
                     AND r.started_at IS NOT NULL AND r.finished_at IS NULL)
     AND NOT EXISTS (SELECT 1 FROM runs_run r WHERE r.gate_id = g.id
-                    AND (r.state = 'failed' OR (r.state = 'queued' AND r.lane = 2)))
+                    AND (r.state = 'failed' OR (r.state = 'queued' AND r.paused_at IS NOT NULL)))
 """
 # A start holds its gates FOR KEY SHARE until its runs are there: see gate_queries.FIND_GATES.
 LOCK_UNUSED = Statement(

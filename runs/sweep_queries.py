@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from runs.database import Statement
-from runs.queries import PAUSE, PAUSED_FROM, queued
+from runs.lanes import any_waits
+from runs.queries import PAUSE, PAUSED_FROM
 from runs.signal_queries import WAIT_COLUMNS
 
 # One statement answers whether anything is to do and in how many seconds the next ticket or wait comes due, so that
@@ -19,8 +20,7 @@ ANYTHING_DUE = Statement(
                   AND state IN ('running', 'waiting')) AS ends,
                clock_timestamp() AS at
     )
-    SELECT coalesce(knock <= at, false) OR EXISTS (SELECT 1 FROM runs_run r WHERE {queued("r")} AND lane = 0)
-                                   OR EXISTS (SELECT 1 FROM runs_run r WHERE {queued("r")} AND lane = 1),
+    SELECT coalesce(knock <= at, false) OR {any_waits()},
            coalesce(wake <= at, false),
            EXISTS (SELECT 1 FROM runs_steprun WHERE state = 'running' AND deadline < clock_timestamp())
         OR EXISTS (SELECT 1 FROM runs_process WHERE expires_at < clock_timestamp()),

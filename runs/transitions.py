@@ -157,7 +157,7 @@ def start(  # noqa: PLR0913 - everything that a start may be given
     if gone := [n for n, key in wanted.items() if key not in known]:
         left, tries = [requests[n] for n in gone], tries - 1
         if not tries:
-            raise OperationalError(f"known runs of {workflow.name!r} were deleted before they were read; try again")
+            raise OperationalError(f"known runs of {workflow.name!r} or its version were deleted meanwhile; try again")
         more = None if gates is None else [gates[n] for n in gone]
         again = start(left, version=version, workflow=workflow, source=source, gates=more, begin=begin, tries=tries)
     answers = []

@@ -59,6 +59,7 @@ def in_thread(work: Callable[[], object]) -> Iterator[None]:
 def waiters() -> set[Any]:
     """When each statement began that waits for a lock now: a new time is a new try."""
     with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")  # within a transaction the first look would be kept
         cursor.execute(
             "SELECT query_start FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         )

@@ -378,6 +378,6 @@ def test_a_start_whose_known_run_is_always_gone_says_so_and_ends(monkeypatch: py
 
     monkeypatch.setattr(database, "_observers", [rename])
     asked = [control.Request(idempotency_key="a")]
-    with pytest.raises(OperationalError, match="known runs of 'short' were deleted before they were read; try again"):
+    with pytest.raises(OperationalError, match="known runs of 'short' or its version were deleted meanwhile"):
         transitions.start(asked, version=found.version, workflow=found.workflow, source="test")
     assert Run.objects.count() == 1
