@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 from actions import evaluator
 from actions.base import Json, Permanent
@@ -142,7 +142,7 @@ def evaluate(source: str, names: Mapping[str, Json]) -> Json:
         expression, position = _bare(source)
     except _Fault as fault:
         raise ExpressionError(fault.message, source=fault.source, position=fault.position) from None
-    return _value(expression, names, position=position, path="")
+    return _value(expression, position, "", names)
 
 
 def truthy(value: Json) -> bool:
@@ -234,8 +234,7 @@ def _filler(value: Json, path: str, *, raw: frozenset[str] = frozenset()) -> Cal
         return lambda _: value
     parts = _compiled(value).parts
     if len(parts) == 1 and not isinstance(parts[0], str):
-        expression, position = parts[0]
-        return lambda names: _value(expression, names, position=position, path=path)
+        return partial(_value, *parts[0], path)
     return lambda names: "".join(_pieces(parts, names, path))
 
 
@@ -245,7 +244,7 @@ def _render_text(text: str, names: Mapping[str, Json], path: str) -> Json:
     except _Fault as fault:
         raise ExpressionError(fault.message, source=fault.source, position=fault.position, path=path) from None
     if len(parts) == 1 and not isinstance(parts[0], str):
-        return _value(parts[0][0], names, position=parts[0][1], path=path)
+        return _value(*parts[0], path, names)
     return "".join(_pieces(parts, names, path))
 
 
@@ -256,7 +255,7 @@ def _pieces(parts: tuple[str | tuple[Expression, int], ...], names: Mapping[str,
             piece = part
         else:
             expression, position = part
-            piece = _as_text(_value(expression, names, position=position, path=path), part, path)
+            piece = _as_text(_value(expression, position, path, names), part, path)
         size += len(piece)
         if size > MAX_TEXT:
             raise Permanent(f"{path}: the text is longer than {MAX_TEXT:,} characters", kind="expression")
@@ -270,7 +269,7 @@ def _as_text(value: Json, part: tuple[Expression, int], path: str) -> str:
         raise ExpressionError(str(error), source=part[0].source, position=part[1], path=path) from None
 
 
-def _value(expression: Expression, names: Mapping[str, Json], *, position: int, path: str) -> Json:
+def _value(expression: Expression, position: int, path: str, names: Mapping[str, Json]) -> Json:
     try:
         return expression.evaluate(names)
     except (Misses, Refused) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -38,6 +39,13 @@ class TransformConfig(Config):
                 raise ValueError(f"selects {twice!r} twice; write select as {{new name: path}}")
         return self
 
+    @cached_property
+    def selected(self) -> dict[str, str]:
+        """What `select` keeps: {new name: path}."""
+        if self.select is None or isinstance(self.select, dict):
+            return self.select or {}
+        return {_last(path): path for path in self.select}
+
 
 class Transform(Action[TransformConfig]):
     """Each part works on every object of a list, or on the one object that the input is.
@@ -70,7 +78,7 @@ class Transform(Action[TransformConfig]):
 
 def _shape(value: Json, config: TransformConfig, context: Context, where: str) -> Json:
     if config.select is not None:
-        value = _select(value, config.select, context, where)
+        value = {name: _at(value, path, context, where) for name, path in config.selected.items()}
     if config.rename is not None:
         value = _rename(_object(value, "rename", where), config.rename, where)
     if config.map is not None:
@@ -80,17 +88,14 @@ def _shape(value: Json, config: TransformConfig, context: Context, where: str) -
     return value
 
 
-def _select(value: Json, paths: list[str] | dict[str, str], context: Context, where: str) -> Json:
-    wanted = paths if isinstance(paths, dict) else {_last(path): path for path in paths}
-    return {name: _at(value, path, context, where) for name, path in wanted.items()}
-
-
 def _last(path: str) -> str:
     return path.rsplit(".", 1)[-1]
 
 
 def _at(value: Json, path: str, context: Context, where: str) -> Json:
     """The value at a path, in the step's own input first, then in the run's input."""
+    if isinstance(value, dict) and path in value:
+        return value[path]
     holder = value
     if not _has(value, path) and where == "input" and _has(run_input := context.names.get("input"), path):
         holder = run_input

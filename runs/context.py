@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from time import monotonic
 from typing import Any, NamedTuple
@@ -25,11 +25,11 @@ class Clock:
 
     def __init__(self, at: datetime) -> None:
         self.at = at
-        self._mark = monotonic()
+        self._ahead = at.timestamp() - monotonic()
 
     def now(self) -> datetime:
         """Now, by the database's clock."""
-        return self.at + timedelta(seconds=monotonic() - self._mark)
+        return datetime.fromtimestamp(monotonic() + self._ahead, UTC)
 
 
 class Work(NamedTuple):

@@ -84,16 +84,13 @@ def _handed_down(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:
     if not step.parents:
         return run.input
     if len(step.parents) == 1:
-        return _output(steps, step.parents[0])
+        row = steps.get(step.parents[0])
+        return None if row is None else row.get("output")
     return {
-        parent: _output(steps, parent)
+        parent: steps[parent].get("output")
         for parent in step.parents
         if parent in steps and steps[parent].get("state") != "skipped"
     }
-
-
-def _output(steps: Steps, step: str) -> Json:
-    return steps[step].get("output") if step in steps else None
 
 
 def _reserved(run: RunFacts, steps: Steps) -> dict[str, Json]:

@@ -106,7 +106,10 @@ class Outcome(NamedTuple):
     @property
     def plain(self) -> bool:
         """Whether every step succeeded and none started another run: what follows is up to the plan alone."""
-        return all(result.state is _SUCCEEDED and result.child is None for result in self.results)
+        for result in self.results:  # noqa: SIM110 - a generator takes twice as long
+            if result.state is not _SUCCEEDED or result.child is not None:
+                return False
+        return True
 
     @property
     def last(self) -> StepResult:

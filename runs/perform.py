@@ -45,19 +45,21 @@ def walk(plan: Plan, link: Link, work: Work) -> tuple[StepResult, ...]:
     results: list[StepResult] = []
     # Filled as they go; attempts after the head's are first ones.
     steps = dict(work.steps)
-    own = work._replace(steps=steps)
+    own = Work(work.run, work.item, steps, *work[3:])  # _replace takes twice as long
+    before: StepResult | None = None
     for step in link.steps:
         # In a link, every step's only parent is the one before.
-        goes_on = not results or (step.follows and results[-1].state is _SUCCEEDED)
+        goes_on = before is None or (step.follows and before.state is _SUCCEEDED)
         if not goes_on and (verdict := decide(plan, step, _marks(results))) is not Verdict.RUN:
             result = _passed_by(step, blocked=verdict is Verdict.BLOCK)
         else:
             # Each begins when the one before it ended.
-            result = attempt(step, own, began=results[-1].finished_at if results else None)
-        if not results and (work.attempt > 1 or work.attempts or work.edited is not None):
+            result = attempt(step, own, began=None if before is None else before.finished_at)
+        if before is None and (work.attempt > 1 or work.attempts or work.edited is not None):
             own = own._replace(attempt=1, attempts=[], edited=None)
+        before = result
         results.append(result)
-        if result.state in (StepState.RETRYING, StepState.WAITING):
+        if result.state is not _SUCCEEDED and result.state in (StepState.RETRYING, StepState.WAITING):
             break
         steps[step.id] = {"output": result.output, "state": str(result.state), "error": result.error}
     return tuple(results)
@@ -77,21 +79,24 @@ def attempt(step: PlannedStep, work: Work, *, began: datetime | None = None) -> 
     try:
         given = _given(step, work)
         context = AttemptContext(step, work, given)
-        condition = step.definition.if_ if work.item < 0 or step.asks_each_item else None
-        if condition is not None and not expressions.truthy(expressions.evaluate(condition, context.names)):
+        if step.condition is not None and not expressions.truthy(expressions.evaluate(step.condition, context.names)):
             return _passed_by(step, blocked=False)
         if step.missing_action is not None:
             return _blocked(step, work)
-        used = _used(step, context)
-        answer = step.action.perform(_config(step, used), context)
+        used = step.template if step.as_written else rendered(step, context.scope, given=given)
+        config = fitted(step, used) if step.fixed_config is None else step.fixed_config
+        answer = step.action.perform(config, context)
         child = _child(answer) if isinstance(answer, Spawn) else None
-        output = payload.clean(_output(step, answer, child))
+        waits = isinstance(answer, (Park, Spawn))
+        output = payload.clean(_output(step, answer, child) if waits else answer)
     except Exception as error:  # the one boundary: whatever an action raises is the step's failure, not ours
         return failed(step, work, error, Tried(started_at, given, used))
-    config = used if step.has_expressions else None
+    told = used if step.has_expressions else None
     ended = work.clock.now()
     # By position: so it takes half as long, and there is one for every step of every run.
-    result = StepResult(step.id, _SUCCEEDED, output, None, config, work.attempt, work.attempts, started_at, ended)
+    result = StepResult(step.id, _SUCCEEDED, output, None, told, work.attempt, work.attempts, started_at, ended)
+    if not waits:
+        return result
     if child is not None:
         result = result._replace(child=child)
     if isinstance(answer, Spawn) and answer.wait:
@@ -112,15 +117,6 @@ def _given(step: PlannedStep, work: Work) -> Json:
     if work.item >= 0:
         return work.value
     return step_input(step, work.run, work.steps) if work.edited is None else work.edited
-
-
-def _used(step: PlannedStep, context: AttemptContext) -> Json:
-    plain = step.definition.payload is None and not step.has_expressions
-    return step.template if plain else rendered(step, context.scope, given=context.input)
-
-
-def _config(step: PlannedStep, used: Json) -> Config:
-    return fitted(step, used) if step.fixed_config is None else step.fixed_config
 
 
 def _spread(step: PlannedStep, work: Work, *, each: ForEach) -> StepResult:

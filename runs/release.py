@@ -40,7 +40,7 @@ class Release(NamedTuple):
     `ending` is what the run's work came to, where that is known and the run has not ended yet (runs.endings).
 
     `missing` names steps that the run's output or error is made of and that are not at hand; `culprit` is the step
-    whose failure is the run's.
+    whose failure is the run's; `told`: its output is there already.
     """
 
     run: RunFacts
@@ -53,12 +53,14 @@ class Release(NamedTuple):
     missing: frozenset[str] = frozenset()
     culprit: str | None = None
     ending: RunState | None = None
+    told: bool = False
 
 
 class _Course(NamedTuple):
     """What results of these kinds come to, whatever the run: heads to release, steps to skip, how the run stands.
 
-    `again`: something is to be tried again."""
+    `again`: something is to be tried again. `answers`: the last step's output is the run's, and nothing follows.
+    """
 
     heads: tuple[str, ...]
     skipped: tuple[StepResult, ...]
@@ -66,6 +68,7 @@ class _Course(NamedTuple):
     culprit: str | None
     reads: frozenset[str]
     again: bool
+    answers: bool
 
 
 def release(
@@ -89,7 +92,12 @@ def release_along(plan: Plan, outcome: Outcome, *, carried: str | None) -> Relea
 
     What results of the same kinds come to is worked out once for the plan.
     """
-    kinds = (isinstance(outcome.fence, HeldWait), *[(r.step, r.state, r.error is None) for r in outcome.results])
+    woken = isinstance(outcome.fence, HeldWait)
+    kinds: tuple[object, ...]
+    if outcome.plain and not woken:
+        kinds = (outcome.results[0].step, len(outcome.results))
+    else:
+        kinds = (woken, *[(r.step, r.state, r.error is None) for r in outcome.results])
     course = plan.courses.get(kinds)
     if course is None:
         marks = {
@@ -112,8 +120,10 @@ def _course(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, ending: 
     culprit = None
     if state is RunState.FAILED and ending is not RunState.FAILED:
         culprit = _culprit(plan, outcome, marks, part=Part.MAIN if ending is None else Part.FINALLY)
-    answers = state is RunState.SUCCEEDED and ending is None
-    reads = {culprit} if culprit else plan.step_ids(plan.output_reads) if answers else ()
+    succeeded = state is RunState.SUCCEEDED and ending is None
+    reads = {culprit} if culprit else plan.step_ids(plan.output_reads) if succeeded else ()
+    last = outcome.last
+    by_last = plan.definition.output is None and plan.leaves == [last.step] and last.state is StepState.SUCCEEDED
     return _Course(
         heads=tuple(found.heads),
         skipped=(*skips(found.skipped, blocked=False), *skips(found.blocked, blocked=True)),
@@ -121,10 +131,13 @@ def _course(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, ending: 
         culprit=culprit,
         reads=frozenset(reads),
         again=again,
+        answers=succeeded and by_last and not found.heads,
     )
 
 
 def _released(outcome: Outcome, course: _Course, *, carried: str | None, ending: RunState | None) -> Release:
+    if course.answers:  # as most runs end
+        return Release(outcome.run, (), course.skipped, course.state, outcome.last.output, told=True)
     at_hand = _at_hand(outcome, course) if course.reads else NO_STEPS
     tickets = [_ticket(head, carried=carried) for head in course.heads]
     if course.again:
@@ -143,6 +156,8 @@ def _released(outcome: Outcome, course: _Course, *, carried: str | None, ending:
 
 def finished(plan: Plan, found: Release, *, fetched: LoadedSteps) -> Release:
     """The release of an ended run with its output or error. An `output` that cannot be rendered fails the run."""
+    if found.told:
+        return found
     steps = {**found.at_hand, **fetched}
     if found.culprit is not None:
         told = steps[found.culprit]["error"]

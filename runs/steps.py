@@ -59,7 +59,7 @@ class PlannedStep:
     jumped_from: tuple[str, ...]
     part: Part = Part.MAIN
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The step's id in the definition."""
         return self.definition.id
@@ -100,6 +100,16 @@ class PlannedStep:
         return expressions.has_expression(self.template)
 
     @cached_property
+    def as_written(self) -> bool:
+        """Whether its config is `with` as it stands."""
+        return self.definition.payload is None and not self.has_expressions
+
+    @cached_property
+    def condition(self) -> str | None:
+        """Its `if`, as far as an attempt asks it: of a for_each that speaks of the step as a whole, its list does."""
+        return self.definition.if_ if self.definition.for_each is None or self.asks_each_item else None
+
+    @cached_property
     def follows(self) -> bool:
         """Whether the success of its only parent is all that it waits for."""
         plain = self.definition.join in (Join.ALL_SUCCEEDED, Join.NONE_FAILED)
@@ -121,7 +131,7 @@ class PlannedStep:
 
         Also None where it does not fit: then each attempt says so.
         """
-        if not self.action.pure or self.definition.payload is not None or self.has_expressions:
+        if not self.action.pure or not self.as_written:
             return None
         try:
             return self.action.config_class.model_validate(self.definition.with_)
