@@ -257,8 +257,9 @@ def _schema(report: Report) -> str:
             f"A run started in bulk takes {number(whole['postgresql_us']['median'])} microseconds of the database"
             f" backend and {number(whole['wal_bytes']['median'])} bytes of WAL. With and without each index, foreign"
             f" key and check of the hot tables, in turn, {report['rounds']} times {report['runs']:,} runs on empty"
-            " tables: what is saved for one run when it is not there; far below zero, statements find rows by it. Of times"
-            f" the smallest of each side are compared, for whatever else the machine does only adds;{_noise(told)}\n",
+            " tables: what is saved for one run when it is not there; far below zero, statements find rows by it. Of"
+            " times the smallest of each side are compared, for whatever else the machine does only adds;"
+            f"{_noise(told)}\n",
             table(("", "kind", "table", "PostgreSQL, us", "WAL, bytes"), rows),
             f"Indexes that a W3 run never enters: {', '.join(left_out)}.\n" if left_out else "",
             f"Not measured, for statements name them (ON CONFLICT): {', '.join(needed)}.\n" if needed else "",

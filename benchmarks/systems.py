@@ -225,7 +225,7 @@ def prefork(children: int) -> tuple[str, ...]:
 
 
 def wait_for_all(workflow: Workflow) -> None:
-    """Until none of the workspace's runs is queued or live."""
+    """Until none of the workspace's runs is live, and none is queued."""
     until(lambda: not run(LEFT, workspace=workflow.workspace_id)[0][0], what="the runs", seconds=END_SECONDS)
 
 
