@@ -71,7 +71,7 @@ class Run(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     # Its version's workflow and workspace: the version's own foreign keys keep them. The version is kept by a trigger
-    # of its own (migration 0024). Constraints here would look it up for each run, a third of what a start costs the
+    # of its own (migration 0026). Constraints here would look it up for each run, a third of what a start costs the
     # server where there are three; whoever inserts runs locks the version instead.
     workspace = models.ForeignKey(
         Workspace, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="runs"

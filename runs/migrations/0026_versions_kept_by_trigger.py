@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('workflows', '0007_keep_days'),
-        ('runs', '0023_lanes_worked_out'),
+        ('runs', '0025_no_lane'),
     ]
 
     operations = [
