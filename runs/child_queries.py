@@ -29,7 +29,7 @@ RESOLVE = Statement(
 )
 
 # The children of attempts whose fence held, beside the parent's row. Locks nothing but the new rows, and their
-# workflows and versions as runs.queries.START does.
+# workflows and versions as runs.queries.START does; a version that has gone meanwhile is an error, for a run has one.
 SPAWN = Statement(
     "spawn",
     f"""
@@ -47,7 +47,7 @@ SPAWN = Statement(
     FROM unnest(%(ids)s::uuid[], %(parents)s::uuid[], %(steps)s::text[], %(items)s::int[], %(attempts)s::int[],
                 %(versions)s::uuid[], %(labels)s::text[], %(inputs)s::text[])
          AS d(id, parent_id, step, item, attempt, version_id, labels, input)
-    JOIN runs_run p ON p.id = d.parent_id JOIN recipe ON recipe.id = d.version_id
+    JOIN runs_run p ON p.id = d.parent_id LEFT JOIN recipe ON recipe.id = d.version_id
     ORDER BY d.id
     ON CONFLICT (parent_id, parent_step, parent_item, parent_attempt) WHERE parent_id IS NOT NULL DO NOTHING
     """,  # noqa: S608 - constant text only

@@ -167,6 +167,8 @@ def replay(  # noqa: PLR0913 - everything that a replay may be given
         gate = gates.find([name], workflow=old.workflow)[name] if name is not None else None
         found = replace(found, key=key, gate=gate)
         new = interventions.replay(run_id, found, version_id=version.pk, given=given, hand=hand)
+    if new is None and key is None:
+        raise NotNow(f"version {version.number} was deleted meanwhile; replay with the version that is current now")
     if new is None:  # somebody else was quicker with this key
         return replay(run_id, hand=hand, key=key)
     transaction.on_commit(dispatch.after_commit)

@@ -34,7 +34,7 @@ _ADMITTED = """
 _DUE = "SELECT t.id, t.run_id, -1, a.version_id, t.head, false FROM tickets t JOIN admitted a ON a.id = t.run_id"
 
 # Runs without a gate, in workspaces without limits: lane 0. Fair turn between workspaces: a loose scan of index
-# run_queued finds those with a backlog, and each gets its share of the room, by priority, oldest first. A last row of
+# run_backlog finds those with a backlog, and each gets its share of the room, by priority, oldest first. A last row of
 # NULLs says that others wait, which are admitted under locks of their own: see GATED.
 ADMIT = Statement(
     "admit",
@@ -93,15 +93,14 @@ LOCK_GATES = Statement(
 # run_in_gate and run_gated; a paused one that queues holds no place.
 IN_GATES = Statement(
     "in_gates",
-    """
+    f"""
     (SELECT gate_id, id FROM runs_run
      WHERE gate_id = ANY(%(gates)s::bigint[]) AND started_at IS NOT NULL AND finished_at IS NULL
      UNION ALL
-     SELECT gate_id, id FROM runs_run
-     WHERE gate_id = ANY(%(gates)s::bigint[]) AND state = 'queued' AND paused_at IS NULL
-       AND id <> ALL(%(runs)s::uuid[]))
+     SELECT gate_id, id FROM runs_run r
+     WHERE gate_id = ANY(%(gates)s::bigint[]) AND {gated("r")} AND id <> ALL(%(runs)s::uuid[]))
     ORDER BY id DESC
-    """,
+    """,  # noqa: S608 - constant text only
 )
 
 SKIP = Statement(
@@ -113,14 +112,14 @@ SKIP = Statement(
     """,
 )
 
-# Workspaces with limits in which something waits. Workspaces are few; index run_queued answers the rest.
+# Workspaces with limits in which something waits. Workspaces are few; run_backlog answers the rest.
 LOCK_LIMITED = Statement(
     "lock_limited",
     f"""
     SELECT w.id FROM workflows_workspace w
     WHERE (w.concurrent_runs IS NOT NULL OR w.runs_per_minute IS NOT NULL)
-      AND (EXISTS (SELECT 1 FROM runs_run r WHERE {free("r")} AND r.workspace_id = w.id)
-           OR EXISTS (SELECT 1 FROM runs_run r WHERE {gated("r")} AND r.workspace_id = w.id))
+      AND coalesce((SELECT true FROM runs_run r WHERE {free("r")} AND r.workspace_id = w.id LIMIT 1),
+                   (SELECT true FROM runs_run r WHERE {gated("r")} AND r.workspace_id = w.id LIMIT 1), false)
     ORDER BY w.id FOR NO KEY UPDATE OF w SKIP LOCKED
     """,  # noqa: S608 - constant text only
 )
@@ -129,13 +128,13 @@ LOCK_LIMITED = Statement(
 # they look open is only a hint, read before the lock; GATED counts again.
 LOCK_OPEN_GATES = Statement(
     "lock_open_gates",
-    """
+    f"""
     WITH RECURSIVE waiting AS (
         (SELECT gate_id, 1 AS number FROM runs_run
-         WHERE state = 'queued' AND paused_at IS NULL AND gate_id > %(after)s ORDER BY gate_id LIMIT 1)
+         WHERE {gated("runs_run")} AND gate_id > %(after)s ORDER BY gate_id LIMIT 1)
         UNION ALL
         SELECT (SELECT r.gate_id FROM runs_run r
-                WHERE r.state = 'queued' AND r.paused_at IS NULL AND r.gate_id > w.gate_id ORDER BY r.gate_id LIMIT 1),
+                WHERE {gated("r")} AND r.gate_id > w.gate_id ORDER BY r.gate_id LIMIT 1),
                w.number + 1
         FROM waiting w WHERE w.gate_id IS NOT NULL AND w.number <= %(look)s
     ),
@@ -149,9 +148,9 @@ LOCK_OPEN_GATES = Statement(
     locked AS MATERIALIZED (
         SELECT g.id FROM runs_gate g WHERE g.id IN (SELECT id FROM seen) ORDER BY g.id FOR NO KEY UPDATE SKIP LOCKED
     )
-    SELECT (SELECT coalesce(array_agg(id), '{}') FROM locked), (SELECT max(gate_id) FROM waiting),
+    SELECT (SELECT coalesce(array_agg(id), '{{}}') FROM locked), (SELECT max(gate_id) FROM waiting),
            (SELECT count(*) > %(look)s FROM waiting WHERE gate_id IS NOT NULL)
-    """,
+    """,  # noqa: S608 - constant text only
 )
 
 _METERED = """
@@ -176,7 +175,7 @@ GATED = Statement(
     offered AS (
         SELECT turn.* FROM runs_gate g JOIN workflows_workflow f ON f.id = g.workflow_id, LATERAL (
             SELECT r.id, r.workspace_id, r.priority FROM runs_run r
-            WHERE r.gate_id = g.id AND r.state = 'queued' AND r.paused_at IS NULL ORDER BY r.priority DESC, r.id
+            WHERE r.gate_id = g.id AND {gated("r")} ORDER BY r.priority DESC, r.id
             LIMIT greatest(0, least(%(limit)s, f.concurrent_runs - (
                 SELECT count(*) FROM runs_run b
                 WHERE b.gate_id = g.id AND b.started_at IS NOT NULL AND b.finished_at IS NULL)))
@@ -206,8 +205,10 @@ GATED = Statement(
         ORDER BY p.place LIMIT %(limit)s
     ),
     picked AS MATERIALIZED (
-        SELECT r.id FROM runs_run r JOIN chosen ON chosen.id = r.id
-        WHERE r.state = 'queued' AND r.paused_at IS NULL ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED
+        SELECT r.id FROM (SELECT id FROM chosen ORDER BY id) c, LATERAL (
+            SELECT id FROM runs_run WHERE id = c.id AND state = 'queued' AND paused_at IS NULL
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) r
     ),
     {_ADMITTED.format(metered=_METERED)}
     {_DUE} ORDER BY t.id

@@ -54,7 +54,7 @@ def _values(states: Iterable[StrEnum]) -> list[str]:
 
 _QUEUED = Q(state=RunState.QUEUED.value)
 _WAITS = Q(started_at__isnull=True, finished_at__isnull=True, paused_at__isnull=True)
-_GATED = Q(gate__isnull=False, paused_at__isnull=True)
+_GATED = _WAITS & Q(gate__isnull=False)
 # As runs.lanes.lane says it.
 _LANE = Case(
     When(paused_at__isnull=False, then=Value(Lane.PAUSED.value)),
@@ -162,9 +162,9 @@ class Run(models.Model):
             models.Index(F("workspace"), _LANE, F("priority").desc(), F("id"), name="run_queued", condition=_QUEUED),
             # Whether any is queued; see runs.lanes.
             models.Index(fields=["workspace"], name="run_backlog", condition=_WAITS & Q(gate__isnull=True)),
-            models.Index(fields=["workspace"], name="run_backlog_gated", condition=_WAITS & Q(gate__isnull=False)),
+            models.Index(fields=["workspace"], name="run_backlog_gated", condition=_GATED),
             # Only runs with a gate, and those under a rate limit, pay for these.
-            models.Index(F("gate"), F("priority").desc(), F("id"), name="run_gated", condition=_QUEUED & _GATED),
+            models.Index(F("gate"), F("priority").desc(), F("id"), name="run_gated", condition=_GATED),
             models.Index(
                 fields=["gate"],
                 name="run_in_gate",

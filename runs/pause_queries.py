@@ -6,6 +6,7 @@ Lock order as in runs.queries: the workflow first, then runs, ids ascending, by 
 from __future__ import annotations
 
 from runs.database import Statement
+from runs.lanes import lane
 from runs.queries import PAUSE as FAR
 from runs.queries import PAUSED_FROM
 
@@ -83,14 +84,14 @@ WORKFLOW_PAUSED = Statement(
 # Indexes run_queued and run_live: runs that ended are not read.
 TO_PAUSE = Statement(
     "to_pause",
-    """
+    f"""
     (SELECT id FROM runs_run WHERE workspace_id = %(workspace)s AND workflow_id = %(workflow)s AND paused_at IS NULL
        AND state IN ('running', 'waiting', 'compensating') LIMIT %(limit)s)
     UNION ALL
     (SELECT id FROM runs_run WHERE workspace_id = %(workspace)s AND workflow_id = %(workflow)s
-       AND paused_at IS NULL AND state = 'queued' LIMIT %(limit)s)
+       AND {lane("runs_run")} IN (0, 1) AND state = 'queued' LIMIT %(limit)s)
     LIMIT %(limit)s
-    """,
+    """,  # noqa: S608 - constant text only
 )
 # Index run_paused.
 TO_RESUME = Statement(

@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
         ),
         AddIndex(
             model_name='run',
-            index=models.Index(models.F('gate'), models.OrderBy(models.F('priority'), descending=True), models.F('id'), condition=models.Q(('state', 'queued'), ('gate__isnull', False), ('paused_at__isnull', True)), name='run_gated'),
+            index=models.Index(models.F('gate'), models.OrderBy(models.F('priority'), descending=True), models.F('id'), condition=models.Q(*WAITS, ('gate__isnull', False)), name='run_gated'),
         ),
         AddIndex(
             model_name='run',

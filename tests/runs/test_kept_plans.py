@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from runs import gate_queries, item_queries, queries, sweep_queries
+from runs import gate_queries, item_queries, pause_queries, queries, retention_queries, sweep_queries
 from runs.database import Statement
 from tests.engine import drain
 from tests.flows import begun, published
@@ -20,7 +20,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 _SENT = [queries.PEEK, queries.PICK, queries.UNSEND, queries.HAND_BACK, gate_queries.ADMIT]
 _TAKEN = [queries.LOAD, queries.CLAIM, item_queries.LOAD_ITEMS, item_queries.CLAIM_ITEMS]
 _COMPUTED = [queries.PATH_TICKET, queries.PATH_OVER, queries.PATH_WHOLE, queries.PATH_LAST, queries.FENCE_TICKET]
-MANY = [*_SENT, *_TAKEN, *_COMPUTED, queries.RELEASE, sweep_queries.RECALL]
+MANY_ROWS = ("runs_run", "runs_steprun", "runs_ticket")
+# What asks for some of the runs that are queued, of which there may be very many.
+_QUEUED = [queries.START, gate_queries.IN_GATES, gate_queries.LOCK_LIMITED, gate_queries.LOCK_OPEN_GATES]
+_QUEUED += [gate_queries.GATED, pause_queries.TO_PAUSE, retention_queries.LOCK_UNUSED, sweep_queries.ANYTHING_DUE]
+MANY = [*_SENT, *_TAKEN, *_COMPUTED, *_QUEUED, queries.RELEASE, sweep_queries.RECALL]
 # Of a few runs at once: not looked at while no step has a row yet, for then they read what is not there.
 FEW = [queries.PATH_CLAIM, queries.PATH_WAIT, queries.PATH_CHILDREN]
 FEW += [queries.FENCE_CLAIM, queries.FENCE_WAIT, queries.FENCE_CHILDREN]
@@ -58,8 +62,12 @@ def _faults(plan: dict[str, Any]) -> list[str]:
     """Tables read from end to end, and joins that read all of one side for each row of the other."""
     found = []
     for node in _nodes(plan):
-        if node["Node Type"] == "Seq Scan" and node["Relation Name"].startswith("runs_"):
+        if node["Node Type"] == "Seq Scan" and node["Relation Name"] in MANY_ROWS:
             found.append(f"reads all of {node['Relation Name']}")
+        if node.get("Index Name") == "run_queued" and "Index Cond" not in node:
+            found.append("reads all that is queued")
+        if node["Node Type"] == "Hash" and node.get("Parent Relationship") == "SubPlan":
+            found.append("hashes all that a question could be about")
         if node["Node Type"] == "Nested Loop" and "Join Filter" in node:
             inner = next(one for one in node["Plans"] if one["Parent Relationship"] == "Inner")
             while inner["Node Type"] in _THROUGH and inner.get("Plans"):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from uuid import uuid4
 
 import psycopg
 import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 
-from runs import control
+from runs import child_queries, control
 from runs.control import Request
+from runs.database import run
 from runs.models import Run
 from tests.flows import begun, published
 from tests.runs.locks import in_thread, other_connection, wait_for_waiter
@@ -69,3 +71,11 @@ def test_a_start_that_waited_for_the_deletion_starts_nothing() -> None:
             wait_for_waiter()
             other.commit()
     assert answers == [0]
+
+
+def test_a_child_of_a_version_that_is_gone_is_an_error_and_not_silence() -> None:
+    [parent] = begun(published(PURE), {"n": 1})
+    asked = {"ids": [uuid4()], "parents": [parent], "steps": ["a"], "items": [-1], "attempts": [1]}
+    with pytest.raises(IntegrityError, match="null value"):
+        run(child_queries.SPAWN, **asked, versions=[uuid4()], labels=["{}"], inputs=["{}"])
+    assert Run.objects.count() == 1
