@@ -87,15 +87,15 @@ def attempt(step: PlannedStep, work: Work, *, began: datetime | None = None) -> 
         config = fitted(step, used) if step.fixed_config is None else step.fixed_config
         answer = step.action.perform(config, context)
         child = _child(answer) if isinstance(answer, Spawn) else None
-        waits = isinstance(answer, (Park, Spawn))
-        output = payload.clean(_output(step, answer, child) if waits else answer)
+        asked = answer if isinstance(answer, (Park, Spawn)) else None
+        output = payload.clean(answer if asked is None else _output(step, asked, child))
     except Exception as error:  # the one boundary: whatever an action raises is the step's failure, not ours
         return failed(step, work, error, Tried(started_at, given, used))
     told = used if step.has_expressions else None
     ended = work.clock.now()
     # By position: so it takes half as long, and there is one for every step of every run.
     result = StepResult(step.id, _SUCCEEDED, output, None, told, work.attempt, work.attempts, started_at, ended)
-    if not waits:
+    if asked is None:
         return result
     if child is not None:
         result = result._replace(child=child)
@@ -232,7 +232,7 @@ def _child(asked: Spawn) -> Child:
     return Child(id=uuid7(), asked=replace(asked, input=payload.clean(asked.input)))
 
 
-def _output(step: PlannedStep, answer: Json | Park | Spawn, child: Child | None) -> Json:
+def _output(step: PlannedStep, answer: Park | Spawn, child: Child | None) -> Json:
     """What the step's row says: the child's run already while it waits for it."""
     if isinstance(answer, Park) and answer.wake_at is None and answer.signal is None:
         raise Permanent(f"action {step.action.name!r} parks for neither a moment nor a signal; give one", kind="action")
@@ -240,7 +240,7 @@ def _output(step: PlannedStep, answer: Json | Park | Spawn, child: Child | None)
         return {"run": str(child.id)}
     if isinstance(answer, Spawn):
         return None
-    return answer.output if isinstance(answer, Park) else answer
+    return answer.output
 
 
 def fitted(step: PlannedStep, used: Json) -> Config:
