@@ -23,8 +23,10 @@ _SCALARS = frozenset({int, float, bool, type(None)})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
 _UNSURE: Any = object()
-# To look for 19 digits in a row, which an integer beyond 64 bits has at least.
+# To look for 19 digits in a row, which an integer beyond 64 bits has at least; and for texts without a backslash.
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_LONG = b"0" * 19
+_TEXT = re.compile(rb'"[^"]*"')
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
@@ -122,7 +124,7 @@ def _quick(raw: bytes, *, max_depth: int) -> Any:
     orjson refuses what is no JSON, NaN, lone surrogates and infinite numbers. It rounds integers beyond 64 bits, lets
     NUL pass and keeps the last of duplicate keys: but then the value, written again, has fewer quotes than the text.
     """
-    if raw.count(b"[") + raw.count(b"{") > max_depth or b"0" * 19 in raw.translate(_DIGITS):
+    if raw.count(b"[") + raw.count(b"{") > max_depth or _has_long_number(raw):
         return _UNSURE
     # A NUL; a backslash written in one of its two ways, behind which a quote would look escaped.
     if b"\\u0000" in raw or b"\\\\" in raw or b"\\u005" in raw:
@@ -133,6 +135,13 @@ def _quick(raw: bytes, *, max_depth: int) -> Any:
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return _UNSURE
     return value if _quotes(raw) == _quotes(again) else _UNSURE
+
+
+def _has_long_number(raw: bytes) -> bool:
+    """Whether there may be a number of 19 digits in a row; in texts there may be longer ones."""
+    if _LONG not in raw.translate(_DIGITS):
+        return False
+    return b"\\" in raw or _LONG in _TEXT.sub(b'""', raw).translate(_DIGITS)
 
 
 def _quotes(text: bytes) -> int:

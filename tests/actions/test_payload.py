@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actions import payload
 from actions.base import Permanent
@@ -29,6 +32,9 @@ from actions.payload import PayloadError
         ('{"a":1,"a":"\\u005c\\""}', "", "has the key 'a' twice"),
         ('{"a":-9223372036854775809}', "a", "beyond 64 bits"),
         ('{"a":18446744073709551616}', "a", "beyond 64 bits"),
+        ('{"id": 12345678901234567890123, "rate": 1.2345678901234567e-5}', "id", "beyond 64 bits"),
+        ('{"id": 12345678901234567890123, "key": "1234567890123456789"}', "id", "beyond 64 bits"),
+        ('{"id": 12345678901234567890123, "key": "\\"1234567890123456789"}', "id", "beyond 64 bits"),
         ("[" * 10_000, "", "nested deeper than 64"),
         ("[" * 10_000 + "]" * 10_000, "", "nested deeper than 64"),
         ('{"a":' * 10_000, "", "nested deeper than 64"),
@@ -57,6 +63,31 @@ def test_good_json_is_read_as_it_is() -> None:
     }
     assert payload.loads("[" * 64 + "]" * 64) is not None
     assert payload.loads(b"\xef\xbb\xbf{}") == {}
+
+
+_DIGITS = st.text("0123456789", min_size=17, max_size=40)
+_TEXTS = _DIGITS | st.builds("{}{}".format, st.sampled_from([":", ",", "[", "-", '"', "\\", "a"]), _DIGITS)
+_LEAVES = _TEXTS | st.integers(-(2**66), 2**66) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
+_VALUES = st.recursive(_LEAVES, lambda below: st.lists(below, max_size=4) | st.dictionaries(_TEXTS, below, max_size=4))
+
+
+@given(_VALUES, st.sampled_from([None, 1]), st.booleans())
+def test_long_rows_of_digits_are_read_as_they_are_in_texts_and_refused_in_numbers(
+    value: Any, indent: int | None, ascii_only: bool
+) -> None:
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+    try:
+        payload.check(value)
+    except PayloadError:
+        with pytest.raises(PayloadError):
+            payload.loads(text)
+    else:
+        assert payload.loads(text) == value
+
+
+@pytest.mark.parametrize("text", ['{"key": "1234-1769000000000000000-7"}', '["12345678901234567890123", 1.5, -7]'])
+def test_texts_of_many_digits_need_no_closer_look(text: str) -> None:
+    assert payload._quick(text.encode(), max_depth=64) == json.loads(text)
 
 
 @pytest.mark.parametrize(
