@@ -1,12 +1,13 @@
-"""What every page says about itself: the content security policy, and the label of the environment."""
+"""What every answer says about itself: the content security policy, other headers, the label of the environment."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.middleware.security import SecurityMiddleware
 
 # The admin theme's Alpine.js evaluates attributes and styles inline; all of it comes from this host.
 POLICY = "; ".join(
@@ -33,6 +34,17 @@ class ContentSecurityPolicy:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
         return response
+
+
+def of_every_answer() -> list[tuple[str, str]]:
+    """What the middlewares give every answer to whoever may ask, for what answers before a request comes to them."""
+    request = HttpRequest()
+    if settings.SECURE_PROXY_SSL_HEADER is not None:
+        name, https = settings.SECURE_PROXY_SSL_HEADER
+        request.META[name] = https
+    answer = SecurityMiddleware(ContentSecurityPolicy(lambda _: HttpResponse()))(request)
+    assert isinstance(answer, HttpResponse)  # noqa: S101 - nothing here is asynchronous
+    return [(name, value) for name, value in answer.headers.items() if name != "Content-Type"]
 
 
 def environment_label(_: HttpRequest) -> list[str]:

@@ -87,8 +87,6 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "project.headers.ContentSecurityPolicy",
     "project.nul.RefuseNul",
-    # Above all that a request with a token has no use for.
-    "runs.api.single_start.StartSingle",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

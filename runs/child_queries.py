@@ -7,7 +7,7 @@ and no other row of the parent's: parents and children are locked in separate tr
 from __future__ import annotations
 
 from runs.database import Statement
-from runs.queries import PAUSED_WITH_RECIPE
+from runs.start_queries import PAUSED_WITH_RECIPE
 
 # Which workflow and version of the parent's own workspace are meant: by name first, else by id. NULLs where none is.
 # One row for each child asked for; indexes workflow_name_once and the primary keys.
@@ -29,7 +29,7 @@ RESOLVE = Statement(
 )
 
 # The children of attempts whose fence held, beside the parent's row. Locks nothing but the new rows, and their
-# workflows and versions as runs.queries.START does; a version that has gone meanwhile is an error, for a run has one.
+# workflows and versions as START (runs.start_queries) does; a version that has gone meanwhile is an error.
 SPAWN = Statement(
     "spawn",
     f"""

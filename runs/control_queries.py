@@ -7,7 +7,7 @@ the next one.
 from __future__ import annotations
 
 from runs.database import Statement
-from runs.queries import PAUSED_WITH_RECIPE
+from runs.start_queries import PAUSED_WITH_RECIPE
 
 # The runs among these that are in one of these states, locked until the transaction ends, and with them `children`,
 # in one line with them because ids are the order of locks.
@@ -81,7 +81,7 @@ REPLAY = Statement(
     "replay",
     f"""
     WITH recipe AS MATERIALIZED (
-        -- The locks are those of runs.queries.START.
+        -- The locks are those of runs.start_queries.START.
         SELECT w.paused_at FROM workflows_version v JOIN workflows_workflow w ON w.id = v.workflow_id
         WHERE v.id = %(version)s FOR KEY SHARE OF w, v
     ),

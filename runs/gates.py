@@ -10,7 +10,7 @@ from django.db import transaction
 
 from actions import expressions
 from actions.base import ActionError, Json
-from runs import gate_queries, interventions, rows, transitions
+from runs import gate_queries, inserting, interventions, rows
 from runs.database import run
 from runs.interventions import Hand
 from runs.models import Gate, Run
@@ -44,7 +44,7 @@ def start(
         gates = [known[name] for name in keys]
         if rule.policy is not Policy.QUEUE:
             run(gate_queries.LOCK_GATES, gates=gates)
-        started = transitions.start(requests, version=version, workflow=workflow, source=source, gates=gates)
+        started = inserting.start(requests, version=version, workflow=workflow, source=source, gates=gates)
         made = {one.run_id: gate for one, gate in zip(started, gates, strict=True) if one.created}
         if rule.policy is Policy.SKIP:
             out = _skip(made, limit=rule.limit)

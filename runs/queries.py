@@ -13,66 +13,11 @@ joined, one may be read from end to end for each row of the other.
 from __future__ import annotations
 
 from runs.database import Statement
-from runs.lanes import any_waits, free
+from runs.lanes import any_waits
 
-# -- start ------------------------------------------------------------------------------------------------------
-
-# A new run of a paused workflow is paused from its beginning.
-PAUSED_WITH_RECIPE = """
-    CASE WHEN recipe.paused_at IS NOT NULL THEN clock_timestamp() END,
-    CASE WHEN recipe.paused_at IS NOT NULL THEN 'workflow' END
-"""
 # A paused run's tickets lie so far ahead that nothing knocks or claims; resuming takes the same away again.
 PAUSE = "interval '61362000 hours'"
 PAUSED_FROM = "timestamptz '8000-01-01'"
-
-
-# `recipe` takes the locks that foreign keys would take for each run: a pause of the workflow, and what deletes the
-# version, come wholly before, or after.
-# A run begins at once where runs.admission.ADMIT would take it next: nothing of its workspace waits, nothing limits it.
-START = Statement(
-    "start",
-    f"""
-    WITH recipe AS MATERIALIZED (
-        SELECT w.paused_at, v.roots, v.timeout * interval '1 second' AS timeout, waits, unlimited,
-               %(begin)s AND unlimited AND NOT waits AND w.paused_at IS NULL AS begins
-        FROM workflows_workflow w JOIN workflows_version v ON v.id = %(version)s
-        JOIN workflows_workspace s ON s.id = w.workspace_id, LATERAL (SELECT EXISTS (
-            SELECT 1 FROM runs_run r WHERE {free("r")} AND r.workspace_id = s.id) AS waits,
-            s.concurrent_runs IS NULL AND s.runs_per_minute IS NULL AS unlimited OFFSET 0) line
-        WHERE w.id = %(workflow)s FOR KEY SHARE OF w, v
-    ),
-    started AS (
-        INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, idempotency_key, source, labels, input,
-                              generation, priority, gate_id, paused_at, paused_through, started_at, deadline)
-        SELECT d.id, %(workspace)s, %(workflow)s, %(version)s, CASE WHEN begins THEN 'running' ELSE 'queued' END,
-               d.key, %(source)s, d.labels::jsonb, d.input::jsonb, 1, d.priority, d.gate, {PAUSED_WITH_RECIPE},
-               CASE WHEN begins THEN clock_timestamp() END, CASE WHEN begins THEN clock_timestamp() + timeout END
-        FROM recipe, unnest(%(ids)s::uuid[], %(keys)s::text[], %(labels)s::text[], %(inputs)s::text[],
-                            %(priorities)s::smallint[], %(gates)s::bigint[]) d(id, key, labels, input, priority, gate)
-        ORDER BY d.key
-        ON CONFLICT (workflow_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-        RETURNING id, started_at, CASE WHEN %(told)s AND started_at IS NOT NULL THEN input END AS input
-    ),
-    tickets AS (
-        INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
-        SELECT started.id, head, -1, clock_timestamp(), clock_timestamp() + %(repeat)s * interval '1 second', 1, false
-        FROM started, recipe, unnest(recipe.roots) head WHERE started.started_at IS NOT NULL
-        RETURNING id, run_id, head
-    )
-    SELECT s.id, t.id, t.head, date_part('epoch', s.started_at), s.input, (SELECT waits AND unlimited FROM recipe)
-    FROM started s LEFT JOIN tickets t ON t.run_id = s.id
-    """,  # noqa: S608 - constant text only
-)
-
-# A statement of its own: the INSERT's snapshot does not see the twin that it lost to.
-KNOWN_KEYS = Statement(
-    "known_keys",
-    """
-    SELECT idempotency_key, id, state FROM runs_run
-    WHERE workflow_id = %(workflow)s AND idempotency_key = ANY(%(keys)s::text[])
-    """,
-)
 
 # -- dispatch ---------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,13 @@ from django.conf import settings
 from actions.base import Json
 
 
+class Leave(NamedTuple):
+    """What a request was let in by: its token's sha256, and what the workflow, of the current version, was called."""
+
+    token: str
+    name: str
+
+
 @dataclass(frozen=True)
 class Request:
     """One run to start. A known idempotency key of the workflow answers the first run instead."""
@@ -21,6 +28,8 @@ class Request:
     labels: Mapping[str, str] = field(default_factory=dict)
     # -100 to 100, higher ones first; None takes the definition's.
     priority: int | None = None
+    # Looked at once more as the run is inserted; None where the door has just done so.
+    leave: Leave | None = None
 
 
 class Fresh(NamedTuple):
@@ -59,7 +68,8 @@ class Started:
 
     A new run is told as queued, also where it begins at once: `due` are its tickets then, which count as sent, and
     are to be sent after the commit. `behind`: others of its workspace, which nothing limits, were queued before it, a
-    moment ago: within a transaction, which may last, that is not said.
+    moment ago: within a transaction, which may last, that is not said. `outdated`: nothing was started, and nothing was
+    looked up, for the request's leave holds no longer.
     """
 
     run_id: UUID
@@ -67,3 +77,4 @@ class Started:
     state: str
     due: tuple[Due, ...] = ()
     behind: bool = False
+    outdated: bool = False

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from django.db import DatabaseError, connection
 
-from runs import dispatch, gates, refused, transitions
+from runs import dispatch, gates, inserting, refused
+from runs.database import renew
 from runs.gathering import Gathering
 from runs.requests import Request, Started
 from workflows.errors import InvalidInput
@@ -48,7 +49,7 @@ def insert(requests: Sequence[Request], *, recipe: Recipe) -> list[Started]:
     if rule is None:
         # Not within a transaction, which is not to wait for the broker.
         begin = not connection.in_atomic_block and dispatch.fits(len(requests), version_id=version.pk)
-        return transitions.start(requests, version=version, workflow=workflow, source=source, begin=begin)
+        return inserting.start(requests, version=version, workflow=workflow, source=source, begin=begin)
     return gates.start(requests, rule=rule, version=version, workflow=workflow, source=source)
 
 
@@ -69,7 +70,13 @@ def insert_each(recipe: Recipe, requests: Sequence[Request]) -> list[Started | E
     return [answer for request in requests for answer in insert_each(recipe, [request])]
 
 
-_starts: Gathering[Recipe, Request, Started] = Gathering(insert_each, after=dispatch.after_start, most=_MOST)
+def _insert_group(recipe: Recipe, requests: Sequence[Request]) -> list[Started | Exception]:
+    # What breaks behind this may have been done all the same.
+    renew()
+    return insert_each(recipe, requests)
+
+
+_starts: Gathering[Recipe, Request, Started] = Gathering(_insert_group, after=dispatch.after_start, most=_MOST)
 
 
 def insert_together(request: Request, *, recipe: Recipe) -> Started:

@@ -1,4 +1,4 @@
-"""The only writer of state: start, pick, claim and record, each over a set, each answering what it won."""
+"""The writer of state: pick, claim and record, each over a set, each answering what it won. Starts: inserting.py."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import DatabaseError, OperationalError, transaction
-from uuid_utils.compat import uuid7
+from django.db import DatabaseError, transaction
 
 from runs import children, ending_queries, endings, items, queries, refused, releasing, rows, sweep_queries, waits
 from runs.database import Row, Statement, copy, run
 from runs.outcomes import HeldChildren, HeldClaim, HeldTicket, HeldWait, Key, Outcome, Recorded, StepResult
 from runs.plan import Plan
 from runs.release import REPEAT_SECONDS, Release, retries
-from runs.requests import Due, Fresh, Request, Started, short
+from runs.requests import Due
 from runs.states import RUN_ENDED, RunState
-from workflows.models import Version, Workflow
 
 log = logging.getLogger(__name__)
 
@@ -111,75 +109,6 @@ def record_within(outcome: Outcome, *, plan: Plan, carried: str | None) -> Recor
     Raises django.db.DatabaseError and orjson.JSONEncodeError; then the caller's transaction must not be committed.
     """
     return _record([outcome], plan=plan, carried=carried)
-
-
-def start(  # noqa: PLR0913 - everything that a start may be given
-    requests: Sequence[Request],
-    *,
-    version: Version,
-    workflow: Workflow,
-    source: str,
-    gates: Sequence[int] | None = None,
-    begin: bool = False,
-    tries: int = 3,
-) -> list[Started]:
-    """Insert runs; where an idempotency key is known (or comes twice), answer the first run.
-
-    They are queued, or with `begin` admitted in the same breath, where nothing stands before them or limits them.
-    `gates` has a gate for each; without it they have none. Raises OperationalError where known runs are deleted
-    before they are looked up, `tries` times in turn.
-    """
-    ids, inputs = [uuid7() for _ in requests], [rows.dumps(request.input) for request in requests]
-    common, usual = version.definition.get("labels", {}), version.definition.get("priority", 0)
-    inserted = run(
-        queries.START,
-        workspace=workflow.workspace_id,
-        workflow=workflow.pk,
-        version=version.pk,
-        source=source,
-        ids=ids,
-        keys=[request.idempotency_key for request in requests],
-        labels=[rows.dumps({**common, **request.labels}) for request in requests],
-        inputs=inputs,
-        priorities=[usual if request.priority is None else request.priority for request in requests],
-        gates=[None] * len(requests) if gates is None else list(gates),
-        begin=begin and gates is None,
-        told=begin and short(inputs),
-        repeat=REPEAT_SECONDS,
-    )
-    created = _created(inserted, version=version)
-    behind = gates is None and bool(inserted) and inserted[0][5] and not transaction.get_connection().in_atomic_block
-    wanted = {n: requests[n].idempotency_key for n, run_id in enumerate(ids) if run_id not in created}
-    known, again = {}, list[Started]()
-    if wanted:
-        known = {row[0]: row[1:] for row in run(queries.KNOWN_KEYS, workflow=workflow.pk, keys=[*wanted.values()])}
-    # The run was there at the INSERT, and was deleted before it was looked up: now its key is free.
-    if gone := [n for n, key in wanted.items() if key not in known]:
-        left, tries = [requests[n] for n in gone], tries - 1
-        if not tries:
-            raise OperationalError(f"known runs of {workflow.name!r} or its version were deleted meanwhile; try again")
-        more = None if gates is None else [gates[n] for n in gone]
-        again = start(left, version=version, workflow=workflow, source=source, gates=more, begin=begin, tries=tries)
-    answers = []
-    for request, run_id in zip(requests, ids, strict=True):
-        if run_id in created:
-            due = tuple(created[run_id])
-            answers.append(Started(run_id, created=True, state=RunState.QUEUED.value, due=due, behind=behind))
-        elif request.idempotency_key in known:
-            first, found = known[request.idempotency_key]
-            answers.append(Started(run_id=first, created=False, state=found))
-        else:
-            answers.append(again.pop(0))
-    return answers
-
-
-def _created(inserted: Sequence[Row], *, version: Version) -> dict[UUID, list[Due]]:
-    created: dict[UUID, list[Due]] = {row[0]: [] for row in inserted}
-    for run_id, ticket, head, began, given, _ in inserted:
-        if ticket is not None:
-            fresh = None if given is None else Fresh(ticket, began, given)
-            created[run_id].append(Due(ticket, run_id, -1, version.pk, head, suspect=False, fresh=fresh))
-    return created
 
 
 @dataclass(frozen=True)

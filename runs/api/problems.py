@@ -115,6 +115,11 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500: a problem below /api/, the usual page elsewhere. The cause is in the log, not in it."""
     if not request.path.startswith(API_PREFIX):
         return defaults.server_error(request)
+    return unexpected()
+
+
+def unexpected() -> HttpResponse:
+    """The 500 for what nobody expected, which is in the log."""
     detail = "the server failed on this request; its log says why"
     return JsonResponse(body(500, detail), status=500, content_type=CONTENT_TYPE)
 

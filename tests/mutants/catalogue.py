@@ -77,7 +77,7 @@ MUTANTS = (
     Mutant(
         "no-repeated-first-knock",
         "a lost message costs seconds, also that of a run which began with its start",
-        "runs/queries.py",
+        "runs/start_queries.py",
         "clock_timestamp() + %(repeat)s * interval '1 second', 1, false",
         "'infinity', 1, false",
         (_PROMISES,),
@@ -173,7 +173,7 @@ MUTANTS = (
     Mutant(
         "two-runs-of-one-key",
         "one idempotency key is one run",
-        "runs/transitions.py",
+        "runs/inserting.py",
         "keys=[request.idempotency_key for request in requests]",
         "keys=[None for request in requests]",
         ("tests/runs/test_engine_paths.py",),

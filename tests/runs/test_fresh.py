@@ -13,7 +13,7 @@ from django.conf import LazySettings
 from django.db import OperationalError
 from django.db.models import F
 
-from runs import control, delivery, dispatch, fresh, tasks, transitions
+from runs import control, delivery, dispatch, fresh, inserting, tasks
 from runs.database import observed, run
 from runs.models import StepRun, Ticket
 from tests.engine import deliver, drain, messages, perform, state
@@ -165,7 +165,7 @@ def test_a_large_input_does_not_come_back_from_the_database(
         found.append(rows := run(statement, **params))
         return rows
 
-    monkeypatch.setattr(transitions, "run", watched)
+    monkeypatch.setattr(inserting, "run", watched)
     begun(flow, {"long": "ü" * settings.KNOCK_INPUT_BYTES})
     begun(flow, {"n": 1})
     assert [[row[4] for row in rows] for rows in found[:2]] == [[None, None], ['{"n": 1}', '{"n": 1}']]

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from runs import gathering
 from runs.gathering import Gathering
 from tests.runs.locks import in_thread
 from tests.waiting import wait_for
@@ -107,6 +108,31 @@ def test_where_several_ask_again_and_again_they_go_together() -> None:
     assert sum(groups) == 200
     # Without waiting for those who were just served it would be every other one: 1, 3, 1, 3.
     assert groups.count(4) > 25, groups
+
+
+def test_as_many_as_were_served_together_a_moment_ago_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "_BUSY_SECONDS", 60.0)
+    monkeypatch.setattr(gathering, "_LINGER_SECONDS", 1.0)
+    served = Served()
+    with served.asked(1, 2, 3):
+        pass
+    with in_thread(lambda: served.ask(4)):
+        time.sleep(0.05)  # long enough to be served, were nobody else expected
+        served.ask(5)
+    assert served.groups == [[1], [2, 3], [4, 5]]
+
+
+def test_who_comes_while_others_are_waited_for_goes_along_when_no_more_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "_BUSY_SECONDS", 60.0)
+    monkeypatch.setattr(gathering, "_LINGER_SECONDS", 0.3)
+    served = Served()
+    with served.asked(1, 2, 3, 4):
+        pass
+    with in_thread(lambda: served.ask(5)):
+        time.sleep(0.05)
+        served.ask(6)
+    served.ask(7, key="another line")
+    assert served.groups == [[1], [2, 3, 4], [5, 6], [7]]
 
 
 def test_many_who_come_and_go_in_every_order_are_all_answered() -> None:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from runs import gate_queries, item_queries, pause_queries, queries, retention_queries, sweep_queries
+from runs import gate_queries, item_queries, pause_queries, queries, retention_queries, start_queries, sweep_queries
 from runs.database import Statement
 from tests.engine import drain
 from tests.flows import begun, published
@@ -22,8 +22,14 @@ _TAKEN = [queries.LOAD, queries.CLAIM, item_queries.LOAD_ITEMS, item_queries.CLA
 _COMPUTED = [queries.PATH_TICKET, queries.PATH_OVER, queries.PATH_WHOLE, queries.PATH_LAST, queries.FENCE_TICKET]
 MANY_ROWS = ("runs_run", "runs_steprun", "runs_ticket")
 # What asks for some of the runs that are queued, of which there may be very many.
-_QUEUED = [queries.START, gate_queries.IN_GATES, gate_queries.LOCK_LIMITED, gate_queries.LOCK_OPEN_GATES]
-_QUEUED += [gate_queries.GATED, pause_queries.TO_PAUSE, retention_queries.LOCK_UNUSED, sweep_queries.ANYTHING_DUE]
+_QUEUED = [start_queries.START, start_queries.START_BY_LEAVE, gate_queries.IN_GATES, gate_queries.LOCK_LIMITED]
+_QUEUED += [
+    gate_queries.LOCK_OPEN_GATES,
+    gate_queries.GATED,
+    pause_queries.TO_PAUSE,
+    retention_queries.LOCK_UNUSED,
+    sweep_queries.ANYTHING_DUE,
+]
 MANY = [*_SENT, *_TAKEN, *_COMPUTED, *_QUEUED, queries.RELEASE, sweep_queries.RECALL]
 # Of a few runs at once: not looked at while no step has a row yet, for then they read what is not there.
 FEW = [queries.PATH_CLAIM, queries.PATH_WAIT, queries.PATH_CHILDREN]

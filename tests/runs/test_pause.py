@@ -11,7 +11,7 @@ import pytest
 from django.db import transaction
 from django.db.models import F
 
-from runs import admission, control, lease, pauses, recovery, transitions
+from runs import admission, control, inserting, lease, pauses, recovery, transitions
 from runs.control import Hand
 from runs.database import Row, observed
 from runs.models import Intervention, Process, Run, Ticket, WorkflowIntervention
@@ -192,7 +192,7 @@ def test_an_admission_does_not_take_a_run_that_is_being_paused() -> None:
 def begin_queued(flow: Published) -> UUID:
     """A run that no dispatch has seen."""
     request = control.Request(input={})
-    [started] = transitions.start([request], version=flow.version, workflow=flow.workflow, source="test")
+    [started] = inserting.start([request], version=flow.version, workflow=flow.workflow, source="test")
     return started.run_id
 
 

@@ -13,7 +13,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from uuid_utils.compat import uuid7
 
-from runs import control, database, gates, lease, retention, retention_queries, transitions
+from runs import control, database, gates, inserting, lease, retention, retention_queries
 from runs.control import Hand
 from runs.models import DeadLetter, Effect, Gate, Intervention, ItemBatch, Run, Signal, StepRun, WorkflowIntervention
 from runs.retention import Policy
@@ -354,7 +354,7 @@ def test_a_start_whose_known_run_is_deleted_before_it_is_looked_up_starts_a_new_
 
     monkeypatch.setattr(database, "_observers", [prune_between])
     asked = [control.Request(idempotency_key=key) for key in ("old", "young", "new", "old")]
-    started = transitions.start(asked, version=found.version, workflow=found.workflow, source="test")
+    started = inserting.start(asked, version=found.version, workflow=found.workflow, source="test")
     assert not stored(old)
     assert [one.created for one in started].count(True) == 2
     assert [one.run_id for one in started if one.run_id == young] == [started[1].run_id]
@@ -379,5 +379,5 @@ def test_a_start_whose_known_run_is_always_gone_says_so_and_ends(monkeypatch: py
     monkeypatch.setattr(database, "_observers", [rename])
     asked = [control.Request(idempotency_key="a")]
     with pytest.raises(OperationalError, match="known runs of 'short' or its version were deleted meanwhile"):
-        transitions.start(asked, version=found.version, workflow=found.workflow, source="test")
+        inserting.start(asked, version=found.version, workflow=found.workflow, source="test")
     assert Run.objects.count() == 1

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
+from django.core.handlers.wsgi import WSGIHandler
 from django.db import connection
 from django.db.models.functions import Now
-from django.test import Client
+from django.test import RequestFactory
 
+from project import headers
+from project.wsgi import application
 from runs import control, starting
 from runs.api import single_start
+from runs.api.single_start import StartSingle
 from runs.database import observed
 from runs.models import Run
-from runs.requests import Request, Started
+from runs.requests import Leave, Request, Started
 from runs.starting import Recipe
 from tests.engine import drain
-from tests.flows import owner, published
-from tests.runs.doors import Api, api
+from tests.flows import owner, published, workspace
+from tests.runs.doors import Api, Posted, api, posted
 from tests.runs.locks import in_thread, other_connection, wait_for_waiter
 from tests.waiting import wait_for
 from workflows import tokens
@@ -40,6 +45,7 @@ def client() -> Api:
     """One whose token and workflow are known already, and no others."""
     single_start._workspaces.clear()
     single_start._recipes.clear()
+    single_start._hosts.clear()
     published(PLAIN)
     found = api()
     assert found.post(ADDRESS, {"input": {"n": 0}})[0] == 201
@@ -51,7 +57,7 @@ def test_a_start_looks_once_and_inserts_once(client: Api) -> None:
     with observed() as seen:
         status, told = client.post(ADDRESS, {"input": {"n": 1}, "labels": {"a": "b"}, "priority": 3})
     assert (status, told["state"]) == (201, "queued")
-    assert seen == ["still_good", "start"]
+    assert seen == ["start_by_leave"]
     run = Run.objects.get(pk=told["id"])
     assert (run.input, run.labels, run.priority, run.source) == ({"n": 1}, {"a": "b"}, 3, "api")
     drain()
@@ -61,15 +67,95 @@ def test_a_start_looks_once_and_inserts_once(client: Api) -> None:
 
 def test_the_answer_is_guarded_like_any_other(client: Api) -> None:
     answer = _post(client, {"input": {"n": 1}})
-    assert answer.headers["Content-Type"] == "application/json"
-    assert answer.headers["Content-Length"] == str(len(answer.content))
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-length"] == str(len(answer.content))
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    ordinary = _post(client, [])
+    assert ordinary.status == 400
+    # Those speak of content, and of a page in a browser.
+    assert set(ordinary.headers) - set(answer.headers) == {"allow", "x-frame-options"}
+    of_its_body = ("content-type", "content-length")
+    assert all(ordinary.headers[name] == value for name, value in answer.headers.items() if name not in of_its_body)
 
 
-def _post(client: Api, body: Any, **headers: str) -> Any:
-    words = {"Authorization": f"Bearer {client.token}", **headers}
-    return Client().post(f"/api/v1/{ADDRESS}", json.dumps(body), content_type="application/json", headers=words)
+def test_where_https_is_wanted_only_https_is_quick(client: Api, settings: LazySettings) -> None:
+    settings.SECURE_SSL_REDIRECT, settings.SECURE_HSTS_SECONDS = True, 60
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    guarded = StartSingle(WSGIHandler(), headers=headers.of_every_answer())
+    words = {"Authorization": f"Bearer {client.token}"}
+    with observed() as seen:
+        refused = posted(f"/api/v1/{ADDRESS}", {}, headers=words, to=guarded)
+        assert (refused.status, refused.headers["location"]) == (301, f"https://testserver/api/v1/{ADDRESS}")
+        assert seen == []
+        answer = posted(f"/api/v1/{ADDRESS}", {}, headers={**words, "X-Forwarded-Proto": "https"}, to=guarded)
+    assert (answer.status, answer.headers["strict-transport-security"]) == (201, "max-age=60")
+    assert seen == ["start_by_leave"]
+
+
+def test_a_database_that_fails_is_told_of_and_the_start_is_not_tried_again(
+    client: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    with observed() as seen, other_connection() as other, altered("SET lock_timeout = '200ms'", "RESET lock_timeout"):
+        other.execute("SELECT 1 FROM workflows_workflow FOR UPDATE")
+        answer = _post(client, {})
+    assert "start_failed" in caplog.messages
+    assert (answer.status, json.loads(answer.content)["title"]) == (503, "Service Unavailable")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "content-security-policy" in answer.headers
+    assert seen == ["start_by_leave"]
+
+
+@contextmanager
+def altered(sql: str, back: str) -> Iterator[None]:
+    """The database is otherwise in the block."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(back)
+
+
+def test_a_body_that_breaks_off_is_told_of_and_starts_nothing(client: Api) -> None:
+    class Gone:
+        def read(self, *_: object) -> bytes:
+            raise OSError("the client went away")
+
+    told: list[Any] = []
+    environ = RequestFactory().post(f"/api/v1/{ADDRESS}", data="{}", content_type="application/json").environ
+    environ |= {"wsgi.input": Gone(), "HTTP_AUTHORIZATION": f"Bearer {client.token}"}
+    content = b"".join(application(environ, lambda *status_and_headers: told.extend(status_and_headers)))  # type: ignore[arg-type]  # nobody calls write
+    assert (told[0], json.loads(content)["status"]) == ("500 Internal Server Error", 500)
+    assert Run.objects.count() == 1
+
+
+def test_who_has_no_token_fills_no_memory_with_hosts(client: Api) -> None:
+    for number in range(200):
+        assert _post(client, {}, Host=f"localhost:{number}", Authorization="Bearer wrong").status == 401
+        assert _post(client, {}, Host=f"localhost:{'0' * 9999}{number}", Authorization="Bearer wrong").status == 401
+    assert len(single_start._hosts) <= 64
+    assert max(map(len, single_start._hosts)) < 20
+
+
+def test_a_workflow_that_was_moved_to_another_workspace_is_not_there(client: Api) -> None:
+    Workflow.objects.filter(name="quick").update(workspace=workspace("elsewhere"))
+    assert client.post(ADDRESS, {})[0] == 404
+    assert Run.objects.count() == 1
+
+
+def test_what_nobody_expected_is_logged_and_told_of(client: Api, caplog: pytest.LogCaptureFixture) -> None:
+    with altered("ALTER TABLE runs_ticket RENAME TO away", "ALTER TABLE away RENAME TO runs_ticket"):
+        answer = _post(client, {})
+    assert (answer.status, json.loads(answer.content)["title"]) == (500, "Internal Server Error")
+    assert "start_failed" in caplog.messages
+    assert Run.objects.count() == 1
+    assert _post(client, {}).status == 201
+
+
+def _post(client: Api, body: Any, **headers: str) -> Posted:
+    return posted(f"/api/v1/{ADDRESS}", body, headers={"Authorization": f"Bearer {client.token}", **headers})
 
 
 def test_requests_that_come_while_one_is_committed_share_the_next_statement(client: Api) -> None:
@@ -84,10 +170,10 @@ def test_requests_that_come_while_one_is_committed_share_the_next_statement(clie
             if place == 0:
                 wait_for_waiter()
             else:
-                wait_for(lambda place=place: single_start._starts.waiting(recipe) == place, what="the line")  # type: ignore[misc]
+                wait_for(lambda place=place: starting._starts.waiting(recipe) == place, what="the line")  # type: ignore[misc]
         other.commit()
         wait_for(lambda: len(answers) == 4, what="all answers")
-    assert seen.count("start") == 2
+    assert seen.count("start_by_leave") == 2
     assert sorted(status for status, _ in answers) == [200, 201, 201, 201]
     assert len({told["id"] for _, told in answers}) == 3
     assert set(Run.objects.values_list("idempotency_key", flat=True)) == {None, "a", "b", "c"}
@@ -164,9 +250,8 @@ def test_one_token_that_holds_no_longer_fails_alone(client: Api) -> None:
     assert other.post(ADDRESS, {})[0] == 201
     recipe = next(iter(single_start._recipes.values()))
     ApiToken.objects.order_by("id")[0].delete()
-    asked = [single_start._Asked(tokens.digest(one.token), "quick", Request()) for one in (other, client, other)]
-    answers = single_start._start(recipe, asked)
-    assert [isinstance(answer, Started) for answer in answers] == [True, False, True]
+    leaves = [Leave(tokens.digest(one.token), "quick") for one in (other, client, other)]
+    _refuses_the_middle_one(recipe, leaves)
 
 
 def test_a_version_that_was_just_published_is_the_one_that_is_started(client: Api) -> None:
@@ -190,9 +275,37 @@ def test_one_who_came_by_a_name_that_is_another_workflow_s_now_fails_alone(clien
     recipe = next(iter(single_start._recipes.values()))
     Workflow.objects.filter(pk=recipe.workflow.pk).update(name="was-quick")
     token = tokens.digest(client.token)
-    asked = [single_start._Asked(token, name, Request()) for name in ("was-quick", "quick", "was-quick")]
-    answers = single_start._start(recipe, asked)
-    assert [isinstance(answer, Started) for answer in answers] == [True, False, True]
+    _refuses_the_middle_one(recipe, [Leave(token, name) for name in ("was-quick", "quick", "was-quick")])
+
+
+def _refuses_the_middle_one(recipe: Recipe, leaves: Sequence[Leave]) -> None:
+    """Also where it asks for what is there: whoever has no leave is not told of it."""
+    count = Run.objects.count()
+    answers = starting.insert_each(recipe, [Request(leave=leave, idempotency_key="k") for leave in leaves])
+    told = [(answer.created, answer.outdated) for answer in answers if isinstance(answer, Started)]
+    assert told == [(True, False), (False, True), (False, False)]
+    assert Run.objects.count() == count + 1
+
+
+def test_who_has_looked_already_goes_with_those_by_leave(client: Api) -> None:
+    recipe = next(iter(single_start._recipes.values()))
+    by_leave = [Request(leave=Leave("no such token", "quick")), Request(leave=Leave("", ""))]
+    answers = starting.insert_each(recipe, [by_leave[0], Request(), by_leave[1]])
+    assert [answer.created for answer in answers if isinstance(answer, Started)] == [False, True, False]
+
+
+def test_a_workflow_that_is_gone_starts_nothing(client: Api) -> None:
+    recipe = next(iter(single_start._recipes.values()))
+    Run.objects.all().delete()
+    workflow = Workflow.objects.get(name="quick")
+    workflow.current = None
+    workflow.save()
+    workflow.versions.all().delete()
+    workflow.delete()
+    [answer] = starting.insert_each(recipe, [Request(leave=Leave(tokens.digest(client.token), "quick"))])
+    assert isinstance(answer, Started)
+    assert answer.outdated
+    assert client.post(ADDRESS, {})[0] == 404
 
 
 def test_a_workflow_of_another_workspace_is_not_there(client: Api) -> None:
@@ -205,8 +318,8 @@ def test_a_connection_that_broke_while_idle_costs_no_request(client: Api) -> Non
         cursor.execute("SELECT pg_backend_pid()")
         other.execute("SELECT pg_terminate_backend(%s, 5000)", [cursor.fetchone()[0]])
     with observed() as seen:
-        assert _post(client, {"input": {"n": 1}}).status_code == 201
-    assert seen[:3] == ["still_good", "still_good", "start"]
+        assert _post(client, {"input": {"n": 1}}).status == 201
+    assert seen == ["start_by_leave"]
 
 
 @pytest.mark.parametrize(
@@ -221,12 +334,12 @@ def test_a_connection_that_broke_while_idle_costs_no_request(client: Api) -> Non
 def test_what_is_large_or_wrong_takes_the_ordinary_way(client: Api, body: Any, status: int) -> None:
     with observed() as seen:
         assert client.post(ADDRESS, body)[0] == status
-    assert "still_good" not in seen
+    assert "start_by_leave" not in seen
 
 
 def test_other_headers_take_the_ordinary_way(client: Api) -> None:
-    assert _post(client, {}, Accept="text/html").status_code == 406
-    assert _post(client, {}, Authorization=f"bearer  {client.token}").status_code == 201
-    assert _post(client, {}, Authorization="Bearer stw_wrong").status_code == 401
-    assert _post(client, {}, Host="evil.example").status_code == 400
+    assert _post(client, {}, Accept="text/html").status == 406
+    assert _post(client, {}, Authorization=f"bearer  {client.token}").status == 201
+    assert _post(client, {}, Authorization="Bearer stw_wrong").status == 401
+    assert _post(client, {}, Host="evil.example").status == 400
     assert client.post(ADDRESS, "a: 1", content_type="application/yaml")[0] == 415

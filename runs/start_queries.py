@@ -1,0 +1,81 @@
+"""The statements that insert runs. Lock order and rules of plans: runs.queries."""
+
+from __future__ import annotations
+
+from runs.database import Statement
+from runs.lanes import free
+
+# A new run of a paused workflow is paused from its beginning.
+PAUSED_WITH_RECIPE = """
+    CASE WHEN recipe.paused_at IS NOT NULL THEN clock_timestamp() END,
+    CASE WHEN recipe.paused_at IS NOT NULL THEN 'workflow' END
+"""
+# `recipe` takes the locks that foreign keys would take for each run: a pause of the workflow, and what deletes the
+# version, come wholly before, or after.
+# A run begins at once where runs.admission.ADMIT would take it next: nothing of its workspace waits, nothing limits it.
+_START = f"""
+    WITH recipe AS MATERIALIZED (
+        SELECT w.paused_at, v.roots, v.timeout * interval '1 second' AS timeout, waits, unlimited,
+               %(begin)s AND unlimited AND NOT waits AND w.paused_at IS NULL AS begins{{also}}
+        FROM workflows_workflow w JOIN workflows_version v ON v.id = %(version)s
+        JOIN workflows_workspace s ON s.id = w.workspace_id, LATERAL (SELECT EXISTS (
+            SELECT 1 FROM runs_run r WHERE {free("r")} AND r.workspace_id = s.id) AS waits,
+            s.concurrent_runs IS NULL AND s.runs_per_minute IS NULL AS unlimited OFFSET 0) line
+        WHERE w.id = %(workflow)s FOR KEY SHARE OF w, v
+    ),
+    started AS (
+        INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, idempotency_key, source, labels, input,
+                              generation, priority, gate_id, paused_at, paused_through, started_at, deadline)
+        SELECT d.id, %(workspace)s, %(workflow)s, %(version)s, CASE WHEN begins THEN 'running' ELSE 'queued' END,
+               d.key, %(source)s, d.labels::jsonb, d.input::jsonb, 1, d.priority, d.gate, {PAUSED_WITH_RECIPE},
+               CASE WHEN begins THEN clock_timestamp() END, CASE WHEN begins THEN clock_timestamp() + timeout END
+        FROM recipe, {{asked}}unnest(%(ids)s::uuid[], %(keys)s::text[], %(labels)s::text[], %(inputs)s::text[],
+                             %(priorities)s::smallint[], %(gates)s::bigint[]{{given}})
+                      d(id, key, labels, input, priority, gate{{columns}}){{may}}
+        ORDER BY d.key
+        ON CONFLICT (workflow_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+        RETURNING id, started_at, CASE WHEN %(told)s AND started_at IS NOT NULL THEN input END AS input
+    ),
+    tickets AS (
+        INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
+        SELECT started.id, head, -1, clock_timestamp(), clock_timestamp() + %(repeat)s * interval '1 second', 1, false
+        FROM started, recipe, unnest(recipe.roots) head WHERE started.started_at IS NOT NULL
+        RETURNING id, run_id, head
+    )
+    SELECT s.id, t.id, t.head, date_part('epoch', s.started_at), s.input,
+           (SELECT waits AND unlimited FROM recipe){{out}}
+"""  # noqa: S608 - constant text only
+
+
+_STARTED = "started s LEFT JOIN tickets t ON t.run_id = s.id"
+START = Statement("start", _START.format(also="", asked="", given="", columns="", may="", out=f" FROM {_STARTED}"))
+
+# As START, of requests by leave of a token: it, its user, and what the workflow's name and current version were when
+# the request was read are looked at in the same snapshot. One row at least, of NULLs where nothing was inserted; none
+# where the workflow or its version is gone. Index scans by primary and unique keys.
+START_BY_LEAVE = Statement(
+    "start_by_leave",
+    _START.format(
+        also=""",
+               CASE WHEN w.current_id = v.id AND w.workspace_id = %(workspace)s THEN w.name END AS name, ARRAY(
+                   SELECT t.sha256 FROM workflows_apitoken t JOIN auth_user u ON u.id = t.user_id
+                   WHERE t.sha256 = ANY(%(tokens)s::text[]) AND u.is_active
+                     AND t.workspace_id IS NOT DISTINCT FROM %(workspace)s  -- by no index: a workspace may have many
+                     AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())) AS good""",
+        asked="LATERAL (SELECT * FROM ",
+        given=", %(tokens)s::text[], %(names)s::text[]",
+        columns=", token, name",
+        # By CASE, of which a plan knows nothing: else it would count on a single one, and join row by row.
+        may=""" WHERE CASE WHEN d.token IS NULL THEN true
+                      ELSE d.name = recipe.name AND d.token = ANY(recipe.good) END OFFSET 0) d""",
+        out=f", recipe.name, recipe.good FROM recipe LEFT JOIN ({_STARTED}) ON true",
+    ),
+)
+
+KNOWN_KEYS = Statement(
+    "known_keys",
+    """
+    SELECT idempotency_key, id, state FROM runs_run
+    WHERE workflow_id = %(workflow)s AND idempotency_key = ANY(%(keys)s::text[])
+    """,
+)
