@@ -28,7 +28,7 @@ _ROWS = """
 _OURS = re.compile(r'pg_stat_statements|^SELECT \$1 AS "a" FROM|^SELECT EXISTS \(SELECT \$1 FROM runs_run')
 _UNCOUNTED = re.compile(r"(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|SET|RESET|SHOW|ALTER|CREATE)\b", re.IGNORECASE)
 # What differs between a statement as we write it and as it is counted: values, comments, white space.
-_VALUE = re.compile(r"%\(\w+\)s|\$\d+|'[^']*'|\b\d+(?:\.\d+)?\b")
+_VALUE = re.compile(r"%\(\w+\)s|\$\d+|'[^']*'|-?\b\d+(?:\.\d+)?\b|\b(?:true|false|NULL)\b")
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _LIST = re.compile(r"\(\?(?:, ?\?)* ?\)")
 # How PostgreSQL looks up the row that a foreign key names.
