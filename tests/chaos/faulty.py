@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from kombu.transport.redis import Channel
+import redis
 
 from actions import registry
 from actions.base import Action, Config, Context, Json, Retryable
 from actions.http_request import HttpRequest, HttpRequestConfig
-from runs import admission, delivery, lease, perform, release, transitions
+from runs import admission, delivery, inserting, lease, perform, recovery, release, transitions
 
 POINTS = ("after_claim", "before_effect", "after_effect", "before_commit", "after_commit", "before_publish")
 
@@ -76,13 +76,13 @@ def deploy(*actions: type[Action[Any]]) -> None:
 @contextlib.contextmanager
 def installed(home: Path, *, repeat_seconds: float) -> Iterator[None]:
     """The bad bus, how soon knocks repeat, and the actions above in this process, until the block ends."""
-    put, before, known = Channel._put, release.REPEAT_SECONDS, dict(registry.ACTIONS)
+    push, before, known = redis.Redis.lpush, release.REPEAT_SECONDS, dict(registry.ACTIONS)
     install(home, repeat_seconds=repeat_seconds)
     deploy(Late)
     try:
         yield
     finally:
-        _replace(Channel, "_put", put)
+        _replace(redis.Redis, "lpush", push)
         _repeat_after(before)
         registry.ACTIONS.clear()
         registry.ACTIONS.update(known)
@@ -109,38 +109,40 @@ def arm(home: Path, *, host: str) -> None:
 
 
 def _repeat_after(seconds: float) -> None:
-    for module in (admission, release, transitions):
+    for module in (admission, inserting, recovery, release, transitions):
         _replace(module, "REPEAT_SECONDS", seconds)
 
 
 def _bad_bus(home: Path) -> None:
-    put: Callable[..., None] = Channel._put
-    held: list[tuple[str, Any, dict[str, Any]]] = []
+    """By the command that puts a message into a list: Celery uses it, and runs.window, which sends most knocks."""
+    push: Callable[..., Any] = redis.Redis.lpush
+    held: list[Any] = []
 
-    def bad_put(self: Channel, queue: str, message: Any, **options: Any) -> None:
-        fate = _fate(home, queue)
-        if fate == "drop":
-            return
-        if fate == "hold":
-            held.append((queue, message, options))
-            return
-        put(self, queue, message, **options)
-        if fate == "double":
-            put(self, queue, message, **options)
-        while held:
-            queue, message, options = held.pop()
-            put(self, queue, message, **options)
+    def bad_push(self: Any, queue: str, *messages: Any) -> Any:
+        # Celery's client puts the prefix before the name behind this.
+        if not queue.endswith("runs"):
+            return push(self, queue, *messages)
+        sent: list[Any] = []
+        for message in messages:
+            fate = _fate(home)
+            if fate == "hold":
+                held.append(message)
+            elif fate != "drop":
+                sent += [message, message] if fate == "double" else [message]
+                while held:
+                    sent.append(held.pop())
+        return push(self, queue, *sent) if sent else 0
 
-    _replace(Channel, "_put", bad_put)
+    _replace(redis.Redis, "lpush", bad_push)
 
 
-def _fate(home: Path, queue: str) -> str:
-    """What becomes of a message to this queue; each fault is two letters in the file `bus-log`."""
+def _fate(home: Path) -> str:
+    """What becomes of a message; each fault is two letters in the file `bus-log`."""
     try:
         shares = (home / "bus").read_text().split()
     except OSError:
         return "pass"
-    chance = random.random() if queue == "runs" else 1.0
+    chance = random.random()
     for fate, share in zip(("drop", "double", "hold"), map(float, shares), strict=True):
         if chance < share:
             with (home / "bus-log").open("ab") as log:

@@ -164,6 +164,11 @@ class Row:
         """From now on these shares of messages are lost, doubled or late."""
         (self.home / "bus").write_text(f"{drop} {double} {hold}")
 
+    def bad_letters(self) -> int:
+        """How many messages were lost, doubled or late so far."""
+        log = self.home / "bus-log"
+        return log.stat().st_size // 2 if log.exists() else 0
+
     def good_bus(self) -> None:
         """No more of that; notes how many there were."""
         (self.home / "bus").unlink()

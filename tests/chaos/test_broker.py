@@ -11,6 +11,9 @@ from tests.chaos.conftest import Table
 from tests.chaos.size import SIZE
 from tests.chaos.witness import Witness
 
+# How often more runs are started for enough messages to meet a fault.
+_TIMES = 8
+
 
 def test_a_wiped_broker_loses_no_run(table: Table, witness: Witness) -> None:
     with table("F5", "broker killed and back empty, or wiped while it runs") as row:
@@ -78,13 +81,19 @@ def test_a_full_broker_refuses_messages_and_no_run(table: Table, witness: Witnes
 
 
 def test_lost_doubled_and_late_messages_change_nothing(table: Table, witness: Witness) -> None:
-    with table("F9", "30 % of messages dropped, 30 % doubled, 20 % held back behind the next") as row:
+    # A message lost n times in a row comes again after 2 ** n times as long: in the short form fewer are lost.
+    drop, double, hold = SIZE.of(15, 30), 30, SIZE.of(15, 20)
+    said = f"{drop} % of messages dropped, {double} % doubled, {hold} % held back behind the next"
+    with table("F9", said) as row:
         row.fleet.ready("a", "b")
-        row.bad_bus(drop=0.3, double=0.3, hold=0.2)
+        row.bad_bus(drop=drop / 100, double=double / 100, hold=hold / 100)
         try:
-            for _ in range(SIZE.of(1, 2)):
+            for _ in range(_TIMES):
                 row.start(workloads.mixed(witness), SIZE.of(24, 40), together=2)
-            row.all_end(within=SIZE.patience_seconds * 2)
+                row.all_end(within=SIZE.patience_seconds * 4)
+                # How many messages there are is up to how busy the workers were: the busier, the fewer.
+                if row.bad_letters() > SIZE.of(20, 200):
+                    break
         finally:
             row.good_bus()
-    assert sum(row.faults.values()) > 5
+    assert sum(row.faults.values()) > SIZE.of(20, 200)
