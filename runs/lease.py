@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,8 @@ class _Lease:
 
     def __init__(self) -> None:
         self.process: UUID | None = None
+        # By this process's steady clock; the database's is what counts.
+        self.passes_at = 0.0
         self.lock = threading.Lock()
         self.stop = threading.Event()
 
@@ -50,11 +53,18 @@ os.register_at_fork(after_in_child=_forget)
 
 
 def current() -> UUID:
-    """This process's name; its row is committed, and beaten by a thread, before the first claim asks for it."""
+    """This process's name; its row is committed, and beaten by a thread, before the first claim asks for it.
+
+    A name that was not beaten in time, as when the process was frozen, is not used again: it would win nothing, and
+    what the message carries would wait for its repeat.
+    """
+    lease = _lease
+    if lease.process is not None and time.monotonic() >= lease.passes_at:
+        _end(lease)
     with _lease.lock:
         if _lease.process is None:
             process = uuid7()
-            beat(process)
+            _renew(_lease, process)
             threading.Thread(target=_keep, args=(_lease, process), name="process-lease", daemon=True).start()
             # Last: a name without a row, or without a thread that beats it, could never claim anything.
             _lease.process = process
@@ -71,6 +81,14 @@ def beat(process: UUID) -> bool:
         lease=settings.PROCESS_LEASE_SECONDS,
     )
     return bool(found)
+
+
+def _renew(lease: _Lease, process: UUID) -> bool:
+    asked = time.monotonic()
+    renewed = beat(process)
+    if renewed:
+        lease.passes_at = asked + settings.PROCESS_LEASE_SECONDS
+    return renewed
 
 
 @contextmanager
@@ -149,9 +167,15 @@ def _alive(pid: int) -> bool:
 
 def give_up() -> None:
     """Take a new name at the next claim: the old one's lease has passed, and others may have taken its steps."""
-    with _lease.lock:
-        _lease.stop.set()
-        _forget()
+    _end(_lease)
+
+
+def _end(lease: _Lease) -> None:
+    """Beat it no more; the next claim takes a new one, unless another thread has done so already."""
+    with lease.lock:
+        lease.stop.set()
+        if _lease is lease:
+            _forget()
 
 
 def _keep(lease: _Lease, process: UUID) -> None:
@@ -161,7 +185,7 @@ def _keep(lease: _Lease, process: UUID) -> None:
         while not lease.stop.wait(settings.PROCESS_LEASE_SECONDS / 4):
             try:
                 suspected = give_up_orphans(process, before=suspected)
-                if not beat(process):
+                if not _renew(lease, process):
                     log.warning("lease_lost", extra={"lease": str(process)})
                     break
             except Error as error:
@@ -172,4 +196,4 @@ def _keep(lease: _Lease, process: UUID) -> None:
         # However this thread ends, nobody may go on claiming under a name that nothing beats.
         connection.close()
         if not lease.stop.is_set():
-            give_up()
+            _end(lease)

@@ -12,6 +12,7 @@ import pytest
 from django.conf import LazySettings
 from django.db import connection, transaction
 from django.db.models import F
+from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 from actions import network
@@ -21,7 +22,9 @@ from runs.parent import Death
 from tests.actions.http_server import serving
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, queued, states, steps, the_run
+from tests.runs.locks import other_connection
 from tests.runs.test_engine_failures import past
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -70,6 +73,19 @@ def test_a_lease_that_has_passed_is_never_renewed() -> None:
     assert lease.beat(process)
     Process.objects.filter(id=process).update(expires_at=F("expires_at") - MINUTE)
     assert not lease.beat(process)
+
+
+def test_a_process_that_could_not_beat_in_time_claims_under_a_new_name(settings: LazySettings) -> None:
+    settings.PROCESS_LEASE_SECONDS = 1
+    [run_id] = begun(published(NAP.format("frozen")))
+    before = lease.current()
+    with other_connection() as other:
+        other.execute("SELECT 1 FROM runs_process WHERE id = %s FOR UPDATE", [before])
+        passed = Process.objects.filter(id=before, expires_at__lt=Now())
+        wait_for(passed.exists, what="the lease to pass", timeout_seconds=5)
+        assert deliver() == 1
+    assert state(run_id) == "succeeded"
+    assert lease.current() != before
 
 
 def test_a_message_that_comes_before_a_retry_is_due_claims_nothing() -> None:
