@@ -27,7 +27,7 @@ check: $(DEV_STAMP) ## Lint, types, migrations complete, system checks with depl
 e2e: $(DEV_STAMP) ## Only the tests that start real processes (`make test` runs them too)
 	@$(BIN)/python -m pytest -m e2e
 
-chaos: $(DEV_STAMP) ## The full fault table, about 20 minutes; writes docs/reliability.md (`make test` runs its short form)
+chaos: $(DEV_STAMP) ## The full fault table, half an hour; writes docs/reliability.md (`make test` runs its short form)
 	@STEPWISE_CHAOS=full $(BIN)/python -m pytest tests/chaos
 
 mutants: $(DEV_STAMP) ## Break one promise after the other, and see a test catch each; about 5 minutes

@@ -32,8 +32,12 @@ class PatientQoS(redis.QoS):
             return
         try:
             super().ack(delivery_tag)
-        except Exception:
+        except Exception as error:
             virtual.QoS.ack(self, delivery_tag)
+            if self._given_up():
+                # Kombu then meets a None, which Celery takes for an error of its own, and the main process ends.
+                log.warning("message_not_acknowledged", extra={"error": repr(error)})
+                return
             raise
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
@@ -48,6 +52,11 @@ class PatientQoS(redis.QoS):
             held: dict[str, Any] = self._delivered or {}
             log.warning("messages_not_given_back", extra={"count": len(held), "error": repr(error)})
             held.clear()
+
+    def _given_up(self) -> bool:
+        """Whether the connection that the messages came by is closed already, and another one taken."""
+        transport: Any = self.channel.connection
+        return transport is None or transport.client is None
 
 
 def queue() -> Queue:

@@ -76,7 +76,9 @@ class Fleet:
         """The last that each group logged, and whether it lives, for a row that did not end."""
         told = []
         for name, worker in self.groups.items():
-            lines = [line[:400] for line in worker.said().splitlines() if "run_finished" not in line]
+            lines = [line for line in worker.said().splitlines() if "run_finished" not in line]
+            # Where it died says the end of a traceback.
+            lines = [line if "exception=" in line else line[:400] for line in lines]
             told.append(f"== group {name} {'lives' if worker.alive() else 'is dead'}\n" + "\n".join(lines[-40:]))
         return "\n".join(told)
 

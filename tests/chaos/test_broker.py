@@ -21,6 +21,9 @@ def test_a_wiped_broker_loses_no_run(table: Table, witness: Witness) -> None:
         for number in range(SIZE.of(2, 4)):
             row.start(workloads.mixed(witness), SIZE.of(15, 30))
             if number % 2:
+                # Their ends come when the worker has taken another connection, and their messages came by the old one.
+                row.start(workloads.held(witness, seconds=0.7), SIZE.of(4, 8))
+                time.sleep(0.5)  # so that some are under way
                 row.stack.broker.end(signal.SIGKILL)
                 row.stack.broker.start()
                 row.fault("broker killed")

@@ -49,6 +49,26 @@ def test_an_acknowledgement_that_the_broker_does_not_hear_frees_its_slot(broker:
         assert message.channel.qos.can_consume()
 
 
+@pytest.mark.parametrize("closed", [True, False], ids=["its channel closed", "its channel still open"])
+def test_an_acknowledgement_over_a_connection_that_was_given_up_is_no_error(
+    broker: tuple[Child, str], settings: LazySettings, *, closed: bool
+) -> None:
+    settings.CELERY_ACKS_LATE = True
+    child, url = broker
+    connection = Connection(url)
+    message = taken(connection)
+    child.process.kill()
+    child.process.wait(10)
+    if closed:
+        connection.close()
+    else:
+        connection._do_close_transport()
+        message.channel.pool.disconnect()
+        message.channel._disconnect_pools()
+    message.ack()
+    assert message.channel.qos.can_consume()
+
+
 def test_messages_that_cannot_be_given_back_end_nothing(broker: tuple[Child, str]) -> None:
     child, url = broker
     with Connection(url) as connection:
