@@ -10,11 +10,12 @@ Generated from `benchmarks/results/*.json` by `make docs`; a test compares the t
 fifteen minutes) and writes both; `make bench-quick` prints the same in two minutes, less exactly, and publishes none.
 
 **What is measured.** The common work, W3, is three steps: select a field, compute something tiny, merge both. Every
-system does the same work on the same machine in the same run, in turn, A B A B, so that the measure is a ratio and not
-a number of one machine. PostgreSQL has its default durability (fsync and synchronous_commit on), the broker is Valkey
-with its append-only file, written each second, as `make up` has it. What starts cold (connections, plans, prepared
-statements) is done before the clock runs. Stepwise records every step's output, state and times and every run's input;
-a step's input and its config without expressions are worked out from these.
+system does the same work on the same machine in the same run, in turn, A B A B, each for about five seconds, so that
+the measure is a ratio and not a number of one machine. PostgreSQL has its default durability (fsync and
+synchronous_commit on), the broker is Valkey with its append-only file, written each second, as `make up` has it. What
+starts cold (connections, plans, prepared statements) is done before the clock runs. Stepwise records every step's
+output, state and times and every run's input; a step's input and its config without expressions are worked out from
+these.
 
 **Beside us**: a bare Celery chain of three tasks without any history at its best fair setting (acknowledged early,
 results ignored, no events, no log line for a task, publishing over one kept connection; our own messages, which may be

@@ -93,12 +93,13 @@ def measured(home: Path, *, size: Size) -> dict[str, Any]:
 
 def _systems(workflow: Workflow, version: Version) -> list[Measured]:
     singles, bulk = systems.stepwise_singles(workflow), systems.stepwise_bulk(version, workflow)
+    # As many runs as take each about five seconds.
     return [
         Measured(BASELINE, systems.chain_worker, systems.chain_runs, 1500),
         Measured(BEST, systems.chain_solo_workers, systems.chain_runs, 1500),
         Measured("naive_orm", systems.naive_worker, systems.naive_runs, 500, rows=True),
-        Measured("stepwise_single", systems.stepwise_worker, singles, 4000, rows=True, durable=True),
-        Measured("stepwise_bulk", systems.stepwise_worker, bulk, 20000, rows=True, durable=True),
+        Measured("stepwise_single", systems.stepwise_worker, singles, 12000, rows=True, durable=True),
+        Measured("stepwise_bulk", systems.stepwise_worker, bulk, 60000, rows=True, durable=True),
     ]
 
 
