@@ -54,7 +54,7 @@ class PatientQoS(redis.QoS):
             held.clear()
 
     def _given_up(self) -> bool:
-        """Whether the connection that the messages came by is closed already, and another one taken."""
+        """Whether the connection that the messages came by is closed already."""
         transport: Any = self.channel.connection
         return transport is None or transport.client is None
 

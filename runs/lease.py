@@ -36,17 +36,18 @@ class _Lease:
         self.process: UUID | None = None
         # By this process's steady clock; the database's is what counts.
         self.passes_at = 0.0
-        self.lock = threading.Lock()
         self.stop = threading.Event()
 
 
 _lease = _Lease()
+# Held by whoever takes a name or gives one up.
+_lock = threading.Lock()
 
 
 def _forget() -> None:
     """A forked child performs under a name of its own."""
-    global _lease  # noqa: PLW0603 - one lease per process is the point
-    _lease = _Lease()
+    global _lease, _lock
+    _lease, _lock = _Lease(), threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget)
@@ -55,13 +56,12 @@ os.register_at_fork(after_in_child=_forget)
 def current() -> UUID:
     """This process's name; its row is committed, and beaten by a thread, before the first claim asks for it.
 
-    A name that was not beaten in time, as when the process was frozen, is not used again: it would win nothing, and
-    what the message carries would wait for its repeat.
+    Where it was not beaten in time by this process's clock, as when it was frozen, the database is asked first: under a
+    name that has passed a claim wins nothing, and what the message carries would wait for its repeat.
     """
-    lease = _lease
-    if lease.process is not None and time.monotonic() >= lease.passes_at:
-        _end(lease)
-    with _lease.lock:
+    with _lock:
+        if _lease.process is not None and time.monotonic() >= _lease.passes_at and not _renew(_lease, _lease.process):
+            _end(_lease)
         if _lease.process is None:
             process = uuid7()
             _renew(_lease, process)
@@ -167,15 +167,16 @@ def _alive(pid: int) -> bool:
 
 def give_up() -> None:
     """Take a new name at the next claim: the old one's lease has passed, and others may have taken its steps."""
-    _end(_lease)
+    with _lock:
+        _end(_lease)
 
 
 def _end(lease: _Lease) -> None:
-    """Beat it no more; the next claim takes a new one, unless another thread has done so already."""
-    with lease.lock:
-        lease.stop.set()
-        if _lease is lease:
-            _forget()
+    """Beat it no more. Under the lock; nothing where another one was taken meanwhile."""
+    global _lease  # noqa: PLW0603 - as above
+    lease.stop.set()
+    if _lease is lease:
+        _lease = _Lease()
 
 
 def _keep(lease: _Lease, process: UUID) -> None:
@@ -185,7 +186,7 @@ def _keep(lease: _Lease, process: UUID) -> None:
         while not lease.stop.wait(settings.PROCESS_LEASE_SECONDS / 4):
             try:
                 suspected = give_up_orphans(process, before=suspected)
-                if not _renew(lease, process):
+                if not lease.stop.is_set() and not _renew(lease, process):
                     log.warning("lease_lost", extra={"lease": str(process)})
                     break
             except Error as error:
@@ -195,5 +196,5 @@ def _keep(lease: _Lease, process: UUID) -> None:
     finally:
         # However this thread ends, nobody may go on claiming under a name that nothing beats.
         connection.close()
-        if not lease.stop.is_set():
+        with _lock:
             _end(lease)

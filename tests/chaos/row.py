@@ -179,15 +179,16 @@ class Row:
 
     # -- what comes of it ---------------------------------------------------------------------------------------
 
-    def all_end(self, *, within: float | None = None) -> None:
-        """Wait until every run has ended; those that have not by then are stuck."""
+    def all_end(self, *, within: float | None = None) -> bool:
+        """Wait until every run has ended, and whether they have; those that have not by then are stuck."""
         ids = list(self.accepted)
         deadline = time.monotonic() + (within or SIZE.patience_seconds)
         while patiently(lambda: Run.objects.filter(id__in=ids).exclude(state__in=RUN_ENDED).exists()):
             if time.monotonic() > deadline:
                 print(self.fleet.said())
-                break
+                return False
             time.sleep(0.05)
+        return True
 
     def all_in(self, ids: list[UUID], state: str) -> None:
         """Wait until these runs stand so."""

@@ -6,10 +6,12 @@ import signal
 import statistics
 import time
 
+from runs.models import StepRun
 from tests.chaos import workloads
 from tests.chaos.conftest import Table
 from tests.chaos.size import SIZE
 from tests.chaos.witness import Witness
+from tests.waiting import wait_for
 
 # How often more runs are started for enough messages to meet a fault.
 _TIMES = 8
@@ -21,9 +23,10 @@ def test_a_wiped_broker_loses_no_run(table: Table, witness: Witness) -> None:
         for number in range(SIZE.of(2, 4)):
             row.start(workloads.mixed(witness), SIZE.of(15, 30))
             if number % 2:
-                # Their ends come when the worker has taken another connection, and their messages came by the old one.
-                row.start(workloads.held(witness, seconds=0.7), SIZE.of(4, 8))
-                time.sleep(0.5)  # so that some are under way
+                # They end when the connection that their messages came by was given up.
+                ids = row.start(workloads.held(witness, seconds=1.5), SIZE.of(4, 8))
+                naps = StepRun.objects.filter(run_id__in=ids, step="nap", state="running")
+                wait_for(naps.exists, what="a step under way", timeout_seconds=60)
                 row.stack.broker.end(signal.SIGKILL)
                 row.stack.broker.start()
                 row.fault("broker killed")
@@ -93,9 +96,9 @@ def test_lost_doubled_and_late_messages_change_nothing(table: Table, witness: Wi
         try:
             for _ in range(_TIMES):
                 row.start(workloads.mixed(witness), SIZE.of(24, 40), together=2)
-                row.all_end(within=SIZE.patience_seconds * 4)
+                ended = row.all_end(within=SIZE.patience_seconds * 4)
                 # How many messages there are is up to how busy the workers were: the busier, the fewer.
-                if row.bad_letters() > SIZE.of(20, 100):
+                if not ended or row.bad_letters() > SIZE.of(20, 100):
                     break
         finally:
             row.good_bus()

@@ -38,9 +38,9 @@ MANY = [*_SENT, *_TAKEN, *_COMPUTED, *_QUEUED, queries.RELEASE, sweep_queries.RE
 FEW = [queries.PATH_CLAIM, queries.PATH_WAIT, queries.PATH_CHILDREN]
 FEW += [queries.FENCE_CLAIM, queries.FENCE_WAIT, queries.FENCE_CHILDREN]
 PURE = "{name: kept-plans, steps: [{id: a, action: transform, with: {select: [n]}}]}"
-# What a node may stand on and still hand its rows through one by one.
 # So many users, workspaces, workflows, gates and tokens there are.
 _DEFINED = 2_000
+# What a node may stand on and still hand its rows through one by one.
 _THROUGH = {"Materialize", "Memoize", "Limit", "Result", "Subquery Scan"}
 
 

@@ -12,7 +12,6 @@ import pytest
 from django.conf import LazySettings
 from django.db import connection, transaction
 from django.db.models import F
-from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 from actions import network
@@ -22,9 +21,7 @@ from runs.parent import Death
 from tests.actions.http_server import serving
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, queued, states, steps, the_run
-from tests.runs.locks import other_connection
 from tests.runs.test_engine_failures import past
-from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -75,17 +72,18 @@ def test_a_lease_that_has_passed_is_never_renewed() -> None:
     assert not lease.beat(process)
 
 
-def test_a_process_that_could_not_beat_in_time_claims_under_a_new_name(settings: LazySettings) -> None:
-    settings.PROCESS_LEASE_SECONDS = 1
+@pytest.mark.parametrize("passed", [True, False], ids=["passed", "live by the database's clock"])
+def test_a_process_that_was_frozen_asks_whether_its_name_still_counts(*, passed: bool) -> None:
+    lease.give_up()
     [run_id] = begun(published(NAP.format("frozen")))
     before = lease.current()
-    with other_connection() as other:
-        other.execute("SELECT 1 FROM runs_process WHERE id = %s FOR UPDATE", [before])
-        passed = Process.objects.filter(id=before, expires_at__lt=Now())
-        wait_for(passed.exists, what="the lease to pass", timeout_seconds=5)
-        assert deliver() == 1
+    # As after SIGSTOP and SIGCONT, before its thread comes to beat.
+    lease._lease.passes_at = 0.0
+    if passed:
+        Process.objects.filter(id=before).update(expires_at=F("expires_at") - MINUTE)
+    deliver()
     assert state(run_id) == "succeeded"
-    assert lease.current() != before
+    assert (lease.current() == before) is not passed
 
 
 def test_a_message_that_comes_before_a_retry_is_due_claims_nothing() -> None:
