@@ -41,7 +41,7 @@ bench-all: $(DEV_STAMP) ## Every figure of docs/performance.md again, ten millio
 		$(BIN)/python -W ignore -m benchmarks$$suite || exit 1; done
 	@$(MAKE) docs
 
-bench-quick: $(DEV_STAMP) ## The same in about two minutes, less exactly
+bench-quick: $(DEV_STAMP) ## Its main figures in about two minutes, less exactly
 	@$(BIN)/python -W ignore -m benchmarks --quick
 
 migrate: $(STAMP) ## Bring the running installation's database up to date

@@ -7,10 +7,11 @@ from benchmarks.tables import Report
 HEAD = """# Performance
 
 Generated from `benchmarks/results/*.json` by `make docs`; a test compares the two. `make bench` measures again (about
-fifteen minutes) and writes both; `make bench-quick` prints the same in two minutes, less exactly, and publishes none.
+fifteen minutes) and writes both; `make bench-quick` prints its main figures in two minutes, less exactly, and publishes
+none.
 
 **What is measured.** The common work, W3, is three steps: select a field, compute something tiny, merge both. Every
-system does the same work on the same machine in the same run, in turn, A B A B, each for about five seconds, so that
+system does the same work on the same machine in the same run, in turn, A B A B, each for three to six seconds, so that
 the measure is a ratio and not a number of one machine. PostgreSQL has its default durability (fsync and
 synchronous_commit on), the broker is Valkey with its append-only file, written each second, as `make up` has it. What
 starts cold (connections, plans, prepared statements) is done before the clock runs. Stepwise records every step's

@@ -93,7 +93,7 @@ def measured(home: Path, *, size: Size) -> dict[str, Any]:
 
 def _systems(workflow: Workflow, version: Version) -> list[Measured]:
     singles, bulk = systems.stepwise_singles(workflow), systems.stepwise_bulk(version, workflow)
-    # As many runs as take each about five seconds.
+    # As many runs as take each three to six seconds.
     return [
         Measured(BASELINE, systems.chain_worker, systems.chain_runs, 1500),
         Measured(BEST, systems.chain_solo_workers, systems.chain_runs, 1500),
