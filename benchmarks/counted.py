@@ -12,7 +12,7 @@ from functools import cache
 from django.db import connection
 from psycopg import sql
 
-from runs.database import Statement
+from runs.queries.database import Statement
 
 _SETTINGS = {
     "pg_stat_statements.track": "top",

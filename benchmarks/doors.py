@@ -11,9 +11,11 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from benchmarks import work
-from runs import control, metrics, recovery, retention, retention_queries, signals, sweep_queries
-from runs.database import run
+from runs import control, metrics, recovery, retention, signals
 from runs.models import DeadLetter, Run
+from runs.queries import retention as retention_queries
+from runs.queries import sweep as sweep_queries
+from runs.queries.database import run
 from workflows import tokens
 from workflows.models import Version, Workflow, Workspace
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchmarks.meter import Meter
-    from runs.database import Statement
+    from runs.queries.database import Statement
     from workflows.models import Version, Workflow
 
 RESULT = RESULTS / "parts.json"
@@ -117,7 +117,8 @@ def _meter() -> Meter:
     from django.db import connection
 
     from benchmarks.meter import Meter
-    from runs import database, delivery, dispatch, executor, perform, starting, transitions, window
+    from runs import delivery, dispatch, executor, perform, starting, transitions, window
+    from runs.queries import database
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")

@@ -23,9 +23,9 @@ from benchmarks.baselines import chain
 from benchmarks.servers import Worker, until
 from project.env import BASE_DIR
 from runs import control
-from runs.database import Statement, run
-from runs.lanes import free
 from runs.models import Run
+from runs.queries.database import Statement, run
+from runs.queries.lanes import free
 from workflows import parse
 from workflows.models import Version, Workflow, Workspace
 from workflows.publish import publish

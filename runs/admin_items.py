@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
+from runs.domain.states import STEP_ENDED, StepState
 from runs.history import StepView
 from runs.models import Run, StepRun
-from runs.states import STEP_ENDED, StepState
 from runs.timeline_text import error_line
 
 SHOWN_FAILED = 10

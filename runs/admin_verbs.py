@@ -18,8 +18,8 @@ from runs.admin_ask import Page, ask, filled, hand, refused, show, succeeded
 from runs.admin_forms import EditedRetryForm, ReasonForm, ReplayForm, WhyForm, as_json
 from runs.admin_parts import json_text
 from runs.control import NotNow
+from runs.domain.states import RUN_ENDED
 from runs.models import DeadLetter, Run
-from runs.states import RUN_ENDED
 from workflows.errors import InvalidInput
 from workflows.models import Workflow
 

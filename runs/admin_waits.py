@@ -21,8 +21,8 @@ from runs.admin_parts import ReadOnlyAdmin, RunsWorkflowFilter, moment, run_link
 from runs.admin_verbs import Button, may_change_run, require_change_run, run_page
 from runs.approvals import Decision, Place
 from runs.control import Hand
+from runs.domain.states import StepState
 from runs.models import Approval, StepRun
-from runs.states import StepState
 
 SHOWN_QUESTION = 200
 _SLIM = ("input", "output", "error", "attempts", "run__input", "run__output", "run__workflow__settings")

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 from django.db import transaction
 
-from runs import gate_queries
-from runs.database import Row, run
+from runs.domain.requests import Due
+from runs.queries import admission
+from runs.queries.database import Row, run
 from runs.release import REPEAT_SECONDS
-from runs.requests import Due
 
 # Gates looked at in one round; where more of them have a backlog, this process's next round goes on behind these.
 LOOK = 500
@@ -24,7 +24,7 @@ def admit(*, limit: int) -> list[Due]:
     """
     if limit <= 0:
         return []
-    found = run(gate_queries.ADMIT, limit=limit, repeat=REPEAT_SECONDS)
+    found = run(admission.ADMIT, limit=limit, repeat=REPEAT_SECONDS)
     if found and found[-1][0] is None:
         found = [*found[:-1], *_under_limits(limit)]
     return [Due(*row) for row in found]
@@ -33,9 +33,9 @@ def admit(*, limit: int) -> list[Due]:
 def _under_limits(limit: int) -> list[Row]:
     """Lock what limits, then count, then admit: each by a statement of its own."""
     with transaction.atomic():
-        workspaces = [row[0] for row in run(gate_queries.LOCK_LIMITED)]
-        [(gates, last, more)] = run(gate_queries.LOCK_OPEN_GATES, after=_round.after, look=LOOK)
+        workspaces = [row[0] for row in run(admission.LOCK_LIMITED)]
+        [(gates, last, more)] = run(admission.LOCK_OPEN_GATES, after=_round.after, look=LOOK)
         _round.after = last if more else 0
         if not workspaces and not gates:
             return []
-        return run(gate_queries.GATED, workspaces=workspaces, gates=gates, limit=limit, repeat=REPEAT_SECONDS)
+        return run(admission.GATED, workspaces=workspaces, gates=gates, limit=limit, repeat=REPEAT_SECONDS)

@@ -9,10 +9,10 @@ import orjson
 
 from actions.base import Json
 from runs import control, gates, transitions
-from runs.database import Row, run
+from runs.domain.requests import Request
 from runs.names import moment
-from runs.requests import Request
-from runs.sweep_queries import DUE_ALERTS
+from runs.queries.database import Row, run
+from runs.queries.sweep import DUE_ALERTS
 from workflows.errors import InvalidInput
 from workflows.models import Workflow
 from workflows.publish import check_input

@@ -16,9 +16,9 @@ from actions.approval import SIGNAL
 from runs import approvals, links
 from runs.approvals import LINK, Decision
 from runs.control import Hand
+from runs.domain.states import StepState
 from runs.links import Link
 from runs.models import StepRun
-from runs.states import StepState
 
 
 class DecisionForm(forms.Form):

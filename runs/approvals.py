@@ -12,12 +12,13 @@ from django.db.models import QuerySet
 
 from actions.approval import SIGNAL, ApprovalConfig
 from actions.base import ActionError, Json
-from runs import interventions, perform, signal_queries, signals, waits
+from runs import interventions, perform, signals, waits
 from runs import plan as plans
-from runs.database import run
+from runs.domain.states import RUN_LIVE, StepState
 from runs.interventions import Hand
 from runs.models import Intervention, StepRun
-from runs.states import RUN_LIVE, StepState
+from runs.queries import signals as signal_queries
+from runs.queries.database import run
 
 APPROVE, REJECT = "approve", "reject"
 # Who decided, where nobody is logged in.

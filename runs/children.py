@@ -11,13 +11,14 @@ import orjson
 from django.conf import settings
 
 from actions.base import Json, Permanent, Retryable
-from runs import child_queries, perform, rows
+from runs import perform, rows
 from runs.context import Clock, Work
-from runs.database import Row, run
+from runs.domain.outcomes import Child, HeldChildren, Outcome, StepResult
+from runs.domain.states import RunState, StepState
 from runs.names import RunFacts
-from runs.outcomes import Child, HeldChildren, Outcome, StepResult
 from runs.plan import Plan
-from runs.states import RunState, StepState
+from runs.queries import sub_workflows
+from runs.queries.database import Row, run
 from runs.steps import PlannedStep
 from workflows.errors import InvalidInput
 from workflows.models import Version
@@ -56,7 +57,7 @@ def spawn(live: Sequence[Outcome]) -> bool:
     if not asked:
         return False
     run(
-        child_queries.SPAWN,
+        sub_workflows.SPAWN,
         ids=[child.id for _, _, child in asked],
         parents=[outcome.run.id for outcome, _, _ in asked],
         steps=[result.step for _, result, _ in asked],
@@ -74,24 +75,24 @@ def ended(run_ids: Sequence[UUID]) -> tuple[int, ...]:
 
     Answers the rows' ids. Runs that nobody waits for are passed over.
     """
-    return tuple(row[0] for row in run(child_queries.CHILDREN_ENDED, runs=list(run_ids))) if run_ids else ()
+    return tuple(row[0] for row in run(sub_workflows.CHILDREN_ENDED, runs=list(run_ids))) if run_ids else ()
 
 
 def awaited_again(run_ids: Sequence[UUID]) -> None:
     """Let rows wait on for these runs, retried before the rows went on with their failure; the last locks, too."""
     if run_ids:
-        run(child_queries.AWAITED_AGAIN, runs=list(run_ids))
+        run(sub_workflows.AWAITED_AGAIN, runs=list(run_ids))
 
 
 def due(*, limit: int) -> list[int]:
     """Ids of rows whose children have all ended, longest first."""
-    return [row[0] for row in run(child_queries.ANSWERED, limit=limit)]
+    return [row[0] for row in run(sub_workflows.ANSWERED, limit=limit)]
 
 
 def answered(row_ids: Sequence[int]) -> dict[tuple[UUID, str], list[Row]]:
     """What came of the children of these rows, by version and step, for `outcome`."""
     found: dict[tuple[UUID, str], list[Row]] = {}
-    for row in run(child_queries.ANSWERS, rows=list(row_ids)):
+    for row in run(sub_workflows.ANSWERS, rows=list(row_ids)):
         found.setdefault((row[8], row[2]), []).append(row)
     return found
 
@@ -99,21 +100,21 @@ def answered(row_ids: Sequence[int]) -> dict[tuple[UUID, str], list[Row]]:
 def orphans(*, limit: int) -> dict[int, list[UUID]]:
     """Children that are still to be cancelled because their parent was, by the parent's row; none where all ended."""
     found: dict[int, list[UUID]] = {}
-    for row_id, child in run(child_queries.ORPHANS, limit=limit):
+    for row_id, child in run(sub_workflows.ORPHANS, limit=limit):
         found.setdefault(row_id, []).extend([] if child is None else [child])
     return found
 
 
 def orphans_ended(row_ids: Sequence[int]) -> None:
     """Take note that the children of these cancelled rows are cancelled, too."""
-    run(child_queries.ORPHANS_ENDED, rows=list(row_ids))
+    run(sub_workflows.ORPHANS_ENDED, rows=list(row_ids))
 
 
 def wake_stranded(*, limit: int) -> int:
     """Make rows due that wait for a run that has ended unnoticed; answers how many. There should be none."""
-    found = [row[0] for row in run(child_queries.STRANDED, limit=limit)]
+    found = [row[0] for row in run(sub_workflows.STRANDED, limit=limit)]
     if found:
-        run(child_queries.WAKE_STRANDED, rows=found)
+        run(sub_workflows.WAKE_STRANDED, rows=found)
     return len(found)
 
 
@@ -139,7 +140,7 @@ def outcome(row: Row, *, plan: Plan) -> Outcome:
 def _known(asked: Sequence[tuple[int, Child]], work: Sequence[Work]) -> dict[int, tuple[int, UUID | None, UUID | None]]:
     """Depth of the parent, workflow id and version id, by the number of the result."""
     found = run(
-        child_queries.RESOLVE,
+        sub_workflows.RESOLVE,
         numbers=[at for at, _ in asked],
         runs=[work[at].run.id for at, _ in asked],
         names=[child.asked.workflow for _, child in asked],

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from celery import Signature, chain, signature
 
-from runs.outcomes import Key
+from runs.domain.outcomes import Key
 from runs.plan import Plan
 
 ADVANCE = "runs.advance"

@@ -15,8 +15,8 @@ from django.conf import settings
 
 from actions.base import Json
 from runs import effects, lease
+from runs.domain.outcomes import LoadedSteps
 from runs.names import RunFacts, item_names, names, read_by
-from runs.outcomes import LoadedSteps
 from runs.steps import PlannedStep
 
 

@@ -13,11 +13,11 @@ from django.db import DatabaseError, connection, transaction
 from actions.base import Json
 from runs import children, dispatch, gates, interventions, pauses, starting
 from runs import plan as plans
+from runs.domain.requests import Request, Started
+from runs.domain.states import RUN_ENDED, DeadLetterState, RunState
 from runs.interventions import Hand
 from runs.models import DeadLetter, Run
 from runs.plan import Plan
-from runs.requests import Request, Started
-from runs.states import RUN_ENDED, DeadLetterState, RunState
 from workflows.models import Version, Workflow
 from workflows.publish import check_input
 

@@ -11,10 +11,10 @@ from uuid import UUID
 from runs import children, dispatch, executor, items, transitions
 from runs import plan as plans
 from runs.compiler import decode, encode
+from runs.domain.outcomes import Key, Recorded
+from runs.domain.requests import Fresh
 from runs.fresh import NONE, unpack
-from runs.outcomes import Key, Recorded
 from runs.plan import Plan
-from runs.requests import Fresh
 from workflows.models import Version
 
 log = logging.getLogger(__name__)

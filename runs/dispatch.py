@@ -13,8 +13,8 @@ from django.conf import settings
 from runs import admission, fresh, knocks, picking, transitions, window
 from runs import plan as plans
 from runs.compiler import MAX_KEYS
+from runs.domain.requests import Due, Started
 from runs.plan import Plan
-from runs.requests import Due, Started
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import orjson
 
 from actions import payload
 from actions.base import Json, Permanent
-from runs.database import run
-from runs.effect_queries import KNOWN_EFFECT, RECORD_EFFECT
+from runs.queries.database import run
+from runs.queries.effects import KNOWN_EFFECT, RECORD_EFFECT
 from runs.threads import borrowed_connection
 
 MAX_NAME = 200

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from actions.base import Json
-from runs import ending_queries, rows
-from runs.database import run
+from runs import rows
+from runs.domain.outcomes import Outcome
+from runs.domain.states import RUN_OUTCOMES, RunState, StepState
 from runs.joins import Mark
-from runs.outcomes import Outcome
 from runs.plan import Plan
+from runs.queries import endings as ending_queries
+from runs.queries.database import run
 from runs.release import NextTicket, Release, compensating
-from runs.states import RUN_OUTCOMES, RunState, StepState
 from runs.steps import Part, PlannedStep
 
 _OPEN = (StepState.RETRYING, StepState.WAITING)

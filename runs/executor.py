@@ -16,12 +16,12 @@ from django.db import InterfaceError, OperationalError, connection
 
 from runs import children, items, lease, perform, same_database, transitions
 from runs.context import Clock, Work
-from runs.database import Row
+from runs.domain.outcomes import NO_STEPS, HeldTicket, Key, Outcome, Recorded
+from runs.domain.requests import Fresh
 from runs.fresh import NONE, heard, loaded
 from runs.names import RunFacts
-from runs.outcomes import NO_STEPS, HeldTicket, Key, Outcome, Recorded
 from runs.plan import Link, Plan
-from runs.requests import Fresh
+from runs.queries.database import Row
 from runs.together import BUDGET_SECONDS, Done, Together
 
 log = logging.getLogger(__name__)

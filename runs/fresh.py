@@ -15,9 +15,9 @@ from typing import Any
 import orjson
 
 from runs.context import Clock
-from runs.database import Row
-from runs.outcomes import Key
-from runs.requests import Due, Fresh, short
+from runs.domain.outcomes import Key
+from runs.domain.requests import Due, Fresh, short
+from runs.queries.database import Row
 
 NONE: Mapping[Key, Fresh] = MappingProxyType({})
 
@@ -53,7 +53,7 @@ def unpack(keys: Sequence[Key], told: Sequence[Any]) -> Mapping[Key, Fresh]:
 
 
 def loaded(keys: Sequence[Key], fresh: Mapping[Key, Fresh]) -> list[Row] | None:
-    """Rows as runs.queries.LOAD answers them; None where the database must be asked."""
+    """Rows as runs.queries.records.LOAD answers them; None where the database must be asked."""
     if not fresh or _heard.clock is None or monotonic() > _heard.at + _CLOCK_SECONDS:
         return None
     now = _heard.clock.now().timestamp()

@@ -10,12 +10,13 @@ from django.db import transaction
 
 from actions import expressions
 from actions.base import ActionError, Json
-from runs import gate_queries, inserting, interventions, rows
-from runs.database import run
+from runs import inserting, interventions, rows
+from runs.domain.requests import Request, Started
+from runs.domain.states import RunState
 from runs.interventions import Hand
 from runs.models import Gate, Run
-from runs.requests import Request, Started
-from runs.states import RunState
+from runs.queries import admission
+from runs.queries.database import run
 from workflows.definition import Concurrency, Policy
 from workflows.errors import InvalidInput, Problem
 from workflows.models import Version, Workflow
@@ -43,7 +44,7 @@ def start(
         known = find(keys, workflow=workflow)
         gates = [known[name] for name in keys]
         if rule.policy is not Policy.QUEUE:
-            run(gate_queries.LOCK_GATES, gates=gates)
+            run(admission.LOCK_GATES, gates=gates)
         started = inserting.start(requests, version=version, workflow=workflow, source=source, gates=gates)
         made = {one.run_id: gate for one, gate in zip(started, gates, strict=True) if one.created}
         if rule.policy is Policy.SKIP:
@@ -99,11 +100,11 @@ def find(keys: Sequence[str], *, workflow: Workflow) -> dict[str, int]:
     Inside the transaction that inserts the runs: until its end none of them is pruned.
     """
     wanted = sorted(set(keys))
-    found: dict[str, int] = dict(run(gate_queries.FIND_GATES, workflow=workflow.pk, keys=wanted))
+    found: dict[str, int] = dict(run(admission.FIND_GATES, workflow=workflow.pk, keys=wanted))
     # Again, where one was pruned between being known and being found.
     while missing := [name for name in wanted if name not in found]:
-        run(gate_queries.MAKE_GATES, workflow=workflow.pk, keys=missing)
-        found |= dict(run(gate_queries.FIND_GATES, workflow=workflow.pk, keys=missing))
+        run(admission.MAKE_GATES, workflow=workflow.pk, keys=missing)
+        found |= dict(run(admission.FIND_GATES, workflow=workflow.pk, keys=missing))
     return found
 
 
@@ -118,7 +119,7 @@ def _skip(made: dict[UUID, int], *, limit: int) -> set[UUID]:
         if free[gate] < 0:
             skipped.add(run_id)
     if skipped:
-        run(gate_queries.SKIP, runs=sorted(skipped), message=_SKIPPED)
+        run(admission.SKIP, runs=sorted(skipped), message=_SKIPPED)
     return skipped
 
 
@@ -138,7 +139,7 @@ def _others(made: dict[UUID, int]) -> list[tuple[int, UUID]]:
     """(gate, run) of what is in these gates besides, newest first."""
     if not made:
         return []
-    found = run(gate_queries.IN_GATES, gates=sorted(set(made.values())), runs=list(made))
+    found = run(admission.IN_GATES, gates=sorted(set(made.values())), runs=list(made))
     return [(gate, run_id) for gate, run_id in found]
 
 

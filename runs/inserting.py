@@ -8,11 +8,12 @@ from uuid import UUID
 from django.db import OperationalError, transaction
 from uuid_utils.compat import uuid7
 
-from runs import rows, start_queries
-from runs.database import Row, run
+from runs import rows
+from runs.domain.requests import Due, Fresh, Request, Started, short
+from runs.domain.states import RunState
+from runs.queries import starts
+from runs.queries.database import Row, run
 from runs.release import REPEAT_SECONDS
-from runs.requests import Due, Fresh, Request, Started, short
-from runs.states import RunState
 from workflows.models import Version, Workflow
 
 
@@ -36,7 +37,7 @@ def start(  # noqa: PLR0913 - everything that a start may be given
     common, usual = version.definition.get("labels", {}), version.definition.get("priority", 0)
     by_leave = _by_leave(requests)
     found = run(
-        start_queries.START_BY_LEAVE if by_leave else start_queries.START,
+        starts.START_BY_LEAVE if by_leave else starts.START,
         workspace=workflow.workspace_id,
         workflow=workflow.pk,
         version=version.pk,
@@ -98,7 +99,7 @@ def _known(keys: Sequence[str | None], *, workflow: Workflow) -> dict[str | None
     """The first runs of these keys, as far as they are there."""
     if not keys:
         return {}
-    found = run(start_queries.KNOWN_KEYS, workflow=workflow.pk, keys=list(keys))
+    found = run(starts.KNOWN_KEYS, workflow=workflow.pk, keys=list(keys))
     return {key: Started(run_id, created=False, state=state) for key, run_id, state in found}
 
 

@@ -10,25 +10,16 @@ from django.db import transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import (
-    child_queries,
-    children,
-    control_queries,
-    ending_queries,
-    endings,
-    items,
-    queries,
-    rows,
-    standing,
-    stopping,
-    view_queries,
-)
+from runs import children, endings, items, rows, standing, stopping
 from runs import plan as plans
-from runs.database import Statement, run
+from runs.domain.states import RunState, StepState
 from runs.joins import RELEASED, Mark, Verdict, decide, ripple
 from runs.plan import Plan
+from runs.queries import endings as ending_queries
+from runs.queries import marks as mark_queries
+from runs.queries import records, retries, sub_workflows
+from runs.queries.database import Statement, run
 from runs.release import skips
-from runs.states import RunState, StepState
 from runs.steps import UNDO, Part
 
 
@@ -117,7 +108,7 @@ def retry(
     """
     edited = inputs or {}
     with transaction.atomic():
-        below = [row[0] for row in run(child_queries.OF_ENDINGS, runs=list(run_ids), undo=UNDO)]
+        below = [row[0] for row in run(sub_workflows.OF_ENDINGS, runs=list(run_ids), undo=UNDO)]
         locked = _lock(run_ids, states=standing.RETRYABLE, children=below)
         past: dict[UUID, bool] = dict(run(ending_queries.PAST_RETRY, runs=list(locked), undo=UNDO)) if locked else {}
         lists = items.begun([key for key, given in edited.items() if given is not None and key[0] in locked])
@@ -135,11 +126,11 @@ def retry(
             wrong = any(key[0] == run_id and (key[1] not in again.steps or key in lists) for key in edited)
             if again.steps and not wrong:
                 (undoing if run_id in past else work).append(again)
-        won = _go_again(control_queries.RETRY, work, edited=edited, hand=hand)
-        won += _go_again(control_queries.RETRY_UNDO, undoing, edited=edited, hand=hand)
+        won = _go_again(retries.RETRY, work, edited=edited, hand=hand)
+        won += _go_again(retries.RETRY_UNDO, undoing, edited=edited, hand=hand)
         items.again([(again.run_id, step) for again in work for step in again.steps])
         if below and won:
-            run(child_queries.LET_GO, children=below, runs=won)
+            run(sub_workflows.LET_GO, children=below, runs=won)
         tell("retry", {again.run_id: again.told(edited) for again in work + undoing}, hand=hand)
         children.awaited_again(won)  # the last locks: the rows of parents
     return frozenset(won)
@@ -153,7 +144,7 @@ def replay(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, hand: 
     new = uuid7()
     with transaction.atomic():
         made = run(
-            control_queries.REPLAY,
+            retries.REPLAY,
             new=new,
             old=run_id,
             version=version_id,
@@ -167,7 +158,7 @@ def replay(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, hand: 
             return None
         passed_by = [*skips(found.skipped, blocked=False), *skips(found.blocked, blocked=True)]
         if passed_by:
-            run(queries.INSERT_STEPS, **rows.steps([(new, -1, result) for result in passed_by]))
+            run(records.INSERT_STEPS, **rows.steps([(new, -1, result) for result in passed_by]))
         tell("replay", {run_id: {"run": str(new), "steps": list(found.entry)}}, hand=hand)
     return new
 
@@ -195,7 +186,7 @@ def kept_for_replay(run_id: UUID, *, plan: Plan, step: str) -> Replay:
 def discard(letter_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
     """Close open dead letters for good; their runs stay failed. Answers those that this call closed."""
     with transaction.atomic():
-        won = run(control_queries.DISCARD, letters=list(letter_ids), by=hand.user_id, why=hand.why)
+        won = run(retries.DISCARD, letters=list(letter_ids), by=hand.user_id, why=hand.why)
         told: dict[UUID, dict[str, Json]] = {}
         for _, run_id, step in won:
             told[run_id] = {"steps": [*_texts(told.get(run_id, {}).get("steps")), step]}
@@ -206,7 +197,7 @@ def discard(letter_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
 def _lock(run_ids: Sequence[UUID], *, states: Iterable[RunState], children: Sequence[UUID]) -> dict[UUID, UUID]:
     """Version ids of the runs that are in one of these states, by run, locked in ascending order with the children."""
     wanted = [state.value for state in states]
-    found = run(control_queries.LOCK, runs=list(run_ids), states=wanted, children=list(children))
+    found = run(retries.LOCK, runs=list(run_ids), states=wanted, children=list(children))
     asked = set(run_ids)
     return {run_id: version_id for run_id, version_id, state in found if run_id in asked and state in wanted}
 
@@ -214,7 +205,7 @@ def _lock(run_ids: Sequence[UUID], *, states: Iterable[RunState], children: Sequ
 def _marks(run_ids: Sequence[UUID]) -> dict[UUID, dict[str, Mark]]:
     """Marks of every step that has a row or a ticket, read by a statement of its own."""
     found: dict[UUID, dict[str, Mark]] = {run_id: {} for run_id in run_ids}
-    for run_id, step, state, blocked in run(view_queries.VIEW, runs=list(run_ids)) if run_ids else []:
+    for run_id, step, state, blocked in run(mark_queries.VIEW, runs=list(run_ids)) if run_ids else []:
         if state is not None or step not in found[run_id]:
             found[run_id][step] = Mark(state=StepState(state) if state else None, blocked=bool(blocked))
     return found
@@ -312,7 +303,7 @@ def tell(verb: str, told: Mapping[UUID, Mapping[str, Json]], *, hand: Hand) -> N
     """Write down what was done to each run, with its details, in the verb's own transaction."""
     if told:
         run(
-            control_queries.INTERVENE,
+            retries.INTERVENE,
             verb=verb,
             by=hand.user_id,
             why=hand.why,

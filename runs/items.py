@@ -16,14 +16,15 @@ import orjson
 from django.db import transaction
 
 from actions.base import Json, Permanent
-from runs import item_queries, perform, rows, view_queries
+from runs import perform, rows
 from runs import plan as plans
 from runs.context import Clock, Work
-from runs.database import Row, run
+from runs.domain.outcomes import HeldWait, Key, Outcome, StepResult
+from runs.domain.states import StepState
 from runs.names import RunFacts
-from runs.outcomes import HeldWait, Key, Outcome, StepResult
 from runs.plan import Plan
-from runs.states import StepState
+from runs.queries import for_each, marks
+from runs.queries.database import Row, run
 from runs.steps import PlannedStep
 
 # Results stand in the step's output up to so many items and bytes; beyond, they are read page by page.
@@ -41,13 +42,13 @@ class Turned:
 
 def load(keys: Sequence[Key], *, head: str, reads: Sequence[str]) -> list[Row]:
     """transitions.load for items: without the run's input and other steps, which `furnished` adds once."""
-    return run(item_queries.LOAD_ITEMS, head=head, reads=list(reads), **rows.keys(keys))
+    return run(for_each.LOAD_ITEMS, head=head, reads=list(reads), **rows.keys(keys))
 
 
 def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID, timeout_seconds: float) -> list[Row]:
     """transitions.claim for items, as `load`."""
     given = {"head": head, "reads": list(reads), "process": process, "timeout": timeout_seconds}
-    return run(item_queries.CLAIM_ITEMS, **given, **rows.keys(keys))
+    return run(for_each.CLAIM_ITEMS, **given, **rows.keys(keys))
 
 
 def furnished(work: Sequence[Work], *, plan: Plan, step: PlannedStep) -> list[Work]:
@@ -56,15 +57,15 @@ def furnished(work: Sequence[Work], *, plan: Plan, step: PlannedStep) -> list[Wo
     if each is None or not work:
         return list(work)
     keys = rows.keys([(one.run.id, one.item) for one in work])
-    found = run(item_queries.VALUES, size=each.batch, step=step.id, **keys)
+    found = run(for_each.VALUES, size=each.batch, step=step.id, **keys)
     values = {(row[0], row[1]): _json(row[2]) for row in found}
     runs = list({one.run.id for one in work})
     steps = {}
     if reads := plan.step_ids(step.item_reads):
-        steps = {row[0]: _json(row[1]) for row in run(view_queries.OUTPUTS, runs=runs, reads=reads)}
+        steps = {row[0]: _json(row[1]) for row in run(marks.OUTPUTS, runs=runs, reads=reads)}
     inputs = {}
     if step.items_read_input:
-        inputs = {row[0]: _json(row[1]) for row in run(item_queries.INPUTS, runs=runs)}
+        inputs = {row[0]: _json(row[1]) for row in run(for_each.INPUTS, runs=runs)}
     return [
         one._replace(
             run=one.run._replace(input=inputs.get(one.run.id)),
@@ -87,9 +88,9 @@ def begin(live: Sequence[Outcome], *, plan: Plan) -> tuple[int, ...]:
         for number, at in enumerate(range(0, len(items), size))
     ]
     names = ("runs", "steps", "numbers", "items")
-    run(item_queries.KEEP, **dict(zip(names, map(list, zip(*batches, strict=True)), strict=True)))
+    run(for_each.KEEP, **dict(zip(names, map(list, zip(*batches, strict=True)), strict=True)))
     found = run(
-        item_queries.BEGIN,
+        for_each.BEGIN,
         runs=[one[0] for one in begun],
         steps=[one[1] for one in begun],
         progresses=[rows.dumps(_fresh(len(one[2]))) for one in begun],
@@ -111,24 +112,24 @@ def ended(outcomes: Sequence[Outcome]) -> tuple[int, ...]:
         for state in (StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED)
     }
     keys = {"runs": [key[0] for key in counts], "steps": [key[1] for key in counts]}
-    return tuple(row[0] for row in run(item_queries.ENDED, **keys, **numbers))
+    return tuple(row[0] for row in run(for_each.ENDED, **keys, **numbers))
 
 
 def due(*, limit: int) -> list[int]:
     """Rows of steps whose items are to go on."""
-    return [row[0] for row in run(item_queries.DUE, limit=limit)]
+    return [row[0] for row in run(for_each.DUE, limit=limit)]
 
 
 def again(found: Sequence[tuple[UUID, str]]) -> None:
     """Let steps that a human just retried go on with their failed items and those not begun, not with all of them."""
-    run(item_queries.AGAIN, runs=[one[0] for one in found], steps=[one[1] for one in found])
+    run(for_each.AGAIN, runs=[one[0] for one in found], steps=[one[1] for one in found])
 
 
 def begun(found: Sequence[tuple[UUID, str]]) -> frozenset[tuple[UUID, str]]:
     """Those of these steps whose list has begun: it stays what it was, whatever their input is now."""
     if not found:
         return frozenset()
-    answer = run(item_queries.BEGUN, runs=[one[0] for one in found], steps=[one[1] for one in found])
+    answer = run(for_each.BEGUN, runs=[one[0] for one in found], steps=[one[1] for one in found])
     return frozenset((row[0], row[1]) for row in answer)
 
 
@@ -138,8 +139,8 @@ def turn(row_ids: Sequence[int]) -> Turned:
     opened: list[tuple[int, int, int, int, str, float | None]] = []
     count = 0
     with transaction.atomic():
-        runs = [row[0] for row in run(item_queries.LOCK, rows=list(row_ids))]
-        for row in run(item_queries.TURN, rows=list(row_ids), runs=runs) if runs else ():
+        runs = [row[0] for row in run(for_each.LOCK, rows=list(row_ids))]
+        for row in run(for_each.TURN, rows=list(row_ids), runs=runs) if runs else ():
             row_id, run_id, step_id, version_id, open_items, progress, now = row
             step = plans.load(version_id).steps[step_id]
             taken = _take(step, _json(progress), run_id=run_id, open_items=open_items, now=now)
@@ -151,13 +152,13 @@ def turn(row_ids: Sequence[int]) -> Turned:
             opened.append((row_id, first, past, is_open, rows.dumps(after), wait))
         if opened:
             names = ("rows", "firsts", "pasts", "opens", "progresses", "waits")
-            run(item_queries.OPEN, **dict(zip(names, map(list, zip(*opened, strict=True)), strict=True)))
+            run(for_each.OPEN, **dict(zip(names, map(list, zip(*opened, strict=True)), strict=True)))
     return Turned(opened=count, over=over)
 
 
 def finish(row_ids: Sequence[int], *, plan: Plan) -> list[Outcome]:
     """What steps come to whose items have all ended; the fence is that of any wait that is over."""
-    found = run(item_queries.FINISH, rows=list(row_ids), results=INLINE_RESULTS, bytes=INLINE_BYTES)
+    found = run(for_each.FINISH, rows=list(row_ids), results=INLINE_RESULTS, bytes=INLINE_BYTES)
     return [_finished(row, plan=plan) for row in found]
 
 
@@ -180,7 +181,7 @@ def _take(
     room = 0 if stopping else max(0, step.window - open_items)
     if room and progress["redo"] is not None:
         limits = {"run": run_id, "step": step.id, "redo": progress["redo"], "limit": room}
-        redone = [row[0] for row in run(item_queries.REDO, **limits)]
+        redone = [row[0] for row in run(for_each.REDO, **limits)]
         after["redo"] = redone[-1] + 1 if len(redone) == room else None
         open_items += len(redone)
         room -= len(redone)

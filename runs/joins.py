@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from runs.domain.states import StepState
 from runs.plan import Plan
-from runs.states import StepState
 from runs.steps import PlannedStep
 from workflows.definition import Join
 

@@ -23,7 +23,7 @@ from kombu.utils import json
 
 from runs import window
 from runs.compiler import compile_chain, encode, hard_limit, links
-from runs.outcomes import Key
+from runs.domain.outcomes import Key
 from runs.plan import Plan
 
 # Stands in a pattern where a message has its keys.

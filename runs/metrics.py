@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from runs.database import run
-from runs.metric_queries import FIGURES
+from runs.queries.database import run
+from runs.queries.metrics import FIGURES
 
 LIVE = ("queued", "running", "waiting", "compensating")
 

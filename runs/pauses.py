@@ -13,11 +13,12 @@ from uuid import UUID
 
 from django.db import transaction
 
-from runs import interventions, pause_queries, standing
-from runs.database import Statement, run
+from runs import interventions, standing
+from runs.domain.states import RUN_ENDED, Pause
 from runs.interventions import Hand
 from runs.models import Intervention, Run, WorkflowIntervention
-from runs.states import RUN_ENDED, Pause
+from runs.queries import pauses
+from runs.queries.database import Statement, run
 from workflows.models import Workflow
 
 # A ticket that is due in this year or later is a paused run's.
@@ -64,7 +65,7 @@ def pause_workflow(workflow: Workflow, *, hand: Hand) -> int:
     """
     _set(workflow, paused=True, hand=hand)
     held = 0
-    while ids := _batch(pause_queries.TO_PAUSE, workflow, workspace=workflow.workspace_id):
+    while ids := _batch(pauses.TO_PAUSE, workflow, workspace=workflow.workspace_id):
         with transaction.atomic():
             if not _stands(workflow, paused=True):
                 break
@@ -76,7 +77,7 @@ def resume_workflow(workflow: Workflow, *, hand: Hand) -> int:
     """Let the workflow's runs go on, but for those that were paused themselves; answers how many this call let go."""
     _set(workflow, paused=False, hand=hand)
     released = 0
-    while ids := _batch(pause_queries.TO_RESUME, workflow, states=_STATES):
+    while ids := _batch(pauses.TO_RESUME, workflow, states=_STATES):
         with transaction.atomic():
             if not _stands(workflow, paused=False):
                 break
@@ -105,34 +106,34 @@ def of_workflow(workflow: Workflow) -> Paused | None:
 
 
 def _pause(run_ids: Sequence[UUID], *, through: Pause) -> list[UUID]:
-    locked = run(pause_queries.LOCK_TO_PAUSE, runs=list(run_ids), states=_STATES, through=through.value)
+    locked = run(pauses.LOCK_TO_PAUSE, runs=list(run_ids), states=_STATES, through=through.value)
     won = [row[0] for row in locked]
     if won:
-        run(pause_queries.PAUSE, runs=won, through=through.value)
+        run(pauses.PAUSE, runs=won, through=through.value)
     return won
 
 
 def _resume(run_ids: Sequence[UUID], *, through: Pause | None) -> list[UUID]:
     narrowed = None if through is None else through.value
-    won = [row[0] for row in run(pause_queries.LOCK_TO_RESUME, runs=list(run_ids), states=_STATES, through=narrowed)]
+    won = [row[0] for row in run(pauses.LOCK_TO_RESUME, runs=list(run_ids), states=_STATES, through=narrowed)]
     if won:
-        run(pause_queries.RESUME, runs=won)
+        run(pauses.RESUME, runs=won)
     return won
 
 
 def _set(workflow: Workflow, *, paused: bool, hand: Hand) -> None:
     with transaction.atomic():
-        [(stands,)] = run(pause_queries.HOLD_WORKFLOW, workflow=workflow.pk)
+        [(stands,)] = run(pauses.HOLD_WORKFLOW, workflow=workflow.pk)
         if stands == paused:
             return
         verb = "pause" if paused else "resume"
-        run(pause_queries.SET_WORKFLOW_PAUSE, workflow=workflow.pk, paused=paused)
-        run(pause_queries.INTERVENE_WORKFLOW, workflow=workflow.pk, verb=verb, by=hand.user_id, why=hand.why)
+        run(pauses.SET_WORKFLOW_PAUSE, workflow=workflow.pk, paused=paused)
+        run(pauses.INTERVENE_WORKFLOW, workflow=workflow.pk, verb=verb, by=hand.user_id, why=hand.why)
 
 
 def _stands(workflow: Workflow, *, paused: bool) -> bool:
     """Whether it still is as this verb left it: pausing and resuming at the same time, the later one has its way."""
-    [(stands,)] = run(pause_queries.WORKFLOW_PAUSED, workflow=workflow.pk)
+    [(stands,)] = run(pauses.WORKFLOW_PAUSED, workflow=workflow.pk)
     return bool(stands == paused)
 
 

@@ -15,11 +15,11 @@ from actions import expressions, payload
 from actions.base import ActionError, Cancelled, Config, Json, Park, Permanent, Retryable, Spawn
 from runs import retry
 from runs.context import AttemptContext, Work, stopped
+from runs.domain.outcomes import Child, HeldClaim, Outcome, StepResult
+from runs.domain.states import StepState
 from runs.joins import Mark, Verdict, decide
 from runs.names import moment, step_input
-from runs.outcomes import Child, HeldClaim, Outcome, StepResult
 from runs.plan import Link, Plan
-from runs.states import StepState
 from runs.steps import PlannedStep
 from workflows.definition import ForEach
 

@@ -10,7 +10,7 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from runs import delivery, dispatch, recovery, transitions
 from runs import plan as plans
-from runs.requests import Due
+from runs.domain.requests import Due
 from runs.sweeper import INTERVAL_SECONDS, TICK_SECONDS
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,6 @@ from runs import (
     children,
     delivery,
     dispatch,
-    ending_queries,
     interventions,
     items,
     lease,
@@ -25,19 +24,20 @@ from runs import (
     picking,
     rows,
     stopping,
-    sweep_queries,
     transitions,
     waits,
 )
 from runs import plan as plans
 from runs.compiler import decode
 from runs.context import Clock, Work
-from runs.database import Row, run
+from runs.domain.outcomes import HeldClaim, Outcome, Recorded, StepResult
+from runs.domain.states import StepState
 from runs.names import RunFacts
-from runs.outcomes import HeldClaim, Outcome, Recorded, StepResult
 from runs.parent import Death
+from runs.queries import endings
+from runs.queries import sweep as sweep_queries
+from runs.queries.database import Row, run
 from runs.release import REPEAT_SECONDS
-from runs.states import StepState
 from runs.steps import PlannedStep
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ def unblock() -> int:
 
 def time_out() -> int:
     """Stop runs past their deadline; answers how many this call stopped."""
-    stopped = stopping.time_out([row[0] for row in run(ending_queries.OVERDUE, limit=BATCH)])
+    stopped = stopping.time_out([row[0] for row in run(endings.OVERDUE, limit=BATCH)])
     delivery.tell(Recorded(ended=stopped.ended))
     return len(stopped.won)
 

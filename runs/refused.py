@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.db import OperationalError
 
 from actions.base import Json
-from runs.outcomes import Outcome, StepResult
+from runs.domain.outcomes import Outcome, StepResult
+from runs.domain.states import StepState
 from runs.plan import Plan
-from runs.states import StepState
 
 # Deadlock and lock timeout: somebody else is at the run; nothing is wrong with what is to be recorded.
 _LOCK_TROUBLE = ("40P01", "55P03")

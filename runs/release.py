@@ -9,11 +9,11 @@ from typing import NamedTuple
 from actions import expressions, payload
 from actions.base import Json
 from runs import retry
+from runs.domain.outcomes import NO_STEPS, HeldWait, LoadedSteps, Outcome, StepResult
+from runs.domain.states import RunState, StepState
 from runs.joins import Mark, Ripple, ripple
 from runs.names import RunFacts, output_names
-from runs.outcomes import NO_STEPS, HeldWait, LoadedSteps, Outcome, StepResult
 from runs.plan import Plan
-from runs.states import RunState, StepState
 from runs.steps import Part
 
 # Seconds until a ticket that is sent is knocked for again, doubled with each send.

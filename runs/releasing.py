@@ -7,12 +7,14 @@ from uuid import UUID
 
 import orjson
 
-from runs import endings, queries, rows, view_queries, views
-from runs.database import run
-from runs.outcomes import LoadedSteps, Outcome
+from runs import endings, rows, views
+from runs.domain.outcomes import LoadedSteps, Outcome
+from runs.domain.states import RunState
 from runs.plan import Plan
+from runs.queries import marks as mark_queries
+from runs.queries import records
+from runs.queries.database import run
 from runs.release import Release, finished, release, release_along
-from runs.states import RunState
 
 
 def path(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> list[Release]:
@@ -37,9 +39,9 @@ def graph(
     releases = endings.followed(plan, with_outputs(plan, releases), marks=marks)
     skipped = [(found.run.id, -1, result) for found in releases for result in found.skipped]
     if skipped:
-        run(queries.INSERT_STEPS, **rows.steps(skipped))
+        run(records.INSERT_STEPS, **rows.steps(skipped))
     if any(found.tickets or found.state for found in releases):
-        run(queries.RELEASE, **rows.releases(releases))
+        run(records.RELEASE, **rows.releases(releases))
     return releases
 
 
@@ -49,6 +51,6 @@ def with_outputs(plan: Plan, releases: Sequence[Release]) -> list[Release]:
     fetched: dict[UUID, LoadedSteps] = {}
     if wanting:
         reads = sorted(frozenset[str]().union(*(found.missing for found in wanting)))
-        answer = run(view_queries.OUTPUTS, runs=[found.run.id for found in wanting], reads=reads)
+        answer = run(mark_queries.OUTPUTS, runs=[found.run.id for found in wanting], reads=reads)
         fetched = {run_id: orjson.loads(steps) for run_id, steps in answer}
     return [finished(plan, found, fetched=fetched.get(found.run.id, {})) for found in releases]

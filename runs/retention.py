@@ -11,8 +11,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from runs import retention_queries
-from runs.database import run
+from runs.queries import retention
+from runs.queries.database import run
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Bite:
 
 def due() -> list[Policy]:
     """The policies of workflows that have a run of that age, whether or not it may go."""
-    return [Policy(row[0], row[1], float(row[2])) for row in run(retention_queries.DUE)]
+    return [Policy(row[0], row[1], float(row[2])) for row in run(retention.DUE)]
 
 
 def prune(policy: Policy, *, dry: bool = False) -> Iterator[Bite]:
@@ -61,7 +61,7 @@ def prune(policy: Policy, *, dry: bool = False) -> Iterator[Bite]:
     while after is not None:
         began = time.monotonic()
         page = run(
-            retention_queries.PAGE,
+            retention.PAGE,
             workflow=policy.workflow_id,
             seconds=policy.seconds,
             after=after,
@@ -84,23 +84,23 @@ def prune_all(*, wait: Callable[[float], bool]) -> int:
 
     `wait` rests for so many seconds and answers whether to stop. Does nothing where another process is at it.
     """
-    if not run(retention_queries.TRY_LOCK)[0][0]:
+    if not run(retention.TRY_LOCK)[0][0]:
         return 0
     try:
         prune_gates(wait=wait)
         return sum(_prune_told(policy, wait=wait) for policy in due())
     finally:
-        run(retention_queries.UNLOCK)
+        run(retention.UNLOCK)
 
 
 def prune_gates(*, wait: Callable[[float], bool]) -> int:
     """Delete the gates that no run is in or could come back to; answers how many."""
     after, count = 0, 0
-    while page := [row[0] for row in run(retention_queries.GATES, after=after, limit=PAGE_GATES)]:
+    while page := [row[0] for row in run(retention.GATES, after=after, limit=PAGE_GATES)]:
         with transaction.atomic():
-            unused = [row[0] for row in run(retention_queries.LOCK_UNUSED, gates=page)]
+            unused = [row[0] for row in run(retention.LOCK_UNUSED, gates=page)]
             # Decided anew: the snapshot that they were locked by is older than the locks.
-            count += len(run(retention_queries.DELETE_UNUSED, gates=unused)) if unused else 0
+            count += len(run(retention.DELETE_UNUSED, gates=unused)) if unused else 0
         after = page[-1]
         if len(page) < PAGE_GATES or wait(REST_SECONDS):
             break
@@ -109,7 +109,7 @@ def prune_gates(*, wait: Callable[[float], bool]) -> int:
 
 def tell(workflow_id: UUID, *, why: str) -> None:
     """Write down with the workflow what was pruned by hand."""
-    run(retention_queries.TELL, workflow=workflow_id, why=why)
+    run(retention.TELL, workflow=workflow_id, why=why)
 
 
 def _prune_told(policy: Policy, *, wait: Callable[[float], bool]) -> int:
@@ -127,8 +127,8 @@ def _prune_told(policy: Policy, *, wait: Callable[[float], bool]) -> int:
 @transaction.atomic
 def _delete(old: Sequence[UUID], *, seconds: float, dry: bool) -> tuple[int, UUID | None]:
     """Delete as many of these as a bite holds; answers how many, and the first that was too much for it."""
-    locked = old if dry else [row[0] for row in run(retention_queries.LOCK, runs=list(old), seconds=seconds)]
-    free = run(retention_queries.FREE, runs=list(locked), limit=BITE_ROWS) if locked else []
+    locked = old if dry else [row[0] for row in run(retention.LOCK, runs=list(old), seconds=seconds)]
+    free = run(retention.FREE, runs=list(locked), limit=BITE_ROWS) if locked else []
     sizes = accumulate(steps + 1 for _, steps in free)
     fitting = sum(size <= BITE_ROWS for size in sizes)
     # One that is too large for any bite goes alone.
@@ -136,10 +136,10 @@ def _delete(old: Sequence[UUID], *, seconds: float, dry: bool) -> tuple[int, UUI
     if chosen and not dry:
         if not fitting:
             _delete_steps(chosen[0])
-        run(retention_queries.DELETE, runs=chosen)
+        run(retention.DELETE, runs=chosen)
     return len(chosen), free[len(chosen)][0] if len(chosen) < len(free) else None
 
 
 def _delete_steps(run_id: UUID) -> None:
-    while len(run(retention_queries.DELETE_STEPS, run=run_id, limit=STATEMENT_ROWS)) == STATEMENT_ROWS:
+    while len(run(retention.DELETE_STEPS, run=run_id, limit=STATEMENT_ROWS)) == STATEMENT_ROWS:
         pass

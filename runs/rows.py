@@ -12,10 +12,10 @@ import orjson
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs.database import columns
-from runs.outcomes import HeldClaim, HeldWait, Key, Outcome, StepResult
+from runs.domain.outcomes import HeldClaim, HeldWait, Key, Outcome, StepResult
+from runs.domain.states import StepState
+from runs.queries.database import columns
 from runs.release import NextTicket, Release
-from runs.states import StepState
 
 Params = dict[str, Any]
 

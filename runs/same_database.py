@@ -10,13 +10,14 @@ import orjson
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from actions.base import Retryable
-from runs import children, effect_queries, transitions
+from runs import children, transitions
 from runs import perform as performing
 from runs.context import Work
-from runs.database import run
-from runs.outcomes import Recorded
+from runs.domain.outcomes import Recorded
+from runs.domain.states import StepState
 from runs.plan import Plan
-from runs.states import StepState
+from runs.queries import effects
+from runs.queries.database import run
 from runs.steps import PlannedStep
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def _perform(work: Work, *, plan: Plan, step: PlannedStep, process: UUID, carrie
     try:
         with transaction.atomic():
             # A thread cannot be asked to stop; a server can.
-            run(effect_queries.LIMIT_STATEMENTS, milliseconds=int(step.timeout_seconds * 1000))
+            run(effects.LIMIT_STATEMENTS, milliseconds=int(step.timeout_seconds * 1000))
             before = transaction.savepoint()
             [result] = children.resolved([performing.attempt(step, work)], [work], plan=plan)
             if result.state not in _KEPT:

@@ -13,13 +13,14 @@ from django.db import OperationalError, transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import delivery, dispatch, endings, rows, signal_queries, transitions, waits
+from runs import delivery, dispatch, endings, rows, transitions, waits
 from runs import plan as plans
-from runs.database import run
+from runs.domain.outcomes import Recorded
+from runs.domain.states import RUN_LIVE, RunState
 from runs.interventions import Hand
-from runs.outcomes import Recorded
+from runs.queries import signals
+from runs.queries.database import run
 from runs.standing import AT_ONCE
-from runs.states import RUN_LIVE, RunState
 from runs.steps import ANY_SIGNAL
 from runs.waits import Came, Wait
 
@@ -57,7 +58,7 @@ class Sent:
 def send(run_ids: Sequence[UUID], *, message: Message, hand: Hand) -> list[Sent]:
     """Tell these runs; answers those that took it. A run that neither waits for the name nor will is not among them."""
     with transaction.atomic():
-        found = run(signal_queries.LOCK_RUNS, runs=list(run_ids))
+        found = run(signals.LOCK_RUNS, runs=list(run_ids))
         known = _known(message, runs=[row[0] for row in found])
         open_ = {row[0]: row[2] for row in found if row[1] in SIGNALLABLE and row[0] not in known}
         waiting = _waiting(list(open_), message=message)
@@ -80,18 +81,18 @@ def send_by_key(key: str, *, workspace_id: UUID, message: Message, hand: Hand) -
     Raises TooMany.
     """
     with transaction.atomic():
-        run(signal_queries.LOCK_KEYS, names=[message.name], keys=[key])
+        run(signals.LOCK_KEYS, names=[message.name], keys=[key])
         address = {"workspace": workspace_id, "name": message.name, "key": key}
         if message.idempotency_key is not None:
-            known = run(signal_queries.KNOWN_BY_KEY, once=message.idempotency_key, **address)
+            known = run(signals.KNOWN_BY_KEY, once=message.idempotency_key, **address)
             if known:
                 return [Sent(signal_id, run_id, created=False) for signal_id, run_id in known]
-        found = [row[0] for row in run(signal_queries.WAITING_WITH_KEY, limit=AT_ONCE + 1, **address)]
+        found = [row[0] for row in run(signals.WAITING_WITH_KEY, limit=AT_ONCE + 1, **address)]
         if len(found) > AT_ONCE:
             raise TooMany(
                 f"more than {AT_ONCE} runs wait for {message.name!r} with this key; send to them by their ids"
             )
-        run(signal_queries.LOCK_RUNS, runs=found)
+        run(signals.LOCK_RUNS, runs=found)
         # Looked at again, now that the locks are held: a timer or a cancel may have been quicker.
         waiting = _waiting(found, message=message, key=key)
         takers: Mapping[UUID | None, Wait | None] = waiting or {None: None}  # type: ignore[assignment]  # keys are read
@@ -120,7 +121,7 @@ def wake(waiting: Sequence[Wait], payloads: Mapping[UUID, Json]) -> None:
 
 def forget() -> int:
     """Delete signals by key that nobody came to wait for in time; answers how many."""
-    return len(run(signal_queries.FORGET, limit=_BATCH))
+    return len(run(signals.FORGET, limit=_BATCH))
 
 
 def _after(recorded: Recorded) -> None:
@@ -132,21 +133,21 @@ def _known(message: Message, *, runs: Sequence[UUID]) -> dict[UUID, UUID]:
     """The signal of each run that has this idempotency key, by run."""
     if message.idempotency_key is None or not runs:
         return {}
-    found = run(signal_queries.KNOWN, runs=list(runs), once=message.idempotency_key)
+    found = run(signals.KNOWN, runs=list(runs), once=message.idempotency_key)
     return {run_id: signal_id for signal_id, run_id in found}
 
 
 def _waiting(runs: Sequence[UUID], *, message: Message, key: str | None = None) -> dict[UUID, Wait]:
     if not runs:
         return {}
-    found = run(signal_queries.WAITING_FOR, runs=list(runs), name=message.name, key=key)
+    found = run(signals.WAITING_FOR, runs=list(runs), name=message.name, key=key)
     return {one.run.id: one for one in map(waits.read, found)}
 
 
 def _keepable(runs: Sequence[UUID], *, name: str) -> set[UUID]:
     """Those of the runs in which a step is still to come for one more signal of this name."""
     found = set()
-    standing = run(signal_queries.STANDING, runs=list(runs), name=name) if runs else []
+    standing = run(signals.STANDING, runs=list(runs), name=name) if runs else []
     for run_id, version_id, over, kept, ending in standing:
         if kept < _places(version_id, name=name, over=over, ending=ending):
             found.add(run_id)
@@ -174,7 +175,7 @@ def _insert(
         return []
     ids = [uuid7() for _ in takers]
     run(
-        signal_queries.INSERT,
+        signals.INSERT,
         ids=ids,
         runs=list(takers),
         steps=[wait.step if wait else None for wait in takers.values()],

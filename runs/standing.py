@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
+from runs.domain.states import RUN_ENDED, RUN_LIVE, DeadLetterState, RunState, StepState
 from runs.models import DeadLetter, Run, StepRun
-from runs.states import RUN_ENDED, RUN_LIVE, DeadLetterState, RunState, StepState
 from runs.steps import UNDO
 
 TERMINABLE = RUN_LIVE | {RunState.QUEUED}

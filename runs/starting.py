@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from django.db import DatabaseError, connection
 
 from runs import dispatch, gates, inserting, refused
-from runs.database import renew
+from runs.domain.requests import Request, Started
 from runs.gathering import Gathering
-from runs.requests import Request, Started
+from runs.queries.database import renew
 from workflows.errors import InvalidInput
 from workflows.models import Version, Workflow
 from workflows.publish import check_input

@@ -1,4 +1,4 @@
-"""Write docs/states.md from runs.states, so that the page cannot say anything else than the code."""
+"""Write docs/states.md from runs.domain.states, so that the page cannot say anything else than the code."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from runs.states import PENDING, RUN_TRANSITIONS, STEP_TRANSITIONS, DeadLetterState
+from runs.domain.states import PENDING, RUN_TRANSITIONS, STEP_TRANSITIONS, DeadLetterState
 
 _HEAD = """# States
 
-Generated from `runs/states.py` by `make docs`; a test compares the two. Every transition is a guarded statement in
-`runs/queries.py`: where the guard does not hold, nothing is written, and the caller is told that it did not win.
+Generated from `runs/domain/states.py` by `make docs`; a test compares the two. Every transition is a guarded statement
+in `runs/queries/records.py`: where the guard does not hold, nothing is written, and the caller is told that it did not
+win.
 """
 
 

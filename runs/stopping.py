@@ -11,14 +11,16 @@ from django.db import transaction
 from pydantic import ValidationError
 
 from actions.base import Json
-from runs import children, ending_queries, endings, queries, rows, view_queries
+from runs import children, endings, rows
 from runs import plan as plans
-from runs.database import run
+from runs.domain.states import RUN_ENDED, RunState, StepState
 from runs.joins import Mark
 from runs.names import RunFacts
 from runs.plan import Plan
+from runs.queries import endings as ending_queries
+from runs.queries import marks, records
+from runs.queries.database import run
 from runs.release import Release
-from runs.states import RUN_ENDED, RunState, StepState
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +59,7 @@ def terminate(run_ids: Sequence[UUID]) -> Stopped:
         run(ending_queries.STOP, runs=list(live))
         left = endings.undoable([run_id for run_id, ending in live.items() if ending == RunState.FAILED])
         found = [_terminated(run_id, ending=ending, left=left.get(run_id, ())) for run_id, ending in live.items()]
-        run(queries.RELEASE, **rows.releases(found))
+        run(records.RELEASE, **rows.releases(found))
     ended = (
         *((run_id, RunState.CANCELLED.value) for run_id in queued),
         *((one.run.id, one.state.value) for one in found if one.state is not None),
@@ -111,7 +113,7 @@ def _settle(version_id: UUID, run_ids: Sequence[UUID], *, outcome: RunState) -> 
     found = [Release(run=RunFacts(id=run_id, input=None, began=0.0), state=outcome, error=error) for run_id in run_ids]
     if plan is not None and endings.follows(plan, outcome):
         found = endings.followed(plan, found, marks=_marks(run_ids))
-    run(queries.RELEASE, **rows.releases(found))
+    run(records.RELEASE, **rows.releases(found))
     return found
 
 
@@ -133,6 +135,6 @@ def _timeout_error(plan: Plan | None) -> dict[str, Json]:
 def _marks(run_ids: Sequence[UUID]) -> dict[UUID, dict[str, Mark]]:
     """The runs' marks, now that they are locked and stopped; none of them has a ticket any more."""
     found: dict[UUID, dict[str, Mark]] = {run_id: {} for run_id in run_ids}
-    for run_id, step, state, blocked in run(view_queries.VIEW, runs=list(run_ids)):
+    for run_id, step, state, blocked in run(marks.VIEW, runs=list(run_ids)):
         found[run_id][step] = Mark(state=StepState(state) if state else None, blocked=bool(blocked))
     return found

@@ -9,9 +9,9 @@ from datetime import datetime
 import orjson
 
 from actions.base import Json
+from runs.domain.states import Pause
 from runs.history import StepView
 from runs.pauses import Paused
-from runs.states import Pause
 
 HEADINGS = ("STEP", "STATE", "TRY", "DURATION", "OUTPUT")
 _MIN_OUTPUT_WIDTH = 20

@@ -19,7 +19,7 @@ from django.db import InterfaceError, OperationalError
 from actions.base import Retryable
 from runs import perform, threads, transitions
 from runs.context import Work
-from runs.outcomes import Key, StepResult
+from runs.domain.outcomes import Key, StepResult
 from runs.plan import Link
 
 log = logging.getLogger(__name__)

@@ -11,13 +11,15 @@ from uuid import UUID
 import orjson
 from django.db import DatabaseError, transaction
 
-from runs import children, ending_queries, endings, items, queries, refused, releasing, rows, sweep_queries, waits
-from runs.database import Row, Statement, copy, run
-from runs.outcomes import HeldChildren, HeldClaim, HeldTicket, HeldWait, Key, Outcome, Recorded, StepResult
+from runs import children, endings, items, refused, releasing, rows, waits
+from runs.domain.outcomes import HeldChildren, HeldClaim, HeldTicket, HeldWait, Key, Outcome, Recorded, StepResult
+from runs.domain.requests import Due
+from runs.domain.states import RUN_ENDED, RunState
 from runs.plan import Plan
+from runs.queries import endings as ending_queries
+from runs.queries import records, sweep
+from runs.queries.database import Row, Statement, copy, run
 from runs.release import REPEAT_SECONDS, Release, retries
-from runs.requests import Due
-from runs.states import RUN_ENDED, RunState
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ _COPIED_ROWS = 30
 
 def peek(*, limit: int) -> tuple[list[Due], bool]:
     """Up to `limit` tickets whose knock is due, longest due first, and whether runs are queued. Nothing is taken."""
-    found = run(queries.PEEK, limit=limit)
+    found = run(records.PEEK, limit=limit)
     queued = bool(found) and found[-1][0] is None
     return [Due(*row) for row in (found[:-1] if queued else found)], queued
 
@@ -36,47 +38,47 @@ def pick(tickets: Sequence[int]) -> frozenset[int]:
     """Take due tickets for sending; they count as sent. Answers those that this call got."""
     if not tickets:
         return frozenset()
-    return frozenset(row[0] for row in run(queries.PICK, tickets=list(tickets), repeat=REPEAT_SECONDS))
+    return frozenset(row[0] for row in run(records.PICK, tickets=list(tickets), repeat=REPEAT_SECONDS))
 
 
 def unsend(tickets: Sequence[int]) -> None:
     """Make tickets due again that were picked and then not sent."""
     if tickets:
-        run(queries.UNSEND, tickets=list(tickets))
+        run(records.UNSEND, tickets=list(tickets))
 
 
 def hand_back(keys: Sequence[Key], *, head: str) -> None:
     """Make the tickets of candidates due at once that this delivery will not get to."""
     if keys:
-        run(queries.HAND_BACK, head=head, **rows.keys(keys))
+        run(records.HAND_BACK, head=head, **rows.keys(keys))
 
 
 def load(keys: Sequence[Key], *, head: str, reads: Sequence[str]) -> list[Row]:
     """Tickets at an inline head with what its link needs, in one snapshot (queries.LOAD)."""
-    return run(queries.LOAD, head=head, reads=list(reads), **rows.keys(keys))
+    return run(records.LOAD, head=head, reads=list(reads), **rows.keys(keys))
 
 
 def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID, timeout_seconds: float) -> list[Row]:
     """Turn tickets at an effectful head into running rows under the process's lease (queries.CLAIM)."""
     given = {"head": head, "reads": list(reads), "process": process, "timeout": timeout_seconds}
-    return run(queries.CLAIM, **given, **rows.keys(keys))
+    return run(records.CLAIM, **given, **rows.keys(keys))
 
 
 def alerted(letters: Sequence[UUID]) -> None:
     """Take note that the alert workflow was started for these dead letters."""
-    run(sweep_queries.ALERTED, letters=list(letters))
+    run(sweep.ALERTED, letters=list(letters))
 
 
 def unblock(steps: Sequence[tuple[UUID, int, str]]) -> frozenset[Key]:
     """Give steps (run, item, step) a ticket that waited for the code that has their action; answers those won."""
     if not steps:
         return frozenset()
-    return frozenset((row[0], row[1]) for row in run(sweep_queries.UNBLOCK, **rows.places(steps)))
+    return frozenset((row[0], row[1]) for row in run(sweep.UNBLOCK, **rows.places(steps)))
 
 
 def keep_blocked(steps: Sequence[tuple[UUID, int, str]], *, seconds: float) -> None:
     """Look at steps (run, item, step) again in so many seconds whose action is still not known."""
-    run(sweep_queries.STILL_BLOCKED, seconds=seconds, **rows.places(steps))
+    run(sweep.STILL_BLOCKED, seconds=seconds, **rows.places(steps))
 
 
 def record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None = None) -> Recorded:
@@ -198,7 +200,7 @@ def _write_items(outcomes: Sequence[Outcome], *, plan: Plan) -> Recorded:
         for o in going
     ]
     if any(found.tickets for found in releases):
-        run(queries.RELEASE, **rows.releases([found for found in releases if found.tickets]))
+        run(records.RELEASE, **rows.releases([found for found in releases if found.tickets]))
     spawned = children.spawn(going)
     wakes = items.ended(going)
     ends: list[Release] = []
@@ -239,7 +241,7 @@ def _fence(
     if new is not None:
         params |= rows.steps(new)
     if releases is not None:
-        params |= rows.following(releases, last=statement in (queries.PATH_LAST, queries.PATH_OVER))
+        params |= rows.following(releases, last=statement in (records.PATH_LAST, records.PATH_OVER))
     found = run(statement, **params)
     alive = {(row[0], row[1]): row[2] for row in found}
     return _Fenced(
@@ -252,20 +254,20 @@ def _fence(
 
 def _whole(outcomes: Sequence[Outcome], releases: Sequence[Release]) -> Statement:
     again = any(isinstance(o.fence, HeldTicket) and o.fence.again for o in outcomes)
-    return queries.PATH_WHOLE if again or any(found.tickets for found in releases) else queries.PATH_LAST
+    return records.PATH_WHOLE if again or any(found.tickets for found in releases) else records.PATH_LAST
 
 
 def _statement(outcome: Outcome, releases: Sequence[Release] | None) -> Statement:
     path = releases is not None
     if isinstance(outcome.fence, HeldTicket) and path:
-        return queries.PATH_TICKET if any(found.tickets for found in releases or ()) else queries.PATH_OVER
+        return records.PATH_TICKET if any(found.tickets for found in releases or ()) else records.PATH_OVER
     if isinstance(outcome.fence, HeldTicket):
-        return queries.FENCE_TICKET
+        return records.FENCE_TICKET
     if isinstance(outcome.fence, HeldClaim):
-        return queries.PATH_CLAIM if path else queries.FENCE_CLAIM
+        return records.PATH_CLAIM if path else records.FENCE_CLAIM
     if isinstance(outcome.fence, HeldChildren):
-        return queries.PATH_CHILDREN if path else queries.FENCE_CHILDREN
-    return queries.PATH_WAIT if path else queries.FENCE_WAIT
+        return records.PATH_CHILDREN if path else records.FENCE_CHILDREN
+    return records.PATH_WAIT if path else records.FENCE_WAIT
 
 
 def _insert_steps(fenced: _Fenced, releases: Iterable[Release]) -> None:
@@ -283,10 +285,10 @@ def _insert_steps(fenced: _Fenced, releases: Iterable[Release]) -> None:
     if len(fresh) < _COPIED_ROWS:
         new += fresh
     else:
-        copy(queries.COPY_STEPS, rows.copied_steps(fresh))
+        copy(records.COPY_STEPS, rows.copied_steps(fresh))
     new += [(found.run.id, -1, result) for found in releases for result in found.skipped]
     if new:
-        run(queries.INSERT_STEPS, **rows.steps(new))
+        run(records.INSERT_STEPS, **rows.steps(new))
 
 
 def _dead_letters(live: Sequence[Outcome]) -> list[tuple[UUID, StepResult]]:

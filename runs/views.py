@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from runs import view_queries
-from runs.database import run
+from runs.domain.outcomes import Outcome
+from runs.domain.states import RunState, StepState
 from runs.joins import EAGER, RELEASED, Mark, Standing, Verdict, after, decide, standing
-from runs.outcomes import Outcome
 from runs.plan import Plan
-from runs.states import RunState, StepState
+from runs.queries import marks as mark_queries
+from runs.queries.database import run
 from runs.steps import PlannedStep
 
 Marks = dict[UUID, dict[str, Mark]]
@@ -39,7 +39,7 @@ def marks(plan: Plan, live: Sequence[Outcome], *, coming: Mapping[UUID, RunState
 
 
 def _whole(run_ids: Sequence[UUID]) -> Marks:
-    return _read(run(view_queries.VIEW, runs=list(run_ids)), run_ids)
+    return _read(run(mark_queries.VIEW, runs=list(run_ids)), run_ids)
 
 
 def _read(rows: Iterable[tuple[UUID, str, str | None, bool]], run_ids: Sequence[UUID]) -> Marks:
@@ -54,7 +54,7 @@ def _read(rows: Iterable[tuple[UUID, str, str | None, bool]], run_ids: Sequence[
 def _partial(plan: Plan, live: Sequence[Outcome]) -> Marks:
     """The marks of those runs that a few rows decide about."""
     others: dict[UUID, list[str]] = {}
-    for run_id, head in run(view_queries.OTHERS, runs=[outcome.run.id for outcome in live]):
+    for run_id, head in run(mark_queries.OTHERS, runs=[outcome.run.id for outcome in live]):
         others.setdefault(run_id, []).append(head)
     # Without another ticket a run perhaps ends.
     looks = [_look(plan, outcome, others[outcome.run.id]) for outcome in live if outcome.run.id in others]
@@ -63,7 +63,7 @@ def _partial(plan: Plan, live: Sequence[Outcome]) -> Marks:
     if not asked:
         return {}
     names = {"runs": [run_id for run_id, _ in asked], "steps": [step for _, step in asked]}
-    found = _read(run(view_queries.VIEW_STEPS, **names), [look.run_id for look in looks])
+    found = _read(run(mark_queries.VIEW_STEPS, **names), [look.run_id for look in looks])
     decided = {look.run_id: found[look.run_id] for look in looks if _decides(plan, look, found[look.run_id])}
     for run_id, known in decided.items():
         for head in others[run_id]:

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from actions.approval import SIGNAL
 from runs import approvals, links
+from runs.domain.states import StepState
 from runs.links import Link
 from runs.models import StepRun
-from runs.states import StepState
 
 
 @dataclass(frozen=True)

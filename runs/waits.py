@@ -12,15 +12,16 @@ import orjson
 
 from actions import payload as payloads
 from actions.base import ActionError, Json, Woken
-from runs import perform, signal_queries
+from runs import perform
 from runs import plan as plans
 from runs.context import Clock, Work
-from runs.database import Row, run
+from runs.domain.outcomes import HeldWait, Key, Outcome, StepResult
+from runs.domain.states import StepState
 from runs.names import RunFacts
-from runs.outcomes import HeldWait, Key, Outcome, StepResult
 from runs.perform import Tried
 from runs.plan import Plan
-from runs.states import StepState
+from runs.queries import signals
+from runs.queries.database import Row, run
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def lock_keys(outcomes: Sequence[Outcome]) -> None:
     wanted = [o.last for o in outcomes if o.last.state is StepState.WAITING and o.last.signal_key is not None]
     if wanted:
         run(
-            signal_queries.LOCK_KEYS,
+            signals.LOCK_KEYS,
             names=[result.signal for result in wanted],
             keys=[result.signal_key for result in wanted],
         )
@@ -116,10 +117,10 @@ def met(parked: Sequence[Outcome], *, plan: Plan) -> list[Outcome]:
     waiting = {o.key: o for o in parked if o.last.state is StepState.WAITING and o.last.signal is not None}
     if not waiting:
         return []
-    found = _take(signal_queries.MEET, list(waiting.values()))
+    found = _take(signals.MEET, list(waiting.values()))
     keyed = [o for key, o in waiting.items() if key not in found and o.last.signal_key is not None]
     if keyed:
-        found |= _take(signal_queries.MEET_BY_KEY, keyed, keys=[o.last.signal_key for o in keyed])
+        found |= _take(signals.MEET_BY_KEY, keyed, keys=[o.last.signal_key for o in keyed])
     return [ended(_of(waiting[key], plan=plan, at=came.at), came) for key, came in found.items()]
 
 

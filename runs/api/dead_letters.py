@@ -12,8 +12,8 @@ from runs.api.base import READ_MANY, READ_ONE, ScopedView, answer_page, listed, 
 from runs.api.filters import Filters
 from runs.api.pages import page
 from runs.api.problems import missing
+from runs.domain.states import DeadLetterState
 from runs.models import DeadLetter
-from runs.states import DeadLetterState
 from workflows.models import Workspace
 
 FILTERS = ("run", "workflow", "label.<key>")

@@ -14,8 +14,8 @@ from runs.api.filters import parse_id
 from runs.api.pages import page
 from runs.api.problems import missing
 from runs.api.shapes import Shape
+from runs.domain.states import StepState
 from runs.models import Run, StepRun
-from runs.states import StepState
 
 
 class ItemShape(Shape):

@@ -19,8 +19,8 @@ from runs.api.pages import page
 from runs.api.parsers import read_body
 from runs.api.problems import missing
 from runs.control import Request as RunRequest
+from runs.domain.states import RunState
 from runs.models import Run, StepRun
-from runs.states import RunState
 from workflows.jobs import check_payload
 from workflows.models import Version, Workflow, Workspace
 from workflows.publish import job_version

@@ -17,8 +17,8 @@ from runs.api.parsers import read_body
 from runs.api.problems import conflict, missing
 from runs.api.run_verbs import VERB
 from runs.control import Hand
+from runs.domain.states import DeadLetterState
 from runs.models import DeadLetter
-from runs.states import DeadLetterState
 from workflows.models import Workspace
 
 RETRY = Legal("retried", standing.OPEN, listed.FILTERS, DeadLetterState)

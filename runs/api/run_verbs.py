@@ -21,8 +21,8 @@ from runs.api.filters import Filters, parse_id
 from runs.api.parsers import read_body
 from runs.api.problems import conflict, missing
 from runs.control import Hand, NotNow
+from runs.domain.states import RunState
 from runs.models import Run
-from runs.states import RunState
 from workflows.models import Workspace
 
 VERB = {**WRITE, 404: PROBLEM, 409: CONFLICT}

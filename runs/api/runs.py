@@ -17,10 +17,10 @@ from runs.api.base import READ_MANY, READ_ONE, ScopedView, answer_page, listed, 
 from runs.api.filters import Filters, parse_id
 from runs.api.pages import Newest, page
 from runs.api.problems import bad, missing
-from runs.database import run
-from runs.list_queries import NEWEST, newest_in
+from runs.domain.states import RUN_ENDED, RunState
 from runs.models import Run
-from runs.states import RUN_ENDED, RunState
+from runs.queries.database import run
+from runs.queries.lists import NEWEST, newest_in
 from workflows.models import Workspace
 
 FILTERS = ("workflow", "paused", "label.<key>")

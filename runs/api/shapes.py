@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict
 
 from runs import gates, pauses, plan
 from runs.api.parents import ParentShape, parent
+from runs.domain.states import RUN_ENDED, DeadLetterState, Pause, RunState
 from runs.history import StepView
 from runs.models import DeadLetter, Intervention, Run
 from runs.pauses import Paused
-from runs.states import RUN_ENDED, DeadLetterState, Pause, RunState
 from workflows.models import Version, Workflow
 
 # Makes an address of a path.

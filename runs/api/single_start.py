@@ -27,7 +27,7 @@ from runs import gates, starting
 from runs.api import problems
 from runs.api.bodies import StartRun
 from runs.api.filters import find_workflow
-from runs.requests import Leave, Request
+from runs.domain.requests import Leave, Request
 from runs.starting import Recipe
 from workflows import tokens
 from workflows.errors import InvalidInput

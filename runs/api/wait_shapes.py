@@ -8,8 +8,8 @@ from uuid import UUID
 
 from runs import approvals, links
 from runs.api.shapes import Shape
+from runs.domain.states import RunState
 from runs.models import Signal, StepRun
-from runs.states import RunState
 
 
 class SignalShape(Shape):

@@ -36,5 +36,5 @@ def imported(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def place(path: Path, line: int) -> str:
-    """`runs/queries.py:12`."""
+    """`runs/queries/records.py:12`."""
     return f"{path.relative_to(ROOT)}:{line}"

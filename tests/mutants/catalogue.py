@@ -29,7 +29,7 @@ MUTANTS = (
     Mutant(
         "no-ticket-fence",
         "a second delivery of a pure link writes nothing",
-        "runs/queries.py",
+        "runs/queries/records.py",
         "FROM d WHERE (d.ticket IN (SELECT id FROM gone)) IS TRUE",
         "FROM d WHERE {_ALIVE}",
         (_LOCKS, _CONTROL, "tests/runs/test_engine_graphs.py"),
@@ -37,7 +37,7 @@ MUTANTS = (
     Mutant(
         "paused-told",
         "a run that is paused before its knock arrives is not begun",
-        "runs/queries.py",
+        "runs/queries/records.py",
         "WHERE {_ALIVE})) AND due_at <= clock_timestamp()",
         "WHERE {_ALIVE}))",
         ("tests/runs/test_fresh.py",),
@@ -45,7 +45,7 @@ MUTANTS = (
     Mutant(
         "no-claim-token",
         "a worker that was taken for dead does not record over the one that took its step",
-        "runs/queries.py",
+        "runs/queries/records.py",
         "WHERE {_ROW} 'running' AND s.process = d.process RETURNING",
         "WHERE {_ROW.replace('AND s.attempt = d.attempt', '')} 'running' RETURNING",
         (_FAULTS,),
@@ -53,7 +53,7 @@ MUTANTS = (
     Mutant(
         "no-run-lock",
         "of two last branches exactly one releases the join",
-        "runs/queries.py",
+        "runs/queries/records.py",
         "FROM runs_run WHERE id = d.run_id FOR NO KEY UPDATE",
         "FROM runs_run WHERE id = d.run_id LIMIT 1",
         (_LOCKS,),
@@ -69,7 +69,7 @@ MUTANTS = (
     Mutant(
         "no-repeated-knock",
         "a lost message costs seconds",
-        "runs/gate_queries.py",
+        "runs/queries/admission.py",
         "clock_timestamp() + %(repeat)s * interval '1 second', 1, false",
         "'infinity', 1, false",
         (_PROMISES,),
@@ -77,7 +77,7 @@ MUTANTS = (
     Mutant(
         "no-repeated-first-knock",
         "a lost message costs seconds, also that of a run which began with its start",
-        "runs/start_queries.py",
+        "runs/queries/starts.py",
         "clock_timestamp() + %(repeat)s * interval '1 second', 1, false",
         "'infinity', 1, false",
         (_PROMISES,),
@@ -85,7 +85,7 @@ MUTANTS = (
     Mutant(
         "lease-never-expires",
         "the step of a process that is gone is taken up by another",
-        "runs/sweep_queries.py",
+        "runs/queries/sweep.py",
         "SELECT 1 FROM runs_process p WHERE p.id = s.process AND p.expires_at > clock_timestamp()))",
         "SELECT 1 FROM runs_process p WHERE p.id = s.process))",
         (_FAILURES,),
@@ -93,7 +93,7 @@ MUTANTS = (
     Mutant(
         "lease-comes-back",
         "a process whose lease has passed performs under a new name",
-        "runs/sweep_queries.py",
+        "runs/queries/sweep.py",
         "SET expires_at = excluded.expires_at WHERE p.expires_at > clock_timestamp()",
         "SET expires_at = excluded.expires_at",
         (_PROMISES,),
@@ -101,7 +101,7 @@ MUTANTS = (
     Mutant(
         "claim-without-lease",
         "nobody claims under a lease that has passed",
-        "runs/queries.py",
+        "runs/queries/records.py",
         "WHERE id = %(process)s AND expires_at > clock_timestamp())",
         "WHERE id = %(process)s)",
         (_FAILURES,),
@@ -109,7 +109,7 @@ MUTANTS = (
     Mutant(
         "claim-before-due",
         "a retry is not claimed before its time",
-        "runs/queries.py",
+        "runs/queries/records.py",
         "FROM runs_ticket WHERE {_THEIRS} FOR UPDATE) t",
         "FROM runs_ticket WHERE {_THEIRS.split('AND due_at')[0]} FOR UPDATE) t",
         (_PROMISES,),
@@ -125,7 +125,7 @@ MUTANTS = (
     Mutant(
         "cancel-keeps-tickets",
         "nothing begins in a run once it is cancelled",
-        "runs/ending_queries.py",
+        "runs/queries/endings.py",
         "tickets AS (DELETE FROM runs_ticket t USING locked, theirs WHERE locked.n > 0",
         "tickets AS (DELETE FROM runs_ticket t USING locked, theirs WHERE locked.n < 0",
         (_CONTROL,),
@@ -133,7 +133,7 @@ MUTANTS = (
     Mutant(
         "cancelled-run-goes-on",
         "what a running step of a cancelled run comes to releases nothing",
-        "runs/queries.py",
+        "runs/queries/records.py",
         "{_ALIVE} IS TRUE AS alive",
         "true AS alive",
         (_CONTROL,),
@@ -181,7 +181,7 @@ MUTANTS = (
     Mutant(
         "no-suspicion",
         "the delivery of a dead child is repeated alone, so that its neighbours are not blamed",
-        "runs/sweep_queries.py",
+        "runs/queries/sweep.py",
         "SET suspect = true, knock_at",
         "SET suspect = false, knock_at",
         (_PROMISES,),
@@ -189,7 +189,7 @@ MUTANTS = (
     Mutant(
         "list-begins-anew",
         "a list that somebody retries goes on where it was",
-        "runs/item_queries.py",
+        "runs/queries/for_each.py",
         '\'{"failed": 0, "redo": 0}\'',
         '\'{"failed": 0, "redo": 0, "next": 0}\'',
         (_LISTS,),
@@ -205,7 +205,7 @@ MUTANTS = (
     Mutant(
         "parent-woken-twice",
         "the end of a sub-workflow lets its parent go on once",
-        "runs/queries.py",
+        "runs/queries/records.py",
         "WHERE {_ROW} 'waiting' AND {_ALIVE} AND s.awaits = 0 RETURNING",
         "WHERE {_ROW} s.state AND {_ALIVE} RETURNING",
         (_CHILDREN,),
@@ -213,7 +213,7 @@ MUTANTS = (
     Mutant(
         "parent-woken-by-an-old-child",
         "a parent goes on with the run that its last attempt started",
-        "runs/child_queries.py",
+        "runs/queries/sub_workflows.py",
         "AND s.state = 'waiting' AND s.awaits > 0 AND s.attempt = c.parent_attempt",
         "AND s.state = 'waiting' AND s.awaits > 0",
         (_CHILDREN,),
@@ -237,7 +237,7 @@ MUTANTS = (
     Mutant(
         "gate-ignores-waiting-runs",
         "no more runs are live than their limit lets in",
-        "runs/gate_queries.py",
+        "runs/queries/admission.py",
         "WHERE b.gate_id = g.id AND b.started_at IS NOT NULL AND b.finished_at IS NULL)))",
         "WHERE b.gate_id = g.id AND b.state = 'running')))",
         ("tests/runs/test_limits.py",),
@@ -245,7 +245,7 @@ MUTANTS = (
     Mutant(
         "undone-first-things-first",
         "compensation goes backwards",
-        "runs/ending_queries.py",
+        "runs/queries/endings.py",
         "ORDER BY run_id, seq DESC",
         "ORDER BY run_id, seq",
         ("tests/runs/test_engine_endings.py",),

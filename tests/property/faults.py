@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from django.db import connection
 
-from runs import database
+from runs.queries import database
 
 # With what a record begins, or the transaction that also holds an effect. No lock is held before it.
 _RECORDS = ("path_", "fence_", "lock_signal_keys", "limit_statements")

@@ -11,8 +11,8 @@ from uuid import UUID
 from actions.approval import SIGNAL
 from runs import approvals, control, signals
 from runs.control import Hand
+from runs.domain.states import RUN_ENDED
 from runs.models import Intervention, Run, StepRun
-from runs.states import RUN_ENDED
 from tests.flows import begun
 from tests.property import actions
 from tests.property.oracle import BLOCKED

@@ -15,9 +15,9 @@ from django.db.models.functions import Now
 
 from runs import dispatch, lease
 from runs.compiler import decode
+from runs.domain.states import RUN_ENDED
 from runs.models import Process, Run, StepRun, Ticket
 from runs.recovery import sweep
-from runs.states import RUN_ENDED
 from tests.engine import perform
 from tests.flows import begun, published
 from tests.property import actions

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import pytest
 from django.db.models import F
 
-from runs import lease, sweep_queries
-from runs.database import run
+from runs import lease
 from runs.models import DeadLetter
+from runs.queries import sweep
+from runs.queries.database import run
 from tests.engine import messages
 
 
@@ -31,5 +32,5 @@ def _no_run_is_lost(request: pytest.FixtureRequest) -> Iterator[None]:
         request.getfixturevalue("transactional_db" if marker.kwargs.get("transaction") else "db")
     yield
     if marker is not None:
-        assert run(sweep_queries.AUDIT, limit=10) == []
+        assert run(sweep.AUDIT, limit=10) == []
         assert not DeadLetter.objects.exclude(workflow=F("run__workflow"), labels=F("run__labels")).exists()

@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from runs.api import bulk_start
-from runs.database import observed
 from runs.models import Run
+from runs.queries.database import observed
 from tests.engine import drain
 from tests.flows import published
 from tests.runs.doors import Api, api, first_error

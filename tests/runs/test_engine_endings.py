@@ -10,12 +10,12 @@ from django.db.models import F
 
 from runs import control, lease, standing, transitions
 from runs.control import Hand
+from runs.domain.outcomes import HeldClaim, Outcome, StepResult
+from runs.domain.states import StepState
 from runs.models import DeadLetter, Process, Run, StepRun, Ticket
 from runs.names import RunFacts
-from runs.outcomes import HeldClaim, Outcome, StepResult
 from runs.plan import load
 from runs.recovery import sweep
-from runs.states import StepState
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.locks import in_thread, locked_run, waiters

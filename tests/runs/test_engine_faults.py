@@ -15,12 +15,13 @@ from django.db.models.functions import Now
 
 from actions import registry
 from actions.base import Action, Config, Context, Json, Permanent
-from runs import database, delivery, dispatch, lease, plan, transitions, window
+from runs import delivery, dispatch, lease, plan, transitions, window
+from runs.domain.outcomes import HeldClaim, Outcome, StepResult
+from runs.domain.states import StepState
 from runs.models import DeadLetter, Process, Ticket
 from runs.names import RunFacts
-from runs.outcomes import HeldClaim, Outcome, StepResult
+from runs.queries import database
 from runs.recovery import sweep
-from runs.states import StepState
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, queued, states, steps, the_run
 from tests.runs.test_engine_failures import past

@@ -6,11 +6,11 @@ import itertools
 
 import pytest
 
+from runs.domain.outcomes import HeldTicket, Outcome, StepResult
+from runs.domain.states import StepState
 from runs.models import StepRun, Ticket
 from runs.names import RunFacts
-from runs.outcomes import HeldTicket, Outcome, StepResult
 from runs.plan import load
-from runs.states import StepState
 from runs.transitions import record
 from tests.engine import deliver, drain
 from tests.flows import begun, published, states, steps, the_run

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runs.database import observed
 from runs.models import DeadLetter, StepRun, Ticket
+from runs.queries.database import observed
 from tests.engine import deliver, drain
 from tests.flows import begun, published, states, steps, the_run
 

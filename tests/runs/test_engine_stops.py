@@ -9,9 +9,9 @@ from django.db.models import F
 from pytest_django import Settings
 
 from runs import control, lease, standing
+from runs.domain.states import StepState
 from runs.models import DeadLetter, Process, Run, Ticket
 from runs.recovery import sweep
-from runs.states import StepState
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.locks import in_thread, locked_run, wait_for_waiter

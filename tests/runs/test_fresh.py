@@ -14,8 +14,8 @@ from django.db import OperationalError
 from django.db.models import F
 
 from runs import control, delivery, dispatch, fresh, inserting, tasks
-from runs.database import observed, run
 from runs.models import StepRun, Ticket
+from runs.queries.database import observed, run
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
 

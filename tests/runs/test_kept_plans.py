@@ -11,32 +11,32 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from runs import gate_queries, item_queries, pause_queries, queries, retention_queries, start_queries, sweep_queries
-from runs.database import Statement
 from runs.models import Gate
+from runs.queries import admission, for_each, pauses, records, retention, starts, sweep
+from runs.queries.database import Statement
 from tests.engine import drain
 from tests.flows import begun, published
 from workflows.models import ApiToken, Workflow, Workspace
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-_SENT = [queries.PEEK, queries.PICK, queries.UNSEND, queries.HAND_BACK, gate_queries.ADMIT]
-_TAKEN = [queries.LOAD, queries.CLAIM, item_queries.LOAD_ITEMS, item_queries.CLAIM_ITEMS]
-_COMPUTED = [queries.PATH_TICKET, queries.PATH_OVER, queries.PATH_WHOLE, queries.PATH_LAST, queries.FENCE_TICKET]
+_SENT = [records.PEEK, records.PICK, records.UNSEND, records.HAND_BACK, admission.ADMIT]
+_TAKEN = [records.LOAD, records.CLAIM, for_each.LOAD_ITEMS, for_each.CLAIM_ITEMS]
+_COMPUTED = [records.PATH_TICKET, records.PATH_OVER, records.PATH_WHOLE, records.PATH_LAST, records.FENCE_TICKET]
 MANY_ROWS = ("runs_run", "runs_steprun", "runs_ticket")
 # What asks for some of the runs that are queued, of which there may be very many.
-_QUEUED = [start_queries.START, start_queries.START_BY_LEAVE, gate_queries.IN_GATES, gate_queries.LOCK_LIMITED]
+_QUEUED = [starts.START, starts.START_BY_LEAVE, admission.IN_GATES, admission.LOCK_LIMITED]
 _QUEUED += [
-    gate_queries.LOCK_OPEN_GATES,
-    gate_queries.GATED,
-    pause_queries.TO_PAUSE,
-    retention_queries.LOCK_UNUSED,
-    sweep_queries.ANYTHING_DUE,
+    admission.LOCK_OPEN_GATES,
+    admission.GATED,
+    pauses.TO_PAUSE,
+    retention.LOCK_UNUSED,
+    sweep.ANYTHING_DUE,
 ]
-MANY = [*_SENT, *_TAKEN, *_COMPUTED, *_QUEUED, queries.RELEASE, sweep_queries.RECALL]
+MANY = [*_SENT, *_TAKEN, *_COMPUTED, *_QUEUED, records.RELEASE, sweep.RECALL]
 # Of a few runs at once: not looked at while no step has a row yet, for then they read what is not there.
-FEW = [queries.PATH_CLAIM, queries.PATH_WAIT, queries.PATH_CHILDREN]
-FEW += [queries.FENCE_CLAIM, queries.FENCE_WAIT, queries.FENCE_CHILDREN]
+FEW = [records.PATH_CLAIM, records.PATH_WAIT, records.PATH_CHILDREN]
+FEW += [records.FENCE_CLAIM, records.FENCE_WAIT, records.FENCE_CHILDREN]
 PURE = "{name: kept-plans, steps: [{id: a, action: transform, with: {select: [n]}}]}"
 # So many users, workspaces, workflows, gates and tokens there are.
 _DEFINED = 2_000

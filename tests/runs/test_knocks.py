@@ -14,7 +14,7 @@ from celery import current_app, signals
 from runs import knocks, window
 from runs import plan as plans
 from runs.compiler import compile_chain
-from runs.outcomes import Key
+from runs.domain.outcomes import Key
 from runs.plan import Plan
 from tests.engine import drain, messages
 from tests.flows import begun, published, states

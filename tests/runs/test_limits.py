@@ -15,10 +15,10 @@ from django.test import override_settings
 
 from runs import admission, control
 from runs.control import Hand
-from runs.database import observed
+from runs.domain.requests import Request
 from runs.models import Gate, Intervention, Run
+from runs.queries.database import observed
 from runs.recovery import sweep
-from runs.requests import Request
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, owner, published, queued, the_run, workspace
 from tests.runs.doors import api, first_error

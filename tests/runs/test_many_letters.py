@@ -9,9 +9,9 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.test.utils import CaptureQueriesContext
 
-from runs import metric_queries
-from runs.database import Statement, run
 from runs.models import DeadLetter, Run
+from runs.queries import metrics
+from runs.queries.database import Statement, run
 from tests.engine import drain
 from tests.flows import begun, published, workspace
 from tests.runs.doors import admin, api
@@ -109,10 +109,10 @@ def test_lists_and_counts_of_letters_read_as_few_pages_beside_many_and_no_runs(r
         found = plans(work)
         assert found, number
         assert [plan for plan in found if "runs_run" in plan or pages(plan) >= 60] == [], number
-    counted = plan_of(metric_queries.FIGURES, workspace=workspace().pk)
+    counted = plan_of(metrics.FIGURES, workspace=workspace().pk)
     assert "Index Only Scan using dead_letter_open" in counted
     assert pages(counted) < 60
-    counts = {row[2]: row[3] for row in run(metric_queries.FIGURES, workspace=workspace().pk) if row[0] != "runs"}
+    counts = {row[2]: row[3] for row in run(metrics.FIGURES, workspace=workspace().pk) if row[0] != "runs"}
     assert counts == {"rare": 2, "often": MANY // 10 + 1}
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from runs import approvals, child_queries, ending_queries, recovery, signal_queries, sweep_queries
-from runs.database import Statement, run
+from runs import approvals, recovery
 from runs.models import StepRun
+from runs.queries import endings, signals, sub_workflows, sweep
+from runs.queries.database import Statement, run
 from tests.flows import begun, published, workspace
 from tests.runs.test_signals import paid, send_by_key
 
@@ -55,12 +56,12 @@ def test_what_waits_costs_the_sweep_nothing_until_it_is_due() -> None:
         cursor.execute("ANALYZE runs_steprun, runs_run, runs_signal")
     address = {"name": "paid", "key": KEY, "workspace": workspace().pk}
     plans = [
-        plan_of(sweep_queries.ANYTHING_DUE, host="here"),
-        plan_of(sweep_queries.DUE_WAITS, limit=200),
-        plan_of(sweep_queries.DUE_BLOCKED, limit=200),
-        plan_of(child_queries.ANSWERED, limit=200),
-        plan_of(ending_queries.OVERDUE, limit=200),
-        plan_of(signal_queries.WAITING_WITH_KEY, limit=1001, **address),
+        plan_of(sweep.ANYTHING_DUE, host="here"),
+        plan_of(sweep.DUE_WAITS, limit=200),
+        plan_of(sweep.DUE_BLOCKED, limit=200),
+        plan_of(sub_workflows.ANSWERED, limit=200),
+        plan_of(endings.OVERDUE, limit=200),
+        plan_of(signals.WAITING_WITH_KEY, limit=1001, **address),
     ]
     assert not [plan for plan in plans if "Seq Scan on runs_steprun" in plan]
     assert [plan for plan in plans if pages(plan) >= 60] == []

@@ -13,9 +13,9 @@ from django.db.models import F
 
 from runs import admission, control, inserting, lease, pauses, recovery, transitions
 from runs.control import Hand
-from runs.database import Row, observed
 from runs.models import Intervention, Process, Run, Ticket, WorkflowIntervention
 from runs.parent import Death
+from runs.queries.database import Row, observed
 from runs.recovery import sweep
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, owner, published, queued, states, the_run

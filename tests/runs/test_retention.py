@@ -13,9 +13,11 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from uuid_utils.compat import uuid7
 
-from runs import control, database, gates, inserting, lease, retention, retention_queries
+from runs import control, gates, inserting, lease, retention
 from runs.control import Hand
 from runs.models import DeadLetter, Effect, Gate, Intervention, ItemBatch, Run, Signal, StepRun, WorkflowIntervention
+from runs.queries import database
+from runs.queries import retention as retention_queries
 from runs.retention import Policy
 from tests.engine import drain, state
 from tests.flows import begun, published, queued, the_run, workspace

@@ -11,8 +11,8 @@ from runs import approvals, control, executor, recovery, transitions
 from runs import plan as plans
 from runs.approvals import Decision
 from runs.control import Hand
+from runs.domain.outcomes import HeldTicket, Outcome
 from runs.models import DeadLetter, Intervention, Signal, Ticket
-from runs.outcomes import HeldTicket, Outcome
 from runs.perform import walk
 from tests.engine import drain, messages, perform, state
 from tests.flows import begun, published, steps, the_run

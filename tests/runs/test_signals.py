@@ -12,8 +12,8 @@ from django.db.models import F
 from actions.base import Json
 from runs import control, recovery, signals
 from runs.control import Hand
-from runs.database import observed
 from runs.models import DeadLetter, Run, Signal, StepRun
+from runs.queries.database import observed
 from runs.signal_words import cannot_signal
 from runs.signals import Message, Sent
 from tests.engine import deliver, drain, state

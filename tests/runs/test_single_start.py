@@ -20,9 +20,9 @@ from project.wsgi import application
 from runs import control, starting
 from runs.api import single_start
 from runs.api.single_start import StartSingle
-from runs.database import observed
+from runs.domain.requests import Leave, Request, Started
 from runs.models import Run
-from runs.requests import Leave, Request, Started
+from runs.queries.database import observed
 from runs.starting import Recipe
 from tests.engine import drain
 from tests.flows import owner, published, workspace

@@ -1,12 +1,12 @@
-"""The states' page and the database say what runs/states.py says."""
+"""The states' page and the database say what runs/domain/states.py says."""
 
 from __future__ import annotations
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from runs.domain.states import RUN_TRANSITIONS, STEP_ENDED, STEP_TRANSITIONS, RunState, StepState
 from runs.management.commands.write_docs import STATES
-from runs.states import RUN_TRANSITIONS, STEP_ENDED, STEP_TRANSITIONS, RunState, StepState
 from runs.states_doc import markdown
 from tests.flows import begun, published
 

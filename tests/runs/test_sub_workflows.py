@@ -12,10 +12,11 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from runs import child_queries, control, interventions, recovery
+from runs import control, interventions, recovery
 from runs.control import Hand
-from runs.database import run
 from runs.models import DeadLetter, Intervention, Run, Ticket
+from runs.queries import sub_workflows
+from runs.queries.database import run
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.doors import admin, api
@@ -199,7 +200,7 @@ def test_children_that_a_crash_left_behind_a_cancel_are_cancelled_by_the_sweep()
     assert state(child_of(run_id).pk) == "waiting"
     recovery.sweep()
     assert state(child_of(run_id).pk) == "cancelled"
-    assert run(child_queries.ORPHANS, limit=10) == []
+    assert run(sub_workflows.ORPHANS, limit=10) == []
 
 
 def test_a_child_that_ends_while_its_parent_is_cancelled_wakes_nobody() -> None:
@@ -216,7 +217,7 @@ def test_a_child_that_ends_while_its_parent_is_cancelled_wakes_nobody() -> None:
     assert state(child_of(run_id).pk) == "succeeded"
     recovery.sweep()
     assert not Ticket.objects.exists()
-    assert run(child_queries.ORPHANS, limit=10) == []
+    assert run(sub_workflows.ORPHANS, limit=10) == []
 
 
 def test_two_wake_ups_at_once_let_the_parent_go_on_once() -> None:

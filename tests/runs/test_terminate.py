@@ -10,8 +10,8 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from runs import control, standing
+from runs.domain.states import StepState
 from runs.models import DeadLetter, Intervention, Run, Ticket
-from runs.states import StepState
 from tests.engine import drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.doors import admin, api

@@ -9,10 +9,11 @@ import psycopg
 import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 
-from runs import child_queries, control
+from runs import control
 from runs.control import Request
-from runs.database import run
 from runs.models import Run
+from runs.queries import sub_workflows
+from runs.queries.database import run
 from tests.flows import begun, published
 from tests.runs.locks import in_thread, other_connection, wait_for_waiter
 from workflows.models import Version
@@ -77,5 +78,5 @@ def test_a_child_of_a_version_that_is_gone_is_an_error_and_not_silence() -> None
     [parent] = begun(published(PURE), {"n": 1})
     asked = {"ids": [uuid4()], "parents": [parent], "steps": ["a"], "items": [-1], "attempts": [1]}
     with pytest.raises(IntegrityError, match="null value"):
-        run(child_queries.SPAWN, **asked, versions=[uuid4()], labels=["{}"], inputs=["{}"])
+        run(sub_workflows.SPAWN, **asked, versions=[uuid4()], labels=["{}"], inputs=["{}"])
     assert Run.objects.count() == 1

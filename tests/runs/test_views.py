@@ -7,7 +7,7 @@ import random
 import pytest
 
 from runs import control, views
-from runs.database import observed
+from runs.queries.database import observed
 from tests.engine import drain
 from tests.flows import begun, published, states, the_run
 

@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from runs import timeline_text
 from runs.api import shapes
+from runs.domain.states import DeadLetterState
 from runs.models import DeadLetter
-from runs.states import DeadLetterState
 from workflows.errors import nearest
 from workflows.management.commands import _common
 from workflows.models import Workflow, Workspace

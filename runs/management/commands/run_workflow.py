@@ -16,9 +16,9 @@ from actions import payload
 from actions.base import Json
 from runs import control
 from runs.control import Request
+from runs.domain.states import RUN_ENDED, STEP_ENDED, RunState
 from runs.management.commands import _report
 from runs.models import Run, StepRun
-from runs.states import RUN_ENDED, STEP_ENDED, RunState
 from workflows.errors import InvalidInput
 from workflows.management.commands import _common
 from workflows.models import Workflow

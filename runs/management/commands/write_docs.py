@@ -15,7 +15,7 @@ STATES = Path(__file__).resolve().parents[3] / "docs" / "states.md"
 class Command(BaseCommand):
     """`manage.py write_docs`"""
 
-    help = "Write docs/states.md from runs/states.py."
+    help = "Write docs/states.md from runs/domain/states.py."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Overwrite the page and name it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runs.database import Statement
+from runs.queries.database import Statement
 
 # Rows and tickets in one snapshot, after the lock: a claim in between would show the step in neither.
 VIEW = Statement(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from runs.database import Statement
-from runs.states import RunState
+from runs.domain.states import RunState
+from runs.queries.database import Statement
 
 # Each workflow of the workspace yields its newest by index run_of_workflow, and the newest of all of them are left. An
 # index on (workspace, id) would answer it by itself, but every run would pay for it, three times in its life. Rows are

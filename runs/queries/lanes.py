@@ -7,7 +7,7 @@ each row that an UPDATE touched without touching what the column is made of, a f
 
 from __future__ import annotations
 
-from runs.states import Lane
+from runs.domain.states import Lane
 
 
 def lane(table: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runs.database import Statement
+from runs.queries.database import Statement
 
 KNOWN_EFFECT = Statement(
     "known_effect",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runs.database import Statement
+from runs.queries.database import Statement
 
 # Each count is answered by a partial index that holds just what is counted: run_queued, run_live, dead_letter_open.
 FIGURES = Statement(

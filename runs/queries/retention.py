@@ -1,14 +1,14 @@
 """The statements of retention: which runs are old enough and free to go, and their end; gates that nobody uses.
 
 Run ids are ordered by the time of their making, so index run_of_workflow answers "oldest first" and no index on
-finished_at has to be kept for it. Lock order as in runs.queries: the gates, or the runs with ids ascending; whoever
-else is at one is left alone (SKIP LOCKED), and the next statement decides.
+finished_at has to be kept for it. Lock order as in runs.queries.records: the gates, or the runs with ids ascending;
+whoever else is at one is left alone (SKIP LOCKED), and the next statement decides.
 """
 
 from __future__ import annotations
 
-from runs.database import Statement
-from runs.lanes import gated
+from runs.queries.database import Statement
+from runs.queries.lanes import gated
 
 # One in all processes: held by the session, so that it goes with the connection.
 TRY_LOCK = Statement("retention_try_lock", "SELECT pg_try_advisory_lock(hashtext('stepwise retention'))")

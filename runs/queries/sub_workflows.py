@@ -1,13 +1,13 @@
 """The statements of sub-workflows: which version is meant, the child's row, and the parent's wake-up.
 
-Lock order as in runs.queries. A child's end touches its parent's waiting row as the last lock of its transaction,
-and no other row of the parent's: parents and children are locked in separate transactions.
+Lock order as in runs.queries.records. A child's end touches its parent's waiting row as the last lock of its
+transaction, and no other row of the parent's: parents and children are locked in separate transactions.
 """
 
 from __future__ import annotations
 
-from runs.database import Statement
-from runs.start_queries import PAUSED_WITH_RECIPE
+from runs.queries.database import Statement
+from runs.queries.starts import PAUSED_WITH_RECIPE
 
 # Which workflow and version of the parent's own workspace are meant: by name first, else by id. NULLs where none is.
 # One row for each child asked for; indexes workflow_name_once and the primary keys.
@@ -29,7 +29,7 @@ RESOLVE = Statement(
 )
 
 # The children of attempts whose fence held, beside the parent's row. Locks nothing but the new rows, and their
-# workflows and versions as START (runs.start_queries) does; a version that has gone meanwhile is an error.
+# workflows and versions as START (runs.queries.starts) does; a version that has gone meanwhile is an error.
 SPAWN = Statement(
     "spawn",
     f"""

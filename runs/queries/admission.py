@@ -8,8 +8,8 @@ runs instead.
 
 from __future__ import annotations
 
-from runs.database import Statement
-from runs.lanes import free, gated, lane
+from runs.queries.database import Statement
+from runs.queries.lanes import free, gated, lane
 
 # What becomes of the runs in `picked`, which are locked and queued: they run, and get their first tickets, written as
 # sent once, for the caller sends them at once. As an array: how many were picked the planner cannot know, and a join
@@ -68,7 +68,7 @@ ADMIT = Statement(
 )
 
 # Gates by their keys, made where they are not there yet; a statement of its own finds those that another made, and
-# keeps them from being pruned (runs.retention_queries) until its transaction ends.
+# keeps them from being pruned (runs.queries.retention) until its transaction ends.
 MAKE_GATES = Statement(
     "make_gates",
     """

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from runs.database import Statement
-from runs.lanes import any_waits
-from runs.queries import PAUSE, PAUSED_FROM
-from runs.signal_queries import WAIT_COLUMNS
+from runs.queries.database import Statement
+from runs.queries.lanes import any_waits
+from runs.queries.records import PAUSE, PAUSED_FROM
+from runs.queries.signals import WAIT_COLUMNS
 
 # One statement answers whether anything is to do and in how many seconds the next ticket or wait comes due, so that
 # an idle installation asks no more than that, and a retry or wait needs no message that the broker holds back.

@@ -12,8 +12,8 @@ joined, one may be read from end to end for each row of the other.
 
 from __future__ import annotations
 
-from runs.database import Statement
-from runs.lanes import any_waits
+from runs.queries.database import Statement
+from runs.queries.lanes import any_waits
 
 # A paused run's tickets lie so far ahead that nothing knocks or claims; resuming takes the same away again.
 PAUSE = "interval '61362000 hours'"

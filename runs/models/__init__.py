@@ -14,12 +14,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from runs.gate_models import Gate
-from runs.hand_models import Intervention, WorkflowIntervention
-from runs.item_models import ItemBatch
-from runs.process_models import Effect, Process
-from runs.signal_models import Signal
-from runs.states import (
+from runs.domain.states import (
     RUN_ENDED,
     RUN_LIVE,
     RUN_OUTCOMES,
@@ -30,6 +25,11 @@ from runs.states import (
     RunState,
     StepState,
 )
+from runs.models.gates import Gate
+from runs.models.interventions import Intervention, WorkflowIntervention
+from runs.models.item_batches import ItemBatch
+from runs.models.processes import Effect, Process
+from runs.models.signals import Signal
 from workflows.models import Version, Workflow, Workspace
 
 __all__ = [
@@ -55,7 +55,7 @@ def _values(states: Iterable[StrEnum]) -> list[str]:
 _QUEUED = Q(state=RunState.QUEUED.value)
 _WAITS = Q(started_at__isnull=True, finished_at__isnull=True, paused_at__isnull=True)
 _GATED = _WAITS & Q(gate__isnull=False)
-# As runs.lanes.lane says it.
+# As runs.queries.lanes.lane says it.
 _LANE = Case(
     When(paused_at__isnull=False, then=Value(Lane.PAUSED.value)),
     When(gate__isnull=False, then=Value(Lane.GATED.value)),
@@ -160,7 +160,7 @@ class Run(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["workflow", "id"], name="run_of_workflow"),
             models.Index(F("workspace"), _LANE, F("priority").desc(), F("id"), name="run_queued", condition=_QUEUED),
-            # Whether any is queued; see runs.lanes.
+            # Whether any is queued; see runs.queries.lanes.
             models.Index(fields=["workspace"], name="run_backlog", condition=_WAITS & Q(gate__isnull=True)),
             models.Index(fields=["workspace"], name="run_backlog_gated", condition=_GATED),
             # Only runs with a gate, and those under a rate limit, pay for these.

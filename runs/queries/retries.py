@@ -1,13 +1,13 @@
 """The statements of the verbs by hand: retry, replay, discard. Each over a set; a cancel is in ending_queries.
 
-Lock order as in runs.queries: the runs first, ids ascending, by a statement of its own; what is decided is read by
-the next one.
+Lock order as in runs.queries.records: the runs first, ids ascending, by a statement of its own; what is decided is read
+by the next one.
 """
 
 from __future__ import annotations
 
-from runs.database import Statement
-from runs.start_queries import PAUSED_WITH_RECIPE
+from runs.queries.database import Statement
+from runs.queries.starts import PAUSED_WITH_RECIPE
 
 # The runs among these that are in one of these states, locked until the transaction ends, and with them `children`,
 # in one line with them because ids are the order of locks.
@@ -81,7 +81,7 @@ REPLAY = Statement(
     "replay",
     f"""
     WITH recipe AS MATERIALIZED (
-        -- The locks are those of runs.start_queries.START.
+        -- The locks are those of runs.queries.starts.START.
         SELECT w.paused_at FROM workflows_version v JOIN workflows_workflow w ON w.id = v.workflow_id
         WHERE v.id = %(version)s FOR KEY SHARE OF w, v
     ),

@@ -1,13 +1,13 @@
 """The statements of signals and of the waits that they end.
 
-Lock order as in runs.queries: the advisory lock on (name, key) first, then the runs, ids ascending; what is decided is
-read by the next statement. A kept signal (`used_at` NULL) is changed only under the lock of its run, or, where it was
-sent by key and has no run yet, under the advisory lock.
+Lock order as in runs.queries.records: the advisory lock on (name, key) first, then the runs, ids ascending; what is
+decided is read by the next statement. A kept signal (`used_at` NULL) is changed only under the lock of its run, or,
+where it was sent by key and has no run yet, under the advisory lock.
 """
 
 from __future__ import annotations
 
-from runs.database import Statement
+from runs.queries.database import Statement
 
 # Everything that runs.waits needs to know of a waiting step.
 WAIT_COLUMNS = """

@@ -1,11 +1,12 @@
 """The statements of how runs end: stop, compensate, run timeout. None of them is on the path of a run that goes well.
 
-Lock order as in runs.queries. Where a statement does not lock the runs itself, its transaction holds them already.
+Lock order as in runs.queries.records. Where a statement does not lock the runs itself, its transaction holds them
+already.
 """
 
 from __future__ import annotations
 
-from runs.database import Statement
+from runs.queries.database import Statement
 
 # The runs among these whose work may still be stopped; with `overdue`, only those past their deadline.
 LOCK_STOPPABLE = Statement(

@@ -1,14 +1,15 @@
 """The statements of pause and resume, over runs and over a workflow's runs.
 
-Lock order as in runs.queries: the workflow first, then runs, ids ascending, by a statement of its own, then tickets.
+Lock order as in runs.queries.records: the workflow first, then runs, ids ascending, by a statement of its own, then
+tickets.
 """
 
 from __future__ import annotations
 
-from runs.database import Statement
-from runs.lanes import lane
-from runs.queries import PAUSE as FAR
-from runs.queries import PAUSED_FROM
+from runs.queries.database import Statement
+from runs.queries.lanes import lane
+from runs.queries.records import PAUSE as FAR
+from runs.queries.records import PAUSED_FROM
 
 # A pause of the run itself takes the place of its workflow's, so that resuming the workflow leaves the run alone.
 LOCK_TO_PAUSE = Statement(

@@ -1,9 +1,9 @@
-"""The statements that insert runs. Lock order and rules of plans: runs.queries."""
+"""The statements that insert runs. Lock order and rules of plans: runs.queries.records."""
 
 from __future__ import annotations
 
-from runs.database import Statement
-from runs.lanes import free
+from runs.queries.database import Statement
+from runs.queries.lanes import free
 
 # A new run of a paused workflow is paused from its beginning.
 PAUSED_WITH_RECIPE = """

@@ -1,0 +1,3 @@
+"""The vocabulary as frozen values: states and transitions, keys, outcomes, releases, requests, the actor. No model, no
+SQL.
+"""
