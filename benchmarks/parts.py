@@ -117,7 +117,8 @@ def _meter() -> Meter:
     from django.db import connection
 
     from benchmarks.meter import Meter
-    from runs import delivery, dispatch, executor, perform, starting, transitions, window
+    from runs import delivery, dispatch, starting, window
+    from runs.engine import attempt, executor, record
     from runs.queries import database
 
     with connection.cursor() as cursor:
@@ -129,8 +130,8 @@ def _meter() -> Meter:
     meter.watch(window, "push", "dispatch: push it")
     meter.watch(delivery, "deliver", "deliver: all else")
     meter.watch(executor, "advance", "deliver: rows to work, results to outcomes")
-    meter.watch(perform, "walk", "deliver: perform the steps")
-    meter.watch(transitions, "record", "deliver: outcomes to rows")
+    meter.watch(attempt, "walk", "deliver: perform the steps")
+    meter.watch(record, "record", "deliver: outcomes to rows")
     starting._starts._after = dispatch.after_start  # bound before it was watched
     for name in ("run", "copy"):
         meter.watch(database, name, _statement, asks=True)

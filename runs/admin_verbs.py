@@ -13,13 +13,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
-from runs import control, plan, standing
+from runs import control, standing
 from runs.admin_ask import Page, ask, filled, hand, refused, show, succeeded
 from runs.admin_forms import EditedRetryForm, ReasonForm, ReplayForm, WhyForm, as_json
 from runs.admin_parts import json_text
 from runs.control import NotNow
 from runs.domain.states import RUN_ENDED
 from runs.models import DeadLetter, Run
+from runs.planning import plan
 from workflows.errors import InvalidInput
 from workflows.models import Workflow
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from django.db import transaction
 
 from runs.domain.requests import Due
+from runs.engine.release import REPEAT_SECONDS
 from runs.queries import admission
 from runs.queries.database import Row, run
-from runs.release import REPEAT_SECONDS
 
 # Gates looked at in one round; where more of them have a backlog, this process's next round goes on behind these.
 LOOK = 500

@@ -8,9 +8,10 @@ from uuid import UUID
 import orjson
 
 from actions.base import Json
-from runs import control, gates, transitions
+from runs import control, gates
 from runs.domain.requests import Request
-from runs.names import moment
+from runs.engine import record
+from runs.engine.scope import moment
 from runs.queries.database import Row, run
 from runs.queries.sweep import DUE_ALERTS
 from workflows.errors import InvalidInput
@@ -35,7 +36,7 @@ def send() -> int:
         groups.setdefault(row[1], []).append(row)
     for workflow_id, rows in groups.items():
         _start(workflow_id, rows)
-    transitions.alerted([row[0] for row in found])
+    record.alerted([row[0] for row in found])
     return len(found)
 
 

@@ -12,11 +12,13 @@ from django.db.models import QuerySet
 
 from actions.approval import SIGNAL, ApprovalConfig
 from actions.base import ActionError, Json
-from runs import interventions, perform, signals, waits
-from runs import plan as plans
+from runs import interventions, signals
 from runs.domain.states import RUN_LIVE, StepState
+from runs.engine import attempt as attempt_engine
+from runs.engine import waits
 from runs.interventions import Hand
 from runs.models import Intervention, StepRun
+from runs.planning import plan as plans
 from runs.queries import signals as signal_queries
 from runs.queries.database import run
 
@@ -82,7 +84,7 @@ def question(version_id: UUID, step: str, config: Json) -> ApprovalConfig | None
     if planned is None:
         return None
     try:
-        found = perform.fitted(planned, planned.template if config is None else config)
+        found = attempt_engine.fitted(planned, planned.template if config is None else config)
     except ActionError:
         return None
     return found if isinstance(found, ApprovalConfig) else None

@@ -8,7 +8,7 @@ from uuid import UUID
 from celery import Signature, chain, signature
 
 from runs.domain.outcomes import Key
-from runs.plan import Plan
+from runs.planning.plan import Plan
 
 ADVANCE = "runs.advance"
 # Bytes. Celery sends its body in base64, which makes 3 bytes 4; a link takes up to 400 of the body and a key up to 50.

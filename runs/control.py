@@ -11,13 +11,14 @@ from uuid import UUID
 from django.db import DatabaseError, connection, transaction
 
 from actions.base import Json
-from runs import children, dispatch, gates, interventions, pauses, starting
-from runs import plan as plans
+from runs import dispatch, gates, interventions, pauses, starting
 from runs.domain.requests import Request, Started
 from runs.domain.states import RUN_ENDED, DeadLetterState, RunState
+from runs.engine import sub_workflows
 from runs.interventions import Hand
 from runs.models import DeadLetter, Run
-from runs.plan import Plan
+from runs.planning import plan as plans
+from runs.planning.plan import Plan
 from workflows.models import Version, Workflow
 from workflows.publish import check_input
 
@@ -202,7 +203,7 @@ def discard(letter_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
 
 def _cancel_children(hand: Hand) -> None:
     try:
-        interventions.cancel_orphans(hand=replace(hand, why=hand.why or children.PARENT_STOPPED))
+        interventions.cancel_orphans(hand=replace(hand, why=hand.why or sub_workflows.PARENT_STOPPED))
     except DatabaseError as error:
         log.warning("children_left_to_sweep", extra={"error": str(error)})
 

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from runs import children, dispatch, executor, items, transitions
-from runs import plan as plans
+from runs import dispatch
 from runs.compiler import decode, encode
 from runs.domain.outcomes import Key, Recorded
 from runs.domain.requests import Fresh
-from runs.fresh import NONE, unpack
-from runs.plan import Plan
+from runs.engine import executor, for_each, record, sub_workflows
+from runs.engine.preload import NONE, unpack
+from runs.planning import plan as plans
+from runs.planning.plan import Plan
 from workflows.models import Version
 
 log = logging.getLogger(__name__)
@@ -79,11 +80,11 @@ def wake(row_ids: Sequence[int]) -> int:
     won = 0
     while row_ids:
         recorded = Recorded()
-        for (version_id, step), rows in children.answered(row_ids).items():
+        for (version_id, step), rows in sub_workflows.answered(row_ids).items():
             try:
                 plan = plans.load(version_id)
-                outcomes = [children.outcome(row, plan=plan) for row in rows]
-                recorded = recorded.joined(transitions.record(outcomes, plan=plan))
+                outcomes = [sub_workflows.outcome(row, plan=plan) for row in rows]
+                recorded = recorded.joined(record.record(outcomes, plan=plan))
             except Exception:
                 # One version that this code cannot read must not hold back the others.
                 log.exception("wake_failed", extra={"version_id": str(version_id), "step": step})
@@ -100,14 +101,14 @@ def _turn(row_ids: Sequence[int]) -> tuple[int, Recorded]:
     """Open the next items of these rows' steps, and record the steps whose items have all ended."""
     recorded = Recorded()
     try:
-        turned = items.turn(row_ids)
+        turned = for_each.turn(row_ids)
     except Exception:
         log.exception("turn_failed")
         return 0, recorded
     for (version_id, step), over in turned.over.items():
         try:
             plan = plans.load(version_id)
-            recorded = recorded.joined(transitions.record(items.finish(over, plan=plan), plan=plan))
+            recorded = recorded.joined(record.record(for_each.finish(over, plan=plan), plan=plan))
         except Exception:
             log.exception("wake_failed", extra={"version_id": str(version_id), "step": step})
     return turned.opened, recorded

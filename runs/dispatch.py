@@ -10,11 +10,12 @@ from uuid import UUID
 
 from django.conf import settings
 
-from runs import admission, fresh, knocks, picking, transitions, window
-from runs import plan as plans
+from runs import admission, knocks, picking, window
 from runs.compiler import MAX_KEYS
 from runs.domain.requests import Due, Started
-from runs.plan import Plan
+from runs.engine import preload, record
+from runs.planning import plan as plans
+from runs.planning.plan import Plan
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def dispatch(*, least: int = 1) -> int:
         messages = take(room)
         sent = _send(messages[:room])
         if sent < len(messages):
-            transitions.unsend([ticket.ticket for message in messages[sent:] for ticket in message])
+            record.unsend([ticket.ticket for message in messages[sent:] for ticket in message])
     return sent
 
 
@@ -62,17 +63,17 @@ def take(room: int) -> list[list[Due]]:
 def _due(room: int) -> tuple[list[list[Due]], bool]:
     """At most `room` messages of tickets that are due, picked, and whether runs are queued."""
     few, all_of = room * min(settings.PURE_BATCH_RUNS, 2 * _last.tickets), room * settings.PURE_BATCH_RUNS
-    due, queued = transitions.peek(limit=few)
+    due, queued = record.peek(limit=few)
     messages = list(_messages(due))
     if len(due) == few < all_of and len(messages) < 2 * room:
         # More of them go together than the last time: look at all that a message may carry.
-        due, queued = transitions.peek(limit=all_of)
+        due, queued = record.peek(limit=all_of)
         messages = list(_messages(due))
     if messages:
         _last.tickets = max(_FEW, -(-len(due) // len(messages)))
     # Tickets that no message could be made of are picked all the same, so that they move out of the others' way.
     later = {ticket.ticket for message in messages[room:] for ticket in message}
-    won = transitions.pick([ticket.ticket for ticket in due if ticket.ticket not in later])
+    won = record.pick([ticket.ticket for ticket in due if ticket.ticket not in later])
     kept = [[ticket for ticket in message if ticket.ticket in won] for message in messages[:room]]
     return [message for message in kept if message], queued
 
@@ -104,7 +105,7 @@ def after_start(answers: Sequence[Started | Exception]) -> None:
         return
     try:
         if not _send(list(_messages(due))):
-            transitions.unsend([ticket.ticket for ticket in due])
+            record.unsend([ticket.ticket for ticket in due])
     except Exception:
         log.exception("dispatch_failed")
 
@@ -165,7 +166,7 @@ def _send(messages: Sequence[Sequence[Due]]) -> int:
 def _knock(message: Sequence[Due]) -> knocks.Knock:
     first = message[0]
     plan = plans.load(first.version_id)
-    told = fresh.pack(message) if first.fresh is not None and _computes(plan, first.head) else ""
+    told = preload.pack(message) if first.fresh is not None and _computes(plan, first.head) else ""
     return knocks.Knock(plan, first.head, [(one.run_id, one.item) for one in message], told)
 
 

@@ -10,9 +10,10 @@ from django.db import transaction
 
 from actions import expressions
 from actions.base import ActionError, Json
-from runs import inserting, interventions, rows
+from runs import inserting, interventions
 from runs.domain.requests import Request, Started
 from runs.domain.states import RunState
+from runs.engine import columns
 from runs.interventions import Hand
 from runs.models import Gate, Run
 from runs.queries import admission
@@ -74,7 +75,7 @@ def key(rule: Concurrency, given: Json) -> str:
         raise _unusable(f"cannot be worked out from the input: {error}") from None
     if isinstance(found, (dict, list)) or found is None:
         raise _unusable("must come to a text, a number or a boolean; see what the input has there")
-    text = found if isinstance(found, str) else rows.dumps(found)
+    text = found if isinstance(found, str) else columns.dumps(found)
     if len(text) > MAX_KEY:
         raise _unusable(f"came to {len(text)} characters; at most {MAX_KEY} make a key")
     return text

@@ -13,12 +13,13 @@ from django.db.models import OuterRef, Subquery
 from pydantic import ValidationError
 
 from actions.base import ActionError, Json
-from runs import plan, wait_views
+from runs import wait_views
 from runs.domain.states import PENDING, RUN_ENDED, RUN_OUTCOMES
+from runs.engine.attempt import rendered
+from runs.engine.scope import RunFacts, Steps, names, step_input
 from runs.models import Intervention, Run, StepRun
-from runs.names import RunFacts, Steps, names, step_input
-from runs.perform import rendered
-from runs.steps import ANY_STEP, Part, PlannedStep
+from runs.planning import plan
+from runs.planning.steps import ANY_STEP, Part, PlannedStep
 from runs.wait_views import WaitView
 from workflows.models import Workflow
 

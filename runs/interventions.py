@@ -10,17 +10,19 @@ from django.db import transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import children, endings, items, rows, standing, stopping
-from runs import plan as plans
+from runs import standing
 from runs.domain.states import RunState, StepState
-from runs.joins import RELEASED, Mark, Verdict, decide, ripple
-from runs.plan import Plan
+from runs.engine import columns, endings, for_each, stopping
+from runs.engine import sub_workflows as sub_workflows_engine
+from runs.engine.release import skips
+from runs.planning import plan as plans
+from runs.planning.joins import RELEASED, Mark, Verdict, decide, ripple
+from runs.planning.plan import Plan
+from runs.planning.steps import UNDO, Part
 from runs.queries import endings as ending_queries
 from runs.queries import marks as mark_queries
 from runs.queries import records, retries, sub_workflows
 from runs.queries.database import Statement, run
-from runs.release import skips
-from runs.steps import UNDO, Part
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,9 @@ def cancel_orphans(*, hand: Hand, limit: int = standing.AT_ONCE) -> int:
     Answers how many runs this call cancelled.
     """
     count = 0
-    while found := children.orphans(limit=limit):
+    while found := sub_workflows_engine.orphans(limit=limit):
         count += len(cancel([child for those in found.values() for child in those], hand=hand))
-        children.orphans_ended(list(found))
+        sub_workflows_engine.orphans_ended(list(found))
     return count
 
 
@@ -111,7 +113,7 @@ def retry(
         below = [row[0] for row in run(sub_workflows.OF_ENDINGS, runs=list(run_ids), undo=UNDO)]
         locked = _lock(run_ids, states=standing.RETRYABLE, children=below)
         past: dict[UUID, bool] = dict(run(ending_queries.PAST_RETRY, runs=list(locked), undo=UNDO)) if locked else {}
-        lists = items.begun([key for key, given in edited.items() if given is not None and key[0] in locked])
+        lists = for_each.begun([key for key, given in edited.items() if given is not None and key[0] in locked])
         work: list[_Again] = []
         undoing: list[_Again] = []
         wanted = [run_id for run_id in locked if past.get(run_id, True)]
@@ -128,11 +130,11 @@ def retry(
                 (undoing if run_id in past else work).append(again)
         won = _go_again(retries.RETRY, work, edited=edited, hand=hand)
         won += _go_again(retries.RETRY_UNDO, undoing, edited=edited, hand=hand)
-        items.again([(again.run_id, step) for again in work for step in again.steps])
+        for_each.again([(again.run_id, step) for again in work for step in again.steps])
         if below and won:
             run(sub_workflows.LET_GO, children=below, runs=won)
         tell("retry", {again.run_id: again.told(edited) for again in work + undoing}, hand=hand)
-        children.awaited_again(won)  # the last locks: the rows of parents
+        sub_workflows_engine.awaited_again(won)  # the last locks: the rows of parents
     return frozenset(won)
 
 
@@ -148,7 +150,7 @@ def replay(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, hand: 
             new=new,
             old=run_id,
             version=version_id,
-            input=rows.nullable(given),
+            input=columns.nullable(given),
             entry=list(found.entry),
             kept=list(found.kept),
             key=found.key,
@@ -158,7 +160,7 @@ def replay(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, hand: 
             return None
         passed_by = [*skips(found.skipped, blocked=False), *skips(found.blocked, blocked=True)]
         if passed_by:
-            run(records.INSERT_STEPS, **rows.steps([(new, -1, result) for result in passed_by]))
+            run(records.INSERT_STEPS, **columns.steps([(new, -1, result) for result in passed_by]))
         tell("replay", {run_id: {"run": str(new), "steps": list(found.entry)}}, hand=hand)
     return new
 
@@ -250,7 +252,7 @@ def _go_again(
         statement,
         runs=[key[0] for key in now],
         steps=[key[1] for key in now],
-        inputs=[rows.nullable(edited.get(key)) for key in now],
+        inputs=[columns.nullable(edited.get(key)) for key in now],
         blocked_runs=[key[0] for key in later],
         blocked_steps=[key[1] for key in later],
         by=hand.user_id,
@@ -308,5 +310,5 @@ def tell(verb: str, told: Mapping[UUID, Mapping[str, Json]], *, hand: Hand) -> N
             by=hand.user_id,
             why=hand.why,
             runs=list(told),
-            details=[rows.dumps(dict(details)) for details in told.values()],
+            details=[columns.dumps(dict(details)) for details in told.values()],
         )

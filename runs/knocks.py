@@ -24,7 +24,7 @@ from kombu.utils import json
 from runs import window
 from runs.compiler import compile_chain, encode, hard_limit, links
 from runs.domain.outcomes import Key
-from runs.plan import Plan
+from runs.planning.plan import Plan
 
 # Stands in a pattern where a message has its keys.
 _NOBODY = UUID("ffffffff-ffff-4fff-8fff-ffffffffffff")
@@ -74,7 +74,7 @@ class Pattern:
 
 
 class Knock(NamedTuple):
-    """What a message says: there may be work for these keys at this head; `fresh` is by runs.fresh.pack."""
+    """What a message says: there may be work for these keys at this head; `fresh` is by runs.engine.preload.pack."""
 
     plan: Plan
     head: str

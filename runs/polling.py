@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from django.db import DatabaseError, InterfaceError, connection
 
-from runs import delivery, dispatch, recovery, transitions
-from runs import plan as plans
+from runs import delivery, dispatch, recovery
 from runs.domain.requests import Due
+from runs.engine import record
+from runs.planning import plan as plans
 from runs.sweeper import INTERVAL_SECONDS, TICK_SECONDS
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ def poll() -> int:
         try:
             walk(message)
         except (DatabaseError, InterfaceError):
-            transitions.unsend([ticket.ticket for rest in messages[number:] for ticket in rest])
+            record.unsend([ticket.ticket for rest in messages[number:] for ticket in rest])
             raise
     return len(messages)
 

@@ -12,33 +12,21 @@ import orjson
 from django.db import InterfaceError, OperationalError
 
 from actions.base import Permanent, Retryable
-from runs import (
-    alerts,
-    children,
-    delivery,
-    dispatch,
-    interventions,
-    items,
-    lease,
-    perform,
-    picking,
-    rows,
-    stopping,
-    transitions,
-    waits,
-)
-from runs import plan as plans
+from runs import alerts, delivery, dispatch, interventions, picking
 from runs.compiler import decode
-from runs.context import Clock, Work
 from runs.domain.outcomes import HeldClaim, Outcome, Recorded, StepResult
 from runs.domain.states import StepState
-from runs.names import RunFacts
+from runs.engine import attempt as attempt_engine
+from runs.engine import columns, for_each, lease, record, stopping, sub_workflows, waits
+from runs.engine.context import Clock, Work
+from runs.engine.release import REPEAT_SECONDS
+from runs.engine.scope import RunFacts
 from runs.parent import Death
+from runs.planning import plan as plans
+from runs.planning.steps import PlannedStep
 from runs.queries import endings
 from runs.queries import sweep as sweep_queries
 from runs.queries.database import Row, run
-from runs.release import REPEAT_SECONDS
-from runs.steps import PlannedStep
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +58,7 @@ def sweep(send: Callable[[], int] = dispatch.dispatch) -> Swept:
         lost = bool(run(sweep_queries.EXPIRE, host=lease.host(), pids=gone)) or lost
         _recall(gone)
     if orphans:
-        _apart(lambda: interventions.cancel_orphans(hand=interventions.Hand(why=children.PARENT_STOPPED)))
+        _apart(lambda: interventions.cancel_orphans(hand=interventions.Hand(why=sub_workflows.PARENT_STOPPED)))
     woken = _apart(wake) + _apart(unblock) if waits else 0
     rescued = _apart(rescue) if lost else 0
     late = _apart(time_out) if overdue else 0
@@ -86,7 +74,7 @@ def wake() -> int:
     found = run(sweep_queries.DUE_WAITS, limit=BATCH)
     due = ((row[10], row[2], row) for row in found)
     woken = _record_grouped(due, outcome=lambda row: waits.ended(waits.read(row)))
-    return woken + delivery.wake([*children.due(limit=BATCH), *items.due(limit=BATCH)])
+    return woken + delivery.wake([*sub_workflows.due(limit=BATCH), *for_each.due(limit=BATCH)])
 
 
 def unblock() -> int:
@@ -98,8 +86,8 @@ def unblock() -> int:
         (known if there else still).append((run_id, item, step))
     if still:
         log.error("unknown_action", extra={"count": len(still), "step": still[0][2], "run_id": str(still[0][0])})
-        transitions.keep_blocked(still, seconds=perform.BLOCKED_SECONDS)
-    return len(transitions.unblock(known))
+        record.keep_blocked(still, seconds=attempt_engine.BLOCKED_SECONDS)
+    return len(record.unblock(known))
 
 
 def time_out() -> int:
@@ -126,7 +114,7 @@ def bereave(deaths: Sequence[Death]) -> None:
     for death in deaths:
         keys = decode(death.runs)
         if keys:
-            run(sweep_queries.SUSPECT, head=death.head, **rows.keys(keys))
+            run(sweep_queries.SUSPECT, head=death.head, **columns.keys(keys))
 
 
 def _recall(pids: Sequence[int]) -> None:
@@ -145,7 +133,7 @@ def audit() -> int:
     It repairs nothing but a wait for a child that has ended, once that is told.
     """
     faults = run(sweep_queries.AUDIT, limit=BATCH)
-    children.wake_stranded(limit=BATCH)
+    sub_workflows.wake_stranded(limit=BATCH)
     for run_id, fault in faults:
         log.error("audit_alarm", extra={"run_id": str(run_id), "fault": fault})
     return len(faults)
@@ -181,7 +169,7 @@ def _record_grouped(found: Iterable[tuple[UUID, str, Row]], *, outcome: Callable
     won = 0
     for (version_id, step), group in groups.items():
         try:
-            recorded = transitions.record([outcome(row) for row in group], plan=plans.load(version_id))
+            recorded = record.record([outcome(row) for row in group], plan=plans.load(version_id))
         except Exception:
             # One version that this code cannot read must not stop the sweep for all others.
             log.exception("sweep_group_failed", extra={"version_id": str(version_id), "step": step})
@@ -231,12 +219,14 @@ def _late(step: PlannedStep, work: Work, began: Any) -> StepResult:
     error = Retryable(
         f"step {step.id!r} was still running at its deadline of {step.timeout_seconds:g} s", kind="timeout"
     )
-    return perform.failed(step, work, error, perform.Tried(began, outcome="timed_out", reason="timed_out"))
+    return attempt_engine.failed(
+        step, work, error, attempt_engine.Tried(began, outcome="timed_out", reason="timed_out")
+    )
 
 
 def _lost(step: PlannedStep, work: Work, began: Any) -> StepResult:
     """A lost attempt is no attempt of the retry policy: it is repeated at once, alone, but not for ever."""
-    lost = perform.lost_attempts(work.attempts) + 1
+    lost = attempt_engine.lost_attempts(work.attempts) + 1
     # An effectful step's first death may be a neighbour's doing; an inline one is claimed only when alone.
     alone = lost if step.inline else lost - 1
     if not step.action.repeatable:
@@ -245,8 +235,8 @@ def _lost(step: PlannedStep, work: Work, began: Any) -> StepResult:
     else:
         told = f"step {step.id!r} lost its worker in {lost} attempts; mend the step, then retry it"
         reason = "poison"
-    tried = perform.Tried(began, outcome="lost", reason=reason)
-    failed = perform.failed(step, work, Permanent(told, kind="lost"), tried)
+    tried = attempt_engine.Tried(began, outcome="lost", reason=reason)
+    failed = attempt_engine.failed(step, work, Permanent(told, kind="lost"), tried)
     if alone >= MAX_LOST or not step.action.repeatable:
         return failed
     return failed._replace(state=StepState.RETRYING, delay_seconds=0.0, dead_reason=None, output=None, finished_at=None)

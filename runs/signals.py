@@ -13,16 +13,17 @@ from django.db import OperationalError, transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import delivery, dispatch, endings, rows, transitions, waits
-from runs import plan as plans
+from runs import delivery, dispatch
 from runs.domain.outcomes import Recorded
 from runs.domain.states import RUN_LIVE, RunState
+from runs.engine import columns, endings, record, waits
+from runs.engine.waits import Came, Wait
 from runs.interventions import Hand
+from runs.planning import plan as plans
+from runs.planning.steps import ANY_SIGNAL
 from runs.queries import signals
 from runs.queries.database import run
 from runs.standing import AT_ONCE
-from runs.steps import ANY_SIGNAL
-from runs.waits import Came, Wait
 
 # A run in one of these may still come to wait for a signal.
 SIGNALLABLE = frozenset({RunState.QUEUED, *RUN_LIVE})
@@ -112,7 +113,7 @@ def wake(waiting: Sequence[Wait], payloads: Mapping[UUID, Json]) -> None:
     recorded = Recorded()
     for (version_id, _), group in groups.items():
         outcomes = [waits.ended(one, Came(payloads[one.run.id], one.at)) for one in group]
-        recorded = recorded.joined(transitions.record(outcomes, plan=plans.load(version_id)))
+        recorded = recorded.joined(record.record(outcomes, plan=plans.load(version_id)))
     if len(recorded.won) < len(waiting):
         raise OperationalError("a step could not be woken now, because something else holds its run; try again")
     if waiting:
@@ -183,7 +184,7 @@ def _insert(
         workspace=workspace_id,
         name=message.name,
         key=key,
-        payload=rows.nullable(message.payload),
+        payload=columns.nullable(message.payload),
         once=message.idempotency_key,
         by=hand.user_id,
         keep=KEEP_SECONDS,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from runs.domain.states import RUN_ENDED, RUN_LIVE, DeadLetterState, RunState, StepState
 from runs.models import DeadLetter, Run, StepRun
-from runs.steps import UNDO
+from runs.planning.steps import UNDO
 
 TERMINABLE = RUN_LIVE | {RunState.QUEUED}
 CANCELLABLE = frozenset({RunState.QUEUED, RunState.RUNNING, RunState.WAITING})

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from django.db import DatabaseError, connection
 
-from runs import dispatch, gates, inserting, refused
+from runs import dispatch, gates, inserting
 from runs.domain.requests import Request, Started
+from runs.engine import refused
 from runs.gathering import Gathering
 from runs.queries.database import renew
 from workflows.errors import InvalidInput

@@ -13,8 +13,9 @@ from celery.exceptions import Ignore
 from celery.signals import task_postrun
 from django.db import InterfaceError, OperationalError, connection
 
-from runs import delivery, threads
+from runs import delivery
 from runs.compiler import ADVANCE
+from runs.engine import thread_pool
 
 
 class _Watched(Task[Any, Any]):
@@ -35,7 +36,7 @@ class _Watched(Task[Any, Any]):
 def advance(self: Task[Any, Any], runs: list[str], version: str, head: str, fresh: Sequence[Any] = ()) -> list[str]:
     """Take runs through the link at `head`, and hand on to the chain's next link those that it won.
 
-    `fresh` says what a load would find of them (runs.fresh.pack).
+    `fresh` says what a load would find of them (runs.engine.preload.pack).
     """
     connection.close_if_unusable_or_obsolete()
     # For this delivery only: neither a repeated one nor a log line has it.
@@ -57,5 +58,5 @@ def advance(self: Task[Any, Any], runs: list[str], version: str, head: str, fres
 @task_postrun.connect(sender=advance)
 def make_room(**_: Any) -> None:
     """End a worker's child most of whose threads are stuck, now that its message is done; a new one takes its place."""
-    if threads.worn_out() and current_process().name != "MainProcess":
+    if thread_pool.worn_out() and current_process().name != "MainProcess":
         raise SystemExit(EX_RECYCLE)

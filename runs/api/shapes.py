@@ -10,12 +10,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from runs import gates, pauses, plan
+from runs import gates, pauses
 from runs.api.parents import ParentShape, parent
 from runs.domain.states import RUN_ENDED, DeadLetterState, Pause, RunState
 from runs.history import StepView
 from runs.models import DeadLetter, Intervention, Run
 from runs.pauses import Paused
+from runs.planning import plan
 from workflows.models import Version, Workflow
 
 # Makes an address of a path.

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from actions.base import Json, Spawn
 from runs.domain.states import StepState
-from runs.names import RunFacts
+from runs.engine.scope import RunFacts
 
 _SUCCEEDED = StepState.SUCCEEDED
 # (run, item): what every verb takes a set of. The item is -1 outside a for_each.

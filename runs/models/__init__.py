@@ -67,7 +67,7 @@ _STRAY = Q(state__in=_values(frozenset(StepState) - {StepState.RUNNING, StepStat
 
 
 class Run(models.Model):
-    """One execution of a version. Written by runs.transitions only."""
+    """One execution of a version. Written by runs.engine.record only."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     # Its version's workflow and workspace: the version's own foreign keys keep them. The version is kept by a trigger
@@ -235,7 +235,7 @@ class StepRun(models.Model):
     # How many child runs a waiting step still waits for; at 0 it is due. A cancelled step keeps the number until
     # its children are cancelled, too.
     awaits = models.PositiveIntegerField(null=True)
-    # A for_each: items begun and not ended, and how far it got; see runs.items.
+    # A for_each: items begun and not ended, and how far it got; see runs.engine.for_each.
     open_items = models.PositiveIntegerField(null=True)
     progress = models.JSONField(null=True)
     # Stored only where it cannot be worked out: input when a human edited it, config when it has expressions.

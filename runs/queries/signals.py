@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from runs.queries.database import Statement
 
-# Everything that runs.waits needs to know of a waiting step.
+# Everything that runs.engine.waits needs to know of a waiting step.
 WAIT_COLUMNS = """
     s.run_id, s.item, s.step, s.attempt, s.attempts, s.output, s.config, s.input, s.started_at, s.signal,
     r.version_id, r.input, r.started_at, r.generation, clock_timestamp()

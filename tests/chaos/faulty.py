@@ -23,7 +23,8 @@ import redis
 from actions import registry
 from actions.base import Action, Config, Context, Json, Retryable
 from actions.http_request import HttpRequest, HttpRequestConfig
-from runs import admission, delivery, inserting, lease, perform, recovery, release, transitions
+from runs import admission, delivery, inserting, recovery
+from runs.engine import attempt, lease, record, release
 
 POINTS = ("after_claim", "before_effect", "after_effect", "before_commit", "after_commit", "before_publish")
 
@@ -101,15 +102,15 @@ def arm(home: Path, *, host: str) -> None:
     main = os.getpid()
     there = f"{host} {lease.host()}"
     _replace(lease, "host", lambda: there)
-    _deadly(home, main, transitions, "claim", after="after_claim")
-    _deadly(home, main, perform, "attempt", before="before_effect", after="after_effect")
-    _deadly(home, main, transitions, "_record", after="before_commit")
-    _deadly(home, main, transitions, "record", after="after_commit")
+    _deadly(home, main, record, "claim", after="after_claim")
+    _deadly(home, main, attempt, "attempt", before="before_effect", after="after_effect")
+    _deadly(home, main, record, "_record", after="before_commit")
+    _deadly(home, main, record, "record", after="after_commit")
     _deadly(home, main, delivery, "deliver", after="before_publish")
 
 
 def _repeat_after(seconds: float) -> None:
-    for module in (admission, inserting, recovery, release, transitions):
+    for module in (admission, inserting, recovery, release, record):
         _replace(module, "REPEAT_SECONDS", seconds)
 
 

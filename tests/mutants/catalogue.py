@@ -117,7 +117,7 @@ MUTANTS = (
     Mutant(
         "double-release",
         "a step that was released is not released again",
-        "runs/joins.py",
+        "runs/planning/joins.py",
         "if candidate in known:",
         "if candidate in known and known[candidate].state is not None:",
         ("tests/runs/test_engine_graphs.py", "tests/property"),
@@ -141,7 +141,7 @@ MUTANTS = (
     Mutant(
         "retry-beyond-budget",
         "a step is not tried more often than its policy says",
-        "runs/retry.py",
+        "runs/engine/retry_policy.py",
         "if error.permanent or attempt >= policy.max_attempts:",
         "if error.permanent or attempt > policy.max_attempts:",
         ("tests/runs/test_retry.py",),
@@ -157,7 +157,7 @@ MUTANTS = (
     Mutant(
         "record-in-two-transactions",
         "what was done and what follows from it are committed together, or not at all",
-        "runs/transitions.py",
+        "runs/engine/record.py",
         "with transaction.atomic():\n            return _record(outcomes, plan=plan, carried=carried)\n    except",
         "if True:\n            return _record(outcomes, plan=plan, carried=carried)\n    except",
         (_PROMISES, _FAILURES),
@@ -165,7 +165,7 @@ MUTANTS = (
     Mutant(
         "key-of-each-attempt",
         "every attempt of a step bears the same idempotency key",
-        "runs/context.py",
+        "runs/engine/context.py",
         "idempotency_key(self._work.run, step=self._step.id,",
         "idempotency_key(self._work.run, step=f'{self._step.id}{self.attempt}',",
         (_PROMISES,),
@@ -197,7 +197,7 @@ MUTANTS = (
     Mutant(
         "window-ignored",
         "no more items are open than may be",
-        "runs/items.py",
+        "runs/engine/for_each.py",
         "max(0, step.window - open_items)",
         "step.window",
         (_LISTS,),
@@ -222,14 +222,14 @@ MUTANTS = (
         "retried-child-forgotten",
         "a parent that has not gone on yet waits for the sub-workflow that somebody retries",
         "runs/interventions.py",
-        "children.awaited_again(won)",
-        "children.awaited_again([])",
+        "sub_workflows.awaited_again(won)",
+        "sub_workflows.awaited_again([])",
         (_CHILDREN,),
     ),
     Mutant(
         "cancel-leaves-children",
         "a cancel reaches the runs that the cancelled steps wait for",
-        "runs/children.py",
+        "runs/engine/sub_workflows.py",
         "found.setdefault(row_id, []).extend([] if child is None else [child])",
         "found.setdefault(row_id, [])",
         (_CHILDREN,),
@@ -253,7 +253,7 @@ MUTANTS = (
     Mutant(
         "cancel-skips-finally",
         "what finally says is done after a cancel, too",
-        "runs/stopping.py",
+        "runs/engine/stopping.py",
         "if plan is not None and endings.follows(plan, outcome):",
         "if plan is not None and outcome is not RunState.CANCELLED and endings.follows(plan, outcome):",
         ("tests/runs/test_engine_stops.py",),

@@ -13,9 +13,10 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from runs import dispatch, lease
+from runs import dispatch
 from runs.compiler import decode
 from runs.domain.states import RUN_ENDED
+from runs.engine import lease
 from runs.models import Process, Run, StepRun, Ticket
 from runs.recovery import sweep
 from tests.engine import perform

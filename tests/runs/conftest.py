@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.db.models import F
 
-from runs import lease
+from runs.engine import lease
 from runs.models import DeadLetter
 from runs.queries import sweep
 from runs.queries.database import run

@@ -6,7 +6,8 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from runs import alerts, control, transitions
+from runs import alerts, control
+from runs.engine import record
 from runs.models import DeadLetter, Run
 from runs.recovery import sweep
 from tests.engine import drain
@@ -177,5 +178,5 @@ def test_alerted_letters_are_not_due_again() -> None:
     drain()
     letter = DeadLetter.objects.get()
     DeadLetter.objects.update(alert_due=True)
-    transitions.alerted([letter.pk])
+    record.alerted([letter.pk])
     assert alerts.send() == 0

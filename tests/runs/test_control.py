@@ -8,8 +8,9 @@ from uuid import UUID
 import pytest
 from django.db import transaction
 
-from runs import control, lease, transitions
+from runs import control
 from runs.control import Hand, NotNow
+from runs.engine import lease, record
 from runs.models import DeadLetter, Intervention, Run, StepRun, Ticket
 from tests.engine import deliver, drain
 from tests.flows import begun, owner, published, states, steps, the_run
@@ -73,20 +74,20 @@ def test_a_cancelled_run_that_is_queued_never_starts() -> None:
 def test_a_running_steps_outcome_is_written_after_a_cancel_and_releases_nothing() -> None:
     from runs.domain.outcomes import HeldClaim, Outcome, StepResult
     from runs.domain.states import StepState
-    from runs.names import RunFacts
-    from runs.plan import load
+    from runs.engine.scope import RunFacts
+    from runs.planning.plan import load
 
     flow = published("name: charged\nsteps: [{id: a, action: sleep, with: {seconds: 0}}, {id: b, action: default}]")
     for outcome, wanted in ((StepState.SUCCEEDED, "succeeded"), (StepState.RETRYING, "cancelled")):
         [run_id] = begun(flow)
         me = lease.current()
-        transitions.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
+        record.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
         control.cancel([run_id], hand=hand())
         result = StepResult(step="a", state=outcome, output={"charged": True})
         done = Outcome(
             run=RunFacts(id=run_id, input={}, began=0.0), fence=HeldClaim(attempt=1, process=me), results=(result,)
         )
-        assert transitions.record([done], plan=load(flow.version.id)).won == {(run_id, -1)}
+        assert record.record([done], plan=load(flow.version.id)).won == {(run_id, -1)}
         assert states(run_id) == {"a": wanted}
         assert the_run(run_id).state == "cancelled"
         assert not Ticket.objects.filter(run_id=run_id).exists()
@@ -155,8 +156,8 @@ def test_a_delivery_from_before_the_retry_does_nothing() -> None:
     """The zombie's fence is the old ticket's id, and the retry has a new one."""
     from runs.domain.outcomes import HeldTicket, Outcome, StepResult
     from runs.domain.states import StepState
-    from runs.names import RunFacts
-    from runs.plan import load
+    from runs.engine.scope import RunFacts
+    from runs.planning.plan import load
 
     flow = published(FAILS)
     [run_id] = begun(flow, {"mail": "x"})
@@ -168,7 +169,7 @@ def test_a_delivery_from_before_the_retry_does_nothing() -> None:
         fence=HeldTicket(old),
         results=(StepResult(step="b", state=StepState.SUCCEEDED, output={"email": "old"}),),
     )
-    assert transitions.record([zombie], plan=load(flow.version.id)).won == frozenset()
+    assert record.record([zombie], plan=load(flow.version.id)).won == frozenset()
     drain()
     assert steps(run_id)["b"].output == {"email": "new"}
 
@@ -252,7 +253,7 @@ def test_cancel_waits_for_a_claim_and_leaves_what_it_took() -> None:
     with other_connection() as watcher, ExitStack() as stack, transaction.atomic():
         # A transaction of its own for each look: within one, pg_stat_activity stands still.
         watcher.autocommit = True
-        transitions.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
+        record.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
         stack.enter_context(in_thread(lambda: won.append(control.cancel([run_id], hand=Hand()))))
         waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         wait_for(lambda: watcher.execute(waits).fetchone(), what="the cancel to wait for the claim")

@@ -12,9 +12,10 @@ from django.db.models import F
 
 from actions import registry
 from actions.base import Action, Config, Context, Json, Permanent, Retryable, Spawn
-from runs import executor, lease, same_database
-from runs import plan as plans
+from runs.engine import executor, lease
+from runs.engine import transactional as transactional_engine
 from runs.models import DeadLetter, Effect, Process
+from runs.planning import plan as plans
 from runs.recovery import sweep
 from tests.engine import drain, messages
 from tests.flows import begun, published, states, steps, the_run
@@ -214,7 +215,7 @@ def test_a_worker_that_was_taken_for_dead_cannot_book_once_more() -> None:
     sweep()
     drain()
     assert (states(run_id)["a"], booked()) == ("succeeded", [1])
-    late = same_database.perform(work, plan=plan, step=plan.steps["a"], process=frozen, carried=None)
+    late = transactional_engine.perform(work, plan=plan, step=plan.steps["a"], process=frozen, carried=None)
     assert (late.won, booked()) == (frozenset(), [1])
 
 

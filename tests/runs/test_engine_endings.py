@@ -8,13 +8,15 @@ from uuid import UUID
 import pytest
 from django.db.models import F
 
-from runs import control, lease, standing, transitions
+from runs import control, standing
 from runs.control import Hand
 from runs.domain.outcomes import HeldClaim, Outcome, StepResult
 from runs.domain.states import StepState
+from runs.engine import lease
+from runs.engine import record as record_engine
+from runs.engine.scope import RunFacts
 from runs.models import DeadLetter, Process, Run, StepRun, Ticket
-from runs.names import RunFacts
-from runs.plan import load
+from runs.planning.plan import load
 from runs.recovery import sweep
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
@@ -59,7 +61,7 @@ def error(run_id: UUID) -> Any:
 
 def claimed(run_id: UUID, head: str) -> None:
     """A worker of its own claims the step, and does not come to record it."""
-    got = transitions.claim([(run_id, -1)], head=head, reads=[], process=lease.current(), timeout_seconds=60)
+    got = record_engine.claim([(run_id, -1)], head=head, reads=[], process=lease.current(), timeout_seconds=60)
     assert len(got) == 1
 
 
@@ -72,7 +74,7 @@ def record(run_id: UUID, step: str, result: StepState, **told: Any) -> bool:
         fence=HeldClaim(attempt=row.attempt, process=row.process),
         results=(StepResult(step=step, state=result, attempt=row.attempt, **told),),
     )
-    return bool(transitions.record([outcome], plan=load(the_run(run_id).version_id)).won)
+    return bool(record_engine.record([outcome], plan=load(the_run(run_id).version_id)).won)
 
 
 def test_a_failed_run_is_compensated_in_reverse_then_tells_then_tidies_up() -> None:

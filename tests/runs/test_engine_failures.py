@@ -9,7 +9,8 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
-from runs import control, lease, recovery, transitions
+from runs import control, recovery
+from runs.engine import lease, record
 from runs.models import DeadLetter, Process, Run, StepRun, Ticket
 from runs.recovery import sweep
 from tests.engine import drain
@@ -150,7 +151,7 @@ def test_what_postgresql_refuses_fails_one_run_and_not_its_neighbours(before: st
 def test_the_sweep_takes_up_the_step_of_a_process_that_is_gone() -> None:
     flow = published("name: lost\nsteps: [{id: a, action: sleep, with: {seconds: 0}}]")
     [run_id] = begun(flow)
-    transitions.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
+    record.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
     assert states(run_id) == {"a": "running"}
     assert sweep().rescued == 0
     Process.objects.update(expires_at=F("expires_at") - HOUR)
@@ -168,7 +169,7 @@ def test_a_claim_without_a_live_lease_gets_nothing() -> None:
     [run_id] = begun(flow)
     process = lease.current()
     Process.objects.filter(id=process).update(expires_at=F("expires_at") - HOUR)
-    got = transitions.claim([(run_id, -1)], head="a", reads=[], process=process, timeout_seconds=60)
+    got = record.claim([(run_id, -1)], head="a", reads=[], process=process, timeout_seconds=60)
     assert got == []
     assert Ticket.objects.filter(run_id=run_id).count() == 1
     lease.give_up()
@@ -227,7 +228,7 @@ def test_a_claim_whose_answer_was_lost_is_given_up_at_the_second_look() -> None:
     flow = published("name: unheard\nsteps: [{id: a, action: sleep, with: {seconds: 0}}]")
     [run_id] = begun(flow)
     me = lease.current()
-    transitions.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
+    record.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
     with lease.holding() as take:
         take([(run_id, -1, "a", 1)])
         assert lease.give_up_orphans(me, before=lease.orphans(me)) == set()

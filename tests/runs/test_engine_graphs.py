@@ -8,10 +8,10 @@ import pytest
 
 from runs.domain.outcomes import HeldTicket, Outcome, StepResult
 from runs.domain.states import StepState
+from runs.engine.record import record
+from runs.engine.scope import RunFacts
 from runs.models import StepRun, Ticket
-from runs.names import RunFacts
-from runs.plan import load
-from runs.transitions import record
+from runs.planning.plan import load
 from tests.engine import deliver, drain
 from tests.flows import begun, published, states, steps, the_run
 

@@ -8,8 +8,9 @@ import pytest
 from django.db.models import F
 from pytest_django import Settings
 
-from runs import control, lease, standing
+from runs import control, standing
 from runs.domain.states import StepState
+from runs.engine import lease
 from runs.models import DeadLetter, Process, Run, Ticket
 from runs.recovery import sweep
 from tests.engine import deliver, drain, messages, perform, state

@@ -8,8 +8,9 @@ from uuid import UUID
 import pytest
 from django.urls import reverse
 
-from runs import control, dispatch, items, recovery
+from runs import control, dispatch, recovery
 from runs.control import Hand
+from runs.engine import for_each
 from runs.models import DeadLetter, ItemBatch, StepRun, Ticket
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, steps, the_run
@@ -186,7 +187,7 @@ def test_a_crash_between_batches_resumes_at_the_batch() -> None:
     [run_id] = begun(published(looped(DOUBLE, each="batch: 2")), {"rows": [1, 2, 3, 4]})
     deliver()
     with pytest.MonkeyPatch.context() as crashed:
-        crashed.setattr(items, "turn", lambda rows: items.Turned())
+        crashed.setattr(for_each, "turn", lambda rows: for_each.Turned())
         deliver()
     assert item_states(run_id) == ["succeeded"] * 2
     recovery.sweep()

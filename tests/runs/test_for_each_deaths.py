@@ -11,9 +11,10 @@ from uuid import UUID
 import pytest
 from django.db.models import F
 
-from runs import control, dispatch, items, lease, recovery
+from runs import control, dispatch, recovery
 from runs.compiler import decode
 from runs.control import Hand
+from runs.engine import for_each, lease
 from runs.models import DeadLetter, Process, StepRun, Ticket
 from runs.parent import Death
 from tests.engine import deliver, drain, messages, perform, state
@@ -43,7 +44,7 @@ def opened(text: str, rows: list[Any]) -> UUID:
 def die_with(run_id: UUID, numbers: Sequence[int]) -> None:
     """A worker claims these items, is killed, and its lease passes."""
     keys = [(run_id, number) for number in numbers]
-    claimed = items.claim(keys, head="each", reads=[], process=lease.current(), timeout_seconds=60)
+    claimed = for_each.claim(keys, head="each", reads=[], process=lease.current(), timeout_seconds=60)
     assert len(claimed) == len(numbers)
     Process.objects.update(expires_at=F("expires_at") - MINUTE)
     lease.give_up()

@@ -13,7 +13,8 @@ from django.conf import LazySettings
 from django.db import OperationalError
 from django.db.models import F
 
-from runs import control, delivery, dispatch, fresh, inserting, tasks
+from runs import control, delivery, dispatch, inserting, tasks
+from runs.engine import preload
 from runs.models import StepRun, Ticket
 from runs.queries.database import observed, run
 from tests.engine import deliver, drain, messages, perform, state
@@ -137,7 +138,7 @@ def test_what_makes_no_sense_is_loaded_instead(told: Any) -> None:
 
 
 def test_a_process_that_does_not_know_the_time_asks() -> None:
-    fresh._heard.clock = None
+    preload._heard.clock = None
     [run_id] = begun(published(TOLD), {"n": 1})
     assert "load" in seen_in_delivery()
     [again] = begun(published(TOLD), {"n": 1})

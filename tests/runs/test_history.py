@@ -6,7 +6,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from runs import history, plan
+from runs import history
+from runs.planning import plan
 from tests.engine import drain
 from tests.flows import begun, published, the_run
 

@@ -12,10 +12,10 @@ import pytest
 from celery import current_app, signals
 
 from runs import knocks, window
-from runs import plan as plans
 from runs.compiler import compile_chain
 from runs.domain.outcomes import Key
-from runs.plan import Plan
+from runs.planning import plan as plans
+from runs.planning.plan import Plan
 from tests.engine import drain, messages
 from tests.flows import begun, published, states
 

@@ -8,10 +8,11 @@ import pytest
 from django.db.models import F
 
 from actions import registry
-from runs import approvals, control, plan, recovery
+from runs import approvals, control, recovery
 from runs.approvals import Decision
 from runs.control import Hand
 from runs.models import DeadLetter, Run, StepRun
+from runs.planning import plan
 from tests.engine import drain, state
 from tests.flows import begun, published, the_run
 from tests.runs.test_engine_failures import past

@@ -11,8 +11,9 @@ import pytest
 from django.db import transaction
 from django.db.models import F
 
-from runs import admission, control, inserting, lease, pauses, recovery, transitions
+from runs import admission, control, inserting, pauses, recovery
 from runs.control import Hand
+from runs.engine import lease, record
 from runs.models import Intervention, Process, Run, Ticket, WorkflowIntervention
 from runs.parent import Death
 from runs.queries.database import Row, observed
@@ -144,7 +145,7 @@ def until_somebody_waits(watcher: psycopg.Connection[Any]) -> None:
 
 
 def claimed(run_id: UUID, *, process: UUID) -> list[Row]:
-    return transitions.claim([(run_id, -1)], head="a", reads=[], process=process, timeout_seconds=60)
+    return record.claim([(run_id, -1)], head="a", reads=[], process=process, timeout_seconds=60)
 
 
 def test_a_claim_that_waits_for_a_pause_takes_nothing() -> None:
@@ -200,7 +201,7 @@ def test_a_message_that_was_picked_and_not_sent_does_not_undo_a_pause() -> None:
     [run_id] = begun(published(NAP))
     ticket = Ticket.objects.get().id
     pause(run_id)
-    transitions.unsend([ticket])
+    record.unsend([ticket])
     recovery.bereave([Death(pid=None, runs=(str(run_id),), head="a")])
     drain()
     assert states(run_id) == {}

@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 from project.env import BASE_DIR
 from runs.compiler import MAX_KEYS, compile_chain, decode, encode
 from runs.domain.outcomes import Key
-from runs.plan import Plan
+from runs.planning.plan import Plan
 from workflows import parse
 from workflows.validate import validate
 

@@ -13,8 +13,9 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from uuid_utils.compat import uuid7
 
-from runs import control, gates, inserting, lease, retention
+from runs import control, gates, inserting, retention
 from runs.control import Hand
+from runs.engine import lease
 from runs.models import DeadLetter, Effect, Gate, Intervention, ItemBatch, Run, Signal, StepRun, WorkflowIntervention
 from runs.queries import database
 from runs.queries import retention as retention_queries

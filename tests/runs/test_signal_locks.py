@@ -7,13 +7,14 @@ from uuid import UUID
 
 import pytest
 
-from runs import approvals, control, executor, recovery, transitions
-from runs import plan as plans
+from runs import approvals, control, recovery
 from runs.approvals import Decision
 from runs.control import Hand
 from runs.domain.outcomes import HeldTicket, Outcome
+from runs.engine import executor, record
+from runs.engine.attempt import walk
 from runs.models import DeadLetter, Intervention, Signal, Ticket
-from runs.perform import walk
+from runs.planning import plan as plans
 from tests.engine import drain, messages, perform, state
 from tests.flows import begun, published, steps, the_run
 from tests.runs.locks import in_thread, locked_run, other_connection, wait_for_waiter, waiters
@@ -148,13 +149,13 @@ def test_a_park_that_lost_its_fence_uses_up_no_signal() -> None:
     send(run_id, payload=1)
     plan = plans.load(the_run(run_id).version_id)
     [ticket] = Ticket.objects.filter(run_id=run_id)
-    [row] = transitions.load([(run_id, -1)], head="a", reads=[])
+    [row] = record.load([(run_id, -1)], head="a", reads=[])
     clock = executor._clock([row])
     work = executor._work(row, clock=clock, attempt=1, attempts=None, edited=None)
     results = walk(plan, plan.link("a"), work)
     assert results[-1].signal == "paid"
     zombie = Outcome(run=work.run, fence=HeldTicket(ticket.pk + 1), results=results)
-    assert transitions.record([zombie], plan=plan).won == frozenset()
+    assert record.record([zombie], plan=plan).won == frozenset()
     assert kept() == 1
     drain()
     assert state(run_id) == "succeeded"

@@ -16,9 +16,10 @@ from pytest_django import Settings
 
 from actions import registry
 from actions.base import Action, Config, Context, Json
-from runs import delivery, dispatch, lease, tasks, threads, together, transitions
-from runs import plan as plans
+from runs import delivery, dispatch, tasks
+from runs.engine import lease, parallel, record, thread_pool
 from runs.models import Process, Run, StepRun, Ticket
+from runs.planning import plan as plans
 from runs.recovery import sweep
 from tests.engine import deliver, drain, messages
 from tests.flows import begun, published, states, steps, the_run
@@ -73,10 +74,10 @@ def _held(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     _Held.performed.clear()
     _Held.now = _Held.most = 0
     _Held.let_go.clear()
-    threads._forget()
+    thread_pool._forget()
     yield
     _Held.let_go.set()
-    threads._forget()
+    thread_pool._forget()
 
 
 FLOW = """
@@ -142,12 +143,12 @@ def test_another_thread_takes_the_place_of_one_that_is_stuck(settings: Settings)
     [stuck] = begun(flow, {"hold": True})
     drain()
     assert steps(stuck)["a"].attempts[0]["outcome"] == "timed_out"
-    assert threads.worn_out()
+    assert thread_pool.worn_out()
     [other] = begun(flow, {"hold": False})
     drain()
     assert the_run(other).state == "succeeded"
     _Held.let_go.set()
-    wait_for(lambda: not threads.worn_out(), what="the stuck thread's end")
+    wait_for(lambda: not thread_pool.worn_out(), what="the stuck thread's end")
 
 
 def test_a_child_whose_threads_are_all_stuck_ends_after_its_message(
@@ -161,13 +162,13 @@ def test_a_child_whose_threads_are_all_stuck_ends_after_its_message(
     with pytest.raises(SystemExit):
         tasks.make_room()
     _Held.let_go.set()
-    wait_for(lambda: not threads.worn_out(), what="the stuck thread's end")
+    wait_for(lambda: not thread_pool.worn_out(), what="the stuck thread's end")
     tasks.make_room()
 
 
 def test_what_was_not_begun_in_time_is_handed_back(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.IO_THREADS = 1
-    monkeypatch.setattr(together, "BUDGET_SECONDS", 0.0)
+    monkeypatch.setattr(parallel, "BUDGET_SECONDS", 0.0)
     runs = begun(published(FLOW), *[{"hold": False}] * 3)
     deliver()
     assert StepRun.objects.filter(step="a", state="succeeded").count() == 1
@@ -180,14 +181,14 @@ def test_what_has_no_thread_is_performed_by_another_process_while_the_first_are_
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.IO_THREADS = 2
-    monkeypatch.setattr(together, "BUDGET_SECONDS", 0.2)
+    monkeypatch.setattr(parallel, "BUDGET_SECONDS", 0.2)
     begun(published(FLOW), *[{"hold": True}] * 4)
     due = Ticket.objects.filter(head="a", knock_at__lte=Now())
     with in_thread(deliver):
         wait_for(lambda: _Held.now == 2, what="the first half under way")
         # Well before their knock would be repeated.
         wait_for(lambda: due.count() == 2, what="the second half, handed back", timeout_seconds=5)
-        threads._forget()  # from here on as in another process, with threads of its own
+        thread_pool._forget()  # from here on as in another process, with threads of its own
         dispatch.dispatch()
         with in_thread(deliver):
             wait_for(lambda: _Held.now == 4, what="both halves under way")
@@ -202,7 +203,7 @@ def test_a_ticket_that_is_handed_back_again_and_again_is_no_suspect_and_an_unans
     [run_id] = begun(published(FLOW), {"hold": False})
     for _ in range(5):
         assert len(messages()) == 1
-        transitions.hand_back([(run_id, -1)], head="a")
+        record.hand_back([(run_id, -1)], head="a")
         dispatch.dispatch()
     assert Ticket.objects.values_list("sends", "suspect").get(run_id=run_id) == (1, False)
     for _ in range(3):

@@ -8,8 +8,9 @@ import pytest
 from django.db.models import F
 
 from actions import registry
-from runs import control, history, plan, recovery
+from runs import control, history, recovery
 from runs.models import DeadLetter, Run, StepRun, Ticket
+from runs.planning import plan
 from tests.engine import drain
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.test_engine_failures import past

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from runs import control, views
+from runs import control
+from runs.engine import marks
 from runs.queries.database import observed
 from tests.engine import drain
 from tests.flows import begun, published, states, the_run
@@ -19,7 +20,7 @@ HAND = control.Hand(why="mended")
 
 @pytest.fixture
 def _in_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "WHOLE_STEPS", 0)
+    monkeypatch.setattr(marks, "WHOLE_STEPS", 0)
 
 
 def flow(seed: int) -> str:
@@ -52,7 +53,7 @@ def test_a_big_graph_comes_to_the_same_as_a_small_one(seed: int, monkeypatch: py
     found = published(flow(seed))
     [whole] = begun(found, {"no": False})
     drain()
-    monkeypatch.setattr(views, "WHOLE_STEPS", 0)
+    monkeypatch.setattr(marks, "WHOLE_STEPS", 0)
     [part] = begun(found, {"no": False})
     drain()
     assert states(part) == states(whole)

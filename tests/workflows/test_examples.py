@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 
-from runs import approvals, control, lease, signals
+from runs import approvals, control, signals
 from runs.approvals import Decision
 from runs.control import Hand
+from runs.engine import lease
 from runs.models import Run, StepRun
 from runs.signals import Message
 from tests.engine import drain

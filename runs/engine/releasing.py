@@ -7,14 +7,15 @@ from uuid import UUID
 
 import orjson
 
-from runs import endings, rows, views
 from runs.domain.outcomes import LoadedSteps, Outcome
 from runs.domain.states import RunState
-from runs.plan import Plan
+from runs.engine import columns, endings
+from runs.engine import marks as marks_engine
+from runs.engine.release import Release, finished, release, release_along
+from runs.planning.plan import Plan
 from runs.queries import marks as mark_queries
 from runs.queries import records
 from runs.queries.database import run
-from runs.release import Release, finished, release, release_along
 
 
 def path(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> list[Release]:
@@ -31,7 +32,7 @@ def graph(
     """
     if not live:
         return []
-    marks = views.marks(plan, live, coming=coming)
+    marks = marks_engine.marks(plan, live, coming=coming)
     releases = [
         release(plan, outcome, marks[outcome.run.id], carried=carried, ending=coming.get(outcome.run.id))
         for outcome in live
@@ -39,9 +40,9 @@ def graph(
     releases = endings.followed(plan, with_outputs(plan, releases), marks=marks)
     skipped = [(found.run.id, -1, result) for found in releases for result in found.skipped]
     if skipped:
-        run(records.INSERT_STEPS, **rows.steps(skipped))
+        run(records.INSERT_STEPS, **columns.steps(skipped))
     if any(found.tickets or found.state for found in releases):
-        run(records.RELEASE, **rows.releases(releases))
+        run(records.RELEASE, **columns.releases(releases))
     return releases
 
 

@@ -11,15 +11,16 @@ import orjson
 from django.conf import settings
 
 from actions.base import Json, Permanent, Retryable
-from runs import perform, rows
-from runs.context import Clock, Work
 from runs.domain.outcomes import Child, HeldChildren, Outcome, StepResult
 from runs.domain.states import RunState, StepState
-from runs.names import RunFacts
-from runs.plan import Plan
+from runs.engine import attempt as attempt_engine
+from runs.engine import columns
+from runs.engine.context import Clock, Work
+from runs.engine.scope import RunFacts
+from runs.planning.plan import Plan
+from runs.planning.steps import PlannedStep
 from runs.queries import sub_workflows
 from runs.queries.database import Row, run
-from runs.steps import PlannedStep
 from workflows.errors import InvalidInput
 from workflows.models import Version
 from workflows.publish import check_input
@@ -46,8 +47,8 @@ def resolved(results: Sequence[StepResult], work: Sequence[Work], *, plan: Plan)
             version = _version(step, child, known=known[at], versions=versions)
             found[at] = results[at]._replace(child=replace(child, version_id=version.pk))
         except Permanent as error:
-            tried = perform.Tried(work[at].clock.at, used=results[at].config)
-            found[at] = perform.failed(step, work[at], error, tried)
+            tried = attempt_engine.Tried(work[at].clock.at, used=results[at].config)
+            found[at] = attempt_engine.failed(step, work[at], error, tried)
     return found
 
 
@@ -64,8 +65,8 @@ def spawn(live: Sequence[Outcome]) -> bool:
         items=[outcome.item for outcome, _, _ in asked],
         attempts=[result.attempt for _, result, _ in asked],
         versions=[child.version_id for _, _, child in asked],
-        labels=[rows.dumps(dict(child.asked.labels)) for _, _, child in asked],
-        inputs=[rows.dumps(child.asked.input) for _, _, child in asked],
+        labels=[columns.dumps(dict(child.asked.labels)) for _, _, child in asked],
+        inputs=[columns.dumps(child.asked.input) for _, _, child in asked],
     )
     return True
 
@@ -132,8 +133,8 @@ def outcome(row: Row, *, plan: Plan) -> Outcome:
         )
     else:
         work = Work(run=facts, item=item, steps={}, clock=Clock(at=now), attempt=attempt, attempts=tries)
-        tried = perform.Tried(began, given=_json(child_input), used=used)
-        result = perform.failed(plan.steps[step_id], work, _failure(child, workflow, state, _json(error)), tried)
+        tried = attempt_engine.Tried(began, given=_json(child_input), used=used)
+        result = attempt_engine.failed(plan.steps[step_id], work, _failure(child, workflow, state, _json(error)), tried)
     return Outcome(run=facts, item=item, fence=HeldChildren(), results=(result,))
 
 

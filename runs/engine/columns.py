@@ -14,8 +14,8 @@ from uuid_utils.compat import uuid7
 from actions.base import Json
 from runs.domain.outcomes import HeldClaim, HeldWait, Key, Outcome, StepResult
 from runs.domain.states import StepState
+from runs.engine.release import NextTicket, Release
 from runs.queries.database import columns
-from runs.release import NextTicket, Release
 
 Params = dict[str, Any]
 

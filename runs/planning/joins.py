@@ -8,8 +8,8 @@ from enum import Enum
 from typing import NamedTuple
 
 from runs.domain.states import StepState
-from runs.plan import Plan
-from runs.steps import PlannedStep
+from runs.planning.plan import Plan
+from runs.planning.steps import PlannedStep
 from workflows.definition import Join
 
 

@@ -9,9 +9,9 @@ import orjson
 
 from actions import payload
 from actions.base import Json, Permanent
+from runs.engine.thread_pool import borrowed_connection
 from runs.queries.database import run
 from runs.queries.effects import KNOWN_EFFECT, RECORD_EFFECT
-from runs.threads import borrowed_connection
 
 MAX_NAME = 200
 

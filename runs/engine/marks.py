@@ -14,11 +14,11 @@ from uuid import UUID
 
 from runs.domain.outcomes import Outcome
 from runs.domain.states import RunState, StepState
-from runs.joins import EAGER, RELEASED, Mark, Standing, Verdict, after, decide, standing
-from runs.plan import Plan
+from runs.planning.joins import EAGER, RELEASED, Mark, Standing, Verdict, after, decide, standing
+from runs.planning.plan import Plan
+from runs.planning.steps import PlannedStep
 from runs.queries import marks as mark_queries
 from runs.queries.database import run
-from runs.steps import PlannedStep
 
 Marks = dict[UUID, dict[str, Mark]]
 

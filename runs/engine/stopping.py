@@ -11,16 +11,16 @@ from django.db import transaction
 from pydantic import ValidationError
 
 from actions.base import Json
-from runs import children, endings, rows
-from runs import plan as plans
 from runs.domain.states import RUN_ENDED, RunState, StepState
-from runs.joins import Mark
-from runs.names import RunFacts
-from runs.plan import Plan
+from runs.engine import columns, endings, sub_workflows
+from runs.engine.release import Release
+from runs.engine.scope import RunFacts
+from runs.planning import plan as plans
+from runs.planning.joins import Mark
+from runs.planning.plan import Plan
 from runs.queries import endings as ending_queries
 from runs.queries import marks, records
 from runs.queries.database import run
-from runs.release import Release
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +59,12 @@ def terminate(run_ids: Sequence[UUID]) -> Stopped:
         run(ending_queries.STOP, runs=list(live))
         left = endings.undoable([run_id for run_id, ending in live.items() if ending == RunState.FAILED])
         found = [_terminated(run_id, ending=ending, left=left.get(run_id, ())) for run_id, ending in live.items()]
-        run(records.RELEASE, **rows.releases(found))
+        run(records.RELEASE, **columns.releases(found))
     ended = (
         *((run_id, RunState.CANCELLED.value) for run_id in queued),
         *((one.run.id, one.state.value) for one in found if one.state is not None),
     )
-    children.ended([run_id for run_id, _ in ended])
+    sub_workflows.ended([run_id for run_id, _ in ended])
     return Stopped(won=frozenset(row[0] for row in locked), ended=ended)
 
 
@@ -101,7 +101,7 @@ def _stop(run_ids: Sequence[UUID], *, outcome: RunState, overdue: bool) -> Stopp
         *((one.run.id, one.state.value) for one in found if one.state in RUN_ENDED),
     )
     # The last locks: the rows of parents that wait for these.
-    children.ended([run_id for run_id, _ in ended])
+    sub_workflows.ended([run_id for run_id, _ in ended])
     return Stopped(won=frozenset(row[0] for row in locked), ended=ended)
 
 
@@ -113,7 +113,7 @@ def _settle(version_id: UUID, run_ids: Sequence[UUID], *, outcome: RunState) -> 
     found = [Release(run=RunFacts(id=run_id, input=None, began=0.0), state=outcome, error=error) for run_id in run_ids]
     if plan is not None and endings.follows(plan, outcome):
         found = endings.followed(plan, found, marks=_marks(run_ids))
-    run(records.RELEASE, **rows.releases(found))
+    run(records.RELEASE, **columns.releases(found))
     return found
 
 

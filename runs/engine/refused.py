@@ -7,7 +7,7 @@ from django.db import OperationalError
 from actions.base import Json
 from runs.domain.outcomes import Outcome, StepResult
 from runs.domain.states import StepState
-from runs.plan import Plan
+from runs.planning.plan import Plan
 
 # Deadlock and lock timeout: somebody else is at the run; nothing is wrong with what is to be recorded.
 _LOCK_TROUBLE = ("40P01", "55P03")

@@ -14,9 +14,9 @@ from typing import Any
 
 import orjson
 
-from runs.context import Clock
 from runs.domain.outcomes import Key
 from runs.domain.requests import Due, Fresh, short
+from runs.engine.context import Clock
 from runs.queries.database import Row
 
 NONE: Mapping[Key, Fresh] = MappingProxyType({})

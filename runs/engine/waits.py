@@ -12,14 +12,14 @@ import orjson
 
 from actions import payload as payloads
 from actions.base import ActionError, Json, Woken
-from runs import perform
-from runs import plan as plans
-from runs.context import Clock, Work
 from runs.domain.outcomes import HeldWait, Key, Outcome, StepResult
 from runs.domain.states import StepState
-from runs.names import RunFacts
-from runs.perform import Tried
-from runs.plan import Plan
+from runs.engine import attempt as attempt_engine
+from runs.engine.attempt import Tried
+from runs.engine.context import Clock, Work
+from runs.engine.scope import RunFacts
+from runs.planning import plan as plans
+from runs.planning.plan import Plan
 from runs.queries import signals
 from runs.queries.database import Row, run
 
@@ -86,8 +86,8 @@ def ended(wait: Wait, came: Came | None = None) -> Outcome:
         payload=None if came is None else came.payload,
     )
     try:
-        output = payloads.clean(step.action.woken(perform.fitted(step, used), woken))
-    except Exception as error:  # the boundary, as in runs.perform: what the action raises is the step's failure
+        output = payloads.clean(step.action.woken(attempt_engine.fitted(step, used), woken))
+    except Exception as error:  # the boundary, as in runs.engine.attempt: what the action raises is the step's failure
         result = _failed(wait, error, used=used, timed_out=came is None)
     else:
         result = StepResult(
@@ -168,7 +168,7 @@ def _failed(wait: Wait, error: Exception, *, used: Json, timed_out: bool) -> Ste
     if kind == "rejected":
         outcome = reason = kind
     step = plans.load(wait.version_id).steps[wait.step]
-    return perform.failed(step, work, error, Tried(wait.since, wait.given, used, outcome, reason))
+    return attempt_engine.failed(step, work, error, Tried(wait.since, wait.given, used, outcome, reason))
 
 
 def _json(value: Any) -> Any:

@@ -17,10 +17,11 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError
 
 from actions.base import Retryable
-from runs import perform, threads, transitions
-from runs.context import Work
 from runs.domain.outcomes import Key, StepResult
-from runs.plan import Link
+from runs.engine import attempt as attempt_engine
+from runs.engine import record, thread_pool
+from runs.engine.context import Work
+from runs.planning.plan import Link
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Done:
 class _UnderWay:
     work: Work
     process: UUID
-    job: threads.Job
+    job: thread_pool.Job
     ends: float
 
 
@@ -60,7 +61,7 @@ class Together:
         self._until = time.monotonic() + BUDGET_SECONDS
         self._under_way: dict[int, _UnderWay] = {}
         self._answers: queue.SimpleQueue[tuple[int, StepResult]] = queue.SimpleQueue()
-        self._threads = threads.current()
+        self._threads = thread_pool.current()
         self._started = 0
         self._claimed = False
 
@@ -97,7 +98,7 @@ class Together:
         places = 0 if left <= 0 and self._claimed else self._threads.reserve(len(self._left), wait_seconds=wait)
         if not places:
             if left <= 0:
-                transitions.hand_back(self._left, head=self._link.head.id)
+                record.hand_back(self._left, head=self._link.head.id)
                 self._left = []
             return
         some, self._left = self._left[:places], self._left[places:]
@@ -121,9 +122,9 @@ class Together:
 
         def attempt() -> None:
             try:
-                found.append(perform.attempt(step, work))
+                found.append(attempt_engine.attempt(step, work))
             except BaseException as error:  # sys.exit() in an action must not end the thread without an answer
-                found.append(perform.failed(step, work, error, perform.Tried(work.clock.at)))
+                found.append(attempt_engine.failed(step, work, error, attempt_engine.Tried(work.clock.at)))
 
         job = self._threads.start(attempt, then=lambda: answers.put((number, found[0])))
         self._under_way[number] = _UnderWay(work, process, job, ends)
@@ -160,5 +161,5 @@ class Together:
 def _timed_out(link: Link, work: Work) -> StepResult:
     seconds = link.head.timeout_seconds
     error = Retryable(f"step {link.head.id!r} did not end within its timeout of {seconds:g} s", kind="timeout")
-    tried = perform.Tried(work.clock.at, outcome="timed_out", reason="timed_out")
-    return perform.failed(link.head, work, error, tried)
+    tried = attempt_engine.Tried(work.clock.at, outcome="timed_out", reason="timed_out")
+    return attempt_engine.failed(link.head, work, error, tried)

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from actions import expressions, payload
 from actions.base import Json
-from runs import retry
 from runs.domain.outcomes import NO_STEPS, HeldWait, LoadedSteps, Outcome, StepResult
 from runs.domain.states import RunState, StepState
-from runs.joins import Mark, Ripple, ripple
-from runs.names import RunFacts, output_names
-from runs.plan import Plan
-from runs.steps import Part
+from runs.engine import retry_policy
+from runs.engine.scope import RunFacts, output_names
+from runs.planning.joins import Mark, Ripple, ripple
+from runs.planning.plan import Plan
+from runs.planning.steps import Part
 
 # Seconds until a ticket that is sent is knocked for again, doubled with each send.
 REPEAT_SECONDS = 10.0
@@ -37,7 +37,7 @@ class NextTicket:
 class Release(NamedTuple):
     """What follows for one run. `state` is None while it goes on as it is.
 
-    `ending` is what the run's work came to, where that is known and the run has not ended yet (runs.endings).
+    `ending` is what the run's work came to, where that is known and the run has not ended yet (runs.engine.endings).
 
     `missing` names steps that the run's output or error is made of and that are not at hand; `culprit` is the step
     whose failure is the run's; `told`: its output is there already.
@@ -170,7 +170,7 @@ def finished(plan: Plan, found: Release, *, fetched: LoadedSteps) -> Release:
         rendered = expressions.render(plan.definition.output, output_names(found.run, steps))
         return found._replace(output=payload.clean(rendered))
     except Exception as error:  # the record of a whole set may not fail on one run's expression
-        told = retry.described(error)
+        told = retry_policy.described(error)
         return found._replace(
             state=RunState.FAILED, error={**told, "message": f"the workflow's output: {told['message']}"}
         )

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from actions.base import Json
-from runs import effects, lease
 from runs.domain.outcomes import LoadedSteps
-from runs.names import RunFacts, item_names, names, read_by
-from runs.steps import PlannedStep
+from runs.engine import effects, lease
+from runs.engine.scope import RunFacts, item_names, names, read_by
+from runs.planning.steps import PlannedStep
 
 
 class Clock:
@@ -114,7 +114,7 @@ class AttemptContext:
         return self._work.clock.now()
 
     def once(self, name: str, effect: Callable[[], Json], /) -> Json:
-        """Make a named effect, or answer what it came to in an earlier attempt (runs.effects)."""
+        """Make a named effect, or answer what it came to in an earlier attempt (runs.engine.effects)."""
         return effects.once(self._work.run.id, step=self._step.id, item=self._work.item, name=name, effect=effect)
 
     def cancelled(self) -> bool:

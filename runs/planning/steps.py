@@ -44,7 +44,7 @@ class Unavailable(Action[Config]):
         self.missing = name
 
     def perform(self, config: Config, context: Context) -> Json:
-        """Raises Permanent, always; runs.perform asks PlannedStep.missing_action before it comes to this."""
+        """Raises Permanent, always; runs.engine.attempt asks PlannedStep.missing_action before it comes to this."""
         raise Permanent(f"action {self.missing!r} is not known to this worker", kind="unknown_action")
 
 

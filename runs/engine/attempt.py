@@ -13,14 +13,14 @@ from uuid_utils.compat import uuid7
 
 from actions import expressions, payload
 from actions.base import ActionError, Cancelled, Config, Json, Park, Permanent, Retryable, Spawn
-from runs import retry
-from runs.context import AttemptContext, Work, stopped
 from runs.domain.outcomes import Child, HeldClaim, Outcome, StepResult
 from runs.domain.states import StepState
-from runs.joins import Mark, Verdict, decide
-from runs.names import moment, step_input
-from runs.plan import Link, Plan
-from runs.steps import PlannedStep
+from runs.engine import retry_policy
+from runs.engine.context import AttemptContext, Work, stopped
+from runs.engine.scope import moment, step_input
+from runs.planning.joins import Mark, Verdict, decide
+from runs.planning.plan import Link, Plan
+from runs.planning.steps import PlannedStep
 from workflows.definition import ForEach
 
 # After this long a step whose action is not known is looked at again.
@@ -177,8 +177,8 @@ def rendered(step: PlannedStep, scope: dict[str, Json], *, given: Json) -> Json:
 
 def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) -> StepResult:
     """What a failed attempt comes to: retry policy first, then `on_error`, then a dead letter."""
-    told = _cleaned(retry.described(error))
-    known = error if isinstance(error, ActionError) else Retryable(retry.message(error))
+    told = _cleaned(retry_policy.described(error))
+    known = error if isinstance(error, ActionError) else Retryable(retry_policy.message(error))
     finished_at = work.clock.now()
     history = {
         "number": work.attempt,
@@ -205,8 +205,8 @@ def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) ->
         return result._replace(state=StepState.CANCELLED, attempts=attempts)
     # Attempts lost with their worker are no attempts of the policy.
     tries = work.attempt - retried_by_hand(work.attempts) - lost_attempts(work.attempts)
-    if retry.wanted(step.retry, error=known, attempt=tries):
-        delay = retry.wait_seconds(step.retry, error=known, attempt=tries)
+    if retry_policy.wanted(step.retry, error=known, attempt=tries):
+        delay = retry_policy.wait_seconds(step.retry, error=known, attempt=tries)
         return result._replace(state=StepState.RETRYING, delay_seconds=delay, finished_at=None)
     if work.item >= 0:
         return result  # what an item's failure means, the step says when all have ended

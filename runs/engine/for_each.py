@@ -16,16 +16,17 @@ import orjson
 from django.db import transaction
 
 from actions.base import Json, Permanent
-from runs import perform, rows
-from runs import plan as plans
-from runs.context import Clock, Work
 from runs.domain.outcomes import HeldWait, Key, Outcome, StepResult
 from runs.domain.states import StepState
-from runs.names import RunFacts
-from runs.plan import Plan
+from runs.engine import attempt as attempt_engine
+from runs.engine import columns
+from runs.engine.context import Clock, Work
+from runs.engine.scope import RunFacts
+from runs.planning import plan as plans
+from runs.planning.plan import Plan
+from runs.planning.steps import PlannedStep
 from runs.queries import for_each, marks
 from runs.queries.database import Row, run
-from runs.steps import PlannedStep
 
 # Results stand in the step's output up to so many items and bytes; beyond, they are read page by page.
 INLINE_RESULTS = 1000
@@ -42,13 +43,13 @@ class Turned:
 
 def load(keys: Sequence[Key], *, head: str, reads: Sequence[str]) -> list[Row]:
     """transitions.load for items: without the run's input and other steps, which `furnished` adds once."""
-    return run(for_each.LOAD_ITEMS, head=head, reads=list(reads), **rows.keys(keys))
+    return run(for_each.LOAD_ITEMS, head=head, reads=list(reads), **columns.keys(keys))
 
 
 def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID, timeout_seconds: float) -> list[Row]:
     """transitions.claim for items, as `load`."""
     given = {"head": head, "reads": list(reads), "process": process, "timeout": timeout_seconds}
-    return run(for_each.CLAIM_ITEMS, **given, **rows.keys(keys))
+    return run(for_each.CLAIM_ITEMS, **given, **columns.keys(keys))
 
 
 def furnished(work: Sequence[Work], *, plan: Plan, step: PlannedStep) -> list[Work]:
@@ -56,7 +57,7 @@ def furnished(work: Sequence[Work], *, plan: Plan, step: PlannedStep) -> list[Wo
     each = step.definition.for_each
     if each is None or not work:
         return list(work)
-    keys = rows.keys([(one.run.id, one.item) for one in work])
+    keys = columns.keys([(one.run.id, one.item) for one in work])
     found = run(for_each.VALUES, size=each.batch, step=step.id, **keys)
     values = {(row[0], row[1]): _json(row[2]) for row in found}
     runs = list({one.run.id for one in work})
@@ -82,7 +83,7 @@ def begin(live: Sequence[Outcome], *, plan: Plan) -> tuple[int, ...]:
     if not begun:
         return ()
     batches = [
-        (run_id, step, number, rows.dumps(items[at : at + size]))
+        (run_id, step, number, columns.dumps(items[at : at + size]))
         for run_id, step, items in begun
         for size in (plan.steps[step].batch,)
         for number, at in enumerate(range(0, len(items), size))
@@ -93,7 +94,7 @@ def begin(live: Sequence[Outcome], *, plan: Plan) -> tuple[int, ...]:
         for_each.BEGIN,
         runs=[one[0] for one in begun],
         steps=[one[1] for one in begun],
-        progresses=[rows.dumps(_fresh(len(one[2]))) for one in begun],
+        progresses=[columns.dumps(_fresh(len(one[2]))) for one in begun],
     )
     return tuple(row[0] for row in found)
 
@@ -149,7 +150,7 @@ def turn(row_ids: Sequence[int]) -> Turned:
                 continue
             first, past, is_open, after, wait = taken
             count += is_open - open_items
-            opened.append((row_id, first, past, is_open, rows.dumps(after), wait))
+            opened.append((row_id, first, past, is_open, columns.dumps(after), wait))
         if opened:
             names = ("rows", "firsts", "pasts", "opens", "progresses", "waits")
             run(for_each.OPEN, **dict(zip(names, map(list, zip(*opened, strict=True)), strict=True)))
@@ -230,7 +231,7 @@ def _finished(row: Row, *, plan: Plan) -> Outcome:
             details={**counts, "items": failed},
         )
         work = Work(run=facts, item=-1, steps={}, clock=Clock(at=now), attempt=attempt, attempts=tries)
-        result = perform.failed(step, work, error, perform.Tried(began))
+        result = attempt_engine.failed(step, work, error, attempt_engine.Tried(began))
     else:
         output: Json = {**counts, "results": _json(results)}
         result = StepResult(

@@ -10,15 +10,15 @@ import orjson
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from actions.base import Retryable
-from runs import children, transitions
-from runs import perform as performing
-from runs.context import Work
 from runs.domain.outcomes import Recorded
 from runs.domain.states import StepState
-from runs.plan import Plan
+from runs.engine import attempt as performing
+from runs.engine import record, sub_workflows
+from runs.engine.context import Work
+from runs.planning.plan import Plan
+from runs.planning.steps import PlannedStep
 from runs.queries import effects
 from runs.queries.database import run
-from runs.steps import PlannedStep
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +47,12 @@ def _perform(work: Work, *, plan: Plan, step: PlannedStep, process: UUID, carrie
             # A thread cannot be asked to stop; a server can.
             run(effects.LIMIT_STATEMENTS, milliseconds=int(step.timeout_seconds * 1000))
             before = transaction.savepoint()
-            [result] = children.resolved([performing.attempt(step, work)], [work], plan=plan)
+            [result] = sub_workflows.resolved([performing.attempt(step, work)], [work], plan=plan)
             if result.state not in _KEPT:
                 transaction.savepoint_rollback(before)
                 transaction.set_rollback(False)
             outcome = performing.claimed(work, result, process=process)
-            recorded = transitions.record_within(outcome, plan=plan, carried=carried)
+            recorded = record.record_within(outcome, plan=plan, carried=carried)
             if not recorded.won:
                 # Somebody else has the step by now: what this attempt wrote must not stay.
                 transaction.set_rollback(True)
@@ -63,4 +63,4 @@ def _perform(work: Work, *, plan: Plan, step: PlannedStep, process: UUID, carrie
         # The effect's deferred constraints, or values that PostgreSQL refuses in the record.
         refused = Retryable(f"PostgreSQL refused the step's transaction: {error}", kind="database")
         failed = performing.failed(step, work, refused, performing.Tried(work.clock.at))
-    return transitions.record([performing.claimed(work, failed, process=process)], plan=plan, carried=carried)
+    return record.record([performing.claimed(work, failed, process=process)], plan=plan, carried=carried)

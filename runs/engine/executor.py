@@ -14,15 +14,16 @@ from uuid import UUID
 import orjson
 from django.db import InterfaceError, OperationalError, connection
 
-from runs import children, items, lease, perform, same_database, transitions
-from runs.context import Clock, Work
 from runs.domain.outcomes import NO_STEPS, HeldTicket, Key, Outcome, Recorded
 from runs.domain.requests import Fresh
-from runs.fresh import NONE, heard, loaded
-from runs.names import RunFacts
-from runs.plan import Link, Plan
+from runs.engine import attempt as attempt_engine
+from runs.engine import for_each, lease, record, sub_workflows, transactional
+from runs.engine.context import Clock, Work
+from runs.engine.parallel import BUDGET_SECONDS, Done, Together
+from runs.engine.preload import NONE, heard, loaded
+from runs.engine.scope import RunFacts
+from runs.planning.plan import Link, Plan
 from runs.queries.database import Row
-from runs.together import BUDGET_SECONDS, Done, Together
 
 log = logging.getLogger(__name__)
 
@@ -80,24 +81,26 @@ def _inline(
         work = _work(row, clock=clock, attempt=(attempt or 0) + 1, attempts=attempts, edited=edited)
         ready.append((work, HeldTicket(ticket, again=attempt is not None)))
     if each:
-        furnished = items.furnished([work for work, _ in ready], plan=plan, step=link.head)
+        furnished = for_each.furnished([work for work, _ in ready], plan=plan, step=link.head)
         ready = [(work, ticket) for work, (_, ticket) in zip(furnished, ready, strict=True)]
-    walked = [(work, ticket, perform.walk(plan, link, work)) for work, ticket in ready]
-    lasts = children.resolved([results[-1] for _, _, results in walked], [work for work, _, _ in walked], plan=plan)
+    walked = [(work, ticket, attempt_engine.walk(plan, link, work)) for work, ticket in ready]
+    lasts = sub_workflows.resolved(
+        [results[-1] for _, _, results in walked], [work for work, _, _ in walked], plan=plan
+    )
     outcomes = [
         Outcome(run=work.run, item=work.item, fence=ticket, results=(*results[:-1], last), steps=work.steps)
         for (work, ticket, results), last in zip(walked, lasts, strict=True)
     ]
-    return transitions.record(outcomes, plan=plan, carried=carried), suspects
+    return record.record(outcomes, plan=plan, carried=carried), suspects
 
 
 def _load(keys: Sequence[Key], *, plan: Plan, link: Link) -> list[Row]:
     if keys and keys[0][1] >= 0:
-        return items.load(keys, head=link.head.id, reads=())
+        return for_each.load(keys, head=link.head.id, reads=())
     reads = link.reads
     if plan.linear and link.follower is None:
         reads |= plan.output_reads - {step.id for step in link.steps}
-    found = transitions.load(keys, head=link.head.id, reads=plan.step_ids(reads))
+    found = record.load(keys, head=link.head.id, reads=plan.step_ids(reads))
     heard(found)
     return found
 
@@ -128,8 +131,8 @@ def _effectful(
 
 
 def _record_done(done: Done, *, plan: Plan, carried: str | None) -> Recorded:
-    results = children.resolved(done.results, done.work, plan=plan)
-    outcomes = [perform.claimed(o, r, process=done.process) for o, r in zip(done.work, results, strict=True)]
+    results = sub_workflows.resolved(done.results, done.work, plan=plan)
+    outcomes = [attempt_engine.claimed(o, r, process=done.process) for o, r in zip(done.work, results, strict=True)]
     return _record_surely(outcomes, plan=plan, carried=carried)
 
 
@@ -139,11 +142,11 @@ def _in_transactions(keys: Sequence[Key], *, plan: Plan, link: Link, carried: st
     began = time.monotonic()
     for number, key in enumerate(keys):
         if time.monotonic() - began > BUDGET_SECONDS:
-            transitions.hand_back(keys[number:], head=link.head.id)
+            record.hand_back(keys[number:], head=link.head.id)
             break
         with lease.holding() as take:
             work, process = _claim([key], plan=plan, link=link, take=take)
-            done = same_database.perform(work, plan=plan, step=link.head, process=process, carried=carried)
+            done = transactional.perform(work, plan=plan, step=link.head, process=process, carried=carried)
         recorded = recorded.joined(done)
     return recorded
 
@@ -154,7 +157,7 @@ def _claim(
     """What this process won of the keys, and the name under which it did."""
     process = lease.current()
     each = bool(keys) and keys[0][1] >= 0
-    take_tickets = items.claim if each else transitions.claim
+    take_tickets = for_each.claim if each else record.claim
     claimed = take_tickets(
         keys,
         head=link.head.id,
@@ -165,7 +168,7 @@ def _claim(
     clock = _clock(claimed)
     work = [_work(row, clock=clock, attempt=row[9], attempts=row[10], edited=row[11]) for row in claimed]
     take([(one.run.id, one.item, link.head.id, one.attempt) for one in work])
-    return items.furnished(work, plan=plan, step=link.head) if each else work, process
+    return for_each.furnished(work, plan=plan, step=link.head) if each else work, process
 
 
 def _record_surely(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
@@ -177,7 +180,7 @@ def _record_surely(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | No
     left = tuple(outcomes)
     for number in range(1, _RECORD_TRIES + 1):
         try:
-            recorded = replace(recorded, left=()).joined(transitions.record(left, plan=plan, carried=carried))
+            recorded = replace(recorded, left=()).joined(record.record(left, plan=plan, carried=carried))
         except (OperationalError, InterfaceError):
             if number == _RECORD_TRIES:
                 raise

@@ -11,7 +11,7 @@ import orjson
 
 from actions import expressions
 from actions.base import Json
-from runs.steps import ANY_STEP, PlannedStep
+from runs.planning.steps import ANY_STEP, PlannedStep
 
 
 class RunFacts(NamedTuple):

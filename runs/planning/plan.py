@@ -11,7 +11,7 @@ from uuid import UUID
 
 from actions import expressions, registry
 from actions.base import Action, Config
-from runs.steps import ANY_STEP, UNDO, Part, PlannedStep, Unavailable
+from runs.planning.steps import ANY_STEP, UNDO, Part, PlannedStep, Unavailable
 from workflows.definition import Compensation, Definition, StepDefinition
 from workflows.models import Version
 
@@ -58,7 +58,7 @@ class Plan:
         self.links: dict[str, Link] = {}
         self._segments: dict[str, list[PlannedStep]] = {}
         self._places = {step: place for place, step in enumerate(self.steps)}
-        # What runs.release worked out for this plan.
+        # What runs.engine.release worked out for this plan.
         self.courses: dict[Any, Any] = {}
         # What runs.knocks keeps of messages to this plan's links.
         self.patterns: dict[Any, Any] = {}

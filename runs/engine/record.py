@@ -11,15 +11,15 @@ from uuid import UUID
 import orjson
 from django.db import DatabaseError, transaction
 
-from runs import children, endings, items, refused, releasing, rows, waits
 from runs.domain.outcomes import HeldChildren, HeldClaim, HeldTicket, HeldWait, Key, Outcome, Recorded, StepResult
 from runs.domain.requests import Due
 from runs.domain.states import RUN_ENDED, RunState
-from runs.plan import Plan
+from runs.engine import columns, endings, for_each, refused, releasing, sub_workflows, waits
+from runs.engine.release import REPEAT_SECONDS, Release, retries
+from runs.planning.plan import Plan
 from runs.queries import endings as ending_queries
 from runs.queries import records, sweep
 from runs.queries.database import Row, Statement, copy, run
-from runs.release import REPEAT_SECONDS, Release, retries
 
 log = logging.getLogger(__name__)
 
@@ -50,18 +50,18 @@ def unsend(tickets: Sequence[int]) -> None:
 def hand_back(keys: Sequence[Key], *, head: str) -> None:
     """Make the tickets of candidates due at once that this delivery will not get to."""
     if keys:
-        run(records.HAND_BACK, head=head, **rows.keys(keys))
+        run(records.HAND_BACK, head=head, **columns.keys(keys))
 
 
 def load(keys: Sequence[Key], *, head: str, reads: Sequence[str]) -> list[Row]:
     """Tickets at an inline head with what its link needs, in one snapshot (queries.LOAD)."""
-    return run(records.LOAD, head=head, reads=list(reads), **rows.keys(keys))
+    return run(records.LOAD, head=head, reads=list(reads), **columns.keys(keys))
 
 
 def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID, timeout_seconds: float) -> list[Row]:
     """Turn tickets at an effectful head into running rows under the process's lease (queries.CLAIM)."""
     given = {"head": head, "reads": list(reads), "process": process, "timeout": timeout_seconds}
-    return run(records.CLAIM, **given, **rows.keys(keys))
+    return run(records.CLAIM, **given, **columns.keys(keys))
 
 
 def alerted(letters: Sequence[UUID]) -> None:
@@ -73,12 +73,12 @@ def unblock(steps: Sequence[tuple[UUID, int, str]]) -> frozenset[Key]:
     """Give steps (run, item, step) a ticket that waited for the code that has their action; answers those won."""
     if not steps:
         return frozenset()
-    return frozenset((row[0], row[1]) for row in run(sweep.UNBLOCK, **rows.places(steps)))
+    return frozenset((row[0], row[1]) for row in run(sweep.UNBLOCK, **columns.places(steps)))
 
 
 def keep_blocked(steps: Sequence[tuple[UUID, int, str]], *, seconds: float) -> None:
     """Look at steps (run, item, step) again in so many seconds whose action is still not known."""
-    run(sweep.STILL_BLOCKED, seconds=seconds, **rows.places(steps))
+    run(sweep.STILL_BLOCKED, seconds=seconds, **columns.places(steps))
 
 
 def record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None = None) -> Recorded:
@@ -133,7 +133,7 @@ class _Fenced:
 def _record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
     recorded = _write(outcomes, plan=plan, carried=carried)
     # The parents' rows are the last locks of the transaction, taken at once and in order.
-    return replace(recorded, wakes=recorded.wakes + children.ended(recorded.below)) if recorded.below else recorded
+    return replace(recorded, wakes=recorded.wakes + sub_workflows.ended(recorded.below)) if recorded.below else recorded
 
 
 def _alone(outcomes: Sequence[Outcome], *, plan: Plan) -> bool:
@@ -175,8 +175,8 @@ def _write(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> R
         releases = releasing.graph(fenced.live, plan=plan, carried=carried, coming=fenced.endings)
     telling = [o for o in fenced.live if not (o.plain or endings.stopped(plan, o, ending=fenced.ending(o)))]
     letters = _dead_letters(telling)
-    spawned = children.spawn(telling)
-    begun = items.begin(telling, plan=plan)
+    spawned = sub_workflows.spawn(telling)
+    begun = for_each.begin(telling, plan=plan)
     recorded = _recorded(fenced, releases, carried=carried, letters=letters)
     recorded = replace(recorded, released=recorded.released or spawned, wakes=begun)
     # Winners only: a zombie's park must not use up a signal, nor one of a run that is stopped. The locks are held.
@@ -200,9 +200,9 @@ def _write_items(outcomes: Sequence[Outcome], *, plan: Plan) -> Recorded:
         for o in going
     ]
     if any(found.tickets for found in releases):
-        run(records.RELEASE, **rows.releases([found for found in releases if found.tickets]))
-    spawned = children.spawn(going)
-    wakes = items.ended(going)
+        run(records.RELEASE, **columns.releases([found for found in releases if found.tickets]))
+    spawned = sub_workflows.spawn(going)
+    wakes = for_each.ended(going)
     ends: list[Release] = []
     if stopped:
         endings.note(plan, stopped, endings=fenced.endings)
@@ -236,12 +236,12 @@ def _fence(
         params["items"] = [outcome.item for outcome in outcomes]
         params["tickets"] = [o.fence.id for o in outcomes if isinstance(o.fence, HeldTicket)]
     else:
-        params |= rows.outcomes(outcomes)
+        params |= columns.outcomes(outcomes)
     statement = _statement(outcomes[0], releases) if new is None else _whole(outcomes, releases or ())
     if new is not None:
-        params |= rows.steps(new)
+        params |= columns.steps(new)
     if releases is not None:
-        params |= rows.following(releases, last=statement in (records.PATH_LAST, records.PATH_OVER))
+        params |= columns.following(releases, last=statement in (records.PATH_LAST, records.PATH_OVER))
     found = run(statement, **params)
     alive = {(row[0], row[1]): row[2] for row in found}
     return _Fenced(
@@ -285,16 +285,16 @@ def _insert_steps(fenced: _Fenced, releases: Iterable[Release]) -> None:
     if len(fresh) < _COPIED_ROWS:
         new += fresh
     else:
-        copy(records.COPY_STEPS, rows.copied_steps(fresh))
+        copy(records.COPY_STEPS, columns.copied_steps(fresh))
     new += [(found.run.id, -1, result) for found in releases for result in found.skipped]
     if new:
-        run(records.INSERT_STEPS, **rows.steps(new))
+        run(records.INSERT_STEPS, **columns.steps(new))
 
 
 def _dead_letters(live: Sequence[Outcome]) -> list[tuple[UUID, StepResult]]:
     letters = [(o.run.id, o.item, r) for o in live for r in o.results if r.dead_reason is not None]
     if letters:
-        run(ending_queries.INSERT_DEAD_LETTERS, **rows.dead_letters(letters))
+        run(ending_queries.INSERT_DEAD_LETTERS, **columns.dead_letters(letters))
     return [(run_id, result) for run_id, _, result in letters]
 
 
@@ -320,7 +320,7 @@ def _recorded(
 
 
 def _record_refused(outcome: Outcome, error: Exception, *, plan: Plan, carried: str | None) -> Recorded:
-    """What becomes of a single outcome that could not be recorded; see runs.refused."""
+    """What becomes of a single outcome that could not be recorded; see runs.engine.refused."""
     if refused.by_lock(error):
         log.warning("record_locked_out", extra={"run_id": str(outcome.run.id), "error": str(error)})
         return Recorded(left=(outcome,))
