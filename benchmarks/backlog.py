@@ -54,7 +54,8 @@ def _measured(home: Path, *, runs: int) -> dict[str, Any]:
     from django.conf import settings
 
     from benchmarks import machine, systems, work
-    from runs import control, recovery
+    from runs import recovery
+    from runs.control import replays as control
     from runs.models import Run, StepRun, Ticket
 
     before = machine.load_average()
@@ -101,7 +102,7 @@ class _Broker:
     """The broker's memory and the length of its queue, looked at again and again."""
 
     def __init__(self) -> None:
-        from runs import window
+        from runs.dispatch import window
 
         self._client = window._client()
         self._queue = window._queue()

@@ -14,7 +14,7 @@ django.setup()
 from django.db import connection  # noqa: E402
 
 from benchmarks import work  # noqa: E402
-from runs import control  # noqa: E402
+from runs.control import replays as control  # noqa: E402
 from workflows.models import Version, Workflow  # noqa: E402
 
 

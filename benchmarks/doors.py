@@ -11,7 +11,9 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from benchmarks import work
-from runs import control, metrics, recovery, retention, signals
+from runs import metrics, recovery, retention
+from runs.control import replays as control
+from runs.control import signals
 from runs.models import DeadLetter, Run
 from runs.queries import retention as retention_queries
 from runs.queries import sweep as sweep_queries

@@ -126,7 +126,7 @@ def _systems(url: str) -> list[System]:
 def _runs(text: str, url: str, *, one_run: bool) -> Callable[[int], None]:
     from benchmarks import systems
     from benchmarks.servers import until
-    from runs import control
+    from runs.control import replays as control
     from runs.models import Run
 
     workflow, version = systems.prepare(text)

@@ -81,7 +81,7 @@ class Walk:
 
     def _start(self, numbers: range) -> None:
         from benchmarks import work
-        from runs import control
+        from runs.control import replays as control
 
         with self._part("start: all else", asks=True):
             requests = [control.Request(input=work.given(number)) for number in numbers]
@@ -117,7 +117,9 @@ def _meter() -> Meter:
     from django.db import connection
 
     from benchmarks.meter import Meter
-    from runs import delivery, dispatch, starting, window
+    from runs import delivery
+    from runs.control import starts
+    from runs.dispatch import dispatcher, window
     from runs.engine import attempt, executor, record
     from runs.queries import database
 
@@ -125,14 +127,14 @@ def _meter() -> Meter:
         cursor.execute("SELECT pg_backend_pid()")
         meter = Meter(cursor.fetchone()[0])
     for name in ("after_commit", "after_start", "refill"):
-        meter.watch(dispatch, name, "dispatch: what is to be sent")
-    meter.watch(dispatch, "_send", "dispatch: write a message")
+        meter.watch(dispatcher, name, "dispatch: what is to be sent")
+    meter.watch(dispatcher, "_send", "dispatch: write a message")
     meter.watch(window, "push", "dispatch: push it")
     meter.watch(delivery, "deliver", "deliver: all else")
     meter.watch(executor, "advance", "deliver: rows to work, results to outcomes")
     meter.watch(attempt, "walk", "deliver: perform the steps")
     meter.watch(record, "record", "deliver: outcomes to rows")
-    starting._starts._after = dispatch.after_start  # bound before it was watched
+    starts._starts._after = dispatcher.after_start  # bound before it was watched
     for name in ("run", "copy"):
         meter.watch(database, name, _statement, asks=True)
     return meter

@@ -154,7 +154,7 @@ def _point(name: str, size: int, *, home: Path, rounds: int) -> dict[str, Any]:
 def _measured(pid: int, workflow: Any, version: Any, *, given: dict[str, Any]) -> dict[str, float]:
     from benchmarks import processes
     from benchmarks.servers import until
-    from runs import control
+    from runs.control import replays as control
     from runs.models import Run
 
     server = processes.parent(_backend())
@@ -185,7 +185,7 @@ def _backend() -> int:
 def _watched(worker: int, server: int) -> Iterator[dict[str, float]]:
     """The most memory of each, and the biggest message that lay in the broker, looked at again and again."""
     from benchmarks import processes
-    from runs import window
+    from runs.dispatch import window
 
     client, queue, over = window._client(), window._queue(), threading.Event()
     peaks = {"worker_mib": 0.0, "postgres_mib": 0.0, "biggest_message_bytes": 0.0}

@@ -22,7 +22,7 @@ from benchmarks.accounts import Stopwatch
 from benchmarks.baselines import chain
 from benchmarks.servers import Worker, until
 from project.env import BASE_DIR
-from runs import control
+from runs.control import replays as control
 from runs.models import Run
 from runs.queries.database import Statement, run
 from runs.queries.lanes import free

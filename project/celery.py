@@ -46,7 +46,7 @@ def _configuration() -> dict[str, Any]:
         "worker_disable_prefetch": True,
         "worker_prefetch_multiplier": 1,
         # No soft limit: its exception can land inside a commit. Our messages name a hard limit, each its own step's
-        # (runs/compiler.py); this one is for a message that names none.
+        # (runs/dispatch/compiler.py); this one is for a message that names none.
         "task_time_limit": settings.STEP_TIMEOUT_SECONDS + 30,
         # By memory and not by number: a child that ends takes seconds to be replaced (project/pool.py), and a message
         # that was handed to it meanwhile waits as long. Every thousand messages one run took 4.5 s instead of 5 ms.

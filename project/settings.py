@@ -41,7 +41,7 @@ try:
     # How many knocks may lie in the broker at once; the backlog itself stays in PostgreSQL.
     DISPATCH_WINDOW_MESSAGES = env_int("DISPATCH_WINDOW_MESSAGES", default=4 * WORKERS, minimum=1)
     # Runs in one knock, for links that only compute and for links that reach outside; more than 400 do not fit into
-    # one (MAX_KEYS in runs/compiler.py).
+    # one (MAX_KEYS in runs/dispatch/compiler.py).
     PURE_BATCH_RUNS = env_int("PURE_BATCH_RUNS", default=400, minimum=1, maximum=400)
     # A new run's first knock brings its input along where that is no longer, so that it need not be read again; at 0
     # no input ever lies in the broker.

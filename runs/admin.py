@@ -27,9 +27,9 @@ from runs.admin_parts import (
     short_moment,
     short_run_link,
 )
+from runs.control.pauses import HELD_FROM_YEAR
+from runs.control.preconditions import PAUSABLE
 from runs.models import Approval, DeadLetter, Process, Run, StepRun, Ticket
-from runs.pauses import HELD_FROM_YEAR
-from runs.standing import PAUSABLE
 from runs.timeline_text import duration, error_line
 from workflows.models import Workflow
 

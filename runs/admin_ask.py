@@ -15,7 +15,7 @@ from django.template.response import TemplateResponse
 
 from runs.admin_forms import WhyForm
 from runs.admin_parts import colour
-from runs.control import Hand
+from runs.control.replays import Hand
 
 Won = TypeVar("Won")
 

@@ -12,10 +12,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from runs import control, standing
 from runs.admin_ask import hand
 from runs.admin_forms import ReasonForm, WhyForm
-from runs.control import Hand
+from runs.control import preconditions
+from runs.control import replays as control
+from runs.control.replays import Hand
 
 
 class Verb(Protocol):
@@ -45,7 +46,7 @@ CANCEL = Bulk(
     "Cancel",
     "cancelled",
     "These runs are stopped. Running steps are told, and their outcome is written; only `finally` steps follow.",
-    standing.CANCELLABLE,
+    preconditions.CANCELLABLE,
     control.cancel,
     danger=True,
 )
@@ -54,7 +55,7 @@ TERMINATE = Bulk(
     "Terminate",
     "terminated",
     "These runs end at once: no compensation, `on_failure` or `finally` follows or goes on.",
-    standing.TERMINABLE,
+    preconditions.TERMINABLE,
     control.terminate,
     danger=True,
 )
@@ -63,7 +64,7 @@ PAUSE = Bulk(
     "Pause",
     "paused",
     "Nothing of these runs is begun until they are resumed. Steps that are running run on; what follows them is held.",
-    standing.PAUSABLE,
+    preconditions.PAUSABLE,
     control.pause,
 )
 RESUME = Bulk(
@@ -71,7 +72,7 @@ RESUME = Bulk(
     "Resume",
     "resumed",
     "These runs go on where they were held; a retry when it would have been due.",
-    standing.PAUSABLE,
+    preconditions.PAUSABLE,
     control.resume,
 )
 RETRY = Bulk(
@@ -79,7 +80,7 @@ RETRY = Bulk(
     "Retry",
     "retried",
     "These failed runs go on from their failed steps, with the inputs that the steps had.",
-    standing.RETRYABLE,
+    preconditions.RETRYABLE,
     control.retry,
 )
 RETRY_LETTERS = Bulk(
@@ -87,7 +88,7 @@ RETRY_LETTERS = Bulk(
     "Retry",
     "retried",
     "The runs of these dead letters go on from their steps, with the inputs that the steps had.",
-    standing.OPEN,
+    preconditions.OPEN,
     control.retry_letters,
 )
 DISCARD = Bulk(
@@ -95,7 +96,7 @@ DISCARD = Bulk(
     "Discard",
     "discarded",
     "These dead letters are closed for good. Their runs stay as they are.",
-    standing.OPEN,
+    preconditions.OPEN,
     control.discard,
     ReasonForm,
     danger=True,
@@ -120,7 +121,7 @@ def confirm(request: HttpRequest, chosen: QuerySet[Any], *, bulk: Bulk) -> HttpR
         "form": form,
         "bulk": bulk,
         "counted": _counted(chosen, len(ids)),
-        "at_most": standing.AT_ONCE if len(ids) == standing.AT_ONCE else 0,
+        "at_most": preconditions.AT_ONCE if len(ids) == preconditions.AT_ONCE else 0,
         "checkbox": ACTION_CHECKBOX_NAME,
         "chosen": request.POST.getlist(ACTION_CHECKBOX_NAME),
         "across": request.POST.get("select_across", "0"),
@@ -131,7 +132,7 @@ def confirm(request: HttpRequest, chosen: QuerySet[Any], *, bulk: Bulk) -> HttpR
 def _legal(chosen: QuerySet[Any], *, bulk: Bulk) -> list[Any]:
     """Those in a legal state, oldest first, as many as go at once."""
     found = chosen.filter(state__in=sorted(bulk.legal)).order_by("pk")
-    return list(found.values_list("pk", flat=True)[: standing.AT_ONCE])
+    return list(found.values_list("pk", flat=True)[: preconditions.AT_ONCE])
 
 
 def _say(request: HttpRequest, won: str, *, left: int, bulk: Bulk) -> None:

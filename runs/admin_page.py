@@ -10,10 +10,11 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-from runs import admin_items, admin_signals, admin_waits, approvals, history, pauses
+from runs import admin_items, admin_signals, admin_waits, history
 from runs.admin_items import ItemsTable
 from runs.admin_parts import colour, json_text, moment
 from runs.admin_verbs import Button
+from runs.control import approvals, pauses
 from runs.history import StepView
 from runs.models import Intervention, Run
 from runs.timeline_text import duration, error_line, pause_line

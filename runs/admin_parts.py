@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
 from actions.base import Json
-from runs.standing import PAUSABLE
+from runs.control.preconditions import PAUSABLE
 from workflows.models import Workflow
 
 # Longer values are cut on the page; the API and `show_run --json` tell them whole.

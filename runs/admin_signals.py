@@ -12,13 +12,14 @@ from django.urls import reverse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from actions.wait_for_signal import signal_name
-from runs import control, signals
 from runs.admin_ask import Page, filled, hand, refused, show, succeeded
 from runs.admin_forms import JsonField
 from runs.admin_verbs import Button, may_change_run, require_change_run, run_page
+from runs.control import replays as control
+from runs.control import signals
+from runs.control.signal_words import cannot_signal
+from runs.control.signals import Message
 from runs.models import Run
-from runs.signal_words import cannot_signal
-from runs.signals import Message
 
 
 class SignalForm(forms.Form):

@@ -17,10 +17,10 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWid
 
 from actions import payload
 from actions.base import Json
-from runs import control
 from runs.admin_page import may_start
 from runs.admin_parts import json_text
-from runs.control import Request
+from runs.control import replays as control
+from runs.control.replays import Request
 from runs.models import Run
 from workflows.errors import InvalidInput
 from workflows.models import Workflow

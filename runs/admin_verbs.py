@@ -13,11 +13,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
-from runs import control, standing
 from runs.admin_ask import Page, ask, filled, hand, refused, show, succeeded
 from runs.admin_forms import EditedRetryForm, ReasonForm, ReplayForm, WhyForm, as_json
 from runs.admin_parts import json_text
-from runs.control import NotNow
+from runs.control import preconditions
+from runs.control import replays as control
+from runs.control.replays import NotNow
 from runs.domain.states import RUN_ENDED
 from runs.models import DeadLetter, Run
 from runs.planning import plan
@@ -57,9 +58,9 @@ CANCEL = RunVerb(
     "Cancel",
     "No step of the run begins any more. One that is running is told, and its outcome is still written. "
     "Then the run does what it has to do finally, and ends.",
-    standing.can_cancel,
+    preconditions.can_cancel,
     control.cancel,
-    standing.cannot_cancel,
+    preconditions.cannot_cancel,
     lambda key: "The run is cancelled." if control.standing(key) in RUN_ENDED else "The run is being cancelled.",
     danger=True,
 )
@@ -67,34 +68,34 @@ TERMINATE = RunVerb(
     "Terminate",
     "The run ends at once: what is still to be compensated stays as it is, and nothing of on_failure or finally "
     "begins any more. A step that is running is told. This cannot be taken back by a retry.",
-    lambda run: run.state in standing.TERMINABLE,
+    lambda run: run.state in preconditions.TERMINABLE,
     control.terminate,
-    lambda _, state: standing.cannot_terminate(state),
+    lambda _, state: preconditions.cannot_terminate(state),
     lambda _: "The run is terminated.",
     danger=True,
 )
 PAUSE = RunVerb(
     "Pause",
     "Nothing of the run is begun until it is resumed. A step that is running runs on; what follows it is held.",
-    lambda run: run.state in standing.PAUSABLE and run.paused_at is None,
+    lambda run: run.state in preconditions.PAUSABLE and run.paused_at is None,
     control.pause,
-    lambda _, state: standing.cannot_pause(state),
+    lambda _, state: preconditions.cannot_pause(state),
     lambda _: "The run is paused.",
 )
 RESUME = RunVerb(
     "Resume",
     "The run goes on where it was held; a retry when it would have been due.",
-    lambda run: run.state in standing.PAUSABLE and run.paused_at is not None,
+    lambda run: run.state in preconditions.PAUSABLE and run.paused_at is not None,
     control.resume,
-    lambda _, state: standing.cannot_resume(state),
+    lambda _, state: preconditions.cannot_resume(state),
     lambda _: "The run is resumed.",
 )
 RETRY = RunVerb(
     "Retry",
     "The run goes on from its failed steps, with the inputs that they had. To edit an input, open the dead letter.",
-    lambda run: run.state in standing.RETRYABLE,
+    lambda run: run.state in preconditions.RETRYABLE,
     control.retry,
-    standing.cannot_retry,
+    preconditions.cannot_retry,
     lambda _: "The run goes on.",
 )
 
@@ -103,17 +104,22 @@ def run_buttons(request: HttpRequest, run: Run) -> list[Button]:
     """The verbs that are legal for the run as it stands, for those who may."""
     if not may_change_run(request):
         return []
-    pausable = run.state in standing.PAUSABLE
+    pausable = run.state in preconditions.PAUSABLE
     held = ("Resume", "resume", "play_arrow", pausable)
     if run.paused_at is None:
         held = ("Pause", "pause", "pause", pausable)
     offered = (
-        ("Cancel", "cancel", "cancel", standing.can_cancel(run)),
+        ("Cancel", "cancel", "cancel", preconditions.can_cancel(run)),
         # Where the work is still to be stopped, a cancel is what is meant.
-        ("Terminate", "terminate", "dangerous", run.state in standing.TERMINABLE and not standing.can_cancel(run)),
+        (
+            "Terminate",
+            "terminate",
+            "dangerous",
+            run.state in preconditions.TERMINABLE and not preconditions.can_cancel(run),
+        ),
         held,
-        ("Retry", "retry", "refresh", standing.can_retry(run)),
-        ("Replay…", "replay", "replay", run.state in standing.REPLAYABLE),
+        ("Retry", "retry", "refresh", preconditions.can_retry(run)),
+        ("Replay…", "replay", "replay", run.state in preconditions.REPLAYABLE),
     )
     return [
         Button(title, reverse(f"admin:runs_run_{name}", args=[run.pk]), icon)
@@ -124,12 +130,12 @@ def run_buttons(request: HttpRequest, run: Run) -> list[Button]:
 
 def letter_buttons(request: HttpRequest, letter: DeadLetter) -> list[Button]:
     """The verbs that are legal for the dead letter as it and its run stand, for those who may."""
-    if not may_change_letter(request) or letter.state not in standing.OPEN:
+    if not may_change_letter(request) or letter.state not in preconditions.OPEN:
         return []
-    goes_on = letter.run.state in standing.RETRYABLE
+    goes_on = letter.run.state in preconditions.RETRYABLE
     offered = (
         ("Retry", "retry", "refresh", goes_on),
-        ("Retry with edited input…", "edit", "edit", goes_on and standing.cannot_edit(letter) is None),
+        ("Retry with edited input…", "edit", "edit", goes_on and preconditions.cannot_edit(letter) is None),
         ("Discard", "discard", "delete", True),
     )
     return [
@@ -210,7 +216,7 @@ def resume_workflow(request: HttpRequest, key: UUID) -> HttpResponse:
 def replay(request: HttpRequest, key: UUID) -> HttpResponse:
     """Start a new run from a step of this one; the answer is the new run's page."""
     run = _run(request, key)
-    if run.state not in standing.REPLAYABLE:
+    if run.state not in preconditions.REPLAYABLE:
         return refused(request, f"the run is {run.state}; only a run that has ended can be replayed", to=run_page(key))
     says = "A new run begins at the step. This one stays as it is."
     steps = [step.id for step in plan.load(run.version_id).steps.values() if not step.handler][:OFFERED_STEPS]
@@ -239,14 +245,14 @@ def discard(request: HttpRequest, key: UUID) -> HttpResponse:
     letter = _letter(request, key)
     says = "The dead letter is closed for good. Its run stays as it is."
     page = _of_letter(letter, verb="Discard", says=says, form=ReasonForm, danger=True)
-    if letter.state not in standing.OPEN:
-        return refused(request, standing.cannot_discard(letter.state), to=page.back)
+    if letter.state not in preconditions.OPEN:
+        return refused(request, preconditions.cannot_discard(letter.state), to=page.back)
     return ask(
         request,
         page,
         verb=lambda hand: control.discard([key], hand=hand),
         done=lambda _: "The dead letter is discarded.",
-        refusal=lambda: standing.cannot_discard(_letter(request, key).state),
+        refusal=lambda: preconditions.cannot_discard(_letter(request, key).state),
     )
 
 
@@ -267,15 +273,15 @@ def _run_verb(request: HttpRequest, key: UUID, asked: RunVerb) -> HttpResponse:
 def _letter_verb(request: HttpRequest, key: UUID, shape: type[WhyForm], *, verb: str, says: str) -> HttpResponse:
     letter = _letter(request, key)
     page = _of_letter(letter, verb=verb, says=says, form=shape)
-    if letter.state not in standing.OPEN or letter.run.state not in standing.RETRYABLE:
-        return refused(request, standing.cannot_retry_letter(letter), to=page.back)
+    if letter.state not in preconditions.OPEN or letter.run.state not in preconditions.RETRYABLE:
+        return refused(request, preconditions.cannot_retry_letter(letter), to=page.back)
     form = filled(request, page, input=as_json(letter.input))
     if not form.is_valid():
         return show(request, form, page)
     why, given = form.cleaned_data["why"], form.cleaned_data.get("input")
     if not control.retry_letters([key], hand=hand(request, why), given=given):
-        why_not = standing.cannot_retry_letter(_letter(request, key), edited=given is not None)
-        if given is not None and standing.cannot_edit(letter) is not None:
+        why_not = preconditions.cannot_retry_letter(_letter(request, key), edited=given is not None)
+        if given is not None and preconditions.cannot_edit(letter) is not None:
             form.add_error("input", f"{why_not}.")
             return show(request, form, page)
         return refused(request, why_not, to=page.back)

@@ -14,13 +14,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from actions.approval import SIGNAL
-from runs import admin_bulk, approvals
+from runs import admin_bulk
 from runs.admin_ask import Page, ask, refused
 from runs.admin_bulk import Bulk
 from runs.admin_parts import ReadOnlyAdmin, RunsWorkflowFilter, moment, run_link, short_run_link
 from runs.admin_verbs import Button, may_change_run, require_change_run, run_page
-from runs.approvals import Decision, Place
-from runs.control import Hand
+from runs.control import approvals
+from runs.control.approvals import Decision, Place
+from runs.control.replays import Hand
 from runs.domain.states import StepState
 from runs.models import Approval, StepRun
 

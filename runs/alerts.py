@@ -8,7 +8,8 @@ from uuid import UUID
 import orjson
 
 from actions.base import Json
-from runs import control, gates
+from runs.control import concurrency
+from runs.control import replays as control
 from runs.domain.requests import Request
 from runs.engine import record
 from runs.engine.scope import moment
@@ -51,7 +52,7 @@ def _start(workflow_id: UUID, rows: list[Row]) -> None:
         request = Request(input=_told(row), idempotency_key=f"dead-letter:{row[0]}")
         try:
             check_input(version, request.input)
-            gates.check_key(version, request.input)
+            concurrency.check_key(version, request.input)
         except InvalidInput as error:
             told = {"workflow": workflow.name, "dead_letter": str(row[0]), "error": str(error)[:500]}
             log.error("alert_refused", extra=told)  # noqa: TRY400 - the message says it all

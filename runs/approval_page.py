@@ -13,11 +13,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from actions.approval import SIGNAL
-from runs import approvals, links
-from runs.approvals import LINK, Decision
-from runs.control import Hand
+from runs.control import approval_links, approvals
+from runs.control.approval_links import Link
+from runs.control.approvals import LINK, Decision
+from runs.control.replays import Hand
 from runs.domain.states import StepState
-from runs.links import Link
 from runs.models import StepRun
 
 
@@ -33,10 +33,10 @@ class DecisionForm(forms.Form):
 def decide(request: HttpRequest, token: str) -> HttpResponse:
     """GET shows the question, POST decides it. 403 for a forged link or another's, 409 when decided, 410 when late."""
     try:
-        link = links.read(token)
-    except links.Forged:
+        link = approval_links.read(token)
+    except approval_links.Forged:
         return _closed(request, 403, "This link is not valid", "It was not made here, or was changed on its way.")
-    except links.Late:
+    except approval_links.Late:
         return _closed(request, 410, "This link has expired", "Links last a week. Ask for a new one.")
     row = _row(link)
     refusal = _refusal(request, link, row)

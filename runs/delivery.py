@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from runs import dispatch
-from runs.compiler import decode, encode
+from runs.dispatch import dispatcher
+from runs.dispatch.compiler import decode, encode
 from runs.domain.outcomes import Key, Recorded
 from runs.domain.requests import Fresh
 from runs.engine import executor, for_each, record, sub_workflows
@@ -32,14 +32,14 @@ def deliver(
     """
     understood = _understood(texts, version_id=version_id, head=head)
     if understood is None:
-        dispatch.refill()
+        dispatcher.refill()
         return []
     keys, plan = understood
     known = unpack(keys, fresh) if fresh else NONE
-    recorded = work(keys, plan=plan, head=head, carried=carried, send=dispatch.refill, fresh=known)
+    recorded = work(keys, plan=plan, head=head, carried=carried, send=dispatcher.refill, fresh=known)
     if not recorded.handed_on or recorded.released or recorded.wakes:
         # This delivery left room in the broker's window, or tickets that its chain does not carry.
-        dispatch.refill()
+        dispatcher.refill()
     return encode(recorded.handed_on)
 
 

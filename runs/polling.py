@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from django.db import DatabaseError, InterfaceError, connection
 
-from runs import delivery, dispatch, recovery
+from runs import delivery, recovery
+from runs.dispatch import dispatcher
 from runs.domain.requests import Due
 from runs.engine import record
 from runs.planning import plan as plans
@@ -22,7 +23,7 @@ MESSAGES = 2
 
 def poll() -> int:
     """Take what is due and perform it; answers how many messages' worth there were."""
-    messages = dispatch.take(MESSAGES)
+    messages = dispatcher.take(MESSAGES)
     for number, message in enumerate(messages):
         try:
             walk(message)

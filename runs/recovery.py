@@ -12,8 +12,10 @@ import orjson
 from django.db import InterfaceError, OperationalError
 
 from actions.base import Permanent, Retryable
-from runs import alerts, delivery, dispatch, interventions, picking
-from runs.compiler import decode
+from runs import alerts, delivery
+from runs.control import retries as interventions
+from runs.dispatch import dispatcher, unsent
+from runs.dispatch.compiler import decode
 from runs.domain.outcomes import HeldClaim, Outcome, Recorded, StepResult
 from runs.domain.states import StepState
 from runs.engine import attempt as attempt_engine
@@ -47,7 +49,7 @@ class Swept:
     next_seconds: float | None = None
 
 
-def sweep(send: Callable[[], int] = dispatch.dispatch) -> Swept:
+def sweep(send: Callable[[], int] = dispatcher.dispatch) -> Swept:
     """One bounded round; safe in several processes at once. Idle, it costs one statement.
 
     `send` is what becomes of tickets that are due; without a broker, runs.polling works on them here.
@@ -122,9 +124,9 @@ def _recall(pids: Sequence[int]) -> None:
 
     What that was is not known by name: it is all that was sent last, whoever sent it.
     """
-    if picking.cut_short(pids):
+    if unsent.cut_short(pids):
         run(sweep_queries.RECALL, repeat=REPEAT_SECONDS, seconds=_RECALLED_SECONDS, limit=_MOST_RECALLED)
-        picking.forget(pids)
+        unsent.forget(pids)
 
 
 def audit() -> int:

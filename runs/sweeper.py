@@ -11,7 +11,8 @@ from celery import bootsteps
 from django.db import DatabaseError, InterfaceError, connection
 
 from runs import parent as watch
-from runs import recovery, signals
+from runs import recovery
+from runs.control import signals
 
 log = logging.getLogger(__name__)
 

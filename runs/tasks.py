@@ -14,7 +14,7 @@ from celery.signals import task_postrun
 from django.db import InterfaceError, OperationalError, connection
 
 from runs import delivery
-from runs.compiler import ADVANCE
+from runs.dispatch.compiler import ADVANCE
 from runs.engine import thread_pool
 
 

@@ -9,9 +9,9 @@ from datetime import datetime
 import orjson
 
 from actions.base import Json
+from runs.control.pauses import Paused
 from runs.domain.states import Pause
 from runs.history import StepView
-from runs.pauses import Paused
 
 HEADINGS = ("STEP", "STATE", "TRY", "DURATION", "OUTPUT")
 _MIN_OUTPUT_WIDTH = 20

@@ -7,9 +7,9 @@ from datetime import datetime
 from uuid import UUID
 
 from actions.approval import SIGNAL
-from runs import approvals, links
+from runs.control import approval_links, approvals
+from runs.control.approval_links import Link
 from runs.domain.states import StepState
-from runs.links import Link
 from runs.models import StepRun
 
 
@@ -55,5 +55,5 @@ def of(row: StepRun, *, version_id: UUID) -> WaitView | None:
         row.wake_at,
         message=asked.message if asked else "",
         approvers=asked.approvers if asked else [],
-        approve_url=links.path(Link((row.run_id, row.step, row.item), row.attempt)),
+        approve_url=approval_links.path(Link((row.run_id, row.step, row.item), row.attempt)),
     )

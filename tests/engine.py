@@ -9,7 +9,8 @@ from celery import current_app
 from celery.app.trace import trace_task
 from kombu.exceptions import OperationalError
 
-from runs import alerts, dispatch, tasks
+from runs import alerts, tasks
+from runs.dispatch import dispatcher
 from runs.models import Run
 from runs.recovery import unblock, wake
 
@@ -52,7 +53,7 @@ def drain(*, rounds: int = 1000) -> None:
     """Perform until nothing is due any more. Retries and waits that lie in the future stay."""
     for _ in range(rounds):
         woken = wake() + unblock() + alerts.send()
-        sent = dispatch.dispatch()
+        sent = dispatcher.dispatch()
         if not woken + sent + deliver():
             return
     raise AssertionError(f"the engine still found work after {rounds} rounds")

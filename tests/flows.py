@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.test import override_settings
 
-from runs import control
+from runs.control import replays as control
 from runs.models import Run, StepRun
 from workflows import parse
 from workflows.models import Workspace

@@ -95,7 +95,7 @@ class Workflow(models.Model):
     )
     # The current version's `concurrency.limit`: it counts for every run of the workflow that has a gate.
     concurrent_runs = models.PositiveIntegerField(null=True, editable=False)
-    # Since when its runs are held. They are held one by one, by runs.pauses; a new one copies it.
+    # Since when its runs are held. They are held one by one, by runs.control.pauses; a new one copies it.
     paused_at = models.DateTimeField(null=True, editable=False)
     keep_days = models.PositiveIntegerField(
         null=True,

@@ -8,7 +8,7 @@ from pydantic import Field, RootModel
 
 from actions.wait_for_signal import SignalKey, SignalName
 from runs.api.parsers import Body
-from runs.standing import AT_ONCE
+from runs.control.preconditions import AT_ONCE
 
 MAX_LABELS = 64
 _NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"

@@ -15,7 +15,7 @@ from runs.api.bodies import Bulk
 from runs.api.filters import Filters
 from runs.api.problems import bad
 from runs.api.shapes import Shape
-from runs.standing import AT_ONCE, UNKNOWN
+from runs.control.preconditions import AT_ONCE, UNKNOWN
 
 M = TypeVar("M", bound=Model)
 States = dict[UUID, str]

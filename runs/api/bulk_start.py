@@ -18,7 +18,6 @@ from rest_framework.response import Response
 
 from actions import payload
 from actions.payload import PayloadError
-from runs import control, gates
 from runs.api import filters, streams
 from runs.api.base import PROBLEM, WRITE, ScopedView, without_length
 from runs.api.bodies import StartRun, StartRuns
@@ -27,7 +26,9 @@ from runs.api.parsers import MAX_BYTES, read_body
 from runs.api.problems import Refused, bad
 from runs.api.streams import Broken, Entry
 from runs.api.workflows import find
-from runs.control import Request as RunRequest
+from runs.control import concurrency
+from runs.control import replays as control
+from runs.control.replays import Request as RunRequest
 from workflows.complaints import complaints
 from workflows.errors import InvalidInput, Problem
 from workflows.models import Version, Workflow
@@ -160,7 +161,7 @@ class _Starting:
         line, request = asked
         try:
             check_input(self.version, request.input)
-            gates.check_key(self.version, request.input)
+            concurrency.check_key(self.version, request.input)
         except InvalidInput as error:
             self._refuse(line, error.problems)
             return False

@@ -6,7 +6,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import control, standing
 from runs.api import dead_letters as listed
 from runs.api import shapes
 from runs.api.base import WRITE, ScopedView
@@ -16,13 +15,15 @@ from runs.api.filters import parse_id
 from runs.api.parsers import read_body
 from runs.api.problems import conflict, missing
 from runs.api.run_verbs import VERB
-from runs.control import Hand
+from runs.control import preconditions
+from runs.control import replays as control
+from runs.control.replays import Hand
 from runs.domain.states import DeadLetterState
 from runs.models import DeadLetter
 from workflows.models import Workspace
 
-RETRY = Legal("retried", standing.OPEN, listed.FILTERS, DeadLetterState)
-DISCARD = Legal("discarded", standing.OPEN, listed.FILTERS, DeadLetterState)
+RETRY = Legal("retried", preconditions.OPEN, listed.FILTERS, DeadLetterState)
+DISCARD = Legal("discarded", preconditions.OPEN, listed.FILTERS, DeadLetterState)
 
 
 class RetryOneDeadLetter(ScopedView):
@@ -40,7 +41,7 @@ class RetryOneDeadLetter(ScopedView):
         if not control.retry_letters([found.pk], hand=Hand(self.user.pk, asked.why), given=asked.input):
             letter = _again(found)
             raise conflict(
-                standing.cannot_retry_letter(letter, edited=asked.input is not None),
+                preconditions.cannot_retry_letter(letter, edited=asked.input is not None),
                 state=letter.state,
                 run=str(letter.run_id),
                 run_state=letter.run.state,
@@ -62,7 +63,7 @@ class DiscardOneDeadLetter(ScopedView):
         found = _find(key, workspace=self.workspace)
         if not control.discard([found.pk], hand=Hand(self.user.pk, asked.why)):
             state = _again(found).state
-            raise conflict(standing.cannot_discard(state), state=state)
+            raise conflict(preconditions.cannot_discard(state), state=state)
         return _stands(found)
 
 
@@ -75,7 +76,7 @@ class RetryDeadLetters(ScopedView):
         asked = read_body(request.data, model=Bulk)
         chosen = _choose(asked, legal=RETRY, workspace=self.workspace)
         won = control.retry_letters(chosen.ids, hand=Hand(self.user.pk, asked.why))
-        return Response(result(chosen, won=won, states=standing.letter_states).told())
+        return Response(result(chosen, won=won, states=preconditions.letter_states).told())
 
 
 class DiscardDeadLetters(ScopedView):
@@ -87,7 +88,7 @@ class DiscardDeadLetters(ScopedView):
         asked = read_body(request.data, model=BulkDiscard)
         chosen = _choose(asked, legal=DISCARD, workspace=self.workspace)
         won = control.discard(chosen.ids, hand=Hand(self.user.pk, asked.why))
-        return Response(result(chosen, won=won, states=standing.letter_states).told())
+        return Response(result(chosen, won=won, states=preconditions.letter_states).told())
 
 
 def _choose(asked: Bulk, *, legal: Legal, workspace: Workspace) -> Chosen:

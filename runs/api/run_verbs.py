@@ -11,7 +11,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import control, standing
 from runs.api import runs as listed
 from runs.api import shapes
 from runs.api.base import CONFLICT, PROBLEM, WRITE, ScopedView
@@ -20,17 +19,19 @@ from runs.api.bulk import BulkResult, Legal, choose, result
 from runs.api.filters import Filters, parse_id
 from runs.api.parsers import read_body
 from runs.api.problems import conflict, missing
-from runs.control import Hand, NotNow
+from runs.control import preconditions
+from runs.control import replays as control
+from runs.control.replays import Hand, NotNow
 from runs.domain.states import RunState
 from runs.models import Run
 from workflows.models import Workspace
 
 VERB = {**WRITE, 404: PROBLEM, 409: CONFLICT}
-CANCEL = Legal("cancelled", standing.CANCELLABLE, listed.FILTERS, RunState)
-TERMINATE = Legal("terminated", standing.TERMINABLE, listed.FILTERS, RunState)
-PAUSE = Legal("paused", standing.PAUSABLE, listed.FILTERS, RunState)
-RESUME = Legal("resumed", standing.PAUSABLE, listed.FILTERS, RunState)
-RETRY = Legal("retried", standing.RETRYABLE, listed.FILTERS, RunState)
+CANCEL = Legal("cancelled", preconditions.CANCELLABLE, listed.FILTERS, RunState)
+TERMINATE = Legal("terminated", preconditions.TERMINABLE, listed.FILTERS, RunState)
+PAUSE = Legal("paused", preconditions.PAUSABLE, listed.FILTERS, RunState)
+RESUME = Legal("resumed", preconditions.PAUSABLE, listed.FILTERS, RunState)
+RETRY = Legal("retried", preconditions.RETRYABLE, listed.FILTERS, RunState)
 
 
 class CancelRun(ScopedView):
@@ -43,7 +44,7 @@ class CancelRun(ScopedView):
         run_id = _find(key, workspace=self.workspace)
         if not control.cancel([run_id], hand=Hand(self.user.pk, asked.why)):
             state = control.standing(run_id)
-            raise conflict(standing.cannot_cancel(run_id, state), state=state)
+            raise conflict(preconditions.cannot_cancel(run_id, state), state=state)
         return _stands(run_id)
 
 
@@ -53,7 +54,7 @@ class TerminateRun(ScopedView):
     @extend_schema(operation_id="runs_terminate", request=ByHand, responses={200: shapes.RunStarted, **VERB})
     def post(self, request: Request, key: str) -> Response:
         """End a run at once, whatever it is at: no compensation, `on_failure` or `finally` follows or goes on."""
-        return _held(self, request, key, verb=control.terminate, cannot=standing.cannot_terminate)
+        return _held(self, request, key, verb=control.terminate, cannot=preconditions.cannot_terminate)
 
 
 class PauseRun(ScopedView):
@@ -62,7 +63,7 @@ class PauseRun(ScopedView):
     @extend_schema(operation_id="runs_pause", request=ByHand, responses={200: shapes.RunStarted, **VERB})
     def post(self, request: Request, key: str) -> Response:
         """Hold a run that has not ended: nothing of it is begun until it is resumed. A running step runs on."""
-        return _held(self, request, key, verb=control.pause, cannot=standing.cannot_pause)
+        return _held(self, request, key, verb=control.pause, cannot=preconditions.cannot_pause)
 
 
 class ResumeRun(ScopedView):
@@ -71,7 +72,7 @@ class ResumeRun(ScopedView):
     @extend_schema(operation_id="runs_resume", request=ByHand, responses={200: shapes.RunStarted, **VERB})
     def post(self, request: Request, key: str) -> Response:
         """Let a paused run go on, also where its workflow is paused."""
-        return _held(self, request, key, verb=control.resume, cannot=standing.cannot_resume)
+        return _held(self, request, key, verb=control.resume, cannot=preconditions.cannot_resume)
 
 
 class RetryOneRun(ScopedView):
@@ -85,7 +86,7 @@ class RetryOneRun(ScopedView):
         inputs = {(run_id, step): given for step, given in asked.inputs.items()}
         if not control.retry([run_id], hand=Hand(self.user.pk, asked.why), inputs=inputs):
             state = control.standing(run_id)
-            raise conflict(standing.cannot_retry(run_id, state, edited=asked.inputs), state=state)
+            raise conflict(preconditions.cannot_retry(run_id, state, edited=asked.inputs), state=state)
         return _stands(run_id)
 
 
@@ -177,7 +178,7 @@ def _many(view: ScopedView, request: Request, *, legal: Legal, verb: _Verb, paus
 
     chosen = choose(asked, legal=legal, matching=matching)
     won = verb(chosen.ids, hand=Hand(view.user.pk, asked.why))
-    return Response(result(chosen, won=won, states=standing.run_states).told())
+    return Response(result(chosen, won=won, states=preconditions.run_states).told())
 
 
 def _held(view: ScopedView, request: Request, key: str, *, verb: _Verb, cannot: Callable[[str], str]) -> Response:

@@ -10,12 +10,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from runs import gates, pauses
 from runs.api.parents import ParentShape, parent
+from runs.control import concurrency, pauses
+from runs.control.pauses import Paused
 from runs.domain.states import RUN_ENDED, DeadLetterState, Pause, RunState
 from runs.history import StepView
 from runs.models import DeadLetter, Intervention, Run
-from runs.pauses import Paused
 from runs.planning import plan
 from workflows.models import Version, Workflow
 
@@ -273,7 +273,7 @@ def run_detail(
         output=run.output,
         steps=[step(view, site=site) for view in steps],
         replay_of=run.replay_of_id,
-        concurrency_key=gates.key_of(run),
+        concurrency_key=concurrency.key_of(run),
         pause=_pause(pauses.of_run(run)),
         parent=parent(run),
         interventions=[intervention(one) for one in interventions],

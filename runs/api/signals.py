@@ -11,18 +11,19 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import approvals, control, signals
 from runs.api import filters, wait_shapes
 from runs.api.base import CONFLICT, PROBLEM, READ_MANY, WRITE, ScopedView, answer_page, listed, parameters
 from runs.api.bodies import Decide, SendSignal, SendSignalByKey
 from runs.api.pages import page
 from runs.api.parsers import read_body
 from runs.api.problems import Refused, conflict, missing
-from runs.approvals import Decision
-from runs.control import Hand
+from runs.control import approvals, signals
+from runs.control import replays as control
+from runs.control.approvals import Decision
+from runs.control.replays import Hand
+from runs.control.signal_words import cannot_signal
+from runs.control.signals import Message, Sent, TooMany
 from runs.models import Run, Signal, StepRun
-from runs.signal_words import cannot_signal
-from runs.signals import Message, Sent, TooMany
 from workflows.models import Workspace
 
 VERB = {**WRITE, 404: PROBLEM, 409: CONFLICT}

@@ -23,12 +23,12 @@ from pydantic import ValidationError
 
 from actions import payload
 from actions.payload import PayloadError
-from runs import gates, starting
 from runs.api import problems
 from runs.api.bodies import StartRun
 from runs.api.filters import find_workflow
+from runs.control import concurrency, starts
+from runs.control.starts import Recipe
 from runs.domain.requests import Leave, Request
-from runs.starting import Recipe
 from workflows import tokens
 from workflows.errors import InvalidInput
 from workflows.models import Workflow
@@ -87,7 +87,7 @@ def _answer(environ: WSGIEnvironment) -> _Answer | None:
         if asked_for is None:
             return None
         place, recipe, request = asked_for
-        started = starting.insert_together(request, recipe=recipe)
+        started = starts.insert_together(request, recipe=recipe)
     except Exception as error:
         # It may have been started all the same, so it must not be tried again on the other way.
         return _failed(error)
@@ -143,8 +143,8 @@ def _read(environ: WSGIEnvironment) -> tuple[tuple[UUID, str], Recipe, Request] 
         wanted = StartRun.model_validate(payload.loads(body))
         leave = Leave(token, recipe.workflow.name)
         asked = Request(wanted.input, wanted.idempotency_key, wanted.labels, wanted.priority, leave)
-        starting.check([asked], version=recipe.version)
-        gates.check_key(recipe.version, asked.input)
+        starts.check([asked], version=recipe.version)
+        concurrency.check_key(recipe.version, asked.input)
     except (PayloadError, ValidationError, InvalidInput, DatabaseError, InterfaceError):
         return None
     return place, recipe, asked

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from runs import approvals, links
 from runs.api.shapes import Shape
+from runs.control import approval_links, approvals
 from runs.domain.states import RunState
 from runs.models import Signal, StepRun
 
@@ -80,5 +80,5 @@ def approval(row: StepRun, *, site: Callable[[str], str]) -> ApprovalShape:
         approvers=asked.approvers if asked else [],
         since=row.started_at,
         until=row.wake_at,
-        approve_url=site(links.path(links.Link((row.run_id, row.step, row.item), row.attempt))),
+        approve_url=site(approval_links.path(approval_links.Link((row.run_id, row.step, row.item), row.attempt))),
     )

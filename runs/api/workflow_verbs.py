@@ -8,13 +8,13 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import control
 from runs.api import shapes
 from runs.api.base import PROBLEM, WRITE, ScopedView
 from runs.api.bodies import ByHand
 from runs.api.parsers import read_body
 from runs.api.workflows import find
-from runs.control import Hand
+from runs.control import replays as control
+from runs.control.replays import Hand
 
 ANSWERS = {200: shapes.WorkflowStanding, **WRITE, 404: PROBLEM}
 

@@ -10,14 +10,15 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import control, history
+from runs import history
 from runs.api import filters, shapes
 from runs.api.base import PROBLEM, READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
 from runs.api.bodies import StartRun
 from runs.api.pages import page
 from runs.api.parsers import DEFINITION_PARSERS, read_body
 from runs.api.problems import Refused, missing
-from runs.control import Request as RunRequest
+from runs.control import replays as control
+from runs.control.replays import Request as RunRequest
 from runs.models import Run
 from workflows.errors import DefinitionError
 from workflows.models import Workflow, Workspace

@@ -22,7 +22,7 @@ from runs.queries.database import Row
 NONE: Mapping[Key, Fresh] = MappingProxyType({})
 
 # For so long a process goes by what the database last said of its clock. These times are told, never decided by:
-# a step that waits for a moment is not told of (runs.dispatch).
+# a step that waits for a moment is not told of (runs.dispatch.dispatcher).
 _CLOCK_SECONDS = 10.0
 _heard = SimpleNamespace(clock=None, at=0.0)
 

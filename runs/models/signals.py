@@ -14,7 +14,7 @@ from workflows.models import Workspace
 
 
 class Signal(models.Model):
-    """What somebody outside said to a run, under a name; written by runs.signals and runs.engine.waits only.
+    """What somebody outside said to a run, under a name; written by runs.control.signals and runs.engine.waits only.
 
     It is kept (`used_at` null) until a step waits for it. One that was sent by key has no run until then, and is
     forgotten when it expires.

@@ -60,7 +60,7 @@ class Plan:
         self._places = {step: place for place, step in enumerate(self.steps)}
         # What runs.engine.release worked out for this plan.
         self.courses: dict[Any, Any] = {}
-        # What runs.knocks keeps of messages to this plan's links.
+        # What runs.dispatch.knocks keeps of messages to this plan's links.
         self.patterns: dict[Any, Any] = {}
         for segment in self.segments():
             self.links.update(_links(segment))

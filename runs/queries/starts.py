@@ -12,7 +12,8 @@ PAUSED_WITH_RECIPE = """
 """
 # `recipe` takes the locks that foreign keys would take for each run: a pause of the workflow, and what deletes the
 # version, come wholly before, or after.
-# A run begins at once where runs.admission.ADMIT would take it next: nothing of its workspace waits, nothing limits it.
+# A run begins at once where runs.dispatch.admission.ADMIT would take it next: nothing of its workspace waits, nothing
+# limits it.
 _START = f"""
     WITH recipe AS MATERIALIZED (
         SELECT w.paused_at, v.roots, v.timeout * interval '1 second' AS timeout, waits, unlimited,

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection, transaction
 
 from benchmarks import durability, systems, work
-from runs import control
+from runs.control import replays as control
 from tests.engine import drain, messages
 from workflows.models import Workflow
 

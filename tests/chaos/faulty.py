@@ -23,7 +23,9 @@ import redis
 from actions import registry
 from actions.base import Action, Config, Context, Json, Retryable
 from actions.http_request import HttpRequest, HttpRequestConfig
-from runs import admission, delivery, inserting, recovery
+from runs import delivery, recovery
+from runs.control import inserts
+from runs.dispatch import admission
 from runs.engine import attempt, lease, record, release
 
 POINTS = ("after_claim", "before_effect", "after_effect", "before_commit", "after_commit", "before_publish")
@@ -110,12 +112,14 @@ def arm(home: Path, *, host: str) -> None:
 
 
 def _repeat_after(seconds: float) -> None:
-    for module in (admission, inserting, recovery, release, record):
+    for module in (admission, inserts, recovery, release, record):
         _replace(module, "REPEAT_SECONDS", seconds)
 
 
 def _bad_bus(home: Path) -> None:
-    """By the command that puts a message into a list: Celery uses it, and runs.window, which sends most knocks."""
+    """By the command that puts a message into a list: Celery uses it, and runs.dispatch.window, which sends most
+    knocks.
+    """
     push: Callable[..., Any] = redis.Redis.lpush
     held: list[Any] = []
 

@@ -19,7 +19,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from project.stack import ports, postgres, valkey
-from runs import window
+from runs.dispatch import window
 from tests.chaos.size import SIZE
 from tests.servers import FAST
 from tests.waiting import wait_for

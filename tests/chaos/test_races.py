@@ -6,8 +6,9 @@ import threading
 from functools import partial
 from uuid import UUID
 
-from runs import control, recovery
-from runs.control import Hand
+from runs import recovery
+from runs.control import replays as control
+from runs.control.replays import Hand
 from runs.models import Run
 from tests.chaos import ledger, workloads
 from tests.chaos.conftest import Table

@@ -61,9 +61,9 @@ MUTANTS = (
     Mutant(
         "send-before-commit",
         "no message speaks of a run that is not committed",
-        "runs/control.py",
-        "transaction.on_commit(partial(dispatch.after_start, started))",
-        "dispatch.after_start(started)",
+        "runs/control/replays.py",
+        "transaction.on_commit(partial(dispatcher.after_start, started))",
+        "dispatcher.after_start(started)",
         (_PROMISES,),
     ),
     Mutant(
@@ -173,7 +173,7 @@ MUTANTS = (
     Mutant(
         "two-runs-of-one-key",
         "one idempotency key is one run",
-        "runs/inserting.py",
+        "runs/control/inserts.py",
         "keys=[request.idempotency_key for request in requests]",
         "keys=[None for request in requests]",
         ("tests/runs/test_engine_paths.py",),
@@ -221,7 +221,7 @@ MUTANTS = (
     Mutant(
         "retried-child-forgotten",
         "a parent that has not gone on yet waits for the sub-workflow that somebody retries",
-        "runs/interventions.py",
+        "runs/control/retries.py",
         "sub_workflows.awaited_again(won)",
         "sub_workflows.awaited_again([])",
         (_CHILDREN,),

@@ -19,7 +19,7 @@ from pytest_django import Settings
 
 from project.drain import DrainBody
 from project.env import BASE_DIR
-from runs import window
+from runs.dispatch import window
 
 _OPEN = {"/health", "/admin/login/", "/"}
 _KEY = "01a1fdf6-2e3c-7233-bcee-c6eff8a754f3"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from actions.approval import SIGNAL
-from runs import approvals, control, signals
-from runs.control import Hand
+from runs.control import approvals, signals
+from runs.control import replays as control
+from runs.control.replays import Hand
 from runs.domain.states import RUN_ENDED
 from runs.models import Intervention, Run, StepRun
 from tests.flows import begun

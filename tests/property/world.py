@@ -13,8 +13,8 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from runs import dispatch
-from runs.compiler import decode
+from runs.dispatch import dispatcher
+from runs.dispatch.compiler import decode
 from runs.domain.states import RUN_ENDED
 from runs.engine import lease
 from runs.models import Process, Run, StepRun, Ticket
@@ -162,7 +162,7 @@ class World:
         self.mortal(sweep)
 
     def _dispatch(self, at: int) -> None:
-        self.mortal(dispatch.dispatch)
+        self.mortal(dispatcher.dispatch)
 
     def _past(self, at: int) -> None:
         """An hour passes for every ticket and wait."""

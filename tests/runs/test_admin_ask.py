@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from runs import control
-from runs.control import Hand
+from runs.control import replays as control
+from runs.control.replays import Hand
 from runs.models import Intervention
 from tests.flows import begun, published, the_run
 from tests.runs.doors import admin

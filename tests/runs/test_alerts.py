@@ -6,7 +6,8 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from runs import alerts, control
+from runs import alerts
+from runs.control import replays as control
 from runs.engine import record
 from runs.models import DeadLetter, Run
 from runs.recovery import sweep

@@ -9,8 +9,8 @@ import pytest
 from django.test import Client
 from uuid_utils.compat import uuid7
 
+from runs.control.preconditions import AT_ONCE
 from runs.models import DeadLetter, Intervention, Run
-from runs.standing import AT_ONCE
 from tests.engine import drain
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.doors import Api, api, first_error

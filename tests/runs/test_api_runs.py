@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from drf_spectacular.validation import validate_schema
 from uuid_utils.compat import uuid7
 
-from runs import control
-from runs.control import Hand
+from runs.control import replays as control
+from runs.control.replays import Hand
 from tests.engine import drain
 from tests.flows import begun, published
 from tests.runs.doors import Api, admin, api, first_error

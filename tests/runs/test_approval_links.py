@@ -12,9 +12,10 @@ from django.core import signing
 from django.test import Client
 from django.utils import timezone
 
-from runs import control, links
-from runs.control import Hand
-from runs.links import Link
+from runs.control import approval_links
+from runs.control import replays as control
+from runs.control.approval_links import Link
+from runs.control.replays import Hand
 from runs.models import Intervention
 from tests.engine import drain, state
 from tests.flows import steps
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def link(run_id: UUID, *, attempt: int = 1) -> str:
-    return links.path(Link((run_id, "ok", -1), attempt))
+    return approval_links.path(Link((run_id, "ok", -1), attempt))
 
 
 def shown(client: Client, address: str, *, status: int) -> str:

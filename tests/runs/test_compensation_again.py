@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 
 from actions.base import Json
-from runs import control, standing
+from runs.control import preconditions
+from runs.control import replays as control
 from runs.models import DeadLetter, Run, StepRun, Ticket
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
@@ -97,9 +98,9 @@ def test_the_work_itself_does_not_go_on_once_it_was_undone() -> None:
     run_id = half_undone()
     letter = DeadLetter.objects.get(run_id=run_id, step="end")
     assert control.retry_letters([letter.pk], hand=HAND) == frozenset()
-    assert "what its steps did is undone" in standing.cannot_retry_letter(letter)
+    assert "what its steps did is undone" in preconditions.cannot_retry_letter(letter)
     assert control.retry([run_id], hand=HAND, inputs={(run_id, "undo:a"): GIVEN}) == frozenset()
-    assert "one after the other" in standing.cannot_retry(run_id, "failed", edited=["undo:a"])
+    assert "one after the other" in preconditions.cannot_retry(run_id, "failed", edited=["undo:a"])
     assert state(run_id) == "failed"
 
 

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 from django.db import transaction
 
-from runs import control
-from runs.control import Hand, NotNow
+from runs.control import replays as control
+from runs.control.replays import Hand, NotNow
 from runs.engine import lease, record
 from runs.models import DeadLetter, Intervention, Run, StepRun, Ticket
 from tests.engine import deliver, drain

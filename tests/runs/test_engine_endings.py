@@ -8,8 +8,9 @@ from uuid import UUID
 import pytest
 from django.db.models import F
 
-from runs import control, standing
-from runs.control import Hand
+from runs.control import preconditions
+from runs.control import replays as control
+from runs.control.replays import Hand
 from runs.domain.outcomes import HeldClaim, Outcome, StepResult
 from runs.domain.states import StepState
 from runs.engine import lease
@@ -361,5 +362,5 @@ def test_a_dead_letter_of_how_a_run_ended_says_what_can_be_done_and_can_be_disca
     drain()
     letter = DeadLetter.objects.select_related("run").get(run_id=run_id, step=step)
     assert control.retry_letters([letter.pk], hand=HAND) == frozenset()
-    assert told in standing.cannot_retry_letter(letter)
+    assert told in preconditions.cannot_retry_letter(letter)
     assert control.discard([letter.pk], hand=HAND) == {letter.pk}

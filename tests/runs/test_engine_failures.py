@@ -9,7 +9,8 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
-from runs import control, recovery
+from runs import recovery
+from runs.control import replays as control
 from runs.engine import lease, record
 from runs.models import DeadLetter, Process, Run, StepRun, Ticket
 from runs.recovery import sweep

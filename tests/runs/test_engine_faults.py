@@ -15,7 +15,8 @@ from django.db.models.functions import Now
 
 from actions import registry
 from actions.base import Action, Config, Context, Json, Permanent
-from runs import delivery, dispatch, window
+from runs import delivery
+from runs.dispatch import dispatcher, window
 from runs.domain.outcomes import HeldClaim, Outcome, StepResult
 from runs.domain.states import StepState
 from runs.engine import lease, record
@@ -56,7 +57,7 @@ steps:
     )
     first, *_, last = begun(flow, *({} for _ in range(6)))
     for _ in range(4):
-        dispatch.dispatch()
+        dispatcher.dispatch()
         deliver()
     assert state(first) == "succeeded"
     assert state(last) == "queued"
@@ -252,7 +253,7 @@ def test_what_was_picked_is_sent_also_where_admission_fails() -> None:
 
     database._observers.append(fail)
     try:
-        assert dispatch.dispatch() == 1
+        assert dispatcher.dispatch() == 1
     finally:
         database._observers.remove(fail)
     [(_, (args, *_))] = messages()

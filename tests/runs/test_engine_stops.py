@@ -8,7 +8,8 @@ import pytest
 from django.db.models import F
 from pytest_django import Settings
 
-from runs import control, standing
+from runs.control import preconditions
+from runs.control import replays as control
 from runs.domain.states import StepState
 from runs.engine import lease
 from runs.models import DeadLetter, Process, Run, Ticket
@@ -220,7 +221,7 @@ finally: [{id: nap, action: wait, with: {for: 1h}}, {id: tidy, action: default}]
     drain()
     assert control.pause([run_id], hand=HAND) == {run_id}
     assert control.cancel([run_id], hand=HAND) == frozenset()
-    told = standing.cannot_cancel(run_id, state(run_id))
+    told = preconditions.cannot_cancel(run_id, state(run_id))
     assert told == "the run is waiting, on its way to its end (failed), and paused: resume it, or terminate it"
     past()
     drain()

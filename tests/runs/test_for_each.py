@@ -8,8 +8,10 @@ from uuid import UUID
 import pytest
 from django.urls import reverse
 
-from runs import control, dispatch, recovery
-from runs.control import Hand
+from runs import recovery
+from runs.control import replays as control
+from runs.control.replays import Hand
+from runs.dispatch import dispatcher
 from runs.engine import for_each
 from runs.models import DeadLetter, ItemBatch, StepRun, Ticket
 from tests.engine import deliver, drain, messages, perform, state
@@ -202,7 +204,7 @@ def test_two_last_items_at_once_end_the_step_once() -> None:
     assert Ticket.objects.filter(run_id=run_id).update(suspect=True) == 2
     Ticket.objects.filter(run_id=run_id).update(knock_at="2000-01-01T00:00Z")
     messages()
-    dispatch.dispatch()
+    dispatcher.dispatch()
     left, right = messages()
     with locked_run(run_id) as other, in_thread(lambda: perform(left)), in_thread(lambda: perform(right)):
         wait_for(lambda: len(waiters()) == 2, what="two items that wait for the run")

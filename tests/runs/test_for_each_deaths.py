@@ -11,9 +11,11 @@ from uuid import UUID
 import pytest
 from django.db.models import F
 
-from runs import control, dispatch, recovery
-from runs.compiler import decode
-from runs.control import Hand
+from runs import recovery
+from runs.control import replays as control
+from runs.control.replays import Hand
+from runs.dispatch import dispatcher
+from runs.dispatch.compiler import decode
 from runs.engine import for_each, lease
 from runs.models import DeadLetter, Process, StepRun, Ticket
 from runs.parent import Death
@@ -53,7 +55,7 @@ def die_with(run_id: UUID, numbers: Sequence[int]) -> None:
 
 def sent() -> dict[tuple[int, ...], Any]:
     """The messages that knock for what is due now, by the items that each is about."""
-    dispatch.dispatch()
+    dispatcher.dispatch()
     return {tuple(item for _, item in decode(message[1][0][0])): message for message in messages()}
 
 

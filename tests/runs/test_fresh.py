@@ -13,7 +13,10 @@ from django.conf import LazySettings
 from django.db import OperationalError
 from django.db.models import F
 
-from runs import control, delivery, dispatch, inserting, tasks
+from runs import delivery, tasks
+from runs.control import inserts
+from runs.control import replays as control
+from runs.dispatch import dispatcher
 from runs.engine import preload
 from runs.models import StepRun, Ticket
 from runs.queries.database import observed, run
@@ -122,7 +125,7 @@ def test_what_was_told_of_an_older_ticket_is_refused() -> None:
     perform(message)
     assert states(run_id) == {}
     Ticket.objects.filter(run_id=run_id).update(knock_at="2020-01-01T00:00Z")
-    dispatch.dispatch()
+    dispatcher.dispatch()
     deliver()
     assert state(run_id) == "succeeded"
 
@@ -166,7 +169,7 @@ def test_a_large_input_does_not_come_back_from_the_database(
         found.append(rows := run(statement, **params))
         return rows
 
-    monkeypatch.setattr(inserting, "run", watched)
+    monkeypatch.setattr(inserts, "run", watched)
     begun(flow, {"long": "ü" * settings.KNOCK_INPUT_BYTES})
     begun(flow, {"n": 1})
     assert [[row[4] for row in rows] for rows in found[:2]] == [[None, None], ['{"n": 1}', '{"n": 1}']]

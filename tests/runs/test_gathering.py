@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from runs import gathering
-from runs.gathering import Gathering
+from runs.control import group_commit
+from runs.control.group_commit import Gathering
 from tests.runs.locks import in_thread
 from tests.waiting import wait_for
 
@@ -111,8 +111,8 @@ def test_where_several_ask_again_and_again_they_go_together() -> None:
 
 
 def test_as_many_as_were_served_together_a_moment_ago_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "_BUSY_SECONDS", 60.0)
-    monkeypatch.setattr(gathering, "_LINGER_SECONDS", 1.0)
+    monkeypatch.setattr(group_commit, "_BUSY_SECONDS", 60.0)
+    monkeypatch.setattr(group_commit, "_LINGER_SECONDS", 1.0)
     served = Served()
     with served.asked(1, 2, 3):
         pass
@@ -123,8 +123,8 @@ def test_as_many_as_were_served_together_a_moment_ago_are_waited_for(monkeypatch
 
 
 def test_who_comes_while_others_are_waited_for_goes_along_when_no_more_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "_BUSY_SECONDS", 60.0)
-    monkeypatch.setattr(gathering, "_LINGER_SECONDS", 0.3)
+    monkeypatch.setattr(group_commit, "_BUSY_SECONDS", 60.0)
+    monkeypatch.setattr(group_commit, "_LINGER_SECONDS", 0.3)
     served = Served()
     with served.asked(1, 2, 3, 4):
         pass

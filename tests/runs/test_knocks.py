@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 from celery import current_app, signals
 
-from runs import knocks, window
-from runs.compiler import compile_chain
+from runs.dispatch import knocks, window
+from runs.dispatch.compiler import compile_chain
 from runs.domain.outcomes import Key
 from runs.planning import plan as plans
 from runs.planning.plan import Plan

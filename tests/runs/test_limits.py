@@ -13,8 +13,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.test import override_settings
 
-from runs import admission, control
-from runs.control import Hand
+from runs.control import replays as control
+from runs.control.replays import Hand
+from runs.dispatch import admission
 from runs.domain.requests import Request
 from runs.models import Gate, Intervention, Run
 from runs.queries.database import observed

@@ -8,9 +8,11 @@ import pytest
 from django.db.models import F
 
 from actions import registry
-from runs import approvals, control, recovery
-from runs.approvals import Decision
-from runs.control import Hand
+from runs import recovery
+from runs.control import approvals
+from runs.control import replays as control
+from runs.control.approvals import Decision
+from runs.control.replays import Hand
 from runs.models import DeadLetter, Run, StepRun
 from runs.planning import plan
 from tests.engine import drain, state

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from runs import approvals, recovery
+from runs import recovery
+from runs.control import approvals
 from runs.models import StepRun
 from runs.queries import endings, signals, sub_workflows, sweep
 from runs.queries.database import Statement, run

@@ -11,8 +11,11 @@ import pytest
 from django.db import transaction
 from django.db.models import F
 
-from runs import admission, control, inserting, pauses, recovery
-from runs.control import Hand
+from runs import recovery
+from runs.control import inserts, pauses
+from runs.control import replays as control
+from runs.control.replays import Hand
+from runs.dispatch import admission
 from runs.engine import lease, record
 from runs.models import Intervention, Process, Run, Ticket, WorkflowIntervention
 from runs.parent import Death
@@ -193,7 +196,7 @@ def test_an_admission_does_not_take_a_run_that_is_being_paused() -> None:
 def begin_queued(flow: Published) -> UUID:
     """A run that no dispatch has seen."""
     request = control.Request(input={})
-    [started] = inserting.start([request], version=flow.version, workflow=flow.workflow, source="test")
+    [started] = inserts.start([request], version=flow.version, workflow=flow.workflow, source="test")
     return started.run_id
 
 

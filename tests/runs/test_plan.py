@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from uuid_utils.compat import uuid7
 
 from project.env import BASE_DIR
-from runs.compiler import MAX_KEYS, compile_chain, decode, encode
+from runs.dispatch.compiler import MAX_KEYS, compile_chain, decode, encode
 from runs.domain.outcomes import Key
 from runs.planning.plan import Plan
 from workflows import parse

@@ -9,7 +9,8 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
-from runs import polling, window
+from runs import polling
+from runs.dispatch import window
 from runs.models import Run, Ticket
 from runs.recovery import sweep
 from tests.flows import begun, published, states, the_run

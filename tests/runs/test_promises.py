@@ -15,7 +15,8 @@ from django.db.models import F
 from uuid_utils.compat import uuid7
 
 from actions import network
-from runs import dispatch, picking, recovery, window
+from runs import recovery
+from runs.dispatch import dispatcher, unsent, window
 from runs.engine import lease, record
 from runs.models import DeadLetter, Process, Ticket
 from runs.parent import Death
@@ -58,10 +59,10 @@ def test_a_start_that_is_rolled_back_has_sent_nothing() -> None:
 def test_the_knock_of_a_lost_message_is_repeated_within_a_minute(start: Callable[..., list[UUID]]) -> None:
     [run_id] = start(published(NAP.format("lost-message")))
     if start is queued:
-        assert dispatch.dispatch() == 1
+        assert dispatcher.dispatch() == 1
     assert len(messages()) == 1
     Ticket.objects.filter(run_id=run_id).update(knock_at=F("knock_at") - MINUTE)
-    assert dispatch.dispatch() == 1
+    assert dispatcher.dispatch() == 1
     deliver()
     assert state(run_id) == "succeeded"
 
@@ -114,7 +115,7 @@ def test_what_a_dead_child_had_in_hand_is_sent_again_alone() -> None:
     ids = begun(published("name: in-hand\nsteps: [{id: a, action: default}]"), {}, {}, {})
     [message] = messages()
     recovery.bereave([Death(pid=os.getpid(), runs=tuple(message[1][0][0]), head="a")])
-    dispatch.dispatch()
+    dispatcher.dispatch()
     again = messages()
     assert sorted(found[1][0][0] for found in again) == sorted([str(run_id)] for run_id in ids)
 
@@ -123,15 +124,15 @@ def test_what_a_child_picked_and_did_not_live_to_send_is_sent_at_once() -> None:
     ids = queued(published("name: picked\nsteps: [{id: a, action: default}]"), {}, {}, {})
     child = os.fork()
     if not child:
-        with picking.noted():
+        with unsent.noted():
             os._exit(0)
     os.waitpid(child, 0)
-    assert sum(len(message) for message in dispatch.take(8)) == 3
+    assert sum(len(message) for message in dispatcher.take(8)) == 3
     window.forget()
 
     def bereave(pid: int) -> int:
         recovery.bereave([Death(pid=pid, runs=(), head="a")])
-        return dispatch.dispatch()
+        return dispatcher.dispatch()
 
     assert bereave(os.getpid()) == 0, "who died otherwise had sent what it picked"
     assert bereave(child) == 1

@@ -13,8 +13,10 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from uuid_utils.compat import uuid7
 
-from runs import control, gates, inserting, retention
-from runs.control import Hand
+from runs import retention
+from runs.control import concurrency, inserts
+from runs.control import replays as control
+from runs.control.replays import Hand
 from runs.engine import lease
 from runs.models import DeadLetter, Effect, Gate, Intervention, ItemBatch, Run, Signal, StepRun, WorkflowIntervention
 from runs.queries import database
@@ -266,7 +268,7 @@ def test_a_run_still_tells_its_concurrency_key_when_its_gate_is_gone() -> None:
     assert retention.prune_gates(wait=go_on) == 1
     run = Run.objects.select_related("version", "gate").get(pk=run_id)
     assert run.gate_id is not None
-    assert gates.key_of(run) == "done"
+    assert concurrency.key_of(run) == "done"
     status, told = api().get(f"runs/{run_id}")
     assert (status, told["concurrency_key"]) == (200, "done")
     status, told = api().get("workflows/gated")
@@ -357,7 +359,7 @@ def test_a_start_whose_known_run_is_deleted_before_it_is_looked_up_starts_a_new_
 
     monkeypatch.setattr(database, "_observers", [prune_between])
     asked = [control.Request(idempotency_key=key) for key in ("old", "young", "new", "old")]
-    started = inserting.start(asked, version=found.version, workflow=found.workflow, source="test")
+    started = inserts.start(asked, version=found.version, workflow=found.workflow, source="test")
     assert not stored(old)
     assert [one.created for one in started].count(True) == 2
     assert [one.run_id for one in started if one.run_id == young] == [started[1].run_id]
@@ -382,5 +384,5 @@ def test_a_start_whose_known_run_is_always_gone_says_so_and_ends(monkeypatch: py
     monkeypatch.setattr(database, "_observers", [rename])
     asked = [control.Request(idempotency_key="a")]
     with pytest.raises(OperationalError, match="known runs of 'short' or its version were deleted meanwhile"):
-        inserting.start(asked, version=found.version, workflow=found.workflow, source="test")
+        inserts.start(asked, version=found.version, workflow=found.workflow, source="test")
     assert Run.objects.count() == 1

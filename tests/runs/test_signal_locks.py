@@ -7,9 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from runs import approvals, control, recovery
-from runs.approvals import Decision
-from runs.control import Hand
+from runs import recovery
+from runs.control import approvals
+from runs.control import replays as control
+from runs.control.approvals import Decision
+from runs.control.replays import Hand
 from runs.domain.outcomes import HeldTicket, Outcome
 from runs.engine import executor, record
 from runs.engine.attempt import walk

@@ -10,12 +10,14 @@ import pytest
 from django.db.models import F
 
 from actions.base import Json
-from runs import control, recovery, signals
-from runs.control import Hand
+from runs import recovery
+from runs.control import replays as control
+from runs.control import signals
+from runs.control.replays import Hand
+from runs.control.signal_words import cannot_signal
+from runs.control.signals import Message, Sent
 from runs.models import DeadLetter, Run, Signal, StepRun
 from runs.queries.database import observed
-from runs.signal_words import cannot_signal
-from runs.signals import Message, Sent
 from tests.engine import deliver, drain, state
 from tests.flows import begun, published, states, steps, the_run, workspace
 

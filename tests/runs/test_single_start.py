@@ -17,13 +17,14 @@ from django.test import RequestFactory
 
 from project import headers
 from project.wsgi import application
-from runs import control, starting
 from runs.api import single_start
 from runs.api.single_start import StartSingle
+from runs.control import replays as control
+from runs.control import starts
+from runs.control.starts import Recipe
 from runs.domain.requests import Leave, Request, Started
 from runs.models import Run
 from runs.queries.database import observed
-from runs.starting import Recipe
 from tests.engine import drain
 from tests.flows import owner, published, workspace
 from tests.runs.doors import Api, Posted, api, posted
@@ -170,7 +171,7 @@ def test_requests_that_come_while_one_is_committed_share_the_next_statement(clie
             if place == 0:
                 wait_for_waiter()
             else:
-                wait_for(lambda place=place: starting._starts.waiting(recipe) == place, what="the line")  # type: ignore[misc]
+                wait_for(lambda place=place: starts._starts.waiting(recipe) == place, what="the line")  # type: ignore[misc]
         other.commit()
         wait_for(lambda: len(answers) == 4, what="all answers")
     assert seen.count("start_by_leave") == 2
@@ -195,7 +196,7 @@ def test_starts_by_threads_share_a_statement_too(client: Api) -> None:
             if place == 0:
                 wait_for_waiter()
             else:
-                wait_for(lambda place=place: starting._starts.waiting(recipe) == place, what="the line")  # type: ignore[misc]
+                wait_for(lambda place=place: starts._starts.waiting(recipe) == place, what="the line")  # type: ignore[misc]
         other.commit()
     assert len({one.run_id for one in made}) == 4
     assert seen.count("start") == 2
@@ -207,7 +208,7 @@ def test_a_request_that_cannot_be_started_holds_back_none_beside_it(client: Api)
     assert workflow.current is not None
     recipe = Recipe(workflow.current, workflow, "test")
     good, bad = Request({"customer": "a"}), Request({})
-    answers = starting.insert_each(recipe, [good, bad, good])
+    answers = starts.insert_each(recipe, [good, bad, good])
     assert [type(answer) for answer in answers] == [Started, InvalidInput, Started]
     held = Request({"customer": "a"}, idempotency_key="held")
     with other_connection() as other, connection.cursor() as cursor:
@@ -218,7 +219,7 @@ def test_a_request_that_cannot_be_started_holds_back_none_beside_it(client: Api)
             f" SELECT gen_random_uuid(), 'held', 'queued', {columns} FROM runs_run LIMIT 1"
         )
         cursor.execute("SET lock_timeout = '200ms'")
-        answers = starting.insert_each(recipe, [good, held, good])
+        answers = starts.insert_each(recipe, [good, held, good])
         cursor.execute("RESET lock_timeout")
     assert [isinstance(answer, Started) for answer in answers] == [True, False, True]
     assert Run.objects.filter(source="test").count() == 4
@@ -281,7 +282,7 @@ def test_one_who_came_by_a_name_that_is_another_workflow_s_now_fails_alone(clien
 def _refuses_the_middle_one(recipe: Recipe, leaves: Sequence[Leave]) -> None:
     """Also where it asks for what is there: whoever has no leave is not told of it."""
     count = Run.objects.count()
-    answers = starting.insert_each(recipe, [Request(leave=leave, idempotency_key="k") for leave in leaves])
+    answers = starts.insert_each(recipe, [Request(leave=leave, idempotency_key="k") for leave in leaves])
     told = [(answer.created, answer.outdated) for answer in answers if isinstance(answer, Started)]
     assert told == [(True, False), (False, True), (False, False)]
     assert Run.objects.count() == count + 1
@@ -290,7 +291,7 @@ def _refuses_the_middle_one(recipe: Recipe, leaves: Sequence[Leave]) -> None:
 def test_who_has_looked_already_goes_with_those_by_leave(client: Api) -> None:
     recipe = next(iter(single_start._recipes.values()))
     by_leave = [Request(leave=Leave("no such token", "quick")), Request(leave=Leave("", ""))]
-    answers = starting.insert_each(recipe, [by_leave[0], Request(), by_leave[1]])
+    answers = starts.insert_each(recipe, [by_leave[0], Request(), by_leave[1]])
     assert [answer.created for answer in answers if isinstance(answer, Started)] == [False, True, False]
 
 
@@ -302,7 +303,7 @@ def test_a_workflow_that_is_gone_starts_nothing(client: Api) -> None:
     workflow.save()
     workflow.versions.all().delete()
     workflow.delete()
-    [answer] = starting.insert_each(recipe, [Request(leave=Leave(tokens.digest(client.token), "quick"))])
+    [answer] = starts.insert_each(recipe, [Request(leave=Leave(tokens.digest(client.token), "quick"))])
     assert isinstance(answer, Started)
     assert answer.outdated
     assert client.post(ADDRESS, {})[0] == 404

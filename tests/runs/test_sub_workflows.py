@@ -12,8 +12,10 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from runs import control, interventions, recovery
-from runs.control import Hand
+from runs import recovery
+from runs.control import replays as control
+from runs.control import retries as interventions
+from runs.control.replays import Hand
 from runs.models import DeadLetter, Intervention, Run, Ticket
 from runs.queries import sub_workflows
 from runs.queries.database import run

@@ -9,7 +9,8 @@ import pytest
 from django.core.management import call_command
 from django.urls import reverse
 
-from runs import control, standing
+from runs.control import preconditions
+from runs.control import replays as control
 from runs.domain.states import StepState
 from runs.models import DeadLetter, Intervention, Run, Ticket
 from tests.engine import drain, messages, perform, state
@@ -45,7 +46,7 @@ def stuck() -> UUID:
 def test_a_run_stuck_in_its_compensation_ends_failed_and_says_what_was_not_undone() -> None:
     run_id = stuck()
     assert control.cancel([run_id], hand=HAND) == frozenset()
-    assert "terminate it" in standing.cannot_cancel(run_id, "compensating")
+    assert "terminate it" in preconditions.cannot_cancel(run_id, "compensating")
     assert control.terminate([run_id], hand=HAND) == {run_id}
     run = the_run(run_id)
     assert (run.state, run.ending) == ("failed", None)
@@ -65,10 +66,10 @@ def test_a_terminated_run_is_final_but_for_a_replay() -> None:
     control.terminate([run_id], hand=HAND)
     for verb in (control.terminate, control.retry, control.cancel, control.pause):
         assert verb([run_id], hand=HAND) == frozenset()
-    assert "was terminated" in standing.cannot_retry(run_id, "failed")
+    assert "was terminated" in preconditions.cannot_retry(run_id, "failed")
     letter = DeadLetter.objects.get(run_id=run_id, step="end")
     assert control.retry_letters([letter.pk], hand=HAND) == frozenset()
-    assert "was terminated" in standing.cannot_retry_letter(letter)
+    assert "was terminated" in preconditions.cannot_retry_letter(letter)
     assert control.discard([letter.pk], hand=HAND) == {letter.pk}
     new = control.replay(run_id, hand=HAND)
     drain()

@@ -16,7 +16,8 @@ from pytest_django import Settings
 
 from actions import registry
 from actions.base import Action, Config, Context, Json
-from runs import delivery, dispatch, tasks
+from runs import delivery, tasks
+from runs.dispatch import dispatcher
 from runs.engine import lease, parallel, record, thread_pool
 from runs.models import Process, Run, StepRun, Ticket
 from runs.planning import plan as plans
@@ -189,7 +190,7 @@ def test_what_has_no_thread_is_performed_by_another_process_while_the_first_are_
         # Well before their knock would be repeated.
         wait_for(lambda: due.count() == 2, what="the second half, handed back", timeout_seconds=5)
         thread_pool._forget()  # from here on as in another process, with threads of its own
-        dispatch.dispatch()
+        dispatcher.dispatch()
         with in_thread(deliver):
             wait_for(lambda: _Held.now == 4, what="both halves under way")
             assert StepRun.objects.filter(step="a", state="running", attempt=1).count() == 4
@@ -204,12 +205,12 @@ def test_a_ticket_that_is_handed_back_again_and_again_is_no_suspect_and_an_unans
     for _ in range(5):
         assert len(messages()) == 1
         record.hand_back([(run_id, -1)], head="a")
-        dispatch.dispatch()
+        dispatcher.dispatch()
     assert Ticket.objects.values_list("sends", "suspect").get(run_id=run_id) == (1, False)
     for _ in range(3):
         assert len(messages()) == 1
         past()
-        dispatch.dispatch()
+        dispatcher.dispatch()
     assert Ticket.objects.values_list("sends", "suspect").get(run_id=run_id) == (4, True)
 
 

@@ -8,7 +8,8 @@ import pytest
 from django.db.models import F
 
 from actions import registry
-from runs import control, history, recovery
+from runs import history, recovery
+from runs.control import replays as control
 from runs.models import DeadLetter, Run, StepRun, Ticket
 from runs.planning import plan
 from tests.engine import drain

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 
-from runs import control
-from runs.control import Request
+from runs.control import replays as control
+from runs.control.replays import Request
 from runs.models import Run
 from runs.queries import sub_workflows
 from runs.queries.database import run

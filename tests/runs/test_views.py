@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from runs import control
+from runs.control import replays as control
 from runs.engine import marks
 from runs.queries.database import observed
 from tests.engine import drain

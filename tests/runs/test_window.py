@@ -15,7 +15,7 @@ from django.db import transaction
 
 from project.stack import ports, valkey
 from project.stack.children import Child
-from runs import window
+from runs.dispatch import window
 from tests.engine import deliver, messages, state
 from tests.flows import begun, published, queued
 from tests.waiting import wait_for

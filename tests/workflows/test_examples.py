@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 
-from runs import approvals, control, signals
-from runs.approvals import Decision
-from runs.control import Hand
+from runs.control import approvals, signals
+from runs.control import replays as control
+from runs.control.approvals import Decision
+from runs.control.replays import Hand
+from runs.control.signals import Message
 from runs.engine import lease
 from runs.models import Run, StepRun
-from runs.signals import Message
 from tests.engine import drain
 from workflows import parse
 from workflows.models import Workspace

@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from actions import payload
 from actions.base import Json
-from runs.control import Hand
-from runs.standing import AT_ONCE
+from runs.control.preconditions import AT_ONCE
+from runs.control.replays import Hand
 from workflows.management.commands import _common
 
 NOTHING_WON = 1

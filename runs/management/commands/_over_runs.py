@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs import standing
-from runs.control import Hand
+from runs.control import preconditions
+from runs.control.replays import Hand
 from runs.management.commands import _by_hand
 
 
@@ -27,8 +27,10 @@ class OverRuns(ABC, BaseCommand):
         hand = _by_hand.hand(self, options["why"], by=options["by"])
         ids = _by_hand.run_ids(self, options["ids"])
         won = self.verb(ids, hand=hand)
-        states = standing.run_states(ids)
-        told = {run_id: self.cannot(run_id, states[run_id]) if run_id in states else standing.NO_RUN for run_id in ids}
+        states = preconditions.run_states(ids)
+        told = {
+            run_id: self.cannot(run_id, states[run_id]) if run_id in states else preconditions.NO_RUN for run_id in ids
+        }
         _by_hand.tell(self, ids, won=won, verb=self.done, why_not=told)
 
     @abstractmethod

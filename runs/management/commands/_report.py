@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 
-from runs import history, pauses, timeline_text
+from runs import history, timeline_text
+from runs.control import pauses
 from runs.models import Run
 
 

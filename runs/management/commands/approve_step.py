@@ -7,8 +7,8 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs import approvals, standing
-from runs.approvals import COMMAND, Decision
+from runs.control import approvals, preconditions
+from runs.control.approvals import COMMAND, Decision
 from runs.management.commands import _by_hand
 from runs.models import StepRun
 
@@ -32,9 +32,11 @@ class Command(BaseCommand):
         decision = Decision(self.approved, by=options["by"] or COMMAND)
         decided = approvals.decide([(key, step, item) for key in ids], decision=decision, hand=hand)
         won = frozenset(place[0] for place in decided)
-        states = standing.run_states(ids)
+        states = preconditions.run_states(ids)
         told = {
-            key: self._why_not(key, step, item) if key in states else standing.NO_RUN for key in ids if key not in won
+            key: self._why_not(key, step, item) if key in states else preconditions.NO_RUN
+            for key in ids
+            if key not in won
         }
         _by_hand.tell(self, ids, won=won, verb="approved" if self.approved else "rejected", why_not=told)
 

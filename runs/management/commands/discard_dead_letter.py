@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from runs import control, standing
-from runs.control import Hand
+from runs.control import preconditions
+from runs.control import replays as control
+from runs.control.replays import Hand
 from runs.management.commands._over_letters import OverLetters
 from runs.models import DeadLetter
 
@@ -23,4 +24,4 @@ class Command(OverLetters):
         return control.discard(letter_ids, hand=hand)
 
     def cannot(self, letter: DeadLetter, *, options: dict[str, Any]) -> str:
-        return standing.cannot_discard(letter.state)
+        return preconditions.cannot_discard(letter.state)

@@ -8,8 +8,8 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandParser
 
 from actions.base import Json
-from runs import control
-from runs.control import Hand, NotNow
+from runs.control import replays as control
+from runs.control.replays import Hand, NotNow
 from runs.management.commands import _by_hand
 from runs.models import Run
 from workflows.errors import InvalidInput

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from runs import control, standing
-from runs.control import Hand
+from runs.control import preconditions
+from runs.control import replays as control
+from runs.control.replays import Hand
 from runs.management.commands._over_runs import OverRuns
 
 
@@ -18,4 +19,4 @@ class Command(OverRuns):
         return control.resume(run_ids, hand=hand)
 
     def cannot(self, run_id: UUID, state: str) -> str:
-        return standing.cannot_resume(state)
+        return preconditions.cannot_resume(state)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runs import control
-from runs.control import Hand
+from runs.control import replays as control
+from runs.control.replays import Hand
 from runs.management.commands._over_workflow import OverWorkflow
 from workflows.models import Workflow
 

@@ -8,8 +8,9 @@ from uuid import UUID
 
 from django.core.management.base import CommandParser
 
-from runs import control, standing
-from runs.control import Hand
+from runs.control import preconditions
+from runs.control import replays as control
+from runs.control.replays import Hand
 from runs.management.commands import _by_hand
 from runs.management.commands._over_letters import OverLetters
 from runs.models import DeadLetter
@@ -33,4 +34,4 @@ class Command(OverLetters):
         return control.retry_letters(letter_ids, hand=hand, given=given)
 
     def cannot(self, letter: DeadLetter, *, options: dict[str, Any]) -> str:
-        return standing.cannot_retry_letter(letter, edited=options["input"] is not None)
+        return preconditions.cannot_retry_letter(letter, edited=options["input"] is not None)

@@ -7,7 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from actions.base import Json
-from runs import control, standing
+from runs.control import preconditions
+from runs.control import replays as control
 from runs.management.commands import _by_hand
 from workflows.management.commands import _common
 
@@ -35,11 +36,11 @@ class Command(BaseCommand):
         edited = self._inputs(options["step_input"])
         inputs = {(run_id, step): given for run_id in ids for step, given in edited.items()}
         won = control.retry(ids, hand=hand, inputs=inputs)
-        states = standing.run_states(ids)
+        states = preconditions.run_states(ids)
         told = {
-            run_id: standing.cannot_retry(run_id, states[run_id], edited=edited)
+            run_id: preconditions.cannot_retry(run_id, states[run_id], edited=edited)
             if run_id in states
-            else standing.NO_RUN
+            else preconditions.NO_RUN
             for run_id in ids
             if run_id not in won
         }

@@ -14,8 +14,8 @@ from django.db import transaction
 
 from actions import payload
 from actions.base import Json
-from runs import control
-from runs.control import Request
+from runs.control import replays as control
+from runs.control.replays import Request
 from runs.domain.states import RUN_ENDED, STEP_ENDED, RunState
 from runs.management.commands import _report
 from runs.models import Run, StepRun

@@ -7,11 +7,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from actions.wait_for_signal import MAX_KEY, signal_name
-from runs import signals, standing
-from runs.interventions import Hand
+from runs.control import preconditions, signals
+from runs.control.retries import Hand
+from runs.control.signal_words import cannot_signal
+from runs.control.signals import Message, Sent, TooMany
 from runs.management.commands import _by_hand
-from runs.signal_words import cannot_signal
-from runs.signals import Message, Sent, TooMany
 from workflows.management.commands import _common
 
 
@@ -53,9 +53,11 @@ class Command(BaseCommand):
     def _by_ids(self, options: dict[str, Any], message: Message, *, hand: Hand) -> None:
         ids = _by_hand.run_ids(self, options["ids"])
         won = frozenset(one.run_id for one in signals.send(ids, message=message, hand=hand) if one.run_id)
-        states = standing.run_states(ids)
+        states = preconditions.run_states(ids)
         told = {
-            run_id: cannot_signal(run_id, states[run_id], name=message.name) if run_id in states else standing.NO_RUN
+            run_id: cannot_signal(run_id, states[run_id], name=message.name)
+            if run_id in states
+            else preconditions.NO_RUN
             for run_id in ids
             if run_id not in won
         }

@@ -9,8 +9,9 @@ from uuid import UUID
 import orjson
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs import approvals, history, timeline_text
+from runs import history, timeline_text
 from runs.api import shapes
+from runs.control import approvals
 from runs.management.commands import _report
 from runs.models import DeadLetter, Run
 from workflows.management.commands import _common

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from runs import control, standing
-from runs.control import Hand
+from runs.control import preconditions
+from runs.control import replays as control
+from runs.control.replays import Hand
 from runs.management.commands._over_runs import OverRuns
 
 
@@ -21,4 +22,4 @@ class Command(OverRuns):
         return control.terminate(run_ids, hand=hand)
 
     def cannot(self, run_id: UUID, state: str) -> str:
-        return standing.cannot_terminate(state)
+        return preconditions.cannot_terminate(state)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from runs.control.signals import SIGNALLABLE
 from runs.models import Run, Signal
 from runs.planning import plan
 from runs.planning.steps import ANY_SIGNAL
-from runs.signals import SIGNALLABLE
 from workflows.errors import nearest
 
 

@@ -12,11 +12,12 @@ from django.db.models import QuerySet
 
 from actions.approval import SIGNAL, ApprovalConfig
 from actions.base import ActionError, Json
-from runs import interventions, signals
+from runs.control import retries as interventions
+from runs.control import signals
+from runs.control.retries import Hand
 from runs.domain.states import RUN_LIVE, StepState
 from runs.engine import attempt as attempt_engine
 from runs.engine import waits
-from runs.interventions import Hand
 from runs.models import Intervention, StepRun
 from runs.planning import plan as plans
 from runs.queries import signals as signal_queries

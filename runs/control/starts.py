@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from django.db import DatabaseError, connection
 
-from runs import dispatch, gates, inserting
+from runs.control import concurrency, inserts
+from runs.control.group_commit import Gathering
+from runs.dispatch import dispatcher
 from runs.domain.requests import Request, Started
 from runs.engine import refused
-from runs.gathering import Gathering
 from runs.queries.database import renew
 from workflows.errors import InvalidInput
 from workflows.models import Version, Workflow
@@ -46,12 +47,12 @@ def insert(requests: Sequence[Request], *, recipe: Recipe) -> list[Started]:
     Raises InvalidInput where a concurrency key cannot be worked out from an input; then nothing is started.
     """
     version, workflow, source = recipe.version, recipe.workflow, recipe.source
-    rule = gates.concurrency(version)
+    rule = concurrency.concurrency(version)
     if rule is None:
         # Not within a transaction, which is not to wait for the broker.
-        begin = not connection.in_atomic_block and dispatch.fits(len(requests), version_id=version.pk)
-        return inserting.start(requests, version=version, workflow=workflow, source=source, begin=begin)
-    return gates.start(requests, rule=rule, version=version, workflow=workflow, source=source)
+        begin = not connection.in_atomic_block and dispatcher.fits(len(requests), version_id=version.pk)
+        return inserts.start(requests, version=version, workflow=workflow, source=source, begin=begin)
+    return concurrency.start(requests, rule=rule, version=version, workflow=workflow, source=source)
 
 
 def insert_each(recipe: Recipe, requests: Sequence[Request]) -> list[Started | Exception]:
@@ -77,7 +78,7 @@ def _insert_group(recipe: Recipe, requests: Sequence[Request]) -> list[Started |
     return insert_each(recipe, requests)
 
 
-_starts: Gathering[Recipe, Request, Started] = Gathering(_insert_group, after=dispatch.after_start, most=_MOST)
+_starts: Gathering[Recipe, Request, Started] = Gathering(_insert_group, after=dispatcher.after_start, most=_MOST)
 
 
 def insert_together(request: Request, *, recipe: Recipe) -> Started:

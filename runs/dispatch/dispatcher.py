@@ -10,8 +10,8 @@ from uuid import UUID
 
 from django.conf import settings
 
-from runs import admission, knocks, picking, window
-from runs.compiler import MAX_KEYS
+from runs.dispatch import admission, knocks, unsent, window
+from runs.dispatch.compiler import MAX_KEYS
 from runs.domain.requests import Due, Started
 from runs.engine import preload, record
 from runs.planning import plan as plans
@@ -34,7 +34,7 @@ def dispatch(*, least: int = 1) -> int:
     room = window.room()
     if room < least:
         return 0
-    with picking.noted():
+    with unsent.noted():
         messages = take(room)
         sent = _send(messages[:room])
         if sent < len(messages):

@@ -10,11 +10,12 @@ from django.db import transaction
 
 from actions import expressions
 from actions.base import ActionError, Json
-from runs import inserting, interventions
+from runs.control import inserts
+from runs.control import retries as interventions
+from runs.control.retries import Hand
 from runs.domain.requests import Request, Started
 from runs.domain.states import RunState
 from runs.engine import columns
-from runs.interventions import Hand
 from runs.models import Gate, Run
 from runs.queries import admission
 from runs.queries.database import run
@@ -46,7 +47,7 @@ def start(
         gates = [known[name] for name in keys]
         if rule.policy is not Policy.QUEUE:
             run(admission.LOCK_GATES, gates=gates)
-        started = inserting.start(requests, version=version, workflow=workflow, source=source, gates=gates)
+        started = inserts.start(requests, version=version, workflow=workflow, source=source, gates=gates)
         made = {one.run_id: gate for one, gate in zip(started, gates, strict=True) if one.created}
         if rule.policy is Policy.SKIP:
             out = _skip(made, limit=rule.limit)

@@ -10,10 +10,9 @@ from django.db import transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import standing
+from runs.control import preconditions
 from runs.domain.states import RunState, StepState
-from runs.engine import columns, endings, for_each, stopping
-from runs.engine import sub_workflows as sub_workflows_engine
+from runs.engine import columns, endings, for_each, stopping, sub_workflows
 from runs.engine.release import skips
 from runs.planning import plan as plans
 from runs.planning.joins import RELEASED, Mark, Verdict, decide, ripple
@@ -21,7 +20,8 @@ from runs.planning.plan import Plan
 from runs.planning.steps import UNDO, Part
 from runs.queries import endings as ending_queries
 from runs.queries import marks as mark_queries
-from runs.queries import records, retries, sub_workflows
+from runs.queries import records, retries
+from runs.queries import sub_workflows as sub_workflow_queries
 from runs.queries.database import Statement, run
 
 
@@ -82,15 +82,15 @@ def terminate(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
     return stopped.won
 
 
-def cancel_orphans(*, hand: Hand, limit: int = standing.AT_ONCE) -> int:
+def cancel_orphans(*, hand: Hand, limit: int = preconditions.AT_ONCE) -> int:
     """Cancel the children that cancelled steps waited for, and theirs; each generation in a transaction of its own.
 
     Answers how many runs this call cancelled.
     """
     count = 0
-    while found := sub_workflows_engine.orphans(limit=limit):
+    while found := sub_workflows.orphans(limit=limit):
         count += len(cancel([child for those in found.values() for child in those], hand=hand))
-        sub_workflows_engine.orphans_ended(list(found))
+        sub_workflows.orphans_ended(list(found))
     return count
 
 
@@ -110,8 +110,8 @@ def retry(
     """
     edited = inputs or {}
     with transaction.atomic():
-        below = [row[0] for row in run(sub_workflows.OF_ENDINGS, runs=list(run_ids), undo=UNDO)]
-        locked = _lock(run_ids, states=standing.RETRYABLE, children=below)
+        below = [row[0] for row in run(sub_workflow_queries.OF_ENDINGS, runs=list(run_ids), undo=UNDO)]
+        locked = _lock(run_ids, states=preconditions.RETRYABLE, children=below)
         past: dict[UUID, bool] = dict(run(ending_queries.PAST_RETRY, runs=list(locked), undo=UNDO)) if locked else {}
         lists = for_each.begun([key for key, given in edited.items() if given is not None and key[0] in locked])
         work: list[_Again] = []
@@ -132,9 +132,9 @@ def retry(
         won += _go_again(retries.RETRY_UNDO, undoing, edited=edited, hand=hand)
         for_each.again([(again.run_id, step) for again in work for step in again.steps])
         if below and won:
-            run(sub_workflows.LET_GO, children=below, runs=won)
+            run(sub_workflow_queries.LET_GO, children=below, runs=won)
         tell("retry", {again.run_id: again.told(edited) for again in work + undoing}, hand=hand)
-        sub_workflows_engine.awaited_again(won)  # the last locks: the rows of parents
+        sub_workflows.awaited_again(won)  # the last locks: the rows of parents
     return frozenset(won)
 
 

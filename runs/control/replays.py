@@ -11,11 +11,13 @@ from uuid import UUID
 from django.db import DatabaseError, connection, transaction
 
 from actions.base import Json
-from runs import dispatch, gates, interventions, pauses, starting
+from runs.control import concurrency, pauses, starts
+from runs.control import retries as interventions
+from runs.control.retries import Hand
+from runs.dispatch import dispatcher
 from runs.domain.requests import Request, Started
 from runs.domain.states import RUN_ENDED, DeadLetterState, RunState
 from runs.engine import sub_workflows
-from runs.interventions import Hand
 from runs.models import DeadLetter, Run
 from runs.planning import plan as plans
 from runs.planning.plan import Plan
@@ -53,12 +55,12 @@ def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, 
     A single one outside of a transaction is inserted together with those that other threads start meanwhile. Raises
     workflows.publish.InvalidInput when an input does not match the version's `inputs` schema; then nothing is started.
     """
-    starting.check(requests, version=version)
-    recipe = starting.Recipe(version, workflow, source)
+    starts.check(requests, version=version)
+    recipe = starts.Recipe(version, workflow, source)
     if len(requests) == 1 and not connection.in_atomic_block:
-        return [starting.insert_together(requests[0], recipe=recipe)]
-    started = starting.insert(requests, recipe=recipe)
-    transaction.on_commit(partial(dispatch.after_start, started))
+        return [starts.insert_together(requests[0], recipe=recipe)]
+    started = starts.insert(requests, recipe=recipe)
+    transaction.on_commit(partial(dispatcher.after_start, started))
     return started
 
 
@@ -66,7 +68,7 @@ def cancel(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
     """Stop runs whose work is not over; answers those that this call cancelled. Again is a no-op."""
     won = interventions.cancel(run_ids, hand=hand)
     if won:
-        transaction.on_commit(dispatch.after_commit)  # what `finally` begins with
+        transaction.on_commit(dispatcher.after_commit)  # what `finally` begins with
         # Parents and children are locked in separate transactions; what fails here the sweep does.
         transaction.on_commit(lambda: _cancel_children(hand))
     return won
@@ -76,7 +78,7 @@ def terminate(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
     """End runs that have not ended, at once: no compensation, on_failure or finally. Answers those that it ended."""
     won = interventions.terminate(run_ids, hand=hand)
     if won:
-        transaction.on_commit(dispatch.after_commit)  # their places are free
+        transaction.on_commit(dispatcher.after_commit)  # their places are free
         transaction.on_commit(lambda: _cancel_children(hand))
     return won
 
@@ -89,7 +91,7 @@ def pause(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
 def resume(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
     """Let paused runs go on, a retry when it would have been due; answers those that this call let go."""
     won = pauses.resume(run_ids, hand=hand)
-    transaction.on_commit(dispatch.after_commit)
+    transaction.on_commit(dispatcher.after_commit)
     return won
 
 
@@ -101,7 +103,7 @@ def pause_workflow(workflow: Workflow, *, hand: Hand) -> int:
 def resume_workflow(workflow: Workflow, *, hand: Hand) -> int:
     """Let the workflow's runs go on, but for those that were paused themselves; answers how many this call let go."""
     released = pauses.resume_workflow(workflow, hand=hand)
-    transaction.on_commit(dispatch.after_commit)
+    transaction.on_commit(dispatcher.after_commit)
     return released
 
 
@@ -113,7 +115,7 @@ def retry(
     `inputs` replaces a failed step's input. Answers the runs that this call set going.
     """
     won = interventions.retry(run_ids, hand=hand, inputs=inputs)
-    transaction.on_commit(dispatch.after_commit)
+    transaction.on_commit(dispatcher.after_commit)
     return won
 
 
@@ -129,7 +131,7 @@ def retry_letters(letter_ids: Sequence[UUID], *, hand: Hand, given: Json = None)
         steps.setdefault(run_id, []).append(step)
     inputs = {(run_id, step): given for _, run_id, step in begun} if given is not None else {}
     won = interventions.retry(list(steps), hand=hand, steps=steps, inputs=inputs)
-    transaction.on_commit(dispatch.after_commit)
+    transaction.on_commit(dispatcher.after_commit)
     return frozenset(letter_id for letter_id, run_id, _ in begun if run_id in won)
 
 
@@ -161,18 +163,18 @@ def replay(  # noqa: PLR0913 - everything that a replay may be given
         found = interventions.Replay(entry=tuple(plan.definition.roots()))
     else:
         found = _from_step(run_id, plan=plan, step=step, number=version.number)
-    rule = gates.concurrency(version)
+    rule = concurrency.concurrency(version)
     # It queues where the gate is full, whatever the policy: somebody asked for this very run.
-    name = gates.key(rule, old.input if given is None else given) if rule is not None else None
+    name = concurrency.key(rule, old.input if given is None else given) if rule is not None else None
     with transaction.atomic():
-        gate = gates.find([name], workflow=old.workflow)[name] if name is not None else None
+        gate = concurrency.find([name], workflow=old.workflow)[name] if name is not None else None
         found = replace(found, key=key, gate=gate)
         new = interventions.replay(run_id, found, version_id=version.pk, given=given, hand=hand)
     if new is None and key is None:
         raise NotNow(f"version {version.number} was deleted meanwhile; replay with the version that is current now")
     if new is None:  # somebody else was quicker with this key
         return replay(run_id, hand=hand, key=key)
-    transaction.on_commit(dispatch.after_commit)
+    transaction.on_commit(dispatcher.after_commit)
     return new
 
 

@@ -13,9 +13,10 @@ from uuid import UUID
 
 from django.db import transaction
 
-from runs import interventions, standing
+from runs.control import preconditions
+from runs.control import retries as interventions
+from runs.control.retries import Hand
 from runs.domain.states import RUN_ENDED, Pause
-from runs.interventions import Hand
 from runs.models import Intervention, Run, WorkflowIntervention
 from runs.queries import pauses
 from runs.queries.database import Statement, run
@@ -23,7 +24,7 @@ from workflows.models import Workflow
 
 # A ticket that is due in this year or later is a paused run's.
 HELD_FROM_YEAR = 8000
-_STATES = sorted(state.value for state in standing.PAUSABLE)
+_STATES = sorted(state.value for state in preconditions.PAUSABLE)
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def _stands(workflow: Workflow, *, paused: bool) -> bool:
 
 
 def _batch(statement: Statement, workflow: Workflow, **params: object) -> list[UUID]:
-    return [row[0] for row in run(statement, workflow=workflow.pk, limit=standing.AT_ONCE, **params)]
+    return [row[0] for row in run(statement, workflow=workflow.pk, limit=preconditions.AT_ONCE, **params)]
 
 
 def _told(workflow_id: UUID) -> WorkflowIntervention | None:

@@ -13,17 +13,18 @@ from django.db import OperationalError, transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import delivery, dispatch
+from runs import delivery
+from runs.control.preconditions import AT_ONCE
+from runs.control.retries import Hand
+from runs.dispatch import dispatcher
 from runs.domain.outcomes import Recorded
 from runs.domain.states import RUN_LIVE, RunState
 from runs.engine import columns, endings, record, waits
 from runs.engine.waits import Came, Wait
-from runs.interventions import Hand
 from runs.planning import plan as plans
 from runs.planning.steps import ANY_SIGNAL
 from runs.queries import signals
 from runs.queries.database import run
-from runs.standing import AT_ONCE
 
 # A run in one of these may still come to wait for a signal.
 SIGNALLABLE = frozenset({RunState.QUEUED, *RUN_LIVE})
@@ -127,7 +128,7 @@ def forget() -> int:
 
 def _after(recorded: Recorded) -> None:
     delivery.tell(recorded)
-    dispatch.after_commit()
+    dispatcher.after_commit()
 
 
 def _known(message: Message, *, runs: Sequence[UUID]) -> dict[UUID, UUID]:

@@ -21,8 +21,8 @@ from celery import Signature, current_app, signals
 from kombu import Connection
 from kombu.utils import json
 
-from runs import window
-from runs.compiler import compile_chain, encode, hard_limit, links
+from runs.dispatch import window
+from runs.dispatch.compiler import compile_chain, encode, hard_limit, links
 from runs.domain.outcomes import Key
 from runs.planning.plan import Plan
 
