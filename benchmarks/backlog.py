@@ -54,8 +54,8 @@ def _measured(home: Path, *, runs: int) -> dict[str, Any]:
     from django.conf import settings
 
     from benchmarks import machine, systems, work
-    from runs import recovery
     from runs.control import replays as control
+    from runs.maintenance import sweep
     from runs.models import Run, StepRun, Ticket
 
     before = machine.load_average()
@@ -69,7 +69,7 @@ def _measured(home: Path, *, runs: int) -> dict[str, Any]:
         started = time.perf_counter() - began
         ends = time.monotonic() + AWAY_SECONDS
         while time.monotonic() < ends:
-            recovery.sweep()
+            sweep.sweep()
             time.sleep(0.2)
         away = broker.peak()
         twice = Ticket.objects.filter(sends__gt=1).count()

@@ -11,13 +11,15 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from benchmarks import work
-from runs import metrics, recovery, retention
 from runs.control import replays as control
 from runs.control import signals
+from runs.maintenance import retention
+from runs.maintenance import sweep as sweep_maintenance
 from runs.models import DeadLetter, Run
 from runs.queries import retention as retention_queries
 from runs.queries import sweep as sweep_queries
 from runs.queries.database import run
+from runs.telemetry import metrics
 from workflows import tokens
 from workflows.models import Version, Workflow, Workspace
 
@@ -34,9 +36,17 @@ def all_of(workflow: Workflow, version: Version) -> Iterator[Work]:
 
 def sweep(workflow: Workflow) -> Iterator[Work]:
     """Rounds that find nothing, the audit, metrics, and what retention looks at before it deletes."""
-    yield "sweep", recovery.sweep
-    yield "sweep: audit", recovery.audit
-    yield "sweep: each part", lambda: (recovery.wake(), recovery.unblock(), recovery.time_out(), recovery.rescue())
+    yield "sweep", sweep_maintenance.sweep
+    yield "sweep: audit", sweep_maintenance.audit
+    yield (
+        "sweep: each part",
+        lambda: (
+            sweep_maintenance.wake(),
+            sweep_maintenance.unblock(),
+            sweep_maintenance.time_out(),
+            sweep_maintenance.rescue(),
+        ),
+    )
     yield "sweep: lost", lambda: run(sweep_queries.LOST, limit=200)
     yield "sweep: forget signals", signals.forget
     yield "metrics", lambda: metrics.exposition(workflow.workspace_id, name="default")
@@ -52,7 +62,7 @@ def hot(workflow: Workflow, version: Version) -> Iterator[Work]:
 
 
 def _through(workflow: Workflow, version: Version, count: int) -> None:
-    from runs import polling
+    from runs.worker import polling
 
     requests = [control.Request(input=work.given(n), idempotency_key=f"volume {n}") for n in range(count)]
     control.start(requests, version=version, workflow=workflow, source="bench")

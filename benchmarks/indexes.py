@@ -109,8 +109,8 @@ def _indexes() -> dict[str, tuple[str, str]]:
 def _perform(found: Published, runs: int) -> None:
     """Start runs in calls of 200 and take them through to their end, on this connection."""
     from benchmarks import work
-    from runs import polling
     from runs.control import replays as control
+    from runs.worker import polling
 
     for first in range(0, runs, BULK):
         requests = [control.Request(input=work.given(n)) for n in range(first, min(first + BULK, runs))]

@@ -92,7 +92,7 @@ class Walk:
         from celery import current_app
         from celery.app.trace import trace_task
 
-        from runs import tasks
+        from runs.worker import tasks
 
         if self._waiting is None:  # kept, as a worker keeps its own
             connection = current_app.connection_for_read()
@@ -117,11 +117,11 @@ def _meter() -> Meter:
     from django.db import connection
 
     from benchmarks.meter import Meter
-    from runs import delivery
     from runs.control import starts
     from runs.dispatch import dispatcher, window
     from runs.engine import attempt, executor, record
     from runs.queries import database
+    from runs.worker import delivery
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")

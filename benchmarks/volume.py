@@ -162,8 +162,8 @@ def _policy(found: Published, count: int) -> Any:
     """What makes so many of the workflow's oldest runs go."""
     from django.db.models.functions import Now
 
+    from runs.maintenance.retention import Policy
     from runs.models import Run
-    from runs.retention import Policy
 
     oldest = Run.objects.filter(workflow=found.workflow).order_by("id")
     edge = oldest.annotate(now=Now())[count : count + 1].get()
@@ -176,7 +176,7 @@ class _Pruner:
     """Prunes in a thread while its block is open, and goes on where it was in the next block."""
 
     def __init__(self, policy: Any) -> None:
-        from runs import retention
+        from runs.maintenance import retention
 
         self.bites: list[float] = []
         self.runs = 0

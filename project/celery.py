@@ -90,7 +90,7 @@ def _spare_the_collector(**_: object) -> None:
 
 app = Celery("stepwise")
 app.config_from_object(_configuration())
-app.autodiscover_tasks(["runs"])
+app.autodiscover_tasks(["runs.worker"])
 # By name: its module needs Django set up, which the worker does before it builds its steps.
-app.steps["worker"].add("runs.sweeper:SweepStep")
-app.steps["worker"].add("runs.housekeeper:RetentionStep")
+app.steps["worker"].add("runs.worker.sweep_thread:SweepStep")
+app.steps["worker"].add("runs.worker.retention_thread:RetentionStep")

@@ -9,10 +9,11 @@ from celery import current_app
 from celery.app.trace import trace_task
 from kombu.exceptions import OperationalError
 
-from runs import alerts, tasks
 from runs.dispatch import dispatcher
+from runs.maintenance import alerts
+from runs.maintenance.sweep import unblock, wake
 from runs.models import Run
-from runs.recovery import unblock, wake
+from runs.worker import tasks
 
 
 def messages() -> list[tuple[dict[str, Any], list[Any]]]:

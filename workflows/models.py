@@ -32,7 +32,7 @@ class Workspace(models.Model):
         validators=[MinValueValidator(1)],
         help_text="How many runs may begin within any minute; more are accepted and queue.",
     )
-    # Enforced by runs.retention.
+    # Enforced by runs.maintenance.retention.
     keep_days = models.PositiveIntegerField(
         null=True, blank=True, help_text="For how many days runs are kept after their end; empty or 0: for ever."
     )

@@ -7,8 +7,8 @@ from drf_spectacular.utils import extend_schema
 from prometheus_client import CONTENT_TYPE_LATEST
 from rest_framework.request import Request
 
-from runs import metrics
 from runs.api.base import ScopedView
+from runs.telemetry import metrics
 
 
 @extend_schema(exclude=True)

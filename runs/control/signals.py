@@ -13,7 +13,6 @@ from django.db import OperationalError, transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs import delivery
 from runs.control.preconditions import AT_ONCE
 from runs.control.retries import Hand
 from runs.dispatch import dispatcher
@@ -25,6 +24,7 @@ from runs.planning import plan as plans
 from runs.planning.steps import ANY_SIGNAL
 from runs.queries import signals
 from runs.queries.database import run
+from runs.worker import delivery
 
 # A run in one of these may still come to wait for a signal.
 SIGNALLABLE = frozenset({RunState.QUEUED, *RUN_LIVE})

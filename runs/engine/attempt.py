@@ -258,7 +258,7 @@ def fitted(step: PlannedStep, used: Json) -> Config:
 
 
 def _blocked(step: PlannedStep, work: Work) -> StepResult:
-    """The step waits for the code that has its action, and this is no attempt; runs.recovery looks again."""
+    """The step waits for the code that has its action, and this is no attempt; runs.maintenance.sweep looks again."""
     message = (
         f"action {step.missing_action!r} of step {step.id!r} is not known to this worker; the step waits, and goes on "
         "by itself once code that has the action is deployed"

@@ -23,10 +23,11 @@ import redis
 from actions import registry
 from actions.base import Action, Config, Context, Json, Retryable
 from actions.http_request import HttpRequest, HttpRequestConfig
-from runs import delivery, recovery
 from runs.control import inserts
 from runs.dispatch import admission
 from runs.engine import attempt, lease, record, release
+from runs.maintenance import sweep
+from runs.worker import delivery
 
 POINTS = ("after_claim", "before_effect", "after_effect", "before_commit", "after_commit", "before_publish")
 
@@ -112,7 +113,7 @@ def arm(home: Path, *, host: str) -> None:
 
 
 def _repeat_after(seconds: float) -> None:
-    for module in (admission, inserts, recovery, release, record):
+    for module in (admission, inserts, sweep, release, record):
         _replace(module, "REPEAT_SECONDS", seconds)
 
 

@@ -6,9 +6,9 @@ import threading
 from functools import partial
 from uuid import UUID
 
-from runs import recovery
 from runs.control import replays as control
 from runs.control.replays import Hand
+from runs.maintenance import sweep as sweep_maintenance
 from runs.models import Run
 from tests.chaos import ledger, workloads
 from tests.chaos.conftest import Table
@@ -76,7 +76,7 @@ def test_five_sweepers_at_once_and_one_killed_neither_double_nor_lose(table: Tab
 
     def sweep() -> None:
         while not stop.wait(0.02):
-            recovery.sweep()
+            sweep_maintenance.sweep()
 
     with table("F23", "five more sweepers at once; the workers' own killed with their group") as row:
         # On one host a dead worker is seen long before its lease has passed.

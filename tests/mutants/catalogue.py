@@ -149,7 +149,7 @@ MUTANTS = (
     Mutant(
         "poison-for-ever",
         "a step that takes its worker down each time is given up",
-        "runs/recovery.py",
+        "runs/maintenance/sweep.py",
         "MAX_LOST = 3",
         "MAX_LOST = 10**9",
         (_FAILURES, _PROMISES),

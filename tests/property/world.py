@@ -17,8 +17,8 @@ from runs.dispatch import dispatcher
 from runs.dispatch.compiler import decode
 from runs.domain.states import RUN_ENDED
 from runs.engine import lease
+from runs.maintenance.sweep import sweep
 from runs.models import Process, Run, StepRun, Ticket
-from runs.recovery import sweep
 from tests.engine import perform
 from tests.flows import begun, published
 from tests.property import actions

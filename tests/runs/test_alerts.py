@@ -6,11 +6,11 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from runs import alerts
 from runs.control import replays as control
 from runs.engine import record
+from runs.maintenance import alerts
+from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Run
-from runs.recovery import sweep
 from tests.engine import drain
 from tests.flows import begun, published, steps, workspace
 from tests.runs.doors import admin, api

@@ -14,9 +14,9 @@ from actions import registry
 from actions.base import Action, Config, Context, Json, Permanent, Retryable, Spawn
 from runs.engine import executor, lease
 from runs.engine import transactional as transactional_engine
+from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Effect, Process
 from runs.planning import plan as plans
-from runs.recovery import sweep
 from tests.engine import drain, messages
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.test_engine_failures import HOUR, past

@@ -16,9 +16,9 @@ from runs.domain.states import StepState
 from runs.engine import lease
 from runs.engine import record as record_engine
 from runs.engine.scope import RunFacts
+from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Process, Run, StepRun, Ticket
 from runs.planning.plan import load
-from runs.recovery import sweep
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.locks import in_thread, locked_run, waiters

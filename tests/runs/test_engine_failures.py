@@ -9,11 +9,11 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
-from runs import recovery
 from runs.control import replays as control
 from runs.engine import lease, record
+from runs.maintenance import sweep as sweep_maintenance
+from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Process, Run, StepRun, Ticket
-from runs.recovery import sweep
 from tests.engine import drain
 from tests.flows import begun, published, states, steps, the_run
 
@@ -246,8 +246,8 @@ def test_a_claim_whose_answer_was_lost_is_given_up_at_the_second_look() -> None:
 
 def test_the_audit_tells_of_a_run_that_nothing_moves(caplog: pytest.LogCaptureFixture) -> None:
     [run_id] = begun(published(ALARMED), {"email": 1})
-    assert recovery.audit() == 0
+    assert sweep_maintenance.audit() == 0
     Ticket.objects.filter(run_id=run_id).delete()
-    assert recovery.audit() == 1
+    assert sweep_maintenance.audit() == 1
     assert "audit_alarm" in caplog.text
     Run.objects.filter(id=run_id).delete()

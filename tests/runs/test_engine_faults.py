@@ -15,16 +15,16 @@ from django.db.models.functions import Now
 
 from actions import registry
 from actions.base import Action, Config, Context, Json, Permanent
-from runs import delivery
 from runs.dispatch import dispatcher, window
 from runs.domain.outcomes import HeldClaim, Outcome, StepResult
 from runs.domain.states import StepState
 from runs.engine import lease, record
 from runs.engine.scope import RunFacts
+from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Process, Ticket
 from runs.planning import plan
 from runs.queries import database
-from runs.recovery import sweep
+from runs.worker import delivery
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, queued, states, steps, the_run
 from tests.runs.test_engine_failures import past

@@ -12,8 +12,8 @@ from runs.control import preconditions
 from runs.control import replays as control
 from runs.domain.states import StepState
 from runs.engine import lease
+from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Process, Run, Ticket
-from runs.recovery import sweep
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.locks import in_thread, locked_run, wait_for_waiter

@@ -8,11 +8,11 @@ from uuid import UUID
 import pytest
 from django.urls import reverse
 
-from runs import recovery
 from runs.control import replays as control
 from runs.control.replays import Hand
 from runs.dispatch import dispatcher
 from runs.engine import for_each
+from runs.maintenance import sweep
 from runs.models import DeadLetter, ItemBatch, StepRun, Ticket
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, steps, the_run
@@ -192,7 +192,7 @@ def test_a_crash_between_batches_resumes_at_the_batch() -> None:
         crashed.setattr(for_each, "turn", lambda rows: for_each.Turned())
         deliver()
     assert item_states(run_id) == ["succeeded"] * 2
-    recovery.sweep()
+    sweep.sweep()
     drain()
     assert item_states(run_id) == ["succeeded"] * 4
 

@@ -11,14 +11,14 @@ from uuid import UUID
 import pytest
 from django.db.models import F
 
-from runs import recovery
 from runs.control import replays as control
 from runs.control.replays import Hand
 from runs.dispatch import dispatcher
 from runs.dispatch.compiler import decode
 from runs.engine import for_each, lease
+from runs.maintenance import sweep
 from runs.models import DeadLetter, Process, StepRun, Ticket
-from runs.parent import Death
+from runs.worker.child_watch import Death
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published
 
@@ -50,7 +50,7 @@ def die_with(run_id: UUID, numbers: Sequence[int]) -> None:
     assert len(claimed) == len(numbers)
     Process.objects.update(expires_at=F("expires_at") - MINUTE)
     lease.give_up()
-    recovery.rescue()
+    sweep.rescue()
 
 
 def sent() -> dict[tuple[int, ...], Any]:
@@ -92,13 +92,13 @@ def test_an_item_that_kills_its_worker_is_given_up_and_its_neighbours_are_not_bl
     again = sent()
     for number in (0, 2, 3):
         perform(again[number,])
-    for _ in range(recovery.MAX_LOST):
+    for _ in range(sweep.MAX_LOST):
         assert outcomes(run_id)[1][0] == "retrying"
         die_with(run_id, [1])
     drain()
     assert outcomes(run_id) == {
         0: ("succeeded", ["lost"]),
-        1: ("failed", ["lost"] * (1 + recovery.MAX_LOST)),
+        1: ("failed", ["lost"] * (1 + sweep.MAX_LOST)),
         2: ("succeeded", ["lost"]),
         3: ("succeeded", ["lost"]),
     }
@@ -111,7 +111,7 @@ def test_an_item_that_kills_its_worker_is_given_up_and_its_neighbours_are_not_bl
 
 def test_a_poisonous_item_goes_again_alone_when_a_person_retries_it_and_the_others_keep_their_results() -> None:
     run_id = opened(NAPS % "fail", [1, 2, 3])
-    for _ in range(1 + recovery.MAX_LOST):
+    for _ in range(1 + sweep.MAX_LOST):
         die_with(run_id, [1])
     Ticket.objects.update(knock_at=F("knock_at") - MINUTE)
     drain()
@@ -120,20 +120,20 @@ def test_a_poisonous_item_goes_again_alone_when_a_person_retries_it_and_the_othe
     tried = dict(rows.values_list("item", "attempt"))
     letter = DeadLetter.objects.get(run_id=run_id)
     assert control.retry_letters([letter.pk], hand=Hand(why="the item was mended")) == {letter.pk}
-    recovery.wake()
+    sweep.wake()
     [(again, message)] = sent().items()
     assert again == (1,)
     perform(message)
     drain()
     assert (state(run_id), result(run_id)) == ("succeeded", (3, 3))
     assert dict(rows.exclude(item__in=[-1, 1]).values_list("item", "attempt")) == {0: tried[0], 2: tried[2]}
-    assert outcomes(run_id)[1] == ("succeeded", ["lost"] * (1 + recovery.MAX_LOST)), "its history stays"
+    assert outcomes(run_id)[1] == ("succeeded", ["lost"] * (1 + sweep.MAX_LOST)), "its history stays"
     assert not DeadLetter.objects.filter(state="open").exists()
 
 
 def test_a_poisonous_item_among_others_does_not_fail_a_step_that_goes_on() -> None:
     run_id = opened(NAPS % "continue", [1, 2])
-    for _ in range(1 + recovery.MAX_LOST):
+    for _ in range(1 + sweep.MAX_LOST):
         die_with(run_id, [0])
     Ticket.objects.update(knock_at=F("knock_at") - MINUTE)
     drain()
@@ -149,7 +149,7 @@ def test_computed_items_that_a_dead_child_had_in_hand_are_repeated_each_alone_an
     Ticket.objects.update(knock_at=F("knock_at") - MINUTE)
     [(numbers, message)] = sent().items()
     assert numbers == (0, 1, 2)
-    recovery.bereave([Death(pid=os.getpid(), runs=tuple(message[1][0][0]), head="each")])
+    sweep.bereave([Death(pid=os.getpid(), runs=tuple(message[1][0][0]), head="each")])
     lease.give_up()
     again = sent()
     assert sorted(again) == [(0,), (1,), (2,)]

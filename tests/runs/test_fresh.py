@@ -13,13 +13,13 @@ from django.conf import LazySettings
 from django.db import OperationalError
 from django.db.models import F
 
-from runs import delivery, tasks
 from runs.control import inserts
 from runs.control import replays as control
 from runs.dispatch import dispatcher
 from runs.engine import preload
 from runs.models import StepRun, Ticket
 from runs.queries.database import observed, run
+from runs.worker import delivery, tasks
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
 

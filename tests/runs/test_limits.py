@@ -17,9 +17,9 @@ from runs.control import replays as control
 from runs.control.replays import Hand
 from runs.dispatch import admission
 from runs.domain.requests import Request
+from runs.maintenance.sweep import sweep
 from runs.models import Gate, Intervention, Run
 from runs.queries.database import observed
-from runs.recovery import sweep
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, owner, published, queued, the_run, workspace
 from tests.runs.doors import api, first_error

@@ -8,11 +8,11 @@ import pytest
 from django.db.models import F
 
 from actions import registry
-from runs import recovery
 from runs.control import approvals
 from runs.control import replays as control
 from runs.control.approvals import Decision
 from runs.control.replays import Hand
+from runs.maintenance import sweep
 from runs.models import DeadLetter, Run, StepRun
 from runs.planning import plan
 from tests.engine import drain, state
@@ -167,6 +167,6 @@ def test_a_run_past_its_timeout_ends_its_lists() -> None:
     [run_id] = begun(flow)
     drain()
     Run.objects.filter(pk=run_id).update(deadline=F("started_at"))
-    recovery.sweep()
+    sweep.sweep()
     assert (state(run_id), items(run_id, "naps")) == ("failed", ["cancelled"] * 2)
     assert not DeadLetter.objects.exists()

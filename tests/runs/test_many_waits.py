@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from runs import recovery
 from runs.control import approvals
+from runs.maintenance import sweep
 from runs.models import StepRun
-from runs.queries import endings, signals, sub_workflows, sweep
+from runs.queries import endings, signals, sub_workflows
+from runs.queries import sweep as sweep_queries
 from runs.queries.database import Statement, run
 from tests.flows import begun, published, workspace
 from tests.runs.test_signals import paid, send_by_key
@@ -51,15 +52,15 @@ def pages(plan: str) -> int:
 
 def test_what_waits_costs_the_sweep_nothing_until_it_is_due() -> None:
     begun(published(paid(key="x")), {})
-    recovery.sweep()
+    sweep.sweep()
     run(MANY, count=WAITING)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE runs_steprun, runs_run, runs_signal")
     address = {"name": "paid", "key": KEY, "workspace": workspace().pk}
     plans = [
-        plan_of(sweep.ANYTHING_DUE, host="here"),
-        plan_of(sweep.DUE_WAITS, limit=200),
-        plan_of(sweep.DUE_BLOCKED, limit=200),
+        plan_of(sweep_queries.ANYTHING_DUE, host="here"),
+        plan_of(sweep_queries.DUE_WAITS, limit=200),
+        plan_of(sweep_queries.DUE_BLOCKED, limit=200),
         plan_of(sub_workflows.ANSWERED, limit=200),
         plan_of(endings.OVERDUE, limit=200),
         plan_of(signals.WAITING_WITH_KEY, limit=1001, **address),

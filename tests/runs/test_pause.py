@@ -11,16 +11,16 @@ import pytest
 from django.db import transaction
 from django.db.models import F
 
-from runs import recovery
 from runs.control import inserts, pauses
 from runs.control import replays as control
 from runs.control.replays import Hand
 from runs.dispatch import admission
 from runs.engine import lease, record
+from runs.maintenance import sweep as sweep_maintenance
+from runs.maintenance.sweep import sweep
 from runs.models import Intervention, Process, Run, Ticket, WorkflowIntervention
-from runs.parent import Death
 from runs.queries.database import Row, observed
-from runs.recovery import sweep
+from runs.worker.child_watch import Death
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, owner, published, queued, states, the_run
 from tests.runs.locks import in_thread, locked_run, other_connection, wait_for_waiter
@@ -174,7 +174,7 @@ def test_a_pause_that_waits_for_a_claim_leaves_what_it_took() -> None:
     assert won == [{run_id}]
     assert states(run_id) == {"a": "running"}
     Process.objects.update(expires_at=F("expires_at") - HOUR)
-    recovery.rescue()
+    sweep_maintenance.rescue()
     drain()
     assert states(run_id) == {"a": "retrying"}, "taken back, and held"
     lease.give_up()
@@ -205,7 +205,7 @@ def test_a_message_that_was_picked_and_not_sent_does_not_undo_a_pause() -> None:
     ticket = Ticket.objects.get().id
     pause(run_id)
     record.unsend([ticket])
-    recovery.bereave([Death(pid=None, runs=(str(run_id),), head="a")])
+    sweep_maintenance.bereave([Death(pid=None, runs=(str(run_id),), head="a")])
     drain()
     assert states(run_id) == {}
     resume(run_id)

@@ -9,10 +9,10 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
-from runs import polling
 from runs.dispatch import window
+from runs.maintenance.sweep import sweep
 from runs.models import Run, Ticket
-from runs.recovery import sweep
+from runs.worker import polling
 from tests.flows import begun, published, states, the_run
 from tests.waiting import wait_for
 

@@ -15,11 +15,11 @@ from django.db.models import F
 from uuid_utils.compat import uuid7
 
 from actions import network
-from runs import recovery
 from runs.dispatch import dispatcher, unsent, window
 from runs.engine import lease, record
+from runs.maintenance import sweep
 from runs.models import DeadLetter, Process, Ticket
-from runs.parent import Death
+from runs.worker.child_watch import Death
 from tests.actions.http_server import serving
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, queued, states, steps, the_run
@@ -106,7 +106,7 @@ def test_a_step_that_loses_its_process_each_time_is_given_up_after_three_deaths_
         record.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
         Process.objects.update(expires_at=F("expires_at") - MINUTE)
         lease.give_up()
-        recovery.rescue()
+        sweep.rescue()
     assert DeadLetter.objects.get(run_id=run_id).reason == "poison"
     assert the_run(run_id).state == "failed"
 
@@ -114,7 +114,7 @@ def test_a_step_that_loses_its_process_each_time_is_given_up_after_three_deaths_
 def test_what_a_dead_child_had_in_hand_is_sent_again_alone() -> None:
     ids = begun(published("name: in-hand\nsteps: [{id: a, action: default}]"), {}, {}, {})
     [message] = messages()
-    recovery.bereave([Death(pid=os.getpid(), runs=tuple(message[1][0][0]), head="a")])
+    sweep.bereave([Death(pid=os.getpid(), runs=tuple(message[1][0][0]), head="a")])
     dispatcher.dispatch()
     again = messages()
     assert sorted(found[1][0][0] for found in again) == sorted([str(run_id)] for run_id in ids)
@@ -131,7 +131,7 @@ def test_what_a_child_picked_and_did_not_live_to_send_is_sent_at_once() -> None:
     window.forget()
 
     def bereave(pid: int) -> int:
-        recovery.bereave([Death(pid=pid, runs=(), head="a")])
+        sweep.bereave([Death(pid=pid, runs=(), head="a")])
         return dispatcher.dispatch()
 
     assert bereave(os.getpid()) == 0, "who died otherwise had sent what it picked"

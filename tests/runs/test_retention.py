@@ -13,15 +13,15 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from uuid_utils.compat import uuid7
 
-from runs import retention
 from runs.control import concurrency, inserts
 from runs.control import replays as control
 from runs.control.replays import Hand
 from runs.engine import lease
+from runs.maintenance import retention
+from runs.maintenance.retention import Policy
 from runs.models import DeadLetter, Effect, Gate, Intervention, ItemBatch, Run, Signal, StepRun, WorkflowIntervention
 from runs.queries import database
 from runs.queries import retention as retention_queries
-from runs.retention import Policy
 from tests.engine import drain, state
 from tests.flows import begun, published, queued, the_run, workspace
 from tests.runs.doors import api
@@ -306,13 +306,13 @@ def test_a_start_that_comes_while_its_gate_is_pruned_makes_it_anew() -> None:
 
 
 def test_the_worker_prunes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    from runs import housekeeper
+    from runs.worker import retention_thread
 
-    monkeypatch.setattr(housekeeper, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(retention_thread, "FIRST_SECONDS", 0.0)
     found = published(SHORT)
     ended(found, {}, days=31)
     Workflow.objects.update(keep_days=30)
-    keeper = housekeeper.RetentionStep(None)
+    keeper = retention_thread.RetentionStep(None)
     keeper.start(None)
     try:
         wait_for(lambda: not Run.objects.exists(), what="the old run to go")

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import pytest
 
-from runs import recovery
 from runs.control import approvals
 from runs.control import replays as control
 from runs.control.approvals import Decision
@@ -15,6 +14,7 @@ from runs.control.replays import Hand
 from runs.domain.outcomes import HeldTicket, Outcome
 from runs.engine import executor, record
 from runs.engine.attempt import walk
+from runs.maintenance import sweep
 from runs.models import DeadLetter, Intervention, Signal, Ticket
 from runs.planning import plan as plans
 from tests.engine import drain, messages, perform, state
@@ -73,7 +73,7 @@ def test_a_signal_by_key_and_a_park_that_wait_for_each_other_meet() -> None:
 def test_of_a_signal_and_a_timer_the_first_one_ends_the_wait(signal_first: bool) -> None:
     [run_id] = waits(timeout="1h", on_timeout="continue")
     past()
-    works = [lambda: send(run_id, payload="in time"), recovery.wake]
+    works = [lambda: send(run_id, payload="in time"), sweep.wake]
     after_each_other(run_id, *(works if signal_first else works[::-1]))
     assert Ticket.objects.filter(run_id=run_id).count() == 1
     drain()

@@ -10,12 +10,12 @@ import pytest
 from django.db.models import F
 
 from actions.base import Json
-from runs import recovery
 from runs.control import replays as control
 from runs.control import signals
 from runs.control.replays import Hand
 from runs.control.signal_words import cannot_signal
 from runs.control.signals import Message, Sent
+from runs.maintenance import sweep
 from runs.models import DeadLetter, Run, Signal, StepRun
 from runs.queries.database import observed
 from tests.engine import deliver, drain, state
@@ -79,8 +79,8 @@ def test_a_signal_wakes_the_step_with_its_payload() -> None:
 
 def test_a_wait_with_neither_timeout_nor_signal_waits_on() -> None:
     [run_id] = waits()
-    assert recovery.wake() == 0
-    assert recovery.sweep().next_seconds is None
+    assert sweep.wake() == 0
+    assert sweep.sweep().next_seconds is None
     assert state(run_id) == "waiting"
 
 

@@ -12,10 +12,10 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from runs import recovery
 from runs.control import replays as control
 from runs.control import retries as interventions
 from runs.control.replays import Hand
+from runs.maintenance import sweep
 from runs.models import DeadLetter, Intervention, Run, Ticket
 from runs.queries import sub_workflows
 from runs.queries.database import run
@@ -200,7 +200,7 @@ def test_children_that_a_crash_left_behind_a_cancel_are_cancelled_by_the_sweep()
     drain()
     interventions.cancel([run_id], hand=Hand())
     assert state(child_of(run_id).pk) == "waiting"
-    recovery.sweep()
+    sweep.sweep()
     assert state(child_of(run_id).pk) == "cancelled"
     assert run(sub_workflows.ORPHANS, limit=10) == []
 
@@ -217,7 +217,7 @@ def test_a_child_that_ends_while_its_parent_is_cancelled_wakes_nobody() -> None:
             other.commit()
     assert states(run_id) == {"call": "cancelled"}
     assert state(child_of(run_id).pk) == "succeeded"
-    recovery.sweep()
+    sweep.sweep()
     assert not Ticket.objects.exists()
     assert run(sub_workflows.ORPHANS, limit=10) == []
 
@@ -237,7 +237,7 @@ def test_two_wake_ups_at_once_let_the_parent_go_on_once() -> None:
 
 def _wake_when_due() -> None:
     wait_for_waiter()
-    recovery.wake()
+    sweep.wake()
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_a_wait_for_a_run_that_ended_unnoticed_is_told_and_mended_by_the_audit()
     with connection.cursor() as cursor:
         cursor.execute("UPDATE runs_run SET state = 'cancelled', finished_at = now() WHERE id = %s", [child.pk])
         cursor.execute("UPDATE runs_steprun SET state = 'skipped', finished_at = now() WHERE run_id = %s", [child.pk])
-    assert recovery.audit() == 1
+    assert sweep.audit() == 1
     drain()
     assert state(run_id) == "failed"
 

@@ -16,12 +16,12 @@ from pytest_django import Settings
 
 from actions import registry
 from actions.base import Action, Config, Context, Json
-from runs import delivery, tasks
 from runs.dispatch import dispatcher
 from runs.engine import lease, parallel, record, thread_pool
+from runs.maintenance.sweep import sweep
 from runs.models import Process, Run, StepRun, Ticket
 from runs.planning import plan as plans
-from runs.recovery import sweep
+from runs.worker import delivery, tasks
 from tests.engine import deliver, drain, messages
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.locks import in_thread, other_connection

@@ -8,8 +8,9 @@ import pytest
 from django.db.models import F
 
 from actions import registry
-from runs import history, recovery
+from runs import history
 from runs.control import replays as control
+from runs.maintenance import sweep
 from runs.models import DeadLetter, Run, StepRun, Ticket
 from runs.planning import plan
 from tests.engine import drain
@@ -98,6 +99,6 @@ def test_a_version_that_this_code_cannot_read_keeps_the_sweep_from_nothing_else(
     drain()
     past()
     Run.objects.filter(pk=late).update(deadline=F("started_at"))
-    recovery.sweep()
+    sweep.sweep()
     assert the_run(late).state == "failed", "the sweep's later parts were reached"
     assert steps(run_id)["gone"].state == "waiting"

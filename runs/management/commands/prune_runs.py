@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs import retention
-from runs.retention import Policy
+from runs.maintenance import retention
+from runs.maintenance.retention import Policy
 from workflows.definition import seconds
 from workflows.management.commands import _common
 from workflows.models import Workflow

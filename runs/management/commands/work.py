@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs import polling
+from runs.worker import polling
 from workflows.management.commands import _common
 
 

@@ -12,7 +12,6 @@ import orjson
 from django.db import InterfaceError, OperationalError
 
 from actions.base import Permanent, Retryable
-from runs import alerts, delivery
 from runs.control import retries as interventions
 from runs.dispatch import dispatcher, unsent
 from runs.dispatch.compiler import decode
@@ -23,12 +22,14 @@ from runs.engine import columns, for_each, lease, record, stopping, sub_workflow
 from runs.engine.context import Clock, Work
 from runs.engine.release import REPEAT_SECONDS
 from runs.engine.scope import RunFacts
-from runs.parent import Death
+from runs.maintenance import alerts
 from runs.planning import plan as plans
 from runs.planning.steps import PlannedStep
 from runs.queries import endings
 from runs.queries import sweep as sweep_queries
 from runs.queries.database import Row, run
+from runs.worker import delivery
+from runs.worker.child_watch import Death
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Swept:
 def sweep(send: Callable[[], int] = dispatcher.dispatch) -> Swept:
     """One bounded round; safe in several processes at once. Idle, it costs one statement.
 
-    `send` is what becomes of tickets that are due; without a broker, runs.polling works on them here.
+    `send` is what becomes of tickets that are due; without a broker, runs.worker.polling works on them here.
     """
     found = run(sweep_queries.ANYTHING_DUE, host=lease.host())[0]
     (knocks, waits, lost, overdue, next_seconds, pids, alerts_due, orphans) = found

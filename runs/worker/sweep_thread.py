@@ -10,9 +10,9 @@ from typing import Any
 from celery import bootsteps
 from django.db import DatabaseError, InterfaceError, connection
 
-from runs import parent as watch
-from runs import recovery
 from runs.control import signals
+from runs.maintenance import sweep as sweep_maintenance
+from runs.worker import child_watch as watch
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +67,11 @@ class SweepStep(bootsteps.StartStopStep):
         """Sweep once; answers the seconds until the next round."""
         deaths = watch.taken()
         if deaths:
-            recovery.bereave(deaths)
-        coming = recovery.sweep().next_seconds
+            sweep_maintenance.bereave(deaths)
+        coming = sweep_maintenance.sweep().next_seconds
         # Last, for it takes its time where there is much to look at, and holds up nobody then.
         if time.monotonic() - self.audited >= AUDIT_SECONDS:
             self.audited = time.monotonic()
-            recovery.audit()
+            sweep_maintenance.audit()
             signals.forget()
         return INTERVAL_SECONDS if coming is None else min(INTERVAL_SECONDS, coming + TICK_SECONDS)

@@ -9,7 +9,7 @@ from typing import Any
 from celery import bootsteps
 from django.db import DatabaseError, InterfaceError, connection
 
-from runs import retention
+from runs.maintenance import retention
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 from django.db import DatabaseError, InterfaceError, connection
 
-from runs import delivery, recovery
 from runs.dispatch import dispatcher
 from runs.domain.requests import Due
 from runs.engine import record
+from runs.maintenance import sweep
 from runs.planning import plan as plans
-from runs.sweeper import INTERVAL_SECONDS, TICK_SECONDS
+from runs.worker import delivery
+from runs.worker.sweep_thread import INTERVAL_SECONDS, TICK_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def work(stopping: threading.Event) -> None:
     pause = 0.0
     while not stopping.wait(pause):
         try:
-            swept = recovery.sweep(send=poll)
+            swept = sweep.sweep(send=poll)
             coming = INTERVAL_SECONDS if swept.next_seconds is None else swept.next_seconds + TICK_SECONDS
             pause = 0.0 if swept.sent else min(INTERVAL_SECONDS, coming)
         except (DatabaseError, InterfaceError) as error:

@@ -13,14 +13,14 @@ from celery.exceptions import Ignore
 from celery.signals import task_postrun
 from django.db import InterfaceError, OperationalError, connection
 
-from runs import delivery
 from runs.dispatch.compiler import ADVANCE
 from runs.engine import thread_pool
+from runs.worker import delivery
 
 
 class _Watched(Task[Any, Any]):
     abstract = True
-    Request = "runs.parent:WatchedRequest"
+    Request = "runs.worker.child_watch:WatchedRequest"
 
 
 @shared_task(

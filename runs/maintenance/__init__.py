@@ -1,0 +1,1 @@
+"""What no message moves: the sweep, alerts, retention, the invariants."""
