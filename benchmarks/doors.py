@@ -155,6 +155,6 @@ def _middle() -> UUID:
 
 
 def _cursor(key: UUID) -> str:
-    from runs.api import pages
+    from runs.api.http import pagination
 
-    return pages._cursor(key)
+    return pagination._cursor(key)

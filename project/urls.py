@@ -6,8 +6,8 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView
 
 from project.health import health
-from runs import approval_page
-from runs.api.metrics import Metrics
+from runs.api.resources.metrics import Metrics
+from runs.pages import approval
 
 # Here and not when Django is set up: workers and beat have no pages, and do without their memory.
 admin.autodiscover()
@@ -16,13 +16,13 @@ urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("health", health, name="health"),
     path("metrics", Metrics.as_view(), name="metrics"),
-    path("approve/<str:token>", approval_page.decide, name="approval-link"),
+    path("approve/<str:token>", approval.decide, name="approval-link"),
     path("admin/", admin.site.urls),
     path("api/v1/schema", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/v1/", include("runs.api.urls")),
 ]
 
 # Below /api/ errors are problem details, elsewhere pages.
-handler400 = "runs.api.problems.bad_request"
-handler404 = "runs.api.problems.not_found"
-handler500 = "runs.api.problems.server_error"
+handler400 = "runs.api.http.problems.bad_request"
+handler404 = "runs.api.http.problems.not_found"
+handler500 = "runs.api.http.problems.server_error"

@@ -9,6 +9,6 @@ _django = get_wsgi_application()
 
 # Models can be imported from here on.
 from project import headers  # noqa: E402
-from runs.api.single_start import StartSingle  # noqa: E402
+from runs.api.fast_start import StartSingle  # noqa: E402
 
 application = StartSingle(_django, headers=headers.of_every_answer())

@@ -29,8 +29,8 @@ from runs.admin_parts import (
 )
 from runs.control.pauses import HELD_FROM_YEAR
 from runs.control.preconditions import PAUSABLE
+from runs.history.text import duration, error_line
 from runs.models import Approval, DeadLetter, Process, Run, StepRun, Ticket
-from runs.timeline_text import duration, error_line
 from workflows.models import Workflow
 
 

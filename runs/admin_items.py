@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from runs.domain.states import STEP_ENDED, StepState
-from runs.history import StepView
+from runs.history.text import error_line
+from runs.history.timeline import StepView
 from runs.models import Run, StepRun
-from runs.timeline_text import error_line
 
 SHOWN_FAILED = 10
 SHOWN_ERROR = 300

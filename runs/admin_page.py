@@ -10,15 +10,16 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-from runs import admin_items, admin_signals, admin_waits, history
+from runs import admin_items, admin_signals, admin_waits
 from runs.admin_items import ItemsTable
 from runs.admin_parts import colour, json_text, moment
 from runs.admin_verbs import Button
 from runs.control import approvals, pauses
-from runs.history import StepView
+from runs.history import timeline
+from runs.history.text import duration, error_line, pause_line
+from runs.history.timeline import StepView
+from runs.history.waiting import WaitView
 from runs.models import Intervention, Run
-from runs.timeline_text import duration, error_line, pause_line
-from runs.wait_views import WaitView
 
 SHOWN_STEPS = 500
 SHOWN_DETAILS = 300
@@ -48,7 +49,7 @@ class StepRow:
 
 def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
     """The template's variables, in three queries besides the first load of the plan, and those for failed items."""
-    views = history.timeline(run)
+    views = timeline.timeline(run)
     items = admin_items.tables(run, views[:SHOWN_STEPS])
     letters = list(run.dead_letters.order_by("id").only("id", "step", "state", "reason", "error"))
     return {
@@ -71,7 +72,7 @@ def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
         ],
         "parent_run": _address(run.parent_id) if run.parent_id else "",
         "original_run": _address(run.replay_of_id) if run.replay_of_id else "",
-        "interventions": [_intervention(one) for one in history.interventions(run)],
+        "interventions": [_intervention(one) for one in timeline.interventions(run)],
     }
 
 

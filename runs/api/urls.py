@@ -2,14 +2,19 @@
 
 from django.urls import path, re_path
 
-import runs.api.schema  # noqa: F401 - registers itself
-from runs.api.base import Nowhere
-from runs.api.bulk_start import StartedInBulk
-from runs.api.dead_letters import DeadLetters, OneDeadLetter
-from runs.api.items import Items
-from runs.api.jobs import Jobs, OneJob
-from runs.api.letter_verbs import DiscardDeadLetters, DiscardOneDeadLetter, RetryDeadLetters, RetryOneDeadLetter
-from runs.api.run_verbs import (
+import runs.api.http.openapi  # noqa: F401 - registers itself
+from runs.api.http.base import Nowhere
+from runs.api.resources.bulk_start import StartedInBulk
+from runs.api.resources.dead_letter_verbs import (
+    DiscardDeadLetters,
+    DiscardOneDeadLetter,
+    RetryDeadLetters,
+    RetryOneDeadLetter,
+)
+from runs.api.resources.dead_letters import DeadLetters, OneDeadLetter
+from runs.api.resources.items import Items
+from runs.api.resources.jobs import Jobs, OneJob
+from runs.api.resources.run_verbs import (
     CancelRun,
     CancelRuns,
     PauseRun,
@@ -22,10 +27,10 @@ from runs.api.run_verbs import (
     TerminateRun,
     TerminateRuns,
 )
-from runs.api.runs import OneRun, Runs
-from runs.api.signals import Approvals, ApproveStep, RejectStep, RunSignals, Signals
-from runs.api.workflow_verbs import PauseWorkflow, ResumeWorkflow
-from runs.api.workflows import OneWorkflow, StartedRuns, Workflows
+from runs.api.resources.runs import OneRun, Runs
+from runs.api.resources.signals import Approvals, ApproveStep, RejectStep, RunSignals, Signals
+from runs.api.resources.workflow_verbs import PauseWorkflow, ResumeWorkflow
+from runs.api.resources.workflows import OneWorkflow, StartedRuns, Workflows
 
 urlpatterns = [
     path("workflows", Workflows.as_view(), name="api-workflows"),

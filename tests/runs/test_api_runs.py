@@ -225,7 +225,7 @@ def test_an_error_that_nobody_expected_is_a_problem_without_its_cause(monkeypatc
     def broken(_: object) -> None:
         raise RuntimeError("secret cause")
 
-    monkeypatch.setattr("runs.history.timeline", broken)
+    monkeypatch.setattr("runs.history.timeline.timeline", broken)
     [run_id] = begun(published(SELECT), {"email": "e"})
     client = Client(raise_request_exception=False, headers={"Authorization": f"Bearer {api().token}"})
     answer = client.get(f"/api/v1/runs/{run_id}")

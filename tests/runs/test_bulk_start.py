@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from runs.api import bulk_start
+from runs.api.resources import bulk_start
 from runs.models import Run
 from runs.queries.database import observed
 from tests.engine import drain

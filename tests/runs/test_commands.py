@@ -11,8 +11,8 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
+from runs.history.text import duration, lines
 from runs.models import Run
-from runs.timeline_text import duration, lines
 from tests.engine import drain
 from tests.flows import begun, published, the_run
 from tests.runs.doors import newest_run
@@ -140,9 +140,9 @@ def test_show_run_of_no_run_ends_with_status_two(key: str) -> None:
 def test_a_line_is_cut_to_the_terminal_and_holds_nothing_that_it_would_obey() -> None:
     [run_id] = begun(published(SELECT), {"email": "\x1b[2J\x9b" + "界" * 200})
     drain()
-    from runs import history
+    from runs.history import timeline
 
-    printed = lines(history.timeline(the_run(run_id)), width=80)
+    printed = lines(timeline.timeline(the_run(run_id)), width=80)
     assert all(character.isprintable() for line in printed for character in line)
     assert "\\u001b" in printed[1]
     assert printed[1].endswith("...")

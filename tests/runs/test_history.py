@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from runs import history
+from runs.history import timeline
 from runs.planning import plan
 from tests.engine import drain
 from tests.flows import begun, published, the_run
@@ -32,7 +32,7 @@ steps:
 def test_input_and_config_are_told_though_no_row_stores_them() -> None:
     [run_id] = begun(published(PICK), {"email": "user@example.com", "age": 20})
     drain()
-    pick, greet = history.timeline(the_run(run_id))
+    pick, greet = timeline.timeline(the_run(run_id))
     assert (pick.input, pick.config) == ({"email": "user@example.com", "age": 20}, {"select": ["email"]})
     assert greet.input == {"email": "user@example.com"}
     assert greet.config == {"set": {"text": "Hello user@example.com"}}
@@ -41,7 +41,7 @@ def test_input_and_config_are_told_though_no_row_stores_them() -> None:
 
 def test_steps_without_a_row_are_pending_and_in_topological_order() -> None:
     [run_id] = begun(published(BRANCH), {"age": 20})
-    views = history.timeline(the_run(run_id))
+    views = timeline.timeline(the_run(run_id))
     assert [view.step for view in views] == ["adult", "yes", "no", "after"]
     assert {view.state for view in views} == {"pending"}
     assert {(view.attempt, view.input, view.config) for view in views} == {(0, None, None)}
@@ -50,7 +50,7 @@ def test_steps_without_a_row_are_pending_and_in_topological_order() -> None:
 def test_a_skipped_step_has_neither_input_nor_attempt() -> None:
     [run_id] = begun(published(BRANCH), {"age": 20})
     drain()
-    views = {view.step: view for view in history.timeline(the_run(run_id))}
+    views = {view.step: view for view in timeline.timeline(the_run(run_id))}
     assert views["no"].state == "skipped"
     assert (views["no"].attempt, views["no"].input, views["no"].config) == (0, None, None)
     assert views["after"].input == {"yes": views["yes"].output}
@@ -62,13 +62,13 @@ def test_an_effectful_step_whose_condition_is_false_is_skipped_and_the_run_succe
     drain()
     run = the_run(run_id)
     assert run.state == "succeeded"
-    assert {view.step: view.state for view in history.timeline(run)}["no"] == "skipped"
+    assert {view.step: view.state for view in timeline.timeline(run)}["no"] == "skipped"
 
 
 def test_a_config_that_cannot_be_rendered_leaves_the_other_steps_readable() -> None:
     [run_id] = begun(published(PICK), {"age": 20})
     drain()
-    pick, greet = history.timeline(the_run(run_id))
+    pick, greet = timeline.timeline(the_run(run_id))
     assert pick.state == "failed"
     assert "email" in str(pick.error)
     assert (greet.state, greet.config) == ("skipped", None) or greet.state == "pending"
@@ -80,7 +80,7 @@ def test_a_timeline_costs_one_query_once_the_plan_is_known() -> None:
     run = the_run(run_id)
     plan.load(run.version_id)
     with CaptureQueriesContext(connection) as queries:
-        history.timeline(run)
+        timeline.timeline(run)
     assert len(queries) == 1
 
 
@@ -89,6 +89,6 @@ def test_the_latest_run_of_many_workflows_costs_one_query() -> None:
     begun(first, {"email": "a"})
     [newest] = begun(first, {"email": "b"})
     with CaptureQueriesContext(connection) as queries:
-        found = history.latest([first.workflow.pk, second.workflow.pk])
+        found = timeline.latest([first.workflow.pk, second.workflow.pk])
     assert {key: run.pk for key, run in found.items()} == {first.workflow.pk: newest}
     assert len(queries) == 1

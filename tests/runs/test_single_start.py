@@ -17,8 +17,8 @@ from django.test import RequestFactory
 
 from project import headers
 from project.wsgi import application
-from runs.api import single_start
-from runs.api.single_start import StartSingle
+from runs.api import fast_start
+from runs.api.fast_start import StartSingle
 from runs.control import replays as control
 from runs.control import starts
 from runs.control.starts import Recipe
@@ -44,9 +44,9 @@ ADDRESS = "workflows/quick/runs"
 @pytest.fixture
 def client() -> Api:
     """One whose token and workflow are known already, and no others."""
-    single_start._workspaces.clear()
-    single_start._recipes.clear()
-    single_start._hosts.clear()
+    fast_start._workspaces.clear()
+    fast_start._recipes.clear()
+    fast_start._hosts.clear()
     published(PLAIN)
     found = api()
     assert found.post(ADDRESS, {"input": {"n": 0}})[0] == 201
@@ -136,8 +136,8 @@ def test_who_has_no_token_fills_no_memory_with_hosts(client: Api) -> None:
     for number in range(200):
         assert _post(client, {}, Host=f"localhost:{number}", Authorization="Bearer wrong").status == 401
         assert _post(client, {}, Host=f"localhost:{'0' * 9999}{number}", Authorization="Bearer wrong").status == 401
-    assert len(single_start._hosts) <= 64
-    assert max(map(len, single_start._hosts)) < 20
+    assert len(fast_start._hosts) <= 64
+    assert max(map(len, fast_start._hosts)) < 20
 
 
 def test_a_workflow_that_was_moved_to_another_workspace_is_not_there(client: Api) -> None:
@@ -162,7 +162,7 @@ def _post(client: Api, body: Any, **headers: str) -> Posted:
 def test_requests_that_come_while_one_is_committed_share_the_next_statement(client: Api) -> None:
     answers: list[tuple[int, Any]] = []
     bodies = [{"idempotency_key": key} for key in ("a", "b", "b", "c")]
-    recipe = next(iter(single_start._recipes.values()))
+    recipe = next(iter(fast_start._recipes.values()))
     with observed() as seen, other_connection() as other, ExitStack() as stack:
         # A start takes a lock of its workflow's row, as its foreign key does.
         other.execute("SELECT 1 FROM workflows_workflow FOR UPDATE")
@@ -249,7 +249,7 @@ def test_a_token_that_holds_no_longer_starts_nothing_from_then_on(client: Api, c
 def test_one_token_that_holds_no_longer_fails_alone(client: Api) -> None:
     other = api()
     assert other.post(ADDRESS, {})[0] == 201
-    recipe = next(iter(single_start._recipes.values()))
+    recipe = next(iter(fast_start._recipes.values()))
     ApiToken.objects.order_by("id")[0].delete()
     leaves = [Leave(tokens.digest(one.token), "quick") for one in (other, client, other)]
     _refuses_the_middle_one(recipe, leaves)
@@ -273,7 +273,7 @@ def test_a_name_that_was_given_to_another_workflow_starts_that_one(client: Api) 
 
 
 def test_one_who_came_by_a_name_that_is_another_workflow_s_now_fails_alone(client: Api) -> None:
-    recipe = next(iter(single_start._recipes.values()))
+    recipe = next(iter(fast_start._recipes.values()))
     Workflow.objects.filter(pk=recipe.workflow.pk).update(name="was-quick")
     token = tokens.digest(client.token)
     _refuses_the_middle_one(recipe, [Leave(token, name) for name in ("was-quick", "quick", "was-quick")])
@@ -289,14 +289,14 @@ def _refuses_the_middle_one(recipe: Recipe, leaves: Sequence[Leave]) -> None:
 
 
 def test_who_has_looked_already_goes_with_those_by_leave(client: Api) -> None:
-    recipe = next(iter(single_start._recipes.values()))
+    recipe = next(iter(fast_start._recipes.values()))
     by_leave = [Request(leave=Leave("no such token", "quick")), Request(leave=Leave("", ""))]
     answers = starts.insert_each(recipe, [by_leave[0], Request(), by_leave[1]])
     assert [answer.created for answer in answers if isinstance(answer, Started)] == [False, True, False]
 
 
 def test_a_workflow_that_is_gone_starts_nothing(client: Api) -> None:
-    recipe = next(iter(single_start._recipes.values()))
+    recipe = next(iter(fast_start._recipes.values()))
     Run.objects.all().delete()
     workflow = Workflow.objects.get(name="quick")
     workflow.current = None

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runs.api import streams
-from runs.api.streams import Broken, Entry
+from runs.api.http import streams
+from runs.api.http.streams import Broken, Entry
 
 LONGEST = 1024
 

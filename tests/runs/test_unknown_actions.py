@@ -8,8 +8,8 @@ import pytest
 from django.db.models import F
 
 from actions import registry
-from runs import history
 from runs.control import replays as control
+from runs.history import timeline
 from runs.maintenance import sweep
 from runs.models import DeadLetter, Run, StepRun, Ticket
 from runs.planning import plan
@@ -49,7 +49,7 @@ def test_a_run_waits_at_an_unknown_action_and_says_so(monkeypatch: pytest.Monkey
     run = the_run(run_id)
     assert run.state == "waiting"
     assert states(run_id) == {"first": "succeeded", "gone": "waiting"}
-    [_, blocked, _] = history.timeline(run)
+    [_, blocked, _] = timeline.timeline(run)
     assert isinstance(blocked.error, dict)
     assert blocked.error["kind"] == "unknown_action"
     assert "'sleep'" in str(blocked.error["message"])

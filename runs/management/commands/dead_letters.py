@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs import timeline_text
-from runs.api import shapes
 from runs.domain.states import DeadLetterState
+from runs.history import text as text_history
 from runs.models import DeadLetter
+from runs.schemas import runs
 from workflows.errors import nearest
 from workflows.management.commands import _common
 from workflows.models import Workflow, Workspace
@@ -40,7 +40,7 @@ class Command(BaseCommand):
             found = found.filter(workflow=self._find(options["workflow"], workspace=workspace))
         letters = list(found.order_by("-id")[: options["limit"]])
         if options["json"]:
-            told = [shapes.dead_letter_detail(letter).told() for letter in letters]
+            told = [runs.dead_letter_detail(letter).told() for letter in letters]
             self.stdout.write(orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
             return
         for line in _table([_HEADINGS, *map(_row, letters)]) if letters else ["no dead letters"]:
@@ -63,9 +63,9 @@ def _row(letter: DeadLetter) -> tuple[str, ...]:
         letter.step,
         letter.state,
         f"{letter.created_at:%Y-%m-%d %H:%M:%S}",
-        timeline_text.error_line(letter.error)[:200],
+        text_history.error_line(letter.error)[:200],
     )
-    return tuple(timeline_text.printable(text) for text in told)
+    return tuple(text_history.printable(text) for text in told)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterable[str]:

@@ -9,11 +9,12 @@ from uuid import UUID
 import orjson
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs import history, timeline_text
-from runs.api import shapes
 from runs.control import approvals
+from runs.history import text as text_history
+from runs.history import timeline
 from runs.management.commands import _report
 from runs.models import DeadLetter, Run
+from runs.schemas import runs
 from workflows.management.commands import _common
 
 
@@ -27,7 +28,7 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         run = self._find(options["id"])
         if options["json"]:
-            told = shapes.run_detail(run, steps=history.timeline(run), interventions=history.interventions(run))
+            told = runs.run_detail(run, steps=timeline.timeline(run), interventions=timeline.interventions(run))
             text = orjson.dumps(told.told(), option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
             self.stdout.write(text)
             return
@@ -48,21 +49,21 @@ class Command(BaseCommand):
 def _facts(run: Run) -> Iterator[str]:
     if run.ending is not None:
         yield f"ending  its work has {run.ending}; what follows is not done yet"
-    yield f"input   {timeline_text.json_line(run.input)}"
+    yield f"input   {text_history.json_line(run.input)}"
     if run.output is not None:
-        yield f"output  {timeline_text.json_line(run.output)}"
+        yield f"output  {text_history.json_line(run.output)}"
     if run.labels:
-        yield f"labels  {timeline_text.json_line(run.labels)}"
+        yield f"labels  {text_history.json_line(run.labels)}"
     if run.idempotency_key is not None:
-        yield f"key     {timeline_text.printable(run.idempotency_key)}"
+        yield f"key     {text_history.printable(run.idempotency_key)}"
     if run.replay_of_id is not None:
         yield f"replay of  {run.replay_of_id}"
     if run.parent_id is not None:
         yield f"started by  {run.parent_id}, step {run.parent_step}"
     for letter in DeadLetter.objects.filter(run=run).order_by("id"):
         yield f"dead letter {letter.pk}  {letter.state}  step {letter.step}  {letter.reason}"
-        yield f"  error  {timeline_text.error_line(letter.error)}"
-        yield f"  input  {timeline_text.json_line(letter.input)}"
-    for one in history.interventions(run):
+        yield f"  error  {text_history.error_line(letter.error)}"
+        yield f"  input  {text_history.json_line(letter.input)}"
+    for one in timeline.interventions(run):
         by = approvals.who(one)
-        yield timeline_text.printable(f"{one.verb} by {by} at {one.at:%Y-%m-%d %H:%M:%S} UTC  {one.why}".rstrip())
+        yield text_history.printable(f"{one.verb} by {by} at {one.at:%Y-%m-%d %H:%M:%S} UTC  {one.why}".rstrip())

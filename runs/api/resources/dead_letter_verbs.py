@@ -6,20 +6,20 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs.api import dead_letters as listed
-from runs.api import shapes
-from runs.api.base import WRITE, ScopedView
-from runs.api.bodies import Bulk, BulkDiscard, DiscardDeadLetter, RetryDeadLetter
-from runs.api.bulk import BulkResult, Chosen, Legal, choose, result
-from runs.api.filters import parse_id
-from runs.api.parsers import read_body
-from runs.api.problems import conflict, missing
-from runs.api.run_verbs import VERB
+from runs.api.http.base import WRITE, ScopedView
+from runs.api.http.filters import parse_id
+from runs.api.http.parsers import read_body
+from runs.api.http.problems import conflict, missing
+from runs.api.resources import dead_letters as listed
+from runs.api.resources.bulk_verbs import BulkResult, Chosen, Legal, choose, result
+from runs.api.resources.run_verbs import VERB
 from runs.control import preconditions
 from runs.control import replays as control
 from runs.control.replays import Hand
 from runs.domain.states import DeadLetterState
 from runs.models import DeadLetter
+from runs.schemas import runs
+from runs.schemas.requests import Bulk, BulkDiscard, DiscardDeadLetter, RetryDeadLetter
 from workflows.models import Workspace
 
 RETRY = Legal("retried", preconditions.OPEN, listed.FILTERS, DeadLetterState)
@@ -32,7 +32,7 @@ class RetryOneDeadLetter(ScopedView):
     @extend_schema(
         operation_id="dead_letters_retry",
         request=RetryDeadLetter,
-        responses={200: shapes.DeadLetterStanding, **VERB},
+        responses={200: runs.DeadLetterStanding, **VERB},
     )
     def post(self, request: Request, key: str) -> Response:
         """Let its run go on from this step, with another input where one is given."""
@@ -55,7 +55,7 @@ class DiscardOneDeadLetter(ScopedView):
     @extend_schema(
         operation_id="dead_letters_discard",
         request=DiscardDeadLetter,
-        responses={200: shapes.DeadLetterStanding, **VERB},
+        responses={200: runs.DeadLetterStanding, **VERB},
     )
     def post(self, request: Request, key: str) -> Response:
         """Close it for good, with a reason. Its run stays as it is."""
@@ -111,5 +111,5 @@ def _again(letter: DeadLetter) -> DeadLetter:
 
 def _stands(found: DeadLetter) -> Response:
     letter = _again(found)
-    shape = shapes.DeadLetterStanding(id=letter.pk, state=letter.state, run=letter.run_id, run_state=letter.run.state)
+    shape = runs.DeadLetterStanding(id=letter.pk, state=letter.state, run=letter.run_id, run_state=letter.run.state)
     return Response(shape.told())

@@ -14,7 +14,7 @@ from django.db.models import BigAutoField, Model, QuerySet
 from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
 
-from runs.api.problems import bad
+from runs.api.http.problems import bad
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1000

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from runs.api.shapes import Shape
+from runs.schemas.runs import Shape
 
 
 class Refusal(Shape):

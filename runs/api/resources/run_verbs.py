@@ -11,19 +11,19 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs.api import runs as listed
-from runs.api import shapes
-from runs.api.base import CONFLICT, PROBLEM, WRITE, ScopedView
-from runs.api.bodies import Bulk, ByHand, ReplayRun, RetryRun
-from runs.api.bulk import BulkResult, Legal, choose, result
-from runs.api.filters import Filters, parse_id
-from runs.api.parsers import read_body
-from runs.api.problems import conflict, missing
+from runs.api.http.base import CONFLICT, PROBLEM, WRITE, ScopedView
+from runs.api.http.filters import Filters, parse_id
+from runs.api.http.parsers import read_body
+from runs.api.http.problems import conflict, missing
+from runs.api.resources import runs as listed
+from runs.api.resources.bulk_verbs import BulkResult, Legal, choose, result
 from runs.control import preconditions
 from runs.control import replays as control
 from runs.control.replays import Hand, NotNow
 from runs.domain.states import RunState
 from runs.models import Run
+from runs.schemas import runs
+from runs.schemas.requests import Bulk, ByHand, ReplayRun, RetryRun
 from workflows.models import Workspace
 
 VERB = {**WRITE, 404: PROBLEM, 409: CONFLICT}
@@ -37,7 +37,7 @@ RETRY = Legal("retried", preconditions.RETRYABLE, listed.FILTERS, RunState)
 class CancelRun(ScopedView):
     """The cancel of one run."""
 
-    @extend_schema(operation_id="runs_cancel", request=ByHand, responses={200: shapes.RunStarted, **VERB})
+    @extend_schema(operation_id="runs_cancel", request=ByHand, responses={200: runs.RunStarted, **VERB})
     def post(self, request: Request, key: str) -> Response:
         """Stop a run. A running step is told; its outcome is still written, and only `finally` follows it."""
         asked = read_body(request.data, model=ByHand)
@@ -51,7 +51,7 @@ class CancelRun(ScopedView):
 class TerminateRun(ScopedView):
     """The terminate of one run."""
 
-    @extend_schema(operation_id="runs_terminate", request=ByHand, responses={200: shapes.RunStarted, **VERB})
+    @extend_schema(operation_id="runs_terminate", request=ByHand, responses={200: runs.RunStarted, **VERB})
     def post(self, request: Request, key: str) -> Response:
         """End a run at once, whatever it is at: no compensation, `on_failure` or `finally` follows or goes on."""
         return _held(self, request, key, verb=control.terminate, cannot=preconditions.cannot_terminate)
@@ -60,7 +60,7 @@ class TerminateRun(ScopedView):
 class PauseRun(ScopedView):
     """The pause of one run."""
 
-    @extend_schema(operation_id="runs_pause", request=ByHand, responses={200: shapes.RunStarted, **VERB})
+    @extend_schema(operation_id="runs_pause", request=ByHand, responses={200: runs.RunStarted, **VERB})
     def post(self, request: Request, key: str) -> Response:
         """Hold a run that has not ended: nothing of it is begun until it is resumed. A running step runs on."""
         return _held(self, request, key, verb=control.pause, cannot=preconditions.cannot_pause)
@@ -69,7 +69,7 @@ class PauseRun(ScopedView):
 class ResumeRun(ScopedView):
     """The resume of one run."""
 
-    @extend_schema(operation_id="runs_resume", request=ByHand, responses={200: shapes.RunStarted, **VERB})
+    @extend_schema(operation_id="runs_resume", request=ByHand, responses={200: runs.RunStarted, **VERB})
     def post(self, request: Request, key: str) -> Response:
         """Let a paused run go on, also where its workflow is paused."""
         return _held(self, request, key, verb=control.resume, cannot=preconditions.cannot_resume)
@@ -78,7 +78,7 @@ class ResumeRun(ScopedView):
 class RetryOneRun(ScopedView):
     """The retry of one run."""
 
-    @extend_schema(operation_id="runs_retry", request=RetryRun, responses={200: shapes.RunStarted, **VERB})
+    @extend_schema(operation_id="runs_retry", request=RetryRun, responses={200: runs.RunStarted, **VERB})
     def post(self, request: Request, key: str) -> Response:
         """Let a failed run go on from its failed steps, with other inputs for some of them where given."""
         asked = read_body(request.data, model=RetryRun)
@@ -96,7 +96,7 @@ class ReplayOneRun(ScopedView):
     @extend_schema(
         operation_id="runs_replay",
         request=ReplayRun,
-        responses={200: shapes.RunStarted, 201: shapes.RunStarted, **VERB},
+        responses={200: runs.RunStarted, 201: runs.RunStarted, **VERB},
     )
     def post(self, request: Request, key: str) -> Response:
         """Start a new run from a chosen step of one that has ended; 200 and the first replay for a known key."""
@@ -116,7 +116,7 @@ class ReplayOneRun(ScopedView):
             raise conflict(str(refusal), state=control.standing(run_id)) from None
         if known is not None:
             return _stands(known)
-        return Response(shapes.RunStarted(id=new, state=RunState.QUEUED).told(), status=201)
+        return Response(runs.RunStarted(id=new, state=RunState.QUEUED).told(), status=201)
 
 
 class CancelRuns(ScopedView):
@@ -198,4 +198,4 @@ def _find(key: str, *, workspace: Workspace) -> UUID:
 
 
 def _stands(run_id: UUID) -> Response:
-    return Response(shapes.RunStarted(id=run_id, state=control.standing(run_id)).told())
+    return Response(runs.RunStarted(id=run_id, state=control.standing(run_id)).told())

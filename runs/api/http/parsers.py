@@ -10,7 +10,7 @@ from rest_framework.parsers import BaseParser
 
 from actions import payload
 from actions.base import Json
-from runs.api.problems import Refused, bad, refused
+from runs.api.http.problems import Refused, bad, refused
 from workflows import parse
 from workflows.complaints import complaints
 

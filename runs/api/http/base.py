@@ -14,10 +14,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from runs.api.pages import DEFAULT_LIMIT, MAX_LIMIT, Page
-from runs.api.parsers import JsonBody
-from runs.api.problems import Refused
-from runs.api.shapes import Shape
+from runs.api.http.pagination import DEFAULT_LIMIT, MAX_LIMIT, Page
+from runs.api.http.parsers import JsonBody
+from runs.api.http.problems import Refused
+from runs.schemas.runs import Shape
 from workflows.models import ApiToken, Workspace
 
 # Whoever logs in at the admin instead of bringing a token looks into this workspace.

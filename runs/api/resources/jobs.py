@@ -11,17 +11,18 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import history
-from runs.api import filters, shapes
-from runs.api.base import READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
-from runs.api.bodies import StartJob
-from runs.api.pages import page
-from runs.api.parsers import read_body
-from runs.api.problems import missing
+from runs.api.http import filters
+from runs.api.http.base import READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
+from runs.api.http.pagination import page
+from runs.api.http.parsers import read_body
+from runs.api.http.problems import missing
 from runs.control import replays as control
 from runs.control.replays import Request as RunRequest
 from runs.domain.states import RunState
+from runs.history import timeline
 from runs.models import Run, StepRun
+from runs.schemas import runs
+from runs.schemas.requests import StartJob
 from workflows.jobs import check_payload
 from workflows.models import Version, Workflow, Workspace
 from workflows.publish import job_version
@@ -40,7 +41,7 @@ class Jobs(ScopedView):
             type="Only jobs of this action.",
             state="One or more states, separated by commas; `status` means the same.",
         ),
-        responses={200: listed(shapes.JobSummary), **READ_MANY},
+        responses={200: listed(runs.JobSummary), **READ_MANY},
     )
     def get(self, request: Request) -> Response:
         """List them, newest first, without payload and output."""
@@ -52,12 +53,12 @@ class Jobs(ScopedView):
             found = found.filter(state__in=given.states)
         shown = page(request, of=found.defer("input", "output"))
         tries = _attempts([run.pk for run in shown.objects])
-        return answer_page(shown, [shapes.job_summary(run, attempt=tries.get(run.pk, 0)) for run in shown.objects])
+        return answer_page(shown, [runs.job_summary(run, attempt=tries.get(run.pk, 0)) for run in shown.objects])
 
     @extend_schema(
         operation_id="jobs_start",
         request=StartJob,
-        responses={200: shapes.JobDetail, 201: shapes.JobDetail, **WRITE},
+        responses={200: runs.JobDetail, 201: runs.JobDetail, **WRITE},
     )
     def post(self, request: Request) -> Response:
         """Start one. 200 and the first job when the idempotency key is known."""
@@ -74,7 +75,7 @@ class Jobs(ScopedView):
 class OneJob(ScopedView):
     """One job."""
 
-    @extend_schema(operation_id="jobs_retrieve", responses={200: shapes.JobDetail, **READ_ONE})
+    @extend_schema(operation_id="jobs_retrieve", responses={200: runs.JobDetail, **READ_ONE})
     def get(self, request: Request, key: str) -> Response:
         """Show it with its payload, its output and the attempts that did not succeed."""
         run = _jobs(self.workspace).filter(pk=filters.parse_id(key, what="job")).first()
@@ -88,8 +89,8 @@ def _jobs(workspace: Workspace) -> QuerySet[Run]:
     return Run.objects.filter(workspace=workspace, workflow__in=holders)
 
 
-def _detail(run: Run) -> shapes.JobDetail:
-    return shapes.job_detail(run, view=history.timeline(run)[0])
+def _detail(run: Run) -> runs.JobDetail:
+    return runs.job_detail(run, view=timeline.timeline(run)[0])
 
 
 def _version(workspace: Workspace, *, wanted: StartJob, owner: User) -> Version:

@@ -11,7 +11,7 @@ import orjson
 from actions.base import Json
 from runs.control.pauses import Paused
 from runs.domain.states import Pause
-from runs.history import StepView
+from runs.history.timeline import StepView
 
 HEADINGS = ("STEP", "STATE", "TRY", "DURATION", "OUTPUT")
 _MIN_OUTPUT_WIDTH = 20

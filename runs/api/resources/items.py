@@ -8,14 +8,14 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs.api import filters
-from runs.api.base import READ_MANY, READ_ONE, ScopedView, answer_page, listed, parameters
-from runs.api.filters import parse_id
-from runs.api.pages import page
-from runs.api.problems import missing
-from runs.api.shapes import Shape
+from runs.api.http import filters
+from runs.api.http.base import READ_MANY, READ_ONE, ScopedView, answer_page, listed, parameters
+from runs.api.http.filters import parse_id
+from runs.api.http.pagination import page
+from runs.api.http.problems import missing
 from runs.domain.states import StepState
 from runs.models import Run, StepRun
+from runs.schemas.runs import Shape
 
 
 class ItemShape(Shape):

@@ -10,16 +10,17 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import history
-from runs.api import filters, shapes
-from runs.api.base import PROBLEM, READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
-from runs.api.bodies import StartRun
-from runs.api.pages import page
-from runs.api.parsers import DEFINITION_PARSERS, read_body
-from runs.api.problems import Refused, missing
+from runs.api.http import filters
+from runs.api.http.base import PROBLEM, READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
+from runs.api.http.pagination import page
+from runs.api.http.parsers import DEFINITION_PARSERS, read_body
+from runs.api.http.problems import Refused, missing
 from runs.control import replays as control
 from runs.control.replays import Request as RunRequest
+from runs.history import timeline
 from runs.models import Run
+from runs.schemas import runs as runs_schemas
+from runs.schemas.requests import StartRun
 from workflows.errors import DefinitionError
 from workflows.models import Workflow, Workspace
 from workflows.parse import Source
@@ -34,7 +35,7 @@ class Workflows(ScopedView):
     @extend_schema(
         operation_id="workflows_list",
         parameters=parameters(name="Only the workflow of this name."),
-        responses={200: listed(shapes.WorkflowSummary), **READ_MANY},
+        responses={200: listed(runs_schemas.WorkflowSummary), **READ_MANY},
     )
     def get(self, request: Request) -> Response:
         """List them, newest first, each with its latest run."""
@@ -43,15 +44,17 @@ class Workflows(ScopedView):
         if (name := given.get("name")) is not None:
             found = found.filter(name=name)
         shown = page(request, of=_slim(found))
-        newest = history.latest(workflow.pk for workflow in shown.objects)
-        return answer_page(shown, [shapes.workflow_summary(one, newest=newest.get(one.pk)) for one in shown.objects])
+        newest = timeline.latest(workflow.pk for workflow in shown.objects)
+        return answer_page(
+            shown, [runs_schemas.workflow_summary(one, newest=newest.get(one.pk)) for one in shown.objects]
+        )
 
     @extend_schema(
         operation_id="workflows_publish",
         request={"application/json": Any, "application/yaml": Any},
         responses={
-            200: shapes.WorkflowPublished,
-            201: shapes.WorkflowStarted,
+            200: runs_schemas.WorkflowPublished,
+            201: runs_schemas.WorkflowStarted,
             **WRITE,
         },
     )
@@ -71,12 +74,12 @@ class Workflows(ScopedView):
 class OneWorkflow(ScopedView):
     """One workflow."""
 
-    @extend_schema(operation_id="workflows_retrieve", responses={200: shapes.WorkflowDetail, **READ_ONE})
+    @extend_schema(operation_id="workflows_retrieve", responses={200: runs_schemas.WorkflowDetail, **READ_ONE})
     def get(self, request: Request, key: str) -> Response:
         """Show it with its current definition, and its latest run with the state of every step."""
         workflow = find(key, workspace=self.workspace)
         return Response(
-            shapes.workflow_detail(workflow, latest_run=_newest(workflow, site=request.build_absolute_uri)).told()
+            runs_schemas.workflow_detail(workflow, latest_run=_newest(workflow, site=request.build_absolute_uri)).told()
         )
 
 
@@ -86,7 +89,7 @@ class StartedRuns(ScopedView):
     @extend_schema(
         operation_id="workflows_start",
         request=StartRun,
-        responses={200: shapes.RunStarted, 201: shapes.RunStarted, **WRITE, 404: PROBLEM, 409: PROBLEM},
+        responses={200: runs_schemas.RunStarted, 201: runs_schemas.RunStarted, **WRITE, 404: PROBLEM, 409: PROBLEM},
     )
     def post(self, request: Request, key: str) -> Response:
         """Start a run of its current version. 200 and the first run when the idempotency key is known."""
@@ -98,7 +101,7 @@ class StartedRuns(ScopedView):
             wanted.input, idempotency_key=wanted.idempotency_key, labels=wanted.labels, priority=wanted.priority
         )
         [started] = control.start([asked], version=workflow.current, workflow=workflow, source="api")
-        answer = shapes.RunStarted(id=started.run_id, state=started.state)
+        answer = runs_schemas.RunStarted(id=started.run_id, state=started.state)
         return Response(answer.told(), status=201 if started.created else 200)
 
 
@@ -121,24 +124,24 @@ def _published(published: Published) -> dict[str, Any]:
         "warnings": list(published.warnings),
     }
     if published.start_input is None:
-        return shapes.WorkflowPublished(**told).told()
+        return runs_schemas.WorkflowPublished(**told).told()
     [started] = control.start(
         [RunRequest(published.start_input)],
         version=published.version,
         workflow=published.workflow,
         source="api",
     )
-    run = shapes.RunStarted(id=started.run_id, state=started.state)
-    return shapes.WorkflowStarted(**told, state=started.state, status=started.state, run=run).told()
+    run = runs_schemas.RunStarted(id=started.run_id, state=started.state)
+    return runs_schemas.WorkflowStarted(**told, state=started.state, status=started.state, run=run).told()
 
 
-def _newest(workflow: Workflow, *, site: shapes.Site) -> shapes.RunDetail | None:
+def _newest(workflow: Workflow, *, site: runs_schemas.Site) -> runs_schemas.RunDetail | None:
     runs = Run.objects.filter(workflow=workflow).select_related("workflow", "version", "gate")
     run = runs.defer("version__definition").order_by("-id").first()
     if run is None:
         return None
-    told = history.interventions(run)
-    return shapes.run_detail(run, steps=history.timeline(run), interventions=told, site=site)
+    told = timeline.interventions(run)
+    return runs_schemas.run_detail(run, steps=timeline.timeline(run), interventions=told, site=site)
 
 
 def _slim(workflows: QuerySet[Workflow]) -> QuerySet[Workflow]:

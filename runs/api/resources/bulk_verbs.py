@@ -10,12 +10,12 @@ from uuid import UUID
 
 from django.db.models import Model, QuerySet
 
-from runs.api import filters
-from runs.api.bodies import Bulk
-from runs.api.filters import Filters
-from runs.api.problems import bad
-from runs.api.shapes import Shape
+from runs.api.http import filters
+from runs.api.http.filters import Filters
+from runs.api.http.problems import bad
 from runs.control.preconditions import AT_ONCE, UNKNOWN
+from runs.schemas.requests import Bulk
+from runs.schemas.runs import Shape
 
 M = TypeVar("M", bound=Model)
 States = dict[UUID, str]

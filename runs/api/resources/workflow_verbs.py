@@ -8,15 +8,15 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs.api import shapes
-from runs.api.base import PROBLEM, WRITE, ScopedView
-from runs.api.bodies import ByHand
-from runs.api.parsers import read_body
-from runs.api.workflows import find
+from runs.api.http.base import PROBLEM, WRITE, ScopedView
+from runs.api.http.parsers import read_body
+from runs.api.resources.workflows import find
 from runs.control import replays as control
 from runs.control.replays import Hand
+from runs.schemas import runs as runs_schemas
+from runs.schemas.requests import ByHand
 
-ANSWERS = {200: shapes.WorkflowStanding, **WRITE, 404: PROBLEM}
+ANSWERS = {200: runs_schemas.WorkflowStanding, **WRITE, 404: PROBLEM}
 
 
 class PauseWorkflow(ScopedView):
@@ -42,5 +42,5 @@ def _held(view: ScopedView, request: Request, key: str, *, verb: Callable[..., i
     workflow = find(key, workspace=view.workspace)
     runs = verb(workflow, hand=Hand(view.user.pk, asked.why))
     workflow.refresh_from_db(fields=["paused_at"])
-    answer = shapes.WorkflowStanding(id=workflow.pk, name=workflow.name, paused_at=workflow.paused_at, runs=runs)
+    answer = runs_schemas.WorkflowStanding(id=workflow.pk, name=workflow.name, paused_at=workflow.paused_at, runs=runs)
     return Response(answer.told())

@@ -1,8 +1,8 @@
 """The quick way to POST /api/v1/workflows/{id or name}/runs: in front of Django, a commit shared by many requests.
 
 It answers starts that succeed, and those that failed so late that a run may be there. Whatever else it meets (no token,
-a fault in the body, a workflow that is not there) it leaves to runs.api.workflows.StartedRuns, which says what is wrong
-and is what the schema shows.
+a fault in the body, a workflow that is not there) it leaves to runs.api.resources.workflows.StartedRuns, which says
+what is wrong and is what the schema shows.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from pydantic import ValidationError
 
 from actions import payload
 from actions.payload import PayloadError
-from runs.api import problems
-from runs.api.bodies import StartRun
-from runs.api.filters import find_workflow
+from runs.api.http import problems
+from runs.api.http.filters import find_workflow
 from runs.control import concurrency, starts
 from runs.control.starts import Recipe
 from runs.domain.requests import Leave, Request
+from runs.schemas.requests import StartRun
 from workflows import tokens
 from workflows.errors import InvalidInput
 from workflows.models import Workflow

@@ -18,17 +18,17 @@ from rest_framework.response import Response
 
 from actions import payload
 from actions.payload import PayloadError
-from runs.api import filters, streams
-from runs.api.base import PROBLEM, WRITE, ScopedView, without_length
-from runs.api.bodies import StartRun, StartRuns
-from runs.api.bulk_shapes import RunsStarted
-from runs.api.parsers import MAX_BYTES, read_body
-from runs.api.problems import Refused, bad
-from runs.api.streams import Broken, Entry
-from runs.api.workflows import find
+from runs.api.http import filters, streams
+from runs.api.http.base import PROBLEM, WRITE, ScopedView, without_length
+from runs.api.http.parsers import MAX_BYTES, read_body
+from runs.api.http.problems import Refused, bad
+from runs.api.http.streams import Broken, Entry
+from runs.api.resources.workflows import find
 from runs.control import concurrency
 from runs.control import replays as control
 from runs.control.replays import Request as RunRequest
+from runs.schemas.bulk import RunsStarted
+from runs.schemas.requests import StartRun, StartRuns
 from workflows.complaints import complaints
 from workflows.errors import InvalidInput, Problem
 from workflows.models import Version, Workflow

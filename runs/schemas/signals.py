@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from runs.api.shapes import Shape
 from runs.control import approval_links, approvals
 from runs.domain.states import RunState
 from runs.models import Signal, StepRun
+from runs.schemas.runs import Shape
 
 
 class SignalShape(Shape):

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 from rest_framework.request import Request
 
-from runs.api.problems import bad, missing
+from runs.api.http.problems import bad, missing
 from workflows.errors import nearest
 from workflows.models import Workflow, Workspace
 

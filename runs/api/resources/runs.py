@@ -11,16 +11,17 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import history
-from runs.api import filters, shapes
-from runs.api.base import READ_MANY, READ_ONE, ScopedView, answer_page, listed, parameters
-from runs.api.filters import Filters, parse_id
-from runs.api.pages import Newest, page
-from runs.api.problems import bad, missing
+from runs.api.http import filters
+from runs.api.http.base import READ_MANY, READ_ONE, ScopedView, answer_page, listed, parameters
+from runs.api.http.filters import Filters, parse_id
+from runs.api.http.pagination import Newest, page
+from runs.api.http.problems import bad, missing
 from runs.domain.states import RUN_ENDED, RunState
+from runs.history import timeline
 from runs.models import Run
 from runs.queries.database import run
 from runs.queries.lists import NEWEST, newest_in
+from runs.schemas import runs
 from workflows.models import Workspace
 
 FILTERS = ("workflow", "paused", "label.<key>")
@@ -36,7 +37,7 @@ class Runs(ScopedView):
             paused="`true` for runs that are paused now, `false` for all others.",
             state="One or more states, separated by commas; `status` means the same.",
         ),
-        responses={200: listed(shapes.RunSummary), **READ_MANY},
+        responses={200: listed(runs.RunSummary), **READ_MANY},
     )
     def get(self, request: Request) -> Response:
         """List them, newest first, without input, output and steps. `label.<key>=<value>` filters by label."""
@@ -44,23 +45,23 @@ class Runs(ScopedView):
         found = matching(given, workspace=self.workspace)
         slim = found.select_related("workflow", "version", "gate").defer("input", "output", "version__definition")
         shown = page(request, of=slim, newest=_newest(given, workspace=self.workspace))
-        return answer_page(shown, [shapes.run_summary(one) for one in shown.objects])
+        return answer_page(shown, [runs.run_summary(one) for one in shown.objects])
 
 
 class OneRun(ScopedView):
     """One run."""
 
-    @extend_schema(operation_id="runs_retrieve", responses={200: shapes.RunDetail, **READ_ONE})
+    @extend_schema(operation_id="runs_retrieve", responses={200: runs.RunDetail, **READ_ONE})
     def get(self, request: Request, key: str) -> Response:
         """Show it with every step of its plan in topological order."""
         found = Run.objects.filter(workspace=self.workspace, pk=parse_id(key, what="run"))
         one = found.select_related("workflow", "version").defer("version__definition").first()
         if one is None:
             raise missing("run", key)
-        told = shapes.run_detail(
+        told = runs.run_detail(
             one,
-            steps=history.timeline(one),
-            interventions=history.interventions(one),
+            steps=timeline.timeline(one),
+            interventions=timeline.interventions(one),
             site=request.build_absolute_uri,
         )
         return Response(told.told())

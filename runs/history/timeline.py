@@ -13,14 +13,14 @@ from django.db.models import OuterRef, Subquery
 from pydantic import ValidationError
 
 from actions.base import ActionError, Json
-from runs import wait_views
 from runs.domain.states import PENDING, RUN_ENDED, RUN_OUTCOMES
 from runs.engine.attempt import rendered
 from runs.engine.scope import RunFacts, Steps, names, step_input
+from runs.history import waiting
+from runs.history.waiting import WaitView
 from runs.models import Intervention, Run, StepRun
 from runs.planning import plan
 from runs.planning.steps import ANY_STEP, Part, PlannedStep
-from runs.wait_views import WaitView
 from workflows.models import Workflow
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def _view(step: PlannedStep, row: StepRun | None, run: RunFacts, seen: Steps, *,
         started_at=row.started_at if row else None,
         finished_at=row.finished_at if row else None,
         items=_counts(row) if row else None,
-        waiting_for=wait_views.of(row, version_id=version_id) if row else None,
+        waiting_for=waiting.of(row, version_id=version_id) if row else None,
     )
 
 

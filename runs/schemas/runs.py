@@ -10,13 +10,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from runs.api.parents import ParentShape, parent
 from runs.control import concurrency, pauses
 from runs.control.pauses import Paused
 from runs.domain.states import RUN_ENDED, DeadLetterState, Pause, RunState
-from runs.history import StepView
+from runs.history.timeline import StepView
 from runs.models import DeadLetter, Intervention, Run
 from runs.planning import plan
+from runs.schemas.parents import ParentShape, parent
 from workflows.models import Version, Workflow
 
 # Makes an address of a path.

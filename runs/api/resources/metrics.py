@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema
 from prometheus_client import CONTENT_TYPE_LATEST
 from rest_framework.request import Request
 
-from runs.api.base import ScopedView
+from runs.api.http.base import ScopedView
 from runs.telemetry import metrics
 
 

@@ -11,12 +11,11 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs.api import filters, wait_shapes
-from runs.api.base import CONFLICT, PROBLEM, READ_MANY, WRITE, ScopedView, answer_page, listed, parameters
-from runs.api.bodies import Decide, SendSignal, SendSignalByKey
-from runs.api.pages import page
-from runs.api.parsers import read_body
-from runs.api.problems import Refused, conflict, missing
+from runs.api.http import filters
+from runs.api.http.base import CONFLICT, PROBLEM, READ_MANY, WRITE, ScopedView, answer_page, listed, parameters
+from runs.api.http.pagination import page
+from runs.api.http.parsers import read_body
+from runs.api.http.problems import Refused, conflict, missing
 from runs.control import approvals, signals
 from runs.control import replays as control
 from runs.control.approvals import Decision
@@ -24,10 +23,12 @@ from runs.control.replays import Hand
 from runs.control.signal_words import cannot_signal
 from runs.control.signals import Message, Sent, TooMany
 from runs.models import Run, Signal, StepRun
+from runs.schemas import signals as signals_schemas
+from runs.schemas.requests import Decide, SendSignal, SendSignalByKey
 from workflows.models import Workspace
 
 VERB = {**WRITE, 404: PROBLEM, 409: CONFLICT}
-SENT = {200: wait_shapes.SignalShape, 201: wait_shapes.SignalShape, **VERB}
+SENT = {200: signals_schemas.SignalShape, 201: signals_schemas.SignalShape, **VERB}
 FILTERS = ("workflow", "run")
 
 
@@ -53,7 +54,7 @@ class Signals(ScopedView):
     @extend_schema(
         operation_id="signals_send",
         request=SendSignalByKey,
-        responses={200: wait_shapes.SentByKey, 201: wait_shapes.SentByKey, **WRITE, 409: PROBLEM},
+        responses={200: signals_schemas.SentByKey, 201: signals_schemas.SentByKey, **WRITE, 409: PROBLEM},
     )
     def post(self, request: Request) -> Response:
         """Wake every run that waits for the name with the key; where none does, keep it for the first that will."""
@@ -65,7 +66,7 @@ class Signals(ScopedView):
             )
         except TooMany as refusal:
             raise Refused(str(refusal), status=409) from None
-        answer = wait_shapes.SentByKey(signals=_told(sent))
+        answer = signals_schemas.SentByKey(signals=_told(sent))
         return Response(answer.told(), status=201 if sent[0].created else 200)
 
 
@@ -75,7 +76,7 @@ class Approvals(ScopedView):
     @extend_schema(
         operation_id="approvals_list",
         parameters=parameters(workflow="Id or name of a workflow.", run="Id of a run."),
-        responses={200: listed(wait_shapes.ApprovalShape), **READ_MANY},
+        responses={200: listed(signals_schemas.ApprovalShape), **READ_MANY},
     )
     def get(self, request: Request) -> Response:
         """List them, newest first, each with its question and a signed link to decide it."""
@@ -86,7 +87,9 @@ class Approvals(ScopedView):
         if (key := given.get("workflow")) is not None:
             found = found.filter(run__workflow__in=filters.workflow_ids(key, workspace=self.workspace))
         shown = page(request, of=slim(found))
-        return answer_page(shown, [wait_shapes.approval(row, site=request.build_absolute_uri) for row in shown.objects])
+        return answer_page(
+            shown, [signals_schemas.approval(row, site=request.build_absolute_uri) for row in shown.objects]
+        )
 
 
 class ApproveStep(ScopedView):
@@ -94,7 +97,7 @@ class ApproveStep(ScopedView):
 
     approved = True
 
-    @extend_schema(operation_id="steps_approve", request=Decide, responses={200: wait_shapes.Decided, **VERB})
+    @extend_schema(operation_id="steps_approve", request=Decide, responses={200: signals_schemas.Decided, **VERB})
     def post(self, request: Request, key: str, step: str) -> Response:
         """Approve a step that waits for it; `comment` is kept with the run."""
         return _decide(self, request, key, step)
@@ -105,7 +108,7 @@ class RejectStep(ApproveStep):
 
     approved = False
 
-    @extend_schema(operation_id="steps_reject", request=Decide, responses={200: wait_shapes.Decided, **VERB})
+    @extend_schema(operation_id="steps_reject", request=Decide, responses={200: signals_schemas.Decided, **VERB})
     def post(self, request: Request, key: str, step: str) -> Response:
         """Reject a step that waits for approval; `comment` is kept with the run."""
         return _decide(self, request, key, step)
@@ -129,13 +132,13 @@ def _decide(view: ApproveStep, request: Request, key: str, step: str) -> Respons
         if row is not None and row.state == "waiting" and not approvals.may_decide(row, name):
             raise Refused(said, status=403)
         raise conflict(said, state=control.standing(run_id))
-    answer = wait_shapes.Decided(run=run_id, step=step, approved=view.approved, state=control.standing(run_id))
+    answer = signals_schemas.Decided(run=run_id, step=step, approved=view.approved, state=control.standing(run_id))
     return Response(answer.told())
 
 
 def _told(sent: Sequence[Sent]) -> list[Any]:
     rows = Signal.objects.in_bulk([one.id for one in sent])
-    return [wait_shapes.signal(rows[one.id]) for one in sent]
+    return [signals_schemas.signal(rows[one.id]) for one in sent]
 
 
 def _find(key: str, *, workspace: Workspace) -> UUID:

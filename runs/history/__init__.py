@@ -1,0 +1,1 @@
+"""What happened, for people: timelines, waits, lists, text for a terminal. Reads only."""

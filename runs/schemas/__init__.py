@@ -1,0 +1,1 @@
+"""Requests and responses as JSON, the same in every door."""
