@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from runs.admin_items import SHOWN_FAILED
+from runs.admin.item_tables import SHOWN_FAILED
 from runs.models import StepRun
 from tests.engine import deliver, drain
 from tests.flows import begun, published

@@ -12,9 +12,9 @@ from django.urls import reverse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from actions.wait_for_signal import signal_name
-from runs.admin_ask import Page, filled, hand, refused, show, succeeded
-from runs.admin_forms import JsonField
-from runs.admin_verbs import Button, may_change_run, require_change_run, run_page
+from runs.admin.confirmation import Page, filled, hand, refused, show, succeeded
+from runs.admin.forms import JsonField
+from runs.admin.run_actions import Button, may_change_run, require_change_run, run_page
 from runs.control import replays as control
 from runs.control import signals
 from runs.control.signal_words import cannot_signal

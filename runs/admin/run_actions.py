@@ -13,9 +13,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
-from runs.admin_ask import Page, ask, filled, hand, refused, show, succeeded
-from runs.admin_forms import EditedRetryForm, ReasonForm, ReplayForm, WhyForm, as_json
-from runs.admin_parts import json_text
+from runs.admin.base import json_text
+from runs.admin.confirmation import Page, ask, filled, hand, refused, show, succeeded
+from runs.admin.forms import EditedRetryForm, ReasonForm, ReplayForm, WhyForm, as_json
 from runs.control import preconditions
 from runs.control import replays as control
 from runs.control.replays import NotNow

@@ -14,11 +14,11 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from actions.approval import SIGNAL
-from runs import admin_bulk
-from runs.admin_ask import Page, ask, refused
-from runs.admin_bulk import Bulk
-from runs.admin_parts import ReadOnlyAdmin, RunsWorkflowFilter, moment, run_link, short_run_link
-from runs.admin_verbs import Button, may_change_run, require_change_run, run_page
+from runs.admin import bulk_actions
+from runs.admin.base import ReadOnlyAdmin, RunsWorkflowFilter, moment, run_link, short_run_link
+from runs.admin.bulk_actions import Bulk
+from runs.admin.confirmation import Page, ask, refused
+from runs.admin.run_actions import Button, may_change_run, require_change_run, run_page
 from runs.control import approvals
 from runs.control.approvals import Decision, Place
 from runs.control.replays import Hand
@@ -119,11 +119,11 @@ class ApprovalAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Approve", permissions=["verbs"])
     def approve_chosen(self, request: HttpRequest, chosen: QuerySet[Any]) -> HttpResponse | None:
-        return admin_bulk.confirm(request, chosen, bulk=APPROVE)
+        return bulk_actions.confirm(request, chosen, bulk=APPROVE)
 
     @admin.action(description="Reject", permissions=["verbs"])
     def reject_chosen(self, request: HttpRequest, chosen: QuerySet[Any]) -> HttpResponse | None:
-        return admin_bulk.confirm(request, chosen, bulk=REJECT)
+        return bulk_actions.confirm(request, chosen, bulk=REJECT)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -17,8 +17,8 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWid
 
 from actions import payload
 from actions.base import Json
-from runs.admin_page import may_start
-from runs.admin_parts import json_text
+from runs.admin.base import json_text
+from runs.admin.run_page import may_start
 from runs.control import replays as control
 from runs.control.replays import Request
 from runs.models import Run

@@ -12,8 +12,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from runs.admin_ask import hand
-from runs.admin_forms import ReasonForm, WhyForm
+from runs.admin.confirmation import hand
+from runs.admin.forms import ReasonForm, WhyForm
 from runs.control import preconditions
 from runs.control import replays as control
 from runs.control.replays import Hand

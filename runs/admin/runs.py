@@ -14,8 +14,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from runs import admin_bulk, admin_page, admin_signals, admin_start, admin_verbs, admin_waits
-from runs.admin_parts import (
+from runs.admin import approvals, bulk_actions, run_actions, send_signal, start_run
+from runs.admin import run_page as run_page_admin
+from runs.admin.base import (
     COLOURS,
     PausedFilter,
     ReadOnlyAdmin,
@@ -167,50 +168,50 @@ class RunAdmin(Columns):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, str] | None = None) -> TemplateResponse:
         """The list; its template shows the button to those who may start a run."""
-        told = {"start_address": reverse("admin:runs_run_choose")} if admin_page.may_start(request) else {}
+        told = {"start_address": reverse("admin:runs_run_choose")} if run_page_admin.may_start(request) else {}
         return super().changelist_view(request, {**(extra_context or {}), **told})
 
     def get_urls(self) -> list[URLPattern]:
         """The start pages stand beside the run's own."""
         site = self.admin_site
         own = [
-            path("start/", site.admin_view(admin_start.choose), name="runs_run_choose"),
-            path("start/<uuid:workflow_id>/", site.admin_view(admin_start.start), name="runs_run_start"),
-            path("<uuid:key>/cancel/", site.admin_view(admin_verbs.cancel), name="runs_run_cancel"),
-            path("<uuid:key>/terminate/", site.admin_view(admin_verbs.terminate), name="runs_run_terminate"),
-            path("<uuid:key>/signal/", site.admin_view(admin_signals.send), name="runs_run_signal"),
-            path("<uuid:key>/pause/", site.admin_view(admin_verbs.pause), name="runs_run_pause"),
-            path("<uuid:key>/resume/", site.admin_view(admin_verbs.resume), name="runs_run_resume"),
-            path("of/<uuid:key>/pause/", site.admin_view(admin_verbs.pause_workflow), name="runs_workflow_pause"),
-            path("of/<uuid:key>/resume/", site.admin_view(admin_verbs.resume_workflow), name="runs_workflow_resume"),
-            path("<uuid:key>/retry/", site.admin_view(admin_verbs.retry), name="runs_run_retry"),
-            path("<uuid:key>/replay/", site.admin_view(admin_verbs.replay), name="runs_run_replay"),
+            path("start/", site.admin_view(start_run.choose), name="runs_run_choose"),
+            path("start/<uuid:workflow_id>/", site.admin_view(start_run.start), name="runs_run_start"),
+            path("<uuid:key>/cancel/", site.admin_view(run_actions.cancel), name="runs_run_cancel"),
+            path("<uuid:key>/terminate/", site.admin_view(run_actions.terminate), name="runs_run_terminate"),
+            path("<uuid:key>/signal/", site.admin_view(send_signal.send), name="runs_run_signal"),
+            path("<uuid:key>/pause/", site.admin_view(run_actions.pause), name="runs_run_pause"),
+            path("<uuid:key>/resume/", site.admin_view(run_actions.resume), name="runs_run_resume"),
+            path("of/<uuid:key>/pause/", site.admin_view(run_actions.pause_workflow), name="runs_workflow_pause"),
+            path("of/<uuid:key>/resume/", site.admin_view(run_actions.resume_workflow), name="runs_workflow_resume"),
+            path("<uuid:key>/retry/", site.admin_view(run_actions.retry), name="runs_run_retry"),
+            path("<uuid:key>/replay/", site.admin_view(run_actions.replay), name="runs_run_replay"),
         ]
         return [*own, *super().get_urls()]
 
     def has_verbs_permission(self, request: HttpRequest) -> bool:
         """Who may choose an action in the list."""
-        return admin_verbs.may_change_run(request)
+        return run_actions.may_change_run(request)
 
     @admin.action(description="Cancel", permissions=["verbs"])
     def cancel_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
-        return admin_bulk.confirm(request, chosen, bulk=admin_bulk.CANCEL)
+        return bulk_actions.confirm(request, chosen, bulk=bulk_actions.CANCEL)
 
     @admin.action(description="Terminate", permissions=["verbs"])
     def terminate_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
-        return admin_bulk.confirm(request, chosen, bulk=admin_bulk.TERMINATE)
+        return bulk_actions.confirm(request, chosen, bulk=bulk_actions.TERMINATE)
 
     @admin.action(description="Pause", permissions=["verbs"])
     def pause_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
-        return admin_bulk.confirm(request, chosen.filter(paused_at__isnull=True), bulk=admin_bulk.PAUSE)
+        return bulk_actions.confirm(request, chosen.filter(paused_at__isnull=True), bulk=bulk_actions.PAUSE)
 
     @admin.action(description="Resume", permissions=["verbs"])
     def resume_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
-        return admin_bulk.confirm(request, chosen.filter(paused_at__isnull=False), bulk=admin_bulk.RESUME)
+        return bulk_actions.confirm(request, chosen.filter(paused_at__isnull=False), bulk=bulk_actions.RESUME)
 
     @admin.action(description="Retry", permissions=["verbs"])
     def retry_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
-        return admin_bulk.confirm(request, chosen, bulk=admin_bulk.RETRY)
+        return bulk_actions.confirm(request, chosen, bulk=bulk_actions.RETRY)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         """Lists do without the values, which may be large."""
@@ -226,7 +227,7 @@ class RunAdmin(Columns):
         run = kwargs.get("obj")
         told = {}
         if isinstance(run, Run):
-            told = {**admin_page.context(run, request=request), "buttons": admin_verbs.run_buttons(request, run)}
+            told = {**run_page_admin.context(run, request=request), "buttons": run_actions.run_buttons(request, run)}
         answer: HttpResponse = super().render_change_form(request, {**context, **told}, *args, **kwargs)
         return answer
 
@@ -302,30 +303,30 @@ class DeadLetterAdmin(Columns):
         """The pages of the verbs stand beside the letter's own."""
         site = self.admin_site
         own = [
-            path("<uuid:key>/retry/", site.admin_view(admin_verbs.retry_letter), name="runs_deadletter_retry"),
-            path("<uuid:key>/edit/", site.admin_view(admin_verbs.edit_letter), name="runs_deadletter_edit"),
-            path("<uuid:key>/discard/", site.admin_view(admin_verbs.discard), name="runs_deadletter_discard"),
+            path("<uuid:key>/retry/", site.admin_view(run_actions.retry_letter), name="runs_deadletter_retry"),
+            path("<uuid:key>/edit/", site.admin_view(run_actions.edit_letter), name="runs_deadletter_edit"),
+            path("<uuid:key>/discard/", site.admin_view(run_actions.discard), name="runs_deadletter_discard"),
         ]
         return [*own, *super().get_urls()]
 
     def has_verbs_permission(self, request: HttpRequest) -> bool:
         """Who may choose an action in the list."""
-        return admin_verbs.may_change_letter(request)
+        return run_actions.may_change_letter(request)
 
     @admin.action(description="Retry", permissions=["verbs"])
     def retry_chosen(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> HttpResponse | None:
-        return admin_bulk.confirm(request, chosen, bulk=admin_bulk.RETRY_LETTERS)
+        return bulk_actions.confirm(request, chosen, bulk=bulk_actions.RETRY_LETTERS)
 
     @admin.action(description="Discard", permissions=["verbs"])
     def discard_chosen(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> HttpResponse | None:
-        return admin_bulk.confirm(request, chosen, bulk=admin_bulk.DISCARD)
+        return bulk_actions.confirm(request, chosen, bulk=bulk_actions.DISCARD)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """The page, with the verbs that are legal."""
         letter = kwargs.get("obj")
-        told = {"buttons": admin_verbs.letter_buttons(request, letter)} if isinstance(letter, DeadLetter) else {}
+        told = {"buttons": run_actions.letter_buttons(request, letter)} if isinstance(letter, DeadLetter) else {}
         answer: HttpResponse = super().render_change_form(request, {**context, **told}, *args, **kwargs)
         return answer
 
@@ -359,4 +360,4 @@ class ProcessAdmin(Columns):
         return moment(process.expires_at)
 
 
-admin.site.register(Approval, admin_waits.ApprovalAdmin)
+admin.site.register(Approval, approvals.ApprovalAdmin)

@@ -10,10 +10,11 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-from runs import admin_items, admin_signals, admin_waits
-from runs.admin_items import ItemsTable
-from runs.admin_parts import colour, json_text, moment
-from runs.admin_verbs import Button
+from runs.admin import approvals as approvals_admin
+from runs.admin import item_tables, send_signal
+from runs.admin.base import colour, json_text, moment
+from runs.admin.item_tables import ItemsTable
+from runs.admin.run_actions import Button
 from runs.control import approvals, pauses
 from runs.history import timeline
 from runs.history.text import duration, error_line, pause_line
@@ -50,7 +51,7 @@ class StepRow:
 def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
     """The template's variables, in three queries besides the first load of the plan, and those for failed items."""
     views = timeline.timeline(run)
-    items = admin_items.tables(run, views[:SHOWN_STEPS])
+    items = item_tables.tables(run, views[:SHOWN_STEPS])
     letters = list(run.dead_letters.order_by("id").only("id", "step", "state", "reason", "error"))
     return {
         "run": run,
@@ -85,9 +86,9 @@ def _row(view: StepView, *, run_id: UUID, request: HttpRequest, items: ItemsTabl
     asked = view.waiting_for
     buttons: list[Button] = []
     if asked is not None and asked.kind == "approval":
-        buttons = admin_waits.buttons(request, asked.row, approvers=asked.approvers)
+        buttons = approvals_admin.buttons(request, asked.row, approvers=asked.approvers)
     if asked is not None and asked.kind == "signal" and asked.signal is not None:
-        buttons = admin_signals.buttons(request, run_id, name=asked.signal)
+        buttons = send_signal.buttons(request, run_id, name=asked.signal)
     titled = (
         ("error", view.error),
         ("input", view.input),

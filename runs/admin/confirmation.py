@@ -13,8 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from runs.admin_forms import WhyForm
-from runs.admin_parts import colour
+from runs.admin.base import colour
+from runs.admin.forms import WhyForm
 from runs.control.replays import Hand
 
 Won = TypeVar("Won")
