@@ -10,19 +10,19 @@ from actions.base import Action
 from actions.nearest import nearest
 
 ACTIONS: dict[str, str] = {
-    "approval": "actions.approval.Approval",
-    "compute": "actions.compute.Compute",
-    "condition": "actions.condition.Condition",
-    "default": "actions.default.Default",
-    "fail": "actions.fail.Fail",
-    "flaky": "actions.flaky.Flaky",
-    "http_request": "actions.http_request.HttpRequest",
-    "notify": "actions.notify.Notify",
-    "sleep": "actions.sleep.Sleep",
-    "sub_workflow": "actions.sub_workflow.SubWorkflow",
-    "transform": "actions.transform.Transform",
-    "wait": "actions.wait.Wait",
-    "wait_for_signal": "actions.wait_for_signal.WaitForSignal",
+    "approval": "actions.catalogue.approval.Approval",
+    "compute": "actions.catalogue.compute.Compute",
+    "condition": "actions.catalogue.condition.Condition",
+    "default": "actions.catalogue.default.Default",
+    "fail": "actions.catalogue.fail.Fail",
+    "flaky": "actions.catalogue.flaky.Flaky",
+    "http_request": "actions.catalogue.http_request.HttpRequest",
+    "notify": "actions.catalogue.notify.Notify",
+    "sleep": "actions.catalogue.sleep.Sleep",
+    "sub_workflow": "actions.catalogue.sub_workflow.SubWorkflow",
+    "transform": "actions.catalogue.transform.Transform",
+    "wait": "actions.catalogue.wait.Wait",
+    "wait_for_signal": "actions.catalogue.wait_for_signal.WaitForSignal",
 }
 
 

@@ -20,8 +20,8 @@ from runs.queries import retention as retention_queries
 from runs.queries import sweep as sweep_queries
 from runs.queries.database import run
 from runs.telemetry import metrics
-from workflows import tokens
 from workflows.models import Version, Workflow, Workspace
+from workflows.workspaces import tokens
 
 Work = tuple[str, Callable[[], object]]
 

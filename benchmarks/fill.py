@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workflows.publish import Published
+    from workflows.publishing.publish import Published
 
 CHUNK = 100_000
 # Of every thousand runs so many fail, each with a dead letter, and so many are cancelled.
@@ -121,9 +121,9 @@ def flows() -> list[Published]:
     from django.contrib.auth import get_user_model
 
     from benchmarks import work
-    from workflows import parse
+    from workflows.formats import parse
     from workflows.models import Workspace
-    from workflows.publish import publish
+    from workflows.publishing.publish import publish
 
     owner = get_user_model().objects.get_or_create(username="bench")[0]
     named = (("default", "w3"), ("small", "w3"), ("default", "rare"))

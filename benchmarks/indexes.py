@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workflows.publish import Published
+    from workflows.publishing.publish import Published
 
 RESULT = Path(__file__).parent / "results" / "indexes.json"
 TABLES = ("runs_run", "runs_steprun", "runs_ticket", "runs_process")

@@ -190,7 +190,7 @@ def _web(home: Path) -> Iterator[Web]:
     from project.stack import apps, ports
     from project.stack.children import Child, stop_together
     from project.stack.plan import Plan
-    from workflows import tokens
+    from workflows.workspaces import tokens
 
     workflow, _ = systems.prepare()
     user = get_user_model().objects.get(username="bench")

@@ -26,9 +26,9 @@ from runs.control import replays as control
 from runs.models import Run
 from runs.queries.database import Statement, run
 from runs.queries.lanes import free
-from workflows import parse
+from workflows.formats import parse
 from workflows.models import Version, Workflow, Workspace
-from workflows.publish import publish
+from workflows.publishing.publish import publish
 
 NAIVE_SETTINGS = "benchmarks.baselines.naive.settings"
 BULK = 1000

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from benchmarks.plans import Plan
-    from workflows.publish import Published
+    from workflows.publishing.publish import Published
 
 RESULT = Path(__file__).parent / "results" / "volume.json"
 EMPTY = 5000

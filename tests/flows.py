@@ -11,9 +11,9 @@ from django.test import override_settings
 
 from runs.control import replays as control
 from runs.models import Run, StepRun
-from workflows import parse
+from workflows.formats import parse
 from workflows.models import Workspace
-from workflows.publish import Published, publish
+from workflows.publishing.publish import Published, publish
 
 
 def workspace(name: str = "default") -> Workspace:

@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from actions.approval import SIGNAL
+from actions.catalogue.approval import SIGNAL
 from runs.admin import bulk_actions
 from runs.admin.base import ReadOnlyAdmin, RunsWorkflowFilter, moment, run_link, short_run_link
 from runs.admin.bulk_actions import Bulk

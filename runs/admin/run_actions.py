@@ -22,7 +22,7 @@ from runs.control.replays import NotNow
 from runs.domain.states import RUN_ENDED
 from runs.models import DeadLetter, Run
 from runs.planning import plan
-from workflows.errors import InvalidInput
+from workflows.definitions.errors import InvalidInput
 from workflows.models import Workflow
 
 OFFERED_STEPS = 500

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from actions.wait_for_signal import signal_name
+from actions.catalogue.wait_for_signal import signal_name
 from runs.admin.confirmation import Page, filled, hand, refused, show, succeeded
 from runs.admin.forms import JsonField
 from runs.admin.run_actions import Button, may_change_run, require_change_run, run_page

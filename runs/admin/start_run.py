@@ -22,7 +22,7 @@ from runs.admin.run_page import may_start
 from runs.control import replays as control
 from runs.control.replays import Request
 from runs.models import Run
-from workflows.errors import InvalidInput
+from workflows.definitions.errors import InvalidInput
 from workflows.models import Workflow
 
 OFFERED = 100

@@ -29,9 +29,9 @@ from runs.control import concurrency, starts
 from runs.control.starts import Recipe
 from runs.domain.requests import Leave, Request
 from runs.schemas.requests import StartRun
-from workflows import tokens
-from workflows.errors import InvalidInput
+from workflows.definitions.errors import InvalidInput
 from workflows.models import Workflow
+from workflows.workspaces import tokens
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

@@ -10,8 +10,8 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 
-from actions.approval import SIGNAL, ApprovalConfig
 from actions.base import ActionError, Json
+from actions.catalogue.approval import SIGNAL, ApprovalConfig
 from runs.control import retries as interventions
 from runs.control import signals
 from runs.control.retries import Hand

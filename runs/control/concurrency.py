@@ -19,8 +19,8 @@ from runs.engine import columns
 from runs.models import Gate, Run
 from runs.queries import admission
 from runs.queries.database import run
-from workflows.definition import Concurrency, Policy
-from workflows.errors import InvalidInput, Problem
+from workflows.definitions.definition import Concurrency, Policy
+from workflows.definitions.errors import InvalidInput, Problem
 from workflows.models import Version, Workflow
 
 MAX_KEY = 255

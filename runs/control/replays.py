@@ -22,7 +22,7 @@ from runs.models import DeadLetter, Run
 from runs.planning import plan as plans
 from runs.planning.plan import Plan
 from workflows.models import Version, Workflow
-from workflows.publish import check_input
+from workflows.publishing.publish import check_input
 
 __all__ = [
     "Hand",
@@ -53,7 +53,8 @@ def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, 
     """Insert the runs in one statement, and dispatch after commit. The workflow is the version's own.
 
     A single one outside of a transaction is inserted together with those that other threads start meanwhile. Raises
-    workflows.publish.InvalidInput when an input does not match the version's `inputs` schema; then nothing is started.
+    workflows.publishing.publish.InvalidInput when an input does not match the version's `inputs` schema; then nothing
+    is started.
     """
     starts.check(requests, version=version)
     recipe = starts.Recipe(version, workflow, source)

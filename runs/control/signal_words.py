@@ -8,7 +8,7 @@ from runs.control.signals import SIGNALLABLE
 from runs.models import Run, Signal
 from runs.planning import plan
 from runs.planning.steps import ANY_SIGNAL
-from workflows.errors import nearest
+from workflows.definitions.errors import nearest
 
 
 def cannot_signal(run_id: UUID, state: str, *, name: str) -> str:

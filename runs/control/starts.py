@@ -13,9 +13,9 @@ from runs.dispatch import dispatcher
 from runs.domain.requests import Request, Started
 from runs.engine import refused
 from runs.queries.database import renew
-from workflows.errors import InvalidInput
+from workflows.definitions.errors import InvalidInput
 from workflows.models import Version, Workflow
-from workflows.publish import check_input
+from workflows.publishing.publish import check_input
 
 # Requests in one statement.
 _MOST = 200

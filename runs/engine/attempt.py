@@ -21,7 +21,7 @@ from runs.engine.scope import moment, step_input
 from runs.planning.joins import Mark, Verdict, decide
 from runs.planning.plan import Link, Plan
 from runs.planning.steps import PlannedStep
-from workflows.definition import ForEach
+from workflows.definitions.definition import ForEach
 
 # After this long a step whose action is not known is looked at again.
 BLOCKED_SECONDS = 5.0

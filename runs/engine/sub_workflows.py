@@ -21,9 +21,9 @@ from runs.planning.plan import Plan
 from runs.planning.steps import PlannedStep
 from runs.queries import sub_workflows
 from runs.queries.database import Row, run
-from workflows.errors import InvalidInput
+from workflows.definitions.errors import InvalidInput
 from workflows.models import Version
-from workflows.publish import check_input
+from workflows.publishing.publish import check_input
 
 KIND = "sub_workflow"
 # Why a run was cancelled where nobody gave a reason: its parent was cancelled, or came to its timeout.

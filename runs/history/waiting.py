@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from actions.approval import SIGNAL
+from actions.catalogue.approval import SIGNAL
 from runs.control import approval_links, approvals
 from runs.control.approval_links import Link
 from runs.domain.states import StepState

@@ -15,9 +15,9 @@ from runs.engine import record
 from runs.engine.scope import moment
 from runs.queries.database import Row, run
 from runs.queries.sweep import DUE_ALERTS
-from workflows.errors import InvalidInput
+from workflows.definitions.errors import InvalidInput
 from workflows.models import Workflow
-from workflows.publish import check_input
+from workflows.publishing.publish import check_input
 
 log = logging.getLogger(__name__)
 

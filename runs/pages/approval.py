@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from actions.approval import SIGNAL
+from actions.catalogue.approval import SIGNAL
 from runs.control import approval_links, approvals
 from runs.control.approval_links import Link
 from runs.control.approvals import LINK, Decision

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from runs.domain.states import StepState
 from runs.planning.plan import Plan
 from runs.planning.steps import PlannedStep
-from workflows.definition import Join
+from workflows.definitions.definition import Join
 
 
 class Standing(Enum):

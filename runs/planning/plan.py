@@ -12,7 +12,7 @@ from uuid import UUID
 from actions import expressions, registry
 from actions.base import Action, Config
 from runs.planning.steps import ANY_STEP, UNDO, Part, PlannedStep, Unavailable
-from workflows.definition import Compensation, Definition, StepDefinition
+from workflows.definitions.definition import Compensation, Definition, StepDefinition
 from workflows.models import Version
 
 

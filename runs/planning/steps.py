@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from actions import expressions
 from actions.base import Action, Config, Context, Json, Permanent, Retry
-from workflows.configs import config_references
-from workflows.definition import Join, StepDefinition
+from workflows.definitions.configs import config_references
+from workflows.definitions.definition import Join, StepDefinition
 
-ANY_STEP = "*"  # what actions.expressions.references answers when a reference is only known at run time
+ANY_STEP = "*"  # what actions.expressions.language.references answers when a reference is only known at run time
 ANY_SIGNAL = "*"
 
 # No step of a definition can have such an id: it names the step that undoes another one.

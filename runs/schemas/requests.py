@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, RootModel
 
-from actions.wait_for_signal import SignalKey, SignalName
+from actions.catalogue.wait_for_signal import SignalKey, SignalName
 from runs.api.http.parsers import Body
 from runs.control.preconditions import AT_ONCE
 

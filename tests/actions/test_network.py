@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from actions import addresses, network
+from actions import network
 from actions.base import Permanent
-from actions.network import Call
+from actions.network import Call, addresses, client
 from tests.actions.http_server import Server
 
 
@@ -142,8 +142,8 @@ def test_proxies_of_the_environment_are_not_used(server: Server, monkeypatch: py
 
 
 def test_many_threads_that_ask_first_at_once_share_one_pool_of_connections(server: Server) -> None:
-    network._pool.cache_clear()
+    client._pool.cache_clear()
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: get(server.url("/echo")).status, range(8)))
     assert answers == [200] * 8
-    assert network._pool.cache_info().misses == 1
+    assert client._pool.cache_info().misses == 1

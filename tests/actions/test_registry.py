@@ -28,7 +28,7 @@ def test_listed_action_says_what_it_is(name: str) -> None:
     assert action.name == name
     assert action.summary
     assert action.output
-    assert type(action).__module__ == f"actions.{name}"
+    assert type(action).__module__ == f"actions.catalogue.{name}"
     assert action.raw <= action.config_class.model_fields.keys()
     assert action.retry.max_attempts == (1 if action.pure or action.parks else 3)
     assert action.config_class.model_config["extra"] == "forbid"

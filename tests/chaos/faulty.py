@@ -22,7 +22,7 @@ import redis
 
 from actions import registry
 from actions.base import Action, Config, Context, Json, Retryable
-from actions.http_request import HttpRequest, HttpRequestConfig
+from actions.catalogue.http_request import HttpRequest, HttpRequestConfig
 from runs.control import inserts
 from runs.dispatch import admission
 from runs.engine import attempt, lease, record, release

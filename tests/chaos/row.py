@@ -28,7 +28,7 @@ from tests.chaos.witness import Witness
 from tests.chaos.workloads import Workload
 from tests.flows import begun, published
 from tests.waiting import wait_for
-from workflows.publish import Published
+from workflows.publishing.publish import Published
 
 T = TypeVar("T")
 # Later than any fault, by the wall clock.

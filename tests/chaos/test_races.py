@@ -16,7 +16,7 @@ from tests.chaos.row import Row, at_once
 from tests.chaos.size import SIZE
 from tests.chaos.witness import Witness
 from tests.flows import begun, published
-from workflows.publish import Published
+from workflows.publishing.publish import Published
 
 
 def test_workers_whose_clocks_are_wrong_wake_nothing_early_or_late(table: Table, witness: Witness) -> None:

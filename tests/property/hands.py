@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from actions.approval import SIGNAL
+from actions.catalogue.approval import SIGNAL
 from runs.control import approvals, signals
 from runs.control import replays as control
 from runs.control.replays import Hand
@@ -21,7 +21,7 @@ from tests.property.watch import Notes, RunRow, View, part
 
 if TYPE_CHECKING:
     from tests.property.world import World
-    from workflows.publish import Published
+    from workflows.publishing.publish import Published
 
 HAND = Hand(why="the story says so")
 REPLAYS = STARTS = 2

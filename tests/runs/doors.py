@@ -13,7 +13,7 @@ from django.test import Client, RequestFactory
 from project.wsgi import application
 from runs.models import Run
 from tests import flows
-from workflows import tokens
+from workflows.workspaces import tokens
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication

@@ -14,7 +14,7 @@ from runs.models import DeadLetter, Run
 from tests.engine import drain
 from tests.flows import begun, published, steps, workspace
 from tests.runs.doors import admin, api
-from workflows.publish import Published
+from workflows.publishing.publish import Published
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

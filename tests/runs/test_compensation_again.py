@@ -47,7 +47,7 @@ def letter_of(run_id: UUID, step: str) -> UUID:
 
 def mend(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the compensations need is there now."""
-    monkeypatch.setattr("actions.transform.Transform.perform", lambda *_: {})
+    monkeypatch.setattr("actions.catalogue.transform.Transform.perform", lambda *_: {})
 
 
 def heads(run_id: UUID) -> list[str]:

@@ -16,7 +16,7 @@ from tests.engine import deliver, drain
 from tests.flows import begun, owner, published, states, steps, the_run
 from tests.runs.locks import in_thread, other_connection
 from tests.waiting import wait_for
-from workflows.errors import InvalidInput
+from workflows.definitions.errors import InvalidInput
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -26,9 +26,9 @@ from tests.runs.doors import api, first_error
 from tests.runs.locks import in_thread, other_connection, wait_for_waiter
 from tests.runs.test_engine_failures import past
 from tests.runs.test_pause import until_somebody_waits
-from workflows import parse
-from workflows.errors import InvalidInput
-from workflows.publish import Published, publish
+from workflows.definitions.errors import InvalidInput
+from workflows.formats import parse
+from workflows.publishing.publish import Published, publish
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -17,7 +17,7 @@ from tests.flows import begun, published, workspace
 from tests.runs.doors import admin, api
 from tests.runs.test_many_waits import pages, plan_of
 from tests.waiting import wait_for
-from workflows.publish import Published
+from workflows.publishing.publish import Published
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,8 +15,8 @@ from project.env import BASE_DIR
 from runs.dispatch.compiler import MAX_KEYS, compile_chain, decode, encode
 from runs.domain.outcomes import Key
 from runs.planning.plan import Plan
-from workflows import parse
-from workflows.validate import validate
+from workflows.formats import parse
+from workflows.publishing.validate import validate
 
 
 def plan(text: str) -> Plan:

@@ -28,7 +28,7 @@ from tests.runs.doors import api
 from tests.runs.locks import in_thread, locked_run, other_connection, wait_for_waiter
 from tests.waiting import wait_for
 from workflows.models import Workflow
-from workflows.publish import Published
+from workflows.publishing.publish import Published
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -30,9 +30,9 @@ from tests.flows import owner, published, workspace
 from tests.runs.doors import Api, Posted, api, posted
 from tests.runs.locks import in_thread, other_connection, wait_for_waiter
 from tests.waiting import wait_for
-from workflows import tokens
-from workflows.errors import InvalidInput
+from workflows.definitions.errors import InvalidInput
 from workflows.models import ApiToken, Workflow
+from workflows.workspaces import tokens
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

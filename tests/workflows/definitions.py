@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from actions.base import Json
-from workflows import parse
-from workflows.definition import Definition
-from workflows.errors import DefinitionError
-from workflows.validate import Checked, validate
+from workflows.definitions.definition import Definition
+from workflows.definitions.errors import DefinitionError
+from workflows.formats import parse
+from workflows.publishing.validate import Checked, validate
 
 
 def step(identity: str, **more: Json) -> dict[str, Json]:

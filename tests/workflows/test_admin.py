@@ -9,9 +9,9 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.workflows.definitions import document, step
-from workflows import tokens
 from workflows.models import ApiToken, Step, Version, Workflow, Workspace
-from workflows.publish import job_version, publish
+from workflows.publishing.publish import job_version, publish
+from workflows.workspaces import tokens
 
 
 @pytest.fixture

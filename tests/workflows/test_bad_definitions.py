@@ -9,9 +9,9 @@ import pytest
 from actions.base import Json
 from tests.workflows.definitions import document, faults, step
 from tests.workflows.test_forms import EDGES, NODES
-from workflows.definition import Definition
-from workflows.errors import DefinitionError
-from workflows.validate import validate
+from workflows.definitions.definition import Definition
+from workflows.definitions.errors import DefinitionError
+from workflows.publishing.validate import validate
 
 
 @pytest.mark.parametrize(

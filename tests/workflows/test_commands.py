@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from tests.workflows.definitions import read
-from workflows import tokens
 from workflows.models import Workflow, Workspace
+from workflows.workspaces import tokens
 
 EXAMPLES = sorted(map(str, Path(__file__).parents[2].joinpath("examples").glob("*.*")))
 pytestmark = pytest.mark.usefixtures("workspace", "owner")

@@ -17,9 +17,9 @@ from runs.control.signals import Message
 from runs.engine import lease
 from runs.models import Run, StepRun
 from tests.engine import drain
-from workflows import parse
+from workflows.formats import parse
 from workflows.models import Workspace
-from workflows.publish import check_input, publish
+from workflows.publishing.publish import check_input, publish
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The others take a second or more on purpose; they run through real workers in tests/e2e.

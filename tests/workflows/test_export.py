@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from actions.base import Json
 from tests.workflows.definitions import document, faults, read, step
-from workflows import parse
-from workflows.definition import Definition
-from workflows.export import export_yaml
-from workflows.validate import validate
+from workflows.definitions.definition import Definition
+from workflows.formats import parse
+from workflows.formats.export import export_yaml
+from workflows.publishing.validate import validate
 
 EXAMPLES = sorted(Path(__file__).parents[2].joinpath("examples").glob("*.*"))
 

@@ -6,7 +6,7 @@ import pytest
 
 from actions.base import Json
 from tests.workflows.definitions import document, needs, read, step
-from workflows.validate import validate
+from workflows.publishing.validate import validate
 
 PIPELINE: dict[str, Json] = {
     "name": "data-pipeline",

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from workflows import parse
-from workflows.errors import DefinitionError
+from workflows.definitions.errors import DefinitionError
+from workflows.formats import parse
 
 
 def refusal(text: str | bytes) -> str:

@@ -11,11 +11,11 @@ from actions.base import Json
 from tests.waiting import wait_for
 from tests.workflows.definitions import document, step
 from tests.workflows.test_forms import PIPELINE
-from workflows.definition import Definition
-from workflows.errors import DefinitionError, InvalidInput
-from workflows.jobs import check_payload
+from workflows.definitions.definition import Definition
+from workflows.definitions.errors import DefinitionError, InvalidInput
 from workflows.models import Step, Version, Workflow, Workspace
-from workflows.publish import Published, check_input, job_version, publish, publish_draft
+from workflows.publishing.jobs import check_payload
+from workflows.publishing.publish import Published, check_input, job_version, publish, publish_draft
 
 Publish = Callable[[Json], Published]
 

@@ -10,9 +10,9 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory
 
-from workflows import tokens
-from workflows.authentication import BearerToken
 from workflows.models import ApiToken, Workspace
+from workflows.workspaces import tokens
+from workflows.workspaces.authentication import BearerToken
 
 
 def request(header: str | bytes | None) -> Request:

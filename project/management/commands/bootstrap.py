@@ -14,8 +14,8 @@ from django.db import transaction
 
 from project.env import env_str, lookup
 from project.stack import credentials
-from workflows import tokens
 from workflows.models import Workspace
+from workflows.workspaces import tokens
 
 WORKSPACE = "default"
 

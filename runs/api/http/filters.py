@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from rest_framework.request import Request
 
 from runs.api.http.problems import bad, missing
-from workflows.errors import nearest
+from workflows.definitions.errors import nearest
 from workflows.models import Workflow, Workspace
 
 PAGING = ("limit", "cursor")

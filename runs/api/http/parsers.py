@@ -11,8 +11,8 @@ from rest_framework.parsers import BaseParser
 from actions import payload
 from actions.base import Json
 from runs.api.http.problems import Refused, bad, refused
-from workflows import parse
-from workflows.complaints import complaints
+from workflows.definitions.complaints import complaints
+from workflows.formats import parse
 
 MAX_BYTES = 10 * 1024 * 1024
 
@@ -30,7 +30,7 @@ class JsonBody(BaseParser):
 
 
 class DefinitionJson(BaseParser):
-    """A definition sent as JSON, as a workflows.parse.Source."""
+    """A definition sent as JSON, as a workflows.formats.parse.Source."""
 
     media_type = "application/json"
 
@@ -42,7 +42,7 @@ class DefinitionJson(BaseParser):
 
 
 class DefinitionYaml(BaseParser):
-    """A definition sent as YAML, as a workflows.parse.Source with the lines of its parts."""
+    """A definition sent as YAML, as a workflows.formats.parse.Source with the lines of its parts."""
 
     media_type = "application/yaml"
 

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from actions.payload import PayloadError
-from workflows.errors import DefinitionError, InvalidInput, Problem
+from workflows.definitions.errors import DefinitionError, InvalidInput, Problem
 
 CONTENT_TYPE = "application/problem+json"
 API_PREFIX = "/api/"

@@ -29,10 +29,10 @@ from runs.control import replays as control
 from runs.control.replays import Request as RunRequest
 from runs.schemas.bulk import RunsStarted
 from runs.schemas.requests import StartRun, StartRuns
-from workflows.complaints import complaints
-from workflows.errors import InvalidInput, Problem
+from workflows.definitions.complaints import complaints
+from workflows.definitions.errors import InvalidInput, Problem
 from workflows.models import Version, Workflow
-from workflows.publish import check_input
+from workflows.publishing.publish import check_input
 
 # One statement each: so many runs, or so many bytes of the body.
 SLICE_RUNS = 1000

@@ -23,9 +23,9 @@ from runs.history import timeline
 from runs.models import Run, StepRun
 from runs.schemas import runs
 from runs.schemas.requests import StartJob
-from workflows.jobs import check_payload
 from workflows.models import Version, Workflow, Workspace
-from workflows.publish import job_version
+from workflows.publishing.jobs import check_payload
+from workflows.publishing.publish import job_version
 
 _MAX_KNOWN = 1000
 # Versions never change, and a million jobs share a handful of them.

@@ -21,10 +21,10 @@ from runs.history import timeline
 from runs.models import Run
 from runs.schemas import runs as runs_schemas
 from runs.schemas.requests import StartRun
-from workflows.errors import DefinitionError
+from workflows.definitions.errors import DefinitionError
+from workflows.formats.parse import Source
 from workflows.models import Workflow, Workspace
-from workflows.parse import Source
-from workflows.publish import Published, publish
+from workflows.publishing.publish import Published, publish
 
 
 class Workflows(ScopedView):

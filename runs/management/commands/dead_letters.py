@@ -12,7 +12,7 @@ from runs.domain.states import DeadLetterState
 from runs.history import text as text_history
 from runs.models import DeadLetter
 from runs.schemas import runs
-from workflows.errors import nearest
+from workflows.definitions.errors import nearest
 from workflows.management.commands import _common
 from workflows.models import Workflow, Workspace
 

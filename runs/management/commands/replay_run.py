@@ -12,7 +12,7 @@ from runs.control import replays as control
 from runs.control.replays import Hand, NotNow
 from runs.management.commands import _by_hand
 from runs.models import Run
-from workflows.errors import InvalidInput
+from workflows.definitions.errors import InvalidInput
 from workflows.management.commands import _common
 
 

@@ -19,7 +19,7 @@ from runs.control.replays import Request
 from runs.domain.states import RUN_ENDED, STEP_ENDED, RunState
 from runs.management.commands import _report
 from runs.models import Run, StepRun
-from workflows.errors import InvalidInput
+from workflows.definitions.errors import InvalidInput
 from workflows.management.commands import _common
 from workflows.models import Workflow
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from actions.wait_for_signal import MAX_KEY, signal_name
+from actions.catalogue.wait_for_signal import MAX_KEY, signal_name
 from runs.control import preconditions, signals
 from runs.control.retries import Hand
 from runs.control.signal_words import cannot_signal

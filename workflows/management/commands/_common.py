@@ -9,7 +9,7 @@ from typing import NoReturn
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandParser
 
-from workflows.errors import nearest
+from workflows.definitions.errors import nearest
 from workflows.models import Workflow, Workspace
 
 # Bad input: a file, a name or a value that the caller can mend.

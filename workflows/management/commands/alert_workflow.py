@@ -7,7 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandParser
 
-from workflows.errors import nearest
+from workflows.definitions.errors import nearest
 from workflows.management.commands import _common
 from workflows.models import Workflow
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from workflows import tokens
 from workflows.management.commands import _common
+from workflows.workspaces import tokens
 
 
 class Command(BaseCommand):

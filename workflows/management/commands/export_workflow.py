@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db.models import F
 
-from workflows.definition import Definition
-from workflows.export import export_yaml
+from workflows.definitions.definition import Definition
+from workflows.formats.export import export_yaml
 from workflows.management.commands import _common
 from workflows.models import Version
 

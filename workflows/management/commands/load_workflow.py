@@ -9,11 +9,11 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandParser
 
-from workflows import parse
-from workflows.errors import DefinitionError
+from workflows.definitions.errors import DefinitionError
+from workflows.formats import parse
 from workflows.management.commands import _common
 from workflows.models import Workspace
-from workflows.publish import Published, publish
+from workflows.publishing.publish import Published, publish
 
 
 class Command(BaseCommand):

@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2.parser import Parser
 
-from actions.filters import FILTERS, LIST_FILTERS, TESTS
+from actions.expressions.filters import FILTERS, LIST_FILTERS, TESTS
 from actions.nearest import nearest
 
 MAX_BYTES = 8 * 1024

@@ -15,7 +15,7 @@ import yaml
 
 from actions import payload
 from actions.base import Json
-from workflows.errors import DefinitionError, Problem, join_path, refuse
+from workflows.definitions.errors import DefinitionError, Problem, join_path, refuse
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_DEPTH = 64

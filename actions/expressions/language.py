@@ -1,8 +1,9 @@
 """Expressions in configs: `{{ steps.pick.output.email }}` in any text, and bare ones as in `if`.
 
 The language is MiniJinja's expressions, without statements. Jinja2's parser checks a source and never runs it
-(actions/syntax.py); values are looked up here, in plain JSON; MiniJinja does the rest, under limits. A text that is
-exactly one `{{ }}` keeps its JSON type; in any other text a value stands as it is if it is a text, else as JSON.
+(actions/expressions/syntax.py); values are looked up here, in plain JSON; MiniJinja does the rest, under limits. A text
+that is exactly one `{{ }}` keeps its JSON type; in any other text a value stands as it is if it is a text, else as
+JSON.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
-from actions import evaluator
 from actions.base import Json, Permanent
-from actions.evaluator import Expression, Misses
+from actions.expressions import evaluator
+from actions.expressions.evaluator import Expression, Misses
+from actions.expressions.operators import Refused, as_text, weigh
+from actions.expressions.syntax import MAX_BYTES, Unacceptable
 from actions.nearest import shortened
-from actions.operators import Refused, as_text, weigh
-from actions.syntax import MAX_BYTES, Unacceptable
 
 MAX_DEPTH = 100
 MAX_TEXT = 1_000_000

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import orjson
 
-from actions.operators import (
+from actions.expressions.operators import (
     Refused,
     as_text,
     bounded,

@@ -9,19 +9,19 @@ from pydantic import ValidationError
 
 from actions import expressions, payload
 from actions.base import Json
-from workflows import schema
-from workflows.complaints import complaints
-from workflows.configs import (
+from workflows.definitions import schema
+from workflows.definitions.complaints import complaints
+from workflows.definitions.configs import (
     config_problems,
     config_references,
     expression_problems,
     find_action,
     unknown_action,
 )
-from workflows.definition import Compensation, Definition, ForEach, StepDefinition
-from workflows.errors import DefinitionError, Problem, join_path, nearest, refuse
-from workflows.graph import Upstream, graph_problems
-from workflows.normalise import Normalised, located, normalise
+from workflows.definitions.definition import Compensation, Definition, ForEach, StepDefinition
+from workflows.definitions.errors import DefinitionError, Problem, join_path, nearest, refuse
+from workflows.definitions.graph import Upstream, graph_problems
+from workflows.formats.normalise import Normalised, located, normalise
 
 _TRIGGERS = ("webhook", "schedule", "event")
 _LATER = "is stored; this version does not perform it yet"

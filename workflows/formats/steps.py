@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from actions import registry
 from actions.base import Json
-from workflows.complaints import shown
-from workflows.definition import STEP_ID, Definition, StepDefinition
-from workflows.errors import Problem, nearest
+from workflows.definitions.complaints import shown
+from workflows.definitions.definition import STEP_ID, Definition, StepDefinition
+from workflows.definitions.errors import Problem, nearest
 
 KNOWN = frozenset(f.alias or name for name, f in StepDefinition.model_fields.items())
 # Accepted word -> canonical word.

@@ -12,12 +12,13 @@ from django.db import transaction
 from django.db.models import Max
 
 from actions.base import Json
-from workflows import draft, schema
-from workflows.definition import Definition
-from workflows.errors import InvalidInput
-from workflows.jobs import JOBS_WORKFLOW, job_definition
+from workflows.definitions import schema
+from workflows.definitions.definition import Definition
+from workflows.definitions.errors import InvalidInput
 from workflows.models import Version, Workflow, Workspace
-from workflows.validate import Checked, validate
+from workflows.publishing import draft
+from workflows.publishing.jobs import JOBS_WORKFLOW, job_definition
+from workflows.publishing.validate import Checked, validate
 
 _MAX_VALIDATORS = 1000
 _validators: dict[UUID, jsonschema_rs.Validator] = {}

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from minijinja import Environment, TemplateError
 
-from actions import filters, operators
 from actions.base import Json
+from actions.expressions import filters, operators
+from actions.expressions.operators import Refused, kind, refill, weigh
+from actions.expressions.syntax import KEYWORDS, Path, emit
 from actions.nearest import shortened
-from actions.operators import Refused, kind, refill, weigh
 from actions.payload import PayloadError
 from actions.payload import check as check_json
-from actions.syntax import KEYWORDS, Path, emit
 
 FUEL = 10_000
 T = TypeVar("T")

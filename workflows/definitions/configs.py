@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from actions import expressions, registry
 from actions.base import Action, Json
-from workflows.complaints import complaints, location, shown
-from workflows.errors import Problem, join_path, nearest
+from workflows.definitions.complaints import complaints, location, shown
+from workflows.definitions.errors import Problem, join_path, nearest
 
 # Config fields whose texts are bare expressions, as in `if`, by action.
 _BARE = {"condition": "expression", "transform": "map"}

@@ -6,8 +6,8 @@ import graphlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from workflows.definition import StepDefinition
-from workflows.errors import Problem, nearest
+from workflows.definitions.definition import StepDefinition
+from workflows.definitions.errors import Problem, nearest
 
 _SHOWN = 12
 

@@ -19,9 +19,9 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from actions import addresses
-from actions.addresses import Allowed, Blocked
 from actions.base import Cancelled, Permanent, Retryable
+from actions.network import addresses
+from actions.network.addresses import Allowed, Blocked
 
 MAX_BODY = 10 * 1024 * 1024
 MAX_REDIRECTS = 3

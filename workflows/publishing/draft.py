@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from actions.base import Json
-from workflows.definition import Definition, StepDefinition
-from workflows.errors import refuse
+from workflows.definitions.definition import Definition, StepDefinition
+from workflows.definitions.errors import refuse
+from workflows.formats.steps import is_sequence
 from workflows.models import Step, Workflow
-from workflows.steps import is_sequence
 
 _OWN_FIELDS = ("name", "description", "steps")
 _COLUMNS = {"id", "name", "action", "with", "needs", "if", "join", "retry", "timeout", "on_error"}

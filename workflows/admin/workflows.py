@@ -12,13 +12,13 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from workflows import tokens
-from workflows.admin_fields import StrictJson
-from workflows.definition import Definition
-from workflows.errors import DefinitionError
-from workflows.export import export_yaml
+from workflows.admin.fields import StrictJson
+from workflows.definitions.definition import Definition
+from workflows.definitions.errors import DefinitionError
+from workflows.formats.export import export_yaml
 from workflows.models import ApiToken, Step, Version, Workflow, Workspace
-from workflows.publish import publish_draft
+from workflows.publishing.publish import publish_draft
+from workflows.workspaces import tokens
 
 if TYPE_CHECKING:
     # Unfold ships no types; its classes are Django's with another look.

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from actions.base import Json
-from workflows.errors import Problem, join_path, nearest
+from workflows.definitions.errors import Problem, join_path, nearest
 
 _SAID_BETTER = {
     "on_error": "must be fail, continue or goto:<id of a step>",

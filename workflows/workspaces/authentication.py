@@ -7,8 +7,8 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from workflows import tokens
 from workflows.models import ApiToken
+from workflows.workspaces import tokens
 
 _SCHEME = b"bearer"
 

@@ -2,7 +2,7 @@
 
 Accepted are: steps in the definition's own words, the short form (every step has `type` and `payload`), and
 nodes with edges. What is not understood is refused here with its path; what is understood but wrong is left for
-workflows.validate.
+workflows.publishing.validate.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 from actions import expressions
 from actions.base import Json
-from workflows.complaints import shown
-from workflows.configs import config_problems, find_action, works_on_input
-from workflows.definition import Definition
-from workflows.errors import DefinitionError, Problem, nearest
-from workflows.graph_form import read_graph
-from workflows.steps import Draft, read_steps
+from workflows.definitions.complaints import shown
+from workflows.definitions.configs import config_problems, find_action, works_on_input
+from workflows.definitions.definition import Definition
+from workflows.definitions.errors import DefinitionError, Problem, nearest
+from workflows.formats.nodes_and_edges import read_graph
+from workflows.formats.steps import Draft, read_steps
 
 KNOWN = frozenset(f.alias or name for name, f in Definition.model_fields.items())
 _GRAPH = frozenset({"nodes", "edges"})

@@ -6,10 +6,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from actions.base import Json
-from workflows.complaints import shown
-from workflows.definition import STEP_ID
-from workflows.errors import nearest
-from workflows.steps import Draft, slug
+from workflows.definitions.complaints import shown
+from workflows.definitions.definition import STEP_ID
+from workflows.definitions.errors import nearest
+from workflows.formats.steps import Draft, slug
 
 # Presentation only: drawn by whoever made the file, and not kept.
 _NODE_DRAWING = {"position", "label"}

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema_rs
 
 from actions.base import Json
-from workflows.errors import Problem, join_path
+from workflows.definitions.errors import Problem, join_path
 
 _MAX_PROBLEMS = 20
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from actions.base import Json
-from workflows.configs import find_action, payload_problems, unknown_action
-from workflows.definition import Definition
-from workflows.errors import DefinitionError, Problem
-from workflows.validate import validate
+from workflows.definitions.configs import find_action, payload_problems, unknown_action
+from workflows.definitions.definition import Definition
+from workflows.definitions.errors import DefinitionError, Problem
+from workflows.publishing.validate import validate
 
 # All jobs of a workspace are runs of this workflow; no definition may have a name that begins so.
 JOBS_WORKFLOW = "_jobs"

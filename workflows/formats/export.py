@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 
 from actions.base import Json
-from workflows import parse
-from workflows.definition import Definition
-from workflows.steps import is_sequence
+from workflows.definitions.definition import Definition
+from workflows.formats import parse
+from workflows.formats.steps import is_sequence
 
 _RARE_BREAKS = re.compile("[\r\x85\u2028\u2029]")
 _STEP_DURATIONS = ("timeout",)

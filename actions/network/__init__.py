@@ -1,0 +1,5 @@
+"""The only way out to other hosts: HTTP behind the network guard, bounded in time, size and redirects."""
+
+from actions.network.client import Answer, Call, configure, request, shown
+
+__all__ = ["Answer", "Call", "configure", "request", "shown"]

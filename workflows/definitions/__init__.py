@@ -1,0 +1,1 @@
+"""The canonical definition and its checks."""

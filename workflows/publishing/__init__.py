@@ -1,0 +1,1 @@
+"""Validate and publish definitions; drafts, jobs, checked inputs."""
