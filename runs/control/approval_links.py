@@ -8,7 +8,7 @@ from uuid import UUID
 from django.core import signing
 from django.urls import reverse
 
-from runs.control.approvals import Place
+from runs.domain.outcomes import Place
 
 # The purpose that the signature is bound to: no other token of this installation opens a decision.
 _SALT = "stepwise.approval"

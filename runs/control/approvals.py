@@ -14,7 +14,8 @@ from actions.base import ActionError, Json
 from actions.catalogue.approval import SIGNAL, ApprovalConfig
 from runs.control import retries as interventions
 from runs.control import signals
-from runs.control.retries import Hand
+from runs.domain.actor import Hand
+from runs.domain.outcomes import Place
 from runs.domain.states import RUN_LIVE, StepState
 from runs.engine import attempt as attempt_engine
 from runs.engine import waits
@@ -26,8 +27,6 @@ from runs.queries.database import run
 APPROVE, REJECT = "approve", "reject"
 # Who decided, where nobody is logged in.
 COMMAND, LINK = "a command", "a signed link"
-# One step of one run: run, step and item.
-Place = tuple[UUID, str, int]
 
 
 @dataclass(frozen=True)

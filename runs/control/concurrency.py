@@ -12,12 +12,12 @@ from actions import expressions
 from actions.base import ActionError, Json
 from runs.control import inserts
 from runs.control import retries as interventions
-from runs.control.retries import Hand
+from runs.domain.actor import Hand
 from runs.domain.requests import Request, Started
 from runs.domain.states import RunState
-from runs.engine import columns
 from runs.models import Gate, Run
-from runs.queries import admission
+from runs.queries import concurrency as concurrency_queries
+from runs.queries import values
 from runs.queries.database import run
 from workflows.definitions.definition import Concurrency, Policy
 from workflows.definitions.errors import InvalidInput, Problem
@@ -46,7 +46,7 @@ def start(
         known = find(keys, workflow=workflow)
         gates = [known[name] for name in keys]
         if rule.policy is not Policy.QUEUE:
-            run(admission.LOCK_GATES, gates=gates)
+            run(concurrency_queries.LOCK_GATES, gates=gates)
         started = inserts.start(requests, version=version, workflow=workflow, source=source, gates=gates)
         made = {one.run_id: gate for one, gate in zip(started, gates, strict=True) if one.created}
         if rule.policy is Policy.SKIP:
@@ -76,7 +76,7 @@ def key(rule: Concurrency, given: Json) -> str:
         raise _unusable(f"cannot be worked out from the input: {error}") from None
     if isinstance(found, (dict, list)) or found is None:
         raise _unusable("must come to a text, a number or a boolean; see what the input has there")
-    text = found if isinstance(found, str) else columns.dumps(found)
+    text = found if isinstance(found, str) else values.dumps(found)
     if len(text) > MAX_KEY:
         raise _unusable(f"came to {len(text)} characters; at most {MAX_KEY} make a key")
     return text
@@ -102,11 +102,11 @@ def find(keys: Sequence[str], *, workflow: Workflow) -> dict[str, int]:
     Inside the transaction that inserts the runs: until its end none of them is pruned.
     """
     wanted = sorted(set(keys))
-    found: dict[str, int] = dict(run(admission.FIND_GATES, workflow=workflow.pk, keys=wanted))
+    found: dict[str, int] = dict(run(concurrency_queries.FIND_GATES, workflow=workflow.pk, keys=wanted))
     # Again, where one was pruned between being known and being found.
     while missing := [name for name in wanted if name not in found]:
-        run(admission.MAKE_GATES, workflow=workflow.pk, keys=missing)
-        found |= dict(run(admission.FIND_GATES, workflow=workflow.pk, keys=missing))
+        run(concurrency_queries.MAKE_GATES, workflow=workflow.pk, keys=missing)
+        found |= dict(run(concurrency_queries.FIND_GATES, workflow=workflow.pk, keys=missing))
     return found
 
 
@@ -121,7 +121,7 @@ def _skip(made: dict[UUID, int], *, limit: int) -> set[UUID]:
         if free[gate] < 0:
             skipped.add(run_id)
     if skipped:
-        run(admission.SKIP, runs=sorted(skipped), message=_SKIPPED)
+        run(concurrency_queries.SKIP, runs=sorted(skipped), message=_SKIPPED)
     return skipped
 
 
@@ -141,7 +141,7 @@ def _others(made: dict[UUID, int]) -> list[tuple[int, UUID]]:
     """(gate, run) of what is in these gates besides, newest first."""
     if not made:
         return []
-    found = run(admission.IN_GATES, gates=sorted(set(made.values())), runs=list(made))
+    found = run(concurrency_queries.IN_GATES, gates=sorted(set(made.values())), runs=list(made))
     return [(gate, run_id) for gate, run_id in found]
 
 

@@ -8,11 +8,11 @@ from uuid import UUID
 from django.db import OperationalError, transaction
 from uuid_utils.compat import uuid7
 
-from runs.domain.requests import Due, Fresh, Request, Started, short
+from runs.domain.releases import REPEAT_SECONDS
+from runs.domain.requests import Due, Fresh, Request, Started
 from runs.domain.states import RunState
-from runs.engine import columns
-from runs.engine.release import REPEAT_SECONDS
-from runs.queries import starts
+from runs.engine.preload import short
+from runs.queries import starts, values
 from runs.queries.database import Row, run
 from workflows.models import Version, Workflow
 
@@ -33,7 +33,7 @@ def start(  # noqa: PLR0913 - everything that a start may be given
     `gates` has a gate for each; without it they have none. Raises OperationalError where known runs are deleted
     before they are looked up, `tries` times in turn.
     """
-    ids, inputs = [uuid7() for _ in requests], [columns.dumps(request.input) for request in requests]
+    ids, inputs = [uuid7() for _ in requests], [values.dumps(request.input) for request in requests]
     common, usual = version.definition.get("labels", {}), version.definition.get("priority", 0)
     by_leave = _by_leave(requests)
     found = run(
@@ -44,7 +44,7 @@ def start(  # noqa: PLR0913 - everything that a start may be given
         source=source,
         ids=ids,
         keys=[request.idempotency_key for request in requests],
-        labels=[columns.dumps({**common, **request.labels}) for request in requests],
+        labels=[values.dumps({**common, **request.labels}) for request in requests],
         inputs=inputs,
         priorities=[usual if request.priority is None else request.priority for request in requests],
         gates=[None] * len(requests) if gates is None else list(gates),

@@ -15,9 +15,10 @@ from django.db import transaction
 
 from runs.control import preconditions
 from runs.control import retries as interventions
-from runs.control.retries import Hand
+from runs.domain.actor import Hand
 from runs.domain.states import RUN_ENDED, Pause
 from runs.models import Intervention, Run, WorkflowIntervention
+from runs.queries import interventions as intervention_queries
 from runs.queries import pauses
 from runs.queries.database import Statement, run
 from workflows.models import Workflow
@@ -129,7 +130,7 @@ def _set(workflow: Workflow, *, paused: bool, hand: Hand) -> None:
             return
         verb = "pause" if paused else "resume"
         run(pauses.SET_WORKFLOW_PAUSE, workflow=workflow.pk, paused=paused)
-        run(pauses.INTERVENE_WORKFLOW, workflow=workflow.pk, verb=verb, by=hand.user_id, why=hand.why)
+        run(intervention_queries.INTERVENE_WORKFLOW, workflow=workflow.pk, verb=verb, by=hand.user_id, why=hand.why)
 
 
 def _stands(workflow: Workflow, *, paused: bool) -> bool:

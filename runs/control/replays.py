@@ -13,8 +13,8 @@ from django.db import DatabaseError, connection, transaction
 from actions.base import Json
 from runs.control import concurrency, pauses, starts
 from runs.control import retries as interventions
-from runs.control.retries import Hand
 from runs.dispatch import dispatcher
+from runs.domain.actor import Hand
 from runs.domain.requests import Request, Started
 from runs.domain.states import RUN_ENDED, DeadLetterState, RunState
 from runs.engine import sub_workflows

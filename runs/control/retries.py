@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from actions.base import Json
 from runs.control import preconditions
+from runs.domain.actor import Hand
 from runs.domain.states import RunState, StepState
 from runs.engine import columns, endings, for_each, stopping, sub_workflows
 from runs.engine.release import skips
@@ -18,19 +19,10 @@ from runs.planning import plan as plans
 from runs.planning.joins import RELEASED, Mark, Verdict, decide, ripple
 from runs.planning.plan import Plan
 from runs.planning.steps import UNDO, Part
-from runs.queries import endings as ending_queries
+from runs.queries import dead_letters, interventions, records, replays, retries, values
 from runs.queries import marks as mark_queries
-from runs.queries import records, retries
 from runs.queries import sub_workflows as sub_workflow_queries
 from runs.queries.database import Statement, run
-
-
-@dataclass(frozen=True)
-class Hand:
-    """Who does it and why. `user_id` is None for a command on the server."""
-
-    user_id: int | None = None
-    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,7 +104,7 @@ def retry(
     with transaction.atomic():
         below = [row[0] for row in run(sub_workflow_queries.OF_ENDINGS, runs=list(run_ids), undo=UNDO)]
         locked = _lock(run_ids, states=preconditions.RETRYABLE, children=below)
-        past: dict[UUID, bool] = dict(run(ending_queries.PAST_RETRY, runs=list(locked), undo=UNDO)) if locked else {}
+        past: dict[UUID, bool] = dict(run(retries.PAST_RETRY, runs=list(locked), undo=UNDO)) if locked else {}
         lists = for_each.begun([key for key, given in edited.items() if given is not None and key[0] in locked])
         work: list[_Again] = []
         undoing: list[_Again] = []
@@ -146,11 +138,11 @@ def replay(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, hand: 
     new = uuid7()
     with transaction.atomic():
         made = run(
-            retries.REPLAY,
+            replays.REPLAY,
             new=new,
             old=run_id,
             version=version_id,
-            input=columns.nullable(given),
+            input=values.nullable(given),
             entry=list(found.entry),
             kept=list(found.kept),
             key=found.key,
@@ -188,7 +180,7 @@ def kept_for_replay(run_id: UUID, *, plan: Plan, step: str) -> Replay:
 def discard(letter_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
     """Close open dead letters for good; their runs stay failed. Answers those that this call closed."""
     with transaction.atomic():
-        won = run(retries.DISCARD, letters=list(letter_ids), by=hand.user_id, why=hand.why)
+        won = run(dead_letters.DISCARD, letters=list(letter_ids), by=hand.user_id, why=hand.why)
         told: dict[UUID, dict[str, Json]] = {}
         for _, run_id, step in won:
             told[run_id] = {"steps": [*_texts(told.get(run_id, {}).get("steps")), step]}
@@ -252,7 +244,7 @@ def _go_again(
         statement,
         runs=[key[0] for key in now],
         steps=[key[1] for key in now],
-        inputs=[columns.nullable(edited.get(key)) for key in now],
+        inputs=[values.nullable(edited.get(key)) for key in now],
         blocked_runs=[key[0] for key in later],
         blocked_steps=[key[1] for key in later],
         by=hand.user_id,
@@ -305,10 +297,10 @@ def tell(verb: str, told: Mapping[UUID, Mapping[str, Json]], *, hand: Hand) -> N
     """Write down what was done to each run, with its details, in the verb's own transaction."""
     if told:
         run(
-            retries.INTERVENE,
+            interventions.INTERVENE,
             verb=verb,
             by=hand.user_id,
             why=hand.why,
             runs=list(told),
-            details=[columns.dumps(dict(details)) for details in told.values()],
+            details=[values.dumps(dict(details)) for details in told.values()],
         )

@@ -14,15 +14,15 @@ from uuid_utils.compat import uuid7
 
 from actions.base import Json
 from runs.control.preconditions import AT_ONCE
-from runs.control.retries import Hand
 from runs.dispatch import dispatcher
+from runs.domain.actor import Hand
 from runs.domain.outcomes import Recorded
 from runs.domain.states import RUN_LIVE, RunState
-from runs.engine import columns, endings, record, waits
+from runs.engine import endings, record, waits
 from runs.engine.waits import Came, Wait
 from runs.planning import plan as plans
 from runs.planning.steps import ANY_SIGNAL
-from runs.queries import signals
+from runs.queries import signals, values
 from runs.queries.database import run
 from runs.worker import delivery
 
@@ -185,7 +185,7 @@ def _insert(
         workspace=workspace_id,
         name=message.name,
         key=key,
-        payload=columns.nullable(message.payload),
+        payload=values.nullable(message.payload),
         once=message.idempotency_key,
         by=hand.user_id,
         keep=KEEP_SECONDS,

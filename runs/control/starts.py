@@ -11,7 +11,7 @@ from runs.control import concurrency, inserts
 from runs.control.group_commit import Gathering
 from runs.dispatch import dispatcher
 from runs.domain.requests import Request, Started
-from runs.engine import refused
+from runs.queries import database
 from runs.queries.database import renew
 from workflows.definitions.errors import InvalidInput
 from workflows.models import Version, Workflow
@@ -65,7 +65,7 @@ def insert_each(recipe: Recipe, requests: Sequence[Request]) -> list[Started | E
     except (InvalidInput, DatabaseError) as error:
         # Both are refused as a whole. A lock that one of them waits for (a twin's, not committed) is met by the
         # INSERT; what else is read afterwards waits for no row.
-        if not (isinstance(error, InvalidInput) or refused.by_lock(error)):
+        if not (isinstance(error, InvalidInput) or database.by_lock(error)):
             raise
         if len(requests) == 1:
             return [error]

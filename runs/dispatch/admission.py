@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 from django.db import transaction
 
+from runs.domain.releases import REPEAT_SECONDS
 from runs.domain.requests import Due
-from runs.engine.release import REPEAT_SECONDS
 from runs.queries import admission
 from runs.queries.database import Row, run
 

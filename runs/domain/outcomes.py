@@ -11,7 +11,6 @@ from uuid import UUID
 
 from actions.base import Json, Spawn
 from runs.domain.states import StepState
-from runs.engine.scope import RunFacts
 
 _SUCCEEDED = StepState.SUCCEEDED
 # (run, item): what every verb takes a set of. The item is -1 outside a for_each.
@@ -148,3 +147,34 @@ class Recorded:
             wakes=self.wakes + other.wakes,
             left=self.left + other.left,
         )
+
+
+# One step of one run: run, step and item.
+Place = tuple[UUID, str, int]
+
+
+@dataclass(frozen=True)
+class Death:
+    """A child that died, and the delivery that it had in hand. `pid` is None where it never began."""
+
+    pid: int | None
+    runs: tuple[str, ...]
+    head: str
+
+
+class RunFacts(NamedTuple):
+    """What a run knows of itself. `began` is in seconds since 1970; `outcome` is None until its work is over.
+
+    `below`: whether it has a parent, as far as that was asked.
+    """
+
+    id: UUID
+    input: Json
+    began: float
+    generation: int = 1
+    outcome: str | None = None
+    below: bool = False
+
+
+# What expressions see of each step that has a row: output, state, error.
+Steps = Mapping[str, dict[str, Json]]

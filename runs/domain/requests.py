@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
-
-from django.conf import settings
 
 from actions.base import Json
 
@@ -38,16 +36,6 @@ class Fresh(NamedTuple):
     ticket: int
     started_at: float
     input: str
-
-
-# What a message says of a run besides its input, in bytes.
-_EACH_BYTES = 50
-
-
-def short(inputs: Sequence[str]) -> bool:
-    """Whether a first knock may bring these inputs along: KNOCK_INPUT_BYTES, with 50 for each."""
-    most = settings.KNOCK_INPUT_BYTES - _EACH_BYTES * len(inputs)
-    return sum(map(len, inputs)) <= most and sum(len(text.encode()) for text in inputs) <= most
 
 
 class Due(NamedTuple):

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from actions.base import Json
-from runs.domain.outcomes import LoadedSteps
+from runs.domain.outcomes import LoadedSteps, RunFacts
 from runs.engine import effects, lease
-from runs.engine.scope import RunFacts, item_names, names, read_by
+from runs.engine.scope import item_names, names, read_by
 from runs.planning.steps import PlannedStep
 
 

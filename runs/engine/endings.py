@@ -12,13 +12,14 @@ from uuid import UUID
 
 from actions.base import Json
 from runs.domain.outcomes import Outcome
+from runs.domain.releases import NextTicket, Release
 from runs.domain.states import RUN_OUTCOMES, RunState, StepState
-from runs.engine import columns
-from runs.engine.release import NextTicket, Release, compensating
+from runs.engine.release import compensating
 from runs.planning.joins import Mark
 from runs.planning.plan import Plan
 from runs.planning.steps import Part, PlannedStep
 from runs.queries import endings as ending_queries
+from runs.queries import values
 from runs.queries.database import run
 
 _OPEN = (StepState.RETRYING, StepState.WAITING)
@@ -49,19 +50,19 @@ def note(plan: Plan, live: Sequence[Outcome], *, endings: Mapping[UUID, RunState
     succeeded = [(o.run.id, o.item, r.step) for o in live for r in o.results if r.state is StepState.SUCCEEDED]
     numbered = [place for place in succeeded if place[2] in plan.undos]
     if numbered:
-        run(ending_queries.NUMBER, **columns.places(numbered))
+        run(ending_queries.NUMBER, **values.places(numbered))
     undone = [
         (run_id, item, undoes) for run_id, item, step in succeeded if (undoes := plan.steps[step].undoes) is not None
     ]
     if undone:
-        run(ending_queries.COMPENSATED, **columns.places(undone))
+        run(ending_queries.COMPENSATED, **values.places(undone))
     cut = [
         (o.run.id, o.item, o.last.step)
         for o in live
         if o.last.state in _OPEN and stopped(plan, o, ending=endings.get(o.run.id))
     ]
     if cut:
-        run(ending_queries.CUT_SHORT, **columns.places(cut))
+        run(ending_queries.CUT_SHORT, **values.places(cut))
 
 
 def followed(plan: Plan, releases: Sequence[Release], *, marks: Mapping[UUID, Mapping[str, Mark]]) -> list[Release]:

@@ -14,14 +14,13 @@ from uuid import UUID
 import orjson
 from django.db import InterfaceError, OperationalError, connection
 
-from runs.domain.outcomes import NO_STEPS, HeldTicket, Key, Outcome, Recorded
+from runs.domain.outcomes import NO_STEPS, HeldTicket, Key, Outcome, Recorded, RunFacts
 from runs.domain.requests import Fresh
 from runs.engine import attempt as attempt_engine
 from runs.engine import for_each, lease, record, sub_workflows, transactional
 from runs.engine.context import Clock, Work
 from runs.engine.parallel import BUDGET_SECONDS, Done, Together
 from runs.engine.preload import NONE, heard, loaded
-from runs.engine.scope import RunFacts
 from runs.planning.plan import Link, Plan
 from runs.queries.database import Row
 

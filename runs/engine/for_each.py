@@ -16,16 +16,15 @@ import orjson
 from django.db import transaction
 
 from actions.base import Json, Permanent
-from runs.domain.outcomes import HeldWait, Key, Outcome, StepResult
+from runs.domain.outcomes import HeldWait, Key, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
 from runs.engine import attempt as attempt_engine
-from runs.engine import columns
 from runs.engine.context import Clock, Work
-from runs.engine.scope import RunFacts
 from runs.planning import plan as plans
 from runs.planning.plan import Plan
 from runs.planning.steps import PlannedStep
 from runs.queries import for_each, marks
+from runs.queries import values as values_queries
 from runs.queries.database import Row, run
 
 # Results stand in the step's output up to so many items and bytes; beyond, they are read page by page.
@@ -43,13 +42,13 @@ class Turned:
 
 def load(keys: Sequence[Key], *, head: str, reads: Sequence[str]) -> list[Row]:
     """transitions.load for items: without the run's input and other steps, which `furnished` adds once."""
-    return run(for_each.LOAD_ITEMS, head=head, reads=list(reads), **columns.keys(keys))
+    return run(for_each.LOAD_ITEMS, head=head, reads=list(reads), **values_queries.keys(keys))
 
 
 def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID, timeout_seconds: float) -> list[Row]:
     """transitions.claim for items, as `load`."""
     given = {"head": head, "reads": list(reads), "process": process, "timeout": timeout_seconds}
-    return run(for_each.CLAIM_ITEMS, **given, **columns.keys(keys))
+    return run(for_each.CLAIM_ITEMS, **given, **values_queries.keys(keys))
 
 
 def furnished(work: Sequence[Work], *, plan: Plan, step: PlannedStep) -> list[Work]:
@@ -57,7 +56,7 @@ def furnished(work: Sequence[Work], *, plan: Plan, step: PlannedStep) -> list[Wo
     each = step.definition.for_each
     if each is None or not work:
         return list(work)
-    keys = columns.keys([(one.run.id, one.item) for one in work])
+    keys = values_queries.keys([(one.run.id, one.item) for one in work])
     found = run(for_each.VALUES, size=each.batch, step=step.id, **keys)
     values = {(row[0], row[1]): _json(row[2]) for row in found}
     runs = list({one.run.id for one in work})
@@ -83,7 +82,7 @@ def begin(live: Sequence[Outcome], *, plan: Plan) -> tuple[int, ...]:
     if not begun:
         return ()
     batches = [
-        (run_id, step, number, columns.dumps(items[at : at + size]))
+        (run_id, step, number, values_queries.dumps(items[at : at + size]))
         for run_id, step, items in begun
         for size in (plan.steps[step].batch,)
         for number, at in enumerate(range(0, len(items), size))
@@ -94,7 +93,7 @@ def begin(live: Sequence[Outcome], *, plan: Plan) -> tuple[int, ...]:
         for_each.BEGIN,
         runs=[one[0] for one in begun],
         steps=[one[1] for one in begun],
-        progresses=[columns.dumps(_fresh(len(one[2]))) for one in begun],
+        progresses=[values_queries.dumps(_fresh(len(one[2]))) for one in begun],
     )
     return tuple(row[0] for row in found)
 
@@ -150,7 +149,7 @@ def turn(row_ids: Sequence[int]) -> Turned:
                 continue
             first, past, is_open, after, wait = taken
             count += is_open - open_items
-            opened.append((row_id, first, past, is_open, columns.dumps(after), wait))
+            opened.append((row_id, first, past, is_open, values_queries.dumps(after), wait))
         if opened:
             names = ("rows", "firsts", "pasts", "opens", "progresses", "waits")
             run(for_each.OPEN, **dict(zip(names, map(list, zip(*opened, strict=True)), strict=True)))

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import Error, connection
 from uuid_utils.compat import uuid7
 
-from runs.queries import sweep
+from runs.queries import leases
 from runs.queries.database import columns, run
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def current() -> UUID:
 def beat(process: UUID) -> bool:
     """Renew the lease; false when it had passed, and so may never be renewed again."""
     found = run(
-        sweep.BEAT,
+        leases.BEAT,
         process=process,
         host=host(),
         pid=os.getpid(),
@@ -126,14 +126,14 @@ def give_up_orphans(process: UUID, *, before: set[Held]) -> set[Held]:
     if lost:
         log.warning("claim_answer_lost", extra={"lease": str(process), "count": len(lost)})
         names = ("runs", "items", "steps", "attempts")
-        run(sweep.GIVE_UP, process=process, **dict(zip(names, columns(lost, len(names)), strict=True)))
+        run(leases.GIVE_UP, process=process, **dict(zip(names, columns(lost, len(names)), strict=True)))
     return now - before
 
 
 def _look(process: UUID) -> set[Held]:
     """Every row that runs under this name; takes note of those whose run was stopped."""
     found: dict[Held, bool] = {
-        (row[0], row[1], row[2], row[3]): row[4] for row in run(sweep.OWN_RUNNING, process=process)
+        (row[0], row[1], row[2], row[3]): row[4] for row in run(leases.OWN_RUNNING, process=process)
     }
     _stopped.intersection_update(found)
     _stopped.update(held for held, ended in found.items() if ended)

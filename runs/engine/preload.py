@@ -13,9 +13,10 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import orjson
+from django.conf import settings
 
 from runs.domain.outcomes import Key
-from runs.domain.requests import Due, Fresh, short
+from runs.domain.requests import Due, Fresh
 from runs.engine.context import Clock
 from runs.queries.database import Row
 
@@ -53,7 +54,7 @@ def unpack(keys: Sequence[Key], told: Sequence[Any]) -> Mapping[Key, Fresh]:
 
 
 def loaded(keys: Sequence[Key], fresh: Mapping[Key, Fresh]) -> list[Row] | None:
-    """Rows as runs.queries.records.LOAD answers them; None where the database must be asked."""
+    """Rows as runs.queries.claims.LOAD answers them; None where the database must be asked."""
     if not fresh or _heard.clock is None or monotonic() > _heard.at + _CLOCK_SECONDS:
         return None
     now = _heard.clock.now().timestamp()
@@ -70,3 +71,13 @@ def heard(found: Sequence[Row]) -> None:
     """Take note of the database's clock in what it has just answered to LOAD."""
     if found:
         _heard.clock, _heard.at = Clock(at=datetime.fromtimestamp(found[-1][6], UTC)), monotonic()
+
+
+# What a message says of a run besides its input, in bytes.
+_EACH_BYTES = 50
+
+
+def short(inputs: Sequence[str]) -> bool:
+    """Whether a first knock may bring these inputs along: KNOCK_INPUT_BYTES, with 50 for each."""
+    most = settings.KNOCK_INPUT_BYTES - _EACH_BYTES * len(inputs)
+    return sum(map(len, inputs)) <= most and sum(len(text.encode()) for text in inputs) <= most

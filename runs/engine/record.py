@@ -12,13 +12,15 @@ import orjson
 from django.db import DatabaseError, transaction
 
 from runs.domain.outcomes import HeldChildren, HeldClaim, HeldTicket, HeldWait, Key, Outcome, Recorded, StepResult
+from runs.domain.releases import REPEAT_SECONDS, Release
 from runs.domain.requests import Due
 from runs.domain.states import RUN_ENDED, RunState
 from runs.engine import columns, endings, for_each, refused, releasing, sub_workflows, waits
-from runs.engine.release import REPEAT_SECONDS, Release, retries
+from runs.engine.release import retries
 from runs.planning.plan import Plan
-from runs.queries import endings as ending_queries
-from runs.queries import records, sweep
+from runs.queries import claims, database, dead_letters, records, values
+from runs.queries import tickets as ticket_queries
+from runs.queries import waits as wait_queries
 from runs.queries.database import Row, Statement, copy, run
 
 log = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ _COPIED_ROWS = 30
 
 def peek(*, limit: int) -> tuple[list[Due], bool]:
     """Up to `limit` tickets whose knock is due, longest due first, and whether runs are queued. Nothing is taken."""
-    found = run(records.PEEK, limit=limit)
+    found = run(ticket_queries.PEEK, limit=limit)
     queued = bool(found) and found[-1][0] is None
     return [Due(*row) for row in (found[:-1] if queued else found)], queued
 
@@ -38,47 +40,47 @@ def pick(tickets: Sequence[int]) -> frozenset[int]:
     """Take due tickets for sending; they count as sent. Answers those that this call got."""
     if not tickets:
         return frozenset()
-    return frozenset(row[0] for row in run(records.PICK, tickets=list(tickets), repeat=REPEAT_SECONDS))
+    return frozenset(row[0] for row in run(ticket_queries.PICK, tickets=list(tickets), repeat=REPEAT_SECONDS))
 
 
 def unsend(tickets: Sequence[int]) -> None:
     """Make tickets due again that were picked and then not sent."""
     if tickets:
-        run(records.UNSEND, tickets=list(tickets))
+        run(ticket_queries.UNSEND, tickets=list(tickets))
 
 
 def hand_back(keys: Sequence[Key], *, head: str) -> None:
     """Make the tickets of candidates due at once that this delivery will not get to."""
     if keys:
-        run(records.HAND_BACK, head=head, **columns.keys(keys))
+        run(claims.HAND_BACK, head=head, **values.keys(keys))
 
 
 def load(keys: Sequence[Key], *, head: str, reads: Sequence[str]) -> list[Row]:
     """Tickets at an inline head with what its link needs, in one snapshot (queries.LOAD)."""
-    return run(records.LOAD, head=head, reads=list(reads), **columns.keys(keys))
+    return run(claims.LOAD, head=head, reads=list(reads), **values.keys(keys))
 
 
 def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID, timeout_seconds: float) -> list[Row]:
     """Turn tickets at an effectful head into running rows under the process's lease (queries.CLAIM)."""
     given = {"head": head, "reads": list(reads), "process": process, "timeout": timeout_seconds}
-    return run(records.CLAIM, **given, **columns.keys(keys))
+    return run(claims.CLAIM, **given, **values.keys(keys))
 
 
 def alerted(letters: Sequence[UUID]) -> None:
     """Take note that the alert workflow was started for these dead letters."""
-    run(sweep.ALERTED, letters=list(letters))
+    run(dead_letters.ALERTED, letters=list(letters))
 
 
 def unblock(steps: Sequence[tuple[UUID, int, str]]) -> frozenset[Key]:
     """Give steps (run, item, step) a ticket that waited for the code that has their action; answers those won."""
     if not steps:
         return frozenset()
-    return frozenset((row[0], row[1]) for row in run(sweep.UNBLOCK, **columns.places(steps)))
+    return frozenset((row[0], row[1]) for row in run(wait_queries.UNBLOCK, **values.places(steps)))
 
 
 def keep_blocked(steps: Sequence[tuple[UUID, int, str]], *, seconds: float) -> None:
     """Look at steps (run, item, step) again in so many seconds whose action is still not known."""
-    run(sweep.STILL_BLOCKED, seconds=seconds, **columns.places(steps))
+    run(wait_queries.STILL_BLOCKED, seconds=seconds, **values.places(steps))
 
 
 def record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None = None) -> Recorded:
@@ -294,7 +296,7 @@ def _insert_steps(fenced: _Fenced, releases: Iterable[Release]) -> None:
 def _dead_letters(live: Sequence[Outcome]) -> list[tuple[UUID, StepResult]]:
     letters = [(o.run.id, o.item, r) for o in live for r in o.results if r.dead_reason is not None]
     if letters:
-        run(ending_queries.INSERT_DEAD_LETTERS, **columns.dead_letters(letters))
+        run(dead_letters.INSERT_DEAD_LETTERS, **columns.dead_letters(letters))
     return [(run_id, result) for run_id, _, result in letters]
 
 
@@ -321,10 +323,10 @@ def _recorded(
 
 def _record_refused(outcome: Outcome, error: Exception, *, plan: Plan, carried: str | None) -> Recorded:
     """What becomes of a single outcome that could not be recorded; see runs.engine.refused."""
-    if refused.by_lock(error):
+    if database.by_lock(error):
         log.warning("record_locked_out", extra={"run_id": str(outcome.run.id), "error": str(error)})
         return Recorded(left=(outcome,))
-    if refused.by_server(error):
+    if database.by_server(error):
         raise error
     log.error("step_unrecordable", extra={"run_id": str(outcome.run.id), "error": str(error)})
     with transaction.atomic():

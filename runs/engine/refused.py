@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-from django.db import OperationalError
-
 from actions.base import Json
 from runs.domain.outcomes import Outcome, StepResult
 from runs.domain.states import StepState
 from runs.planning.plan import Plan
-
-# Deadlock and lock timeout: somebody else is at the run; nothing is wrong with what is to be recorded.
-_LOCK_TROUBLE = ("40P01", "55P03")
-
-
-def by_lock(error: Exception) -> bool:
-    """Whether somebody else was at the run, so that the same outcome may be recorded again."""
-    return _code(error) in _LOCK_TROUBLE
-
-
-def by_server(error: Exception) -> bool:
-    """Whether the server could not work, which says nothing about the values."""
-    # Class 54 is a value beyond PostgreSQL's limits.
-    return isinstance(error, OperationalError) and not _code(error).startswith("54")
 
 
 def unrecordable(outcome: Outcome, error: Exception, *, plan: Plan) -> Outcome:
@@ -46,7 +30,3 @@ def unrecordable(outcome: Outcome, error: Exception, *, plan: Plan) -> Outcome:
         dead_reason="unrecordable" if on_error == "fail" else None,
     )
     return outcome._replace(results=(failed,))
-
-
-def _code(error: Exception) -> str:
-    return getattr(error.__cause__, "sqlstate", None) or ""

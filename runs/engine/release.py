@@ -3,57 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from actions import expressions, payload
 from actions.base import Json
 from runs.domain.outcomes import NO_STEPS, HeldWait, LoadedSteps, Outcome, StepResult
+from runs.domain.releases import REPEAT_SECONDS, NextTicket, Release
 from runs.domain.states import RunState, StepState
 from runs.engine import retry_policy
-from runs.engine.scope import RunFacts, output_names
+from runs.engine.scope import output_names
 from runs.planning.joins import Mark, Ripple, ripple
 from runs.planning.plan import Plan
 from runs.planning.steps import Part
 
-# Seconds until a ticket that is sent is knocked for again, doubled with each send.
-REPEAT_SECONDS = 10.0
 # Kinds of results whose course a plan keeps.
 _MAX_COURSES = 1000
-
-
-@dataclass(frozen=True)
-class NextTicket:
-    """A ticket to write: due and knocked for so many seconds from now, sent so many times already."""
-
-    head: str
-    item: int = -1
-    due: float = 0.0
-    knock: float = 0.0
-    sends: int = 0
-    suspect: bool = False
-
-
-class Release(NamedTuple):
-    """What follows for one run. `state` is None while it goes on as it is.
-
-    `ending` is what the run's work came to, where that is known and the run has not ended yet (runs.engine.endings).
-
-    `missing` names steps that the run's output or error is made of and that are not at hand; `culprit` is the step
-    whose failure is the run's; `told`: its output is there already.
-    """
-
-    run: RunFacts
-    tickets: tuple[NextTicket, ...] = ()
-    skipped: tuple[StepResult, ...] = ()
-    state: RunState | None = None
-    output: Json = None
-    error: dict[str, Json] | None = None
-    at_hand: LoadedSteps = NO_STEPS
-    missing: frozenset[str] = frozenset()
-    culprit: str | None = None
-    ending: RunState | None = None
-    told: bool = False
 
 
 class _Course(NamedTuple):

@@ -8,10 +8,11 @@ from uuid import UUID
 import orjson
 
 from runs.domain.outcomes import LoadedSteps, Outcome
+from runs.domain.releases import Release
 from runs.domain.states import RunState
 from runs.engine import columns, endings
 from runs.engine import marks as marks_engine
-from runs.engine.release import Release, finished, release, release_along
+from runs.engine.release import finished, release, release_along
 from runs.planning.plan import Plan
 from runs.queries import marks as mark_queries
 from runs.queries import records

@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
-from uuid import UUID
 
 import orjson
 
 from actions import expressions
 from actions.base import Json
+from runs.domain.outcomes import RunFacts, Steps
 from runs.planning.steps import ANY_STEP, PlannedStep
-
-
-class RunFacts(NamedTuple):
-    """What a run knows of itself. `began` is in seconds since 1970; `outcome` is None until its work is over.
-
-    `below`: whether it has a parent, as far as that was asked.
-    """
-
-    id: UUID
-    input: Json
-    began: float
-    generation: int = 1
-    outcome: str | None = None
-    below: bool = False
-
-
-# What expressions see of each step that has a row: output, state, error.
-Steps = Mapping[str, dict[str, Json]]
 
 
 def step_input(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:

@@ -11,15 +11,14 @@ from django.db import transaction
 from pydantic import ValidationError
 
 from actions.base import Json
+from runs.domain.outcomes import RunFacts
+from runs.domain.releases import Release
 from runs.domain.states import RUN_ENDED, RunState, StepState
 from runs.engine import columns, endings, sub_workflows
-from runs.engine.release import Release
-from runs.engine.scope import RunFacts
 from runs.planning import plan as plans
 from runs.planning.joins import Mark
 from runs.planning.plan import Plan
-from runs.queries import endings as ending_queries
-from runs.queries import marks, records
+from runs.queries import marks, records, stops
 from runs.queries.database import run
 
 log = logging.getLogger(__name__)
@@ -49,14 +48,14 @@ def terminate(run_ids: Sequence[UUID]) -> Stopped:
 
     A run whose work had failed ends as failed, any other as cancelled. What runs is told, and left to its worker.
     """
-    locked = run(ending_queries.LOCK_LIVE, runs=list(run_ids))
+    locked = run(stops.LOCK_LIVE, runs=list(run_ids))
     queued = [run_id for run_id, state, _ in locked if state == RunState.QUEUED]
     live = {run_id: ending for run_id, state, ending in locked if state != RunState.QUEUED}
     if queued:
-        run(ending_queries.CANCEL_QUEUED, runs=queued)
+        run(stops.CANCEL_QUEUED, runs=queued)
     found = []
     if live:
-        run(ending_queries.STOP, runs=list(live))
+        run(stops.STOP, runs=list(live))
         left = endings.undoable([run_id for run_id, ending in live.items() if ending == RunState.FAILED])
         found = [_terminated(run_id, ending=ending, left=left.get(run_id, ())) for run_id, ending in live.items()]
         run(records.RELEASE, **columns.releases(found))
@@ -87,14 +86,14 @@ def _stop(run_ids: Sequence[UUID], *, outcome: RunState, overdue: bool) -> Stopp
     What runs is left to its worker, which is told. Where something follows the work, it begins when that has
     answered; else the run ends now.
     """
-    locked = run(ending_queries.LOCK_STOPPABLE, runs=list(run_ids), overdue=overdue)
+    locked = run(stops.LOCK_STOPPABLE, runs=list(run_ids), overdue=overdue)
     queued = [run_id for run_id, _, state in locked if state == RunState.QUEUED]
     versions: dict[UUID, list[UUID]] = {}
     for run_id, version_id, state in locked:
         if state != RunState.QUEUED:
             versions.setdefault(version_id, []).append(run_id)
     if queued:
-        run(ending_queries.CANCEL_QUEUED, runs=queued)
+        run(stops.CANCEL_QUEUED, runs=queued)
     found = [one for version_id, ids in versions.items() for one in _settle(version_id, ids, outcome=outcome)]
     ended = (
         *((run_id, RunState.CANCELLED.value) for run_id in queued),
@@ -107,7 +106,7 @@ def _stop(run_ids: Sequence[UUID], *, outcome: RunState, overdue: bool) -> Stopp
 
 def _settle(version_id: UUID, run_ids: Sequence[UUID], *, outcome: RunState) -> list[Release]:
     """Stop live runs of one version, and release what follows their work."""
-    run(ending_queries.STOP, runs=list(run_ids))
+    run(stops.STOP, runs=list(run_ids))
     plan = _plan(version_id)
     error = _timeout_error(plan) if outcome is RunState.FAILED else None
     found = [Release(run=RunFacts(id=run_id, input=None, began=0.0), state=outcome, error=error) for run_id in run_ids]

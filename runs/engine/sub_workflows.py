@@ -11,15 +11,13 @@ import orjson
 from django.conf import settings
 
 from actions.base import Json, Permanent, Retryable
-from runs.domain.outcomes import Child, HeldChildren, Outcome, StepResult
+from runs.domain.outcomes import Child, HeldChildren, Outcome, RunFacts, StepResult
 from runs.domain.states import RunState, StepState
 from runs.engine import attempt as attempt_engine
-from runs.engine import columns
 from runs.engine.context import Clock, Work
-from runs.engine.scope import RunFacts
 from runs.planning.plan import Plan
 from runs.planning.steps import PlannedStep
-from runs.queries import sub_workflows
+from runs.queries import sub_workflows, values
 from runs.queries.database import Row, run
 from workflows.definitions.errors import InvalidInput
 from workflows.models import Version
@@ -65,8 +63,8 @@ def spawn(live: Sequence[Outcome]) -> bool:
         items=[outcome.item for outcome, _, _ in asked],
         attempts=[result.attempt for _, result, _ in asked],
         versions=[child.version_id for _, _, child in asked],
-        labels=[columns.dumps(dict(child.asked.labels)) for _, _, child in asked],
-        inputs=[columns.dumps(child.asked.input) for _, _, child in asked],
+        labels=[values.dumps(dict(child.asked.labels)) for _, _, child in asked],
+        inputs=[values.dumps(child.asked.input) for _, _, child in asked],
     )
     return True
 

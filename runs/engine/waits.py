@@ -12,12 +12,11 @@ import orjson
 
 from actions import payload as payloads
 from actions.base import ActionError, Json, Woken
-from runs.domain.outcomes import HeldWait, Key, Outcome, StepResult
+from runs.domain.outcomes import HeldWait, Key, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
 from runs.engine import attempt as attempt_engine
 from runs.engine.attempt import Tried
 from runs.engine.context import Clock, Work
-from runs.engine.scope import RunFacts
 from runs.planning import plan as plans
 from runs.planning.plan import Plan
 from runs.queries import signals

@@ -13,9 +13,10 @@ from django.db.models import OuterRef, Subquery
 from pydantic import ValidationError
 
 from actions.base import ActionError, Json
+from runs.domain.outcomes import RunFacts, Steps
 from runs.domain.states import PENDING, RUN_ENDED, RUN_OUTCOMES
 from runs.engine.attempt import rendered
-from runs.engine.scope import RunFacts, Steps, names, step_input
+from runs.engine.scope import names, step_input
 from runs.history import waiting
 from runs.history.waiting import WaitView
 from runs.models import Intervention, Run, StepRun

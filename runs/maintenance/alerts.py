@@ -14,7 +14,7 @@ from runs.domain.requests import Request
 from runs.engine import record
 from runs.engine.scope import moment
 from runs.queries.database import Row, run
-from runs.queries.sweep import DUE_ALERTS
+from runs.queries.dead_letters import DUE_ALERTS
 from workflows.definitions.errors import InvalidInput
 from workflows.models import Workflow
 from workflows.publishing.publish import check_input

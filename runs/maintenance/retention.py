@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from runs.queries import retention
+from runs.queries import interventions, retention
 from runs.queries.database import run
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def prune_gates(*, wait: Callable[[float], bool]) -> int:
 
 def tell(workflow_id: UUID, *, why: str) -> None:
     """Write down with the workflow what was pruned by hand."""
-    run(retention.TELL, workflow=workflow_id, why=why)
+    run(interventions.TELL, workflow=workflow_id, why=why)
 
 
 def _prune_told(policy: Policy, *, wait: Callable[[float], bool]) -> int:

@@ -15,21 +15,21 @@ from actions.base import Permanent, Retryable
 from runs.control import retries as interventions
 from runs.dispatch import dispatcher, unsent
 from runs.dispatch.compiler import decode
-from runs.domain.outcomes import HeldClaim, Outcome, Recorded, StepResult
+from runs.domain import actor
+from runs.domain.outcomes import Death, HeldClaim, Outcome, Recorded, RunFacts, StepResult
+from runs.domain.releases import REPEAT_SECONDS
 from runs.domain.states import StepState
 from runs.engine import attempt as attempt_engine
-from runs.engine import columns, for_each, lease, record, stopping, sub_workflows, waits
+from runs.engine import for_each, lease, record, stopping, sub_workflows, waits
 from runs.engine.context import Clock, Work
-from runs.engine.release import REPEAT_SECONDS
-from runs.engine.scope import RunFacts
 from runs.maintenance import alerts
 from runs.planning import plan as plans
 from runs.planning.steps import PlannedStep
-from runs.queries import endings
+from runs.queries import invariants, leases, stops, values
 from runs.queries import sweep as sweep_queries
+from runs.queries import waits as wait_queries
 from runs.queries.database import Row, run
 from runs.worker import delivery
-from runs.worker.child_watch import Death
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +58,10 @@ def sweep(send: Callable[[], int] = dispatcher.dispatch) -> Swept:
     found = run(sweep_queries.ANYTHING_DUE, host=lease.host())[0]
     (knocks, waits, lost, overdue, next_seconds, pids, alerts_due, orphans) = found
     if gone := lease.dead(pids or ()):
-        lost = bool(run(sweep_queries.EXPIRE, host=lease.host(), pids=gone)) or lost
+        lost = bool(run(leases.EXPIRE, host=lease.host(), pids=gone)) or lost
         _recall(gone)
     if orphans:
-        _apart(lambda: interventions.cancel_orphans(hand=interventions.Hand(why=sub_workflows.PARENT_STOPPED)))
+        _apart(lambda: interventions.cancel_orphans(hand=actor.Hand(why=sub_workflows.PARENT_STOPPED)))
     woken = _apart(wake) + _apart(unblock) if waits else 0
     rescued = _apart(rescue) if lost else 0
     late = _apart(time_out) if overdue else 0
@@ -74,7 +74,7 @@ def sweep(send: Callable[[], int] = dispatcher.dispatch) -> Swept:
 
 def wake() -> int:
     """End the waits whose time has come or whose child runs have ended, and release what they held."""
-    found = run(sweep_queries.DUE_WAITS, limit=BATCH)
+    found = run(wait_queries.DUE_WAITS, limit=BATCH)
     due = ((row[10], row[2], row) for row in found)
     woken = _record_grouped(due, outcome=lambda row: waits.ended(waits.read(row)))
     return woken + delivery.wake([*sub_workflows.due(limit=BATCH), *for_each.due(limit=BATCH)])
@@ -84,7 +84,7 @@ def unblock() -> int:
     """Let steps go on whose action was not known and now is; answers how many."""
     known: list[tuple[UUID, int, str]] = []
     still: list[tuple[UUID, int, str]] = []
-    for run_id, item, step, version_id in run(sweep_queries.DUE_BLOCKED, limit=BATCH):
+    for run_id, item, step, version_id in run(wait_queries.DUE_BLOCKED, limit=BATCH):
         there = _has_action(version_id, step)
         (known if there else still).append((run_id, item, step))
     if still:
@@ -95,7 +95,7 @@ def unblock() -> int:
 
 def time_out() -> int:
     """Stop runs past their deadline; answers how many this call stopped."""
-    stopped = stopping.time_out([row[0] for row in run(endings.OVERDUE, limit=BATCH)])
+    stopped = stopping.time_out([row[0] for row in run(stops.OVERDUE, limit=BATCH)])
     delivery.tell(Recorded(ended=stopped.ended))
     return len(stopped.won)
 
@@ -104,7 +104,7 @@ def rescue() -> int:
     """Take running steps back whose deadline passed or whose process is gone, and forget dead processes."""
     found = run(sweep_queries.LOST, limit=BATCH)
     count = _record_grouped(((row[9], row[2], row) for row in found), outcome=_rescued)
-    run(sweep_queries.FORGET_PROCESSES)
+    run(leases.FORGET_PROCESSES)
     return count
 
 
@@ -112,12 +112,12 @@ def bereave(deaths: Sequence[Death]) -> None:
     """Take note of children that died: their leases end now, and their deliveries' tickets are knocked for alone."""
     log.warning("child_died", extra={"pids": [death.pid for death in deaths]})
     pids = [death.pid for death in deaths if death.pid is not None]
-    run(sweep_queries.EXPIRE, host=lease.host(), pids=pids)
+    run(leases.EXPIRE, host=lease.host(), pids=pids)
     _recall(pids)
     for death in deaths:
         keys = decode(death.runs)
         if keys:
-            run(sweep_queries.SUSPECT, head=death.head, **columns.keys(keys))
+            run(sweep_queries.SUSPECT, head=death.head, **values.keys(keys))
 
 
 def _recall(pids: Sequence[int]) -> None:
@@ -135,7 +135,7 @@ def audit() -> int:
 
     It repairs nothing but a wait for a child that has ended, once that is told.
     """
-    faults = run(sweep_queries.AUDIT, limit=BATCH)
+    faults = run(invariants.AUDIT, limit=BATCH)
     sub_workflows.wake_stranded(limit=BATCH)
     for run_id, fault in faults:
         log.error("audit_alarm", extra={"run_id": str(run_id), "fault": fault})

@@ -67,51 +67,6 @@ ADMIT = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# Gates by their keys, made where they are not there yet; a statement of its own finds those that another made, and
-# keeps them from being pruned (runs.queries.retention) until its transaction ends.
-MAKE_GATES = Statement(
-    "make_gates",
-    """
-    INSERT INTO runs_gate (workflow_id, key) SELECT %(workflow)s, key FROM unnest(%(keys)s::text[]) key ORDER BY key
-    ON CONFLICT (workflow_id, key) DO NOTHING
-    """,
-)
-FIND_GATES = Statement(
-    "find_gates",
-    """
-    SELECT key, id FROM runs_gate WHERE workflow_id = %(workflow)s AND key = ANY(%(keys)s::text[])
-    ORDER BY id FOR KEY SHARE
-    """,
-)
-
-# For a start that decides by what is in the gate: it waits for whoever admits through it.
-LOCK_GATES = Statement(
-    "lock_gates", "SELECT id FROM runs_gate WHERE id = ANY(%(gates)s::bigint[]) ORDER BY id FOR NO KEY UPDATE"
-)
-
-# The gates are locked. What is in them besides these runs, newest first: live ones, and those that queue. Indexes
-# run_in_gate and run_gated; a paused one that queues holds no place.
-IN_GATES = Statement(
-    "in_gates",
-    f"""
-    (SELECT gate_id, id FROM runs_run
-     WHERE gate_id = ANY(%(gates)s::bigint[]) AND started_at IS NOT NULL AND finished_at IS NULL
-     UNION ALL
-     SELECT gate_id, id FROM runs_run r
-     WHERE gate_id = ANY(%(gates)s::bigint[]) AND {gated("r")} AND id <> ALL(%(runs)s::uuid[]))
-    ORDER BY id DESC
-    """,  # noqa: S608 - constant text only
-)
-
-SKIP = Statement(
-    "skip_starts",
-    """
-    UPDATE runs_run SET state = 'cancelled', finished_at = clock_timestamp(), paused_at = NULL, paused_through = NULL,
-        error = jsonb_build_object('kind', 'skipped', 'message', %(message)s::text)
-    WHERE id = ANY(%(runs)s::uuid[]) AND state = 'queued'
-    """,
-)
-
 # Workspaces with limits in which something waits. Workspaces are few; run_backlog answers the rest.
 LOCK_LIMITED = Statement(
     "lock_limited",

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 
 Row = tuple[Any, ...]
 
@@ -108,3 +108,22 @@ def observed() -> Iterator[list[str]]:
 def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
     """Rows turned into `width` columns, as unnest takes them."""
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+
+
+# Deadlock and lock timeout: somebody else is at the run; nothing is wrong with what is to be recorded.
+_LOCK_TROUBLE = ("40P01", "55P03")
+
+
+def by_lock(error: Exception) -> bool:
+    """Whether somebody else was at the run, so that the same outcome may be recorded again."""
+    return _code(error) in _LOCK_TROUBLE
+
+
+def by_server(error: Exception) -> bool:
+    """Whether the server could not work, which says nothing about the values."""
+    # Class 54 is a value beyond PostgreSQL's limits.
+    return isinstance(error, OperationalError) and not _code(error).startswith("54")
+
+
+def _code(error: Exception) -> str:
+    return getattr(error.__cause__, "sqlstate", None) or ""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from runs.queries.database import Statement
 from runs.queries.lanes import lane
-from runs.queries.records import PAUSE as FAR
-from runs.queries.records import PAUSED_FROM
+from runs.queries.paused_tickets import PAUSE as FAR
+from runs.queries.paused_tickets import PAUSED_FROM
 
 # A pause of the run itself takes the place of its workflow's, so that resuming the workflow leaves the run alone.
 LOCK_TO_PAUSE = Statement(
@@ -100,13 +100,5 @@ TO_RESUME = Statement(
     """
     SELECT id FROM runs_run WHERE workflow_id = %(workflow)s AND paused_at IS NOT NULL AND paused_through = 'workflow'
       AND state = ANY(%(states)s::text[]) LIMIT %(limit)s
-    """,
-)
-
-INTERVENE_WORKFLOW = Statement(
-    "intervene_workflow",
-    """
-    INSERT INTO runs_workflowintervention (workflow_id, verb, by_id, why)
-    VALUES (%(workflow)s, %(verb)s, %(by)s, %(why)s)
     """,
 )

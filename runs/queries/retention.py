@@ -99,14 +99,6 @@ DELETE = Statement(
     """,
 )
 
-# A pruning by hand, where it was of one workflow.
-TELL = Statement(
-    "retention_tell",
-    """
-    INSERT INTO runs_workflowintervention (workflow_id, verb, why) VALUES (%(workflow)s, 'prune', %(why)s)
-    """,
-)
-
 GATES = Statement("retention_gates", "SELECT id FROM runs_gate WHERE id > %(after)s ORDER BY id LIMIT %(limit)s")
 # No run is in it, or could come back to it: queued, live, or failed. Indexes run_gated, run_in_gate, run_back_to_gate.
 # Each asked for itself: NOT EXISTS would be planned as a join, which may read the whole index for each gate.

@@ -1,4 +1,4 @@
-"""The statements of the verbs by hand: retry, replay, discard. Each over a set; a cancel is in ending_queries.
+"""The statements of retrying failed steps by hand, each over a set of runs.
 
 Lock order as in runs.queries.records: the runs first, ids ascending, by a statement of its own; what is decided is read
 by the next one.
@@ -7,7 +7,6 @@ by the next one.
 from __future__ import annotations
 
 from runs.queries.database import Statement
-from runs.queries.starts import PAUSED_WITH_RECIPE
 
 # The runs among these that are in one of these states, locked until the transaction ends, and with them `children`,
 # in one line with them because ids are the order of locks.
@@ -76,55 +75,15 @@ RETRY_UNDO = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# A replay begins as a queued run with the rows of the steps that it keeps.
-REPLAY = Statement(
-    "replay",
-    f"""
-    WITH recipe AS MATERIALIZED (
-        -- The locks are those of runs.queries.starts.START.
-        SELECT w.paused_at FROM workflows_version v JOIN workflows_workflow w ON w.id = v.workflow_id
-        WHERE v.id = %(version)s FOR KEY SHARE OF w, v
-    ),
-    made AS (
-        INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, source, labels, input, generation,
-                              replay_of_id, entry, idempotency_key, priority, gate_id, paused_at, paused_through)
-        SELECT %(new)s, o.workspace_id, o.workflow_id, %(version)s, 'queued', 'replay', o.labels,
-               coalesce(%(input)s::jsonb, o.input), o.generation + 1, o.id, %(entry)s::text[], %(key)s, o.priority,
-               %(gate)s::bigint, {PAUSED_WITH_RECIPE}
-        FROM recipe, runs_run o WHERE o.id = %(old)s FOR KEY SHARE OF o
-        ON CONFLICT (workflow_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-        RETURNING id
-    ),
-    kept AS (
-        INSERT INTO runs_steprun (run_id, step, item, state, attempt, attempts, input, config, output, error,
-                                  started_at, finished_at)
-        SELECT m.id, s.step, s.item, s.state, s.attempt, s.attempts, s.input, s.config, s.output, s.error,
-               s.started_at, s.finished_at
-        FROM made m, runs_steprun s WHERE s.run_id = %(old)s AND s.step = ANY(%(kept)s::text[]) ORDER BY s.id
-        RETURNING 1
-    )
-    SELECT id FROM made
-    """,  # noqa: S608 - constant text only
-)
-
-DISCARD = Statement(
-    "discard",
+# Of failed runs, those whose work cannot go on: they were stopped amid it, or what they did was undone. With each,
+# whether its compensation can: it has begun, and nobody gave it up.
+PAST_RETRY = Statement(
+    "past_retry",
     """
-    WITH mine AS MATERIALIZED (
-        SELECT id FROM runs_deadletter WHERE id = ANY(%(letters)s::uuid[]) AND state = 'open'
-        ORDER BY id FOR NO KEY UPDATE
-    )
-    UPDATE runs_deadletter l SET state = 'discarded', resolved_at = clock_timestamp(), resolved_by_id = %(by)s,
-        resolution = %(why)s
-    FROM mine WHERE l.id = mine.id RETURNING l.id, l.run_id, l.step
-    """,
-)
-
-INTERVENE = Statement(
-    "intervene",
-    """
-    INSERT INTO runs_intervention (run_id, verb, by_id, why, details)
-    SELECT d.run_id, %(verb)s, %(by)s, %(why)s, d.details::jsonb
-    FROM unnest(%(runs)s::uuid[], %(details)s::text[]) AS d(run_id, details)
+    SELECT r.id, u.undone AND r.error->'terminated' IS NULL
+    FROM runs_run r CROSS JOIN LATERAL (SELECT EXISTS (
+        SELECT 1 FROM runs_steprun s WHERE s.run_id = r.id AND starts_with(s.step, %(undo)s)) AS undone) u
+    WHERE r.id = ANY(%(runs)s::uuid[])
+      AND (r.error->>'reason' = 'timed_out' OR r.error->'terminated' IS NOT NULL OR u.undone)
     """,
 )

@@ -8,12 +8,7 @@ where it was sent by key and has no run yet, under the advisory lock.
 from __future__ import annotations
 
 from runs.queries.database import Statement
-
-# Everything that runs.engine.waits needs to know of a waiting step.
-WAIT_COLUMNS = """
-    s.run_id, s.item, s.step, s.attempt, s.attempts, s.output, s.config, s.input, s.started_at, s.signal,
-    r.version_id, r.input, r.started_at, r.generation, clock_timestamp()
-"""
+from runs.queries.waits import WAIT_COLUMNS
 
 # In the order of the locks' own numbers. Another workspace's key of the same name shares a lock, and no more.
 LOCK_KEYS = Statement(

@@ -47,7 +47,6 @@ _START = f"""
            (SELECT waits AND unlimited FROM recipe){{out}}
 """  # noqa: S608 - constant text only
 
-
 _STARTED = "started s LEFT JOIN tickets t ON t.run_id = s.id"
 START = Statement("start", _START.format(also="", asked="", given="", columns="", may="", out=f" FROM {_STARTED}"))
 

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from dataclasses import dataclass
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
 
-
-@dataclass(frozen=True)
-class Death:
-    """A child that died, and the delivery that it had in hand. `pid` is None where it never began."""
-
-    pid: int | None
-    runs: tuple[str, ...]
-    head: str
-
+from runs.domain.outcomes import Death
 
 # The sweep's thread takes them from here: the main process's own loop must not wait for a database.
 deaths: queue.SimpleQueue[Death] = queue.SimpleQueue()

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.architecture.source import PACKAGES, ROOT, files, place, tree
 
 # The hot path's SQL, and the small driver below it.
-_SQL_FILES = re.compile(r"runs/(\w*queries|database)\.py|runs/queries/\w+\.py")
+_SQL_FILES = re.compile(r"runs/queries/\w+\.py")
 _RAW_CALLS = {"raw", "cursor", "RawSQL", "extra"}
 _STATE_WORDS = re.compile(r"\b(UPDATE|INSERT INTO|DELETE FROM)\s+(runs_|\{)", re.IGNORECASE)
 

@@ -25,6 +25,7 @@ from actions.base import Action, Config, Context, Json, Retryable
 from actions.catalogue.http_request import HttpRequest, HttpRequestConfig
 from runs.control import inserts
 from runs.dispatch import admission
+from runs.domain import releases
 from runs.engine import attempt, lease, record, release
 from runs.maintenance import sweep
 from runs.worker import delivery
@@ -80,7 +81,7 @@ def deploy(*actions: type[Action[Any]]) -> None:
 @contextlib.contextmanager
 def installed(home: Path, *, repeat_seconds: float) -> Iterator[None]:
     """The bad bus, how soon knocks repeat, and the actions above in this process, until the block ends."""
-    push, before, known = redis.Redis.lpush, release.REPEAT_SECONDS, dict(registry.ACTIONS)
+    push, before, known = redis.Redis.lpush, releases.REPEAT_SECONDS, dict(registry.ACTIONS)
     install(home, repeat_seconds=repeat_seconds)
     deploy(Late)
     try:

@@ -18,7 +18,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from runs.domain.states import RUN_ENDED
 from runs.models import Run, StepRun
-from runs.queries import sweep
+from runs.queries import invariants
 from runs.queries.database import run
 from tests.chaos import ledger
 from tests.chaos.fleet import Fleet
@@ -200,7 +200,7 @@ class Row:
         ids = list(self.accepted)
         states = dict(Run.objects.filter(id__in=ids).values_list("id", "state"))
         ended = {run_id: state for run_id, state in states.items() if state in RUN_ENDED}
-        audit = {row[0] for row in run(sweep.AUDIT, limit=10_000)} & set(ids)
+        audit = {row[0] for row in run(invariants.AUDIT, limit=10_000)} & set(ids)
         good = [run_id for run_id, state in ended.items() if state == "succeeded"]
         wrong = sum(1 for run_id, state in ended.items() if state != self.expected.get(run_id, "succeeded"))
         done = StepRun.objects.filter(run_id__in=good, state="succeeded").count()

@@ -93,7 +93,7 @@ MUTANTS = (
     Mutant(
         "lease-comes-back",
         "a process whose lease has passed performs under a new name",
-        "runs/queries/sweep.py",
+        "runs/queries/leases.py",
         "SET expires_at = excluded.expires_at WHERE p.expires_at > clock_timestamp()",
         "SET expires_at = excluded.expires_at",
         (_PROMISES,),
@@ -101,7 +101,7 @@ MUTANTS = (
     Mutant(
         "claim-without-lease",
         "nobody claims under a lease that has passed",
-        "runs/queries/records.py",
+        "runs/queries/claims.py",
         "WHERE id = %(process)s AND expires_at > clock_timestamp())",
         "WHERE id = %(process)s)",
         (_FAILURES,),
@@ -109,7 +109,7 @@ MUTANTS = (
     Mutant(
         "claim-before-due",
         "a retry is not claimed before its time",
-        "runs/queries/records.py",
+        "runs/queries/claims.py",
         "FROM runs_ticket WHERE {_THEIRS} FOR UPDATE) t",
         "FROM runs_ticket WHERE {_THEIRS.split('AND due_at')[0]} FOR UPDATE) t",
         (_PROMISES,),
@@ -125,7 +125,7 @@ MUTANTS = (
     Mutant(
         "cancel-keeps-tickets",
         "nothing begins in a run once it is cancelled",
-        "runs/queries/endings.py",
+        "runs/queries/stops.py",
         "tickets AS (DELETE FROM runs_ticket t USING locked, theirs WHERE locked.n > 0",
         "tickets AS (DELETE FROM runs_ticket t USING locked, theirs WHERE locked.n < 0",
         (_CONTROL,),

@@ -12,7 +12,7 @@ from django.db import connection
 
 from runs.domain.states import RUN_ENDED, STEP_ENDED
 from runs.models import Run, StepRun, Ticket
-from runs.queries import sweep
+from runs.queries import invariants
 from runs.queries.database import run
 from tests.property import actions
 from tests.property.oracle import BLOCKED, verdict
@@ -179,7 +179,7 @@ class Watch:
         before, now = self.now, view()
         self._meet(notes, now)
         self._looks += 1
-        assert run(sweep.AUDIT, limit=10) == []
+        assert run(invariants.AUDIT, limit=10) == []
         self._nothing_ended_changes(before, now)
         self._attempts_increase(before, now)
         self._nothing_is_released_twice(now)

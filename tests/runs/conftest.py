@@ -7,7 +7,7 @@ from django.db.models import F
 
 from runs.engine import lease
 from runs.models import DeadLetter
-from runs.queries import sweep
+from runs.queries import invariants
 from runs.queries.database import run
 from tests.engine import messages
 
@@ -32,5 +32,5 @@ def _no_run_is_lost(request: pytest.FixtureRequest) -> Iterator[None]:
         request.getfixturevalue("transactional_db" if marker.kwargs.get("transaction") else "db")
     yield
     if marker is not None:
-        assert run(sweep.AUDIT, limit=10) == []
+        assert run(invariants.AUDIT, limit=10) == []
         assert not DeadLetter.objects.exclude(workflow=F("run__workflow"), labels=F("run__labels")).exists()

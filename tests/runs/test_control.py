@@ -72,9 +72,8 @@ def test_a_cancelled_run_that_is_queued_never_starts() -> None:
 
 
 def test_a_running_steps_outcome_is_written_after_a_cancel_and_releases_nothing() -> None:
-    from runs.domain.outcomes import HeldClaim, Outcome, StepResult
+    from runs.domain.outcomes import HeldClaim, Outcome, RunFacts, StepResult
     from runs.domain.states import StepState
-    from runs.engine.scope import RunFacts
     from runs.planning.plan import load
 
     flow = published("name: charged\nsteps: [{id: a, action: sleep, with: {seconds: 0}}, {id: b, action: default}]")
@@ -154,9 +153,8 @@ steps:
 
 def test_a_delivery_from_before_the_retry_does_nothing() -> None:
     """The zombie's fence is the old ticket's id, and the retry has a new one."""
-    from runs.domain.outcomes import HeldTicket, Outcome, StepResult
+    from runs.domain.outcomes import HeldTicket, Outcome, RunFacts, StepResult
     from runs.domain.states import StepState
-    from runs.engine.scope import RunFacts
     from runs.planning.plan import load
 
     flow = published(FAILS)

@@ -11,11 +11,10 @@ from django.db.models import F
 from runs.control import preconditions
 from runs.control import replays as control
 from runs.control.replays import Hand
-from runs.domain.outcomes import HeldClaim, Outcome, StepResult
+from runs.domain.outcomes import HeldClaim, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
 from runs.engine import lease
 from runs.engine import record as record_engine
-from runs.engine.scope import RunFacts
 from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Process, Run, StepRun, Ticket
 from runs.planning.plan import load

@@ -16,10 +16,9 @@ from django.db.models.functions import Now
 from actions import registry
 from actions.base import Action, Config, Context, Json, Permanent
 from runs.dispatch import dispatcher, window
-from runs.domain.outcomes import HeldClaim, Outcome, StepResult
+from runs.domain.outcomes import HeldClaim, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
 from runs.engine import lease, record
-from runs.engine.scope import RunFacts
 from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Process, Ticket
 from runs.planning import plan

@@ -6,10 +6,9 @@ import itertools
 
 import pytest
 
-from runs.domain.outcomes import HeldTicket, Outcome, StepResult
+from runs.domain.outcomes import HeldTicket, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
 from runs.engine.record import record
-from runs.engine.scope import RunFacts
 from runs.models import StepRun, Ticket
 from runs.planning.plan import load
 from tests.engine import deliver, drain

@@ -15,10 +15,10 @@ from runs.control import replays as control
 from runs.control.replays import Hand
 from runs.dispatch import dispatcher
 from runs.dispatch.compiler import decode
+from runs.domain.outcomes import Death
 from runs.engine import for_each, lease
 from runs.maintenance import sweep
 from runs.models import DeadLetter, Process, StepRun, Ticket
-from runs.worker.child_watch import Death
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published
 

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from runs.models import Gate
-from runs.queries import admission, for_each, pauses, records, retention, starts, sweep
+from runs.queries import admission, claims, concurrency, for_each, pauses, records, retention, starts, sweep, tickets
 from runs.queries.database import Statement
 from tests.engine import drain
 from tests.flows import begun, published
@@ -20,12 +20,12 @@ from workflows.models import ApiToken, Workflow, Workspace
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-_SENT = [records.PEEK, records.PICK, records.UNSEND, records.HAND_BACK, admission.ADMIT]
-_TAKEN = [records.LOAD, records.CLAIM, for_each.LOAD_ITEMS, for_each.CLAIM_ITEMS]
+_SENT = [tickets.PEEK, tickets.PICK, tickets.UNSEND, claims.HAND_BACK, admission.ADMIT]
+_TAKEN = [claims.LOAD, claims.CLAIM, for_each.LOAD_ITEMS, for_each.CLAIM_ITEMS]
 _COMPUTED = [records.PATH_TICKET, records.PATH_OVER, records.PATH_WHOLE, records.PATH_LAST, records.FENCE_TICKET]
 MANY_ROWS = ("runs_run", "runs_steprun", "runs_ticket")
 # What asks for some of the runs that are queued, of which there may be very many.
-_QUEUED = [starts.START, starts.START_BY_LEAVE, admission.IN_GATES, admission.LOCK_LIMITED]
+_QUEUED = [starts.START, starts.START_BY_LEAVE, concurrency.IN_GATES, admission.LOCK_LIMITED]
 _QUEUED += [
     admission.LOCK_OPEN_GATES,
     admission.GATED,

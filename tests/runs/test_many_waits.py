@@ -11,7 +11,7 @@ from django.db import connection
 from runs.control import approvals
 from runs.maintenance import sweep
 from runs.models import StepRun
-from runs.queries import endings, signals, sub_workflows
+from runs.queries import signals, stops, sub_workflows, waits
 from runs.queries import sweep as sweep_queries
 from runs.queries.database import Statement, run
 from tests.flows import begun, published, workspace
@@ -59,10 +59,10 @@ def test_what_waits_costs_the_sweep_nothing_until_it_is_due() -> None:
     address = {"name": "paid", "key": KEY, "workspace": workspace().pk}
     plans = [
         plan_of(sweep_queries.ANYTHING_DUE, host="here"),
-        plan_of(sweep_queries.DUE_WAITS, limit=200),
-        plan_of(sweep_queries.DUE_BLOCKED, limit=200),
+        plan_of(waits.DUE_WAITS, limit=200),
+        plan_of(waits.DUE_BLOCKED, limit=200),
         plan_of(sub_workflows.ANSWERED, limit=200),
-        plan_of(endings.OVERDUE, limit=200),
+        plan_of(stops.OVERDUE, limit=200),
         plan_of(signals.WAITING_WITH_KEY, limit=1001, **address),
     ]
     assert not [plan for plan in plans if "Seq Scan on runs_steprun" in plan]

@@ -15,12 +15,12 @@ from runs.control import inserts, pauses
 from runs.control import replays as control
 from runs.control.replays import Hand
 from runs.dispatch import admission
+from runs.domain.outcomes import Death
 from runs.engine import lease, record
 from runs.maintenance import sweep as sweep_maintenance
 from runs.maintenance.sweep import sweep
 from runs.models import Intervention, Process, Run, Ticket, WorkflowIntervention
 from runs.queries.database import Row, observed
-from runs.worker.child_watch import Death
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, owner, published, queued, states, the_run
 from tests.runs.locks import in_thread, locked_run, other_connection, wait_for_waiter

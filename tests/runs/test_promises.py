@@ -16,10 +16,10 @@ from uuid_utils.compat import uuid7
 
 from actions import network
 from runs.dispatch import dispatcher, unsent, window
+from runs.domain.outcomes import Death
 from runs.engine import lease, record
 from runs.maintenance import sweep
 from runs.models import DeadLetter, Process, Ticket
-from runs.worker.child_watch import Death
 from tests.actions.http_server import serving
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, queued, states, steps, the_run

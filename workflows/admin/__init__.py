@@ -1,5 +1,3 @@
 """The admin's pages of definitions. Imports its pages, so that Django registers them."""
 
-from workflows.admin import workflows
-
 __all__ = ["workflows"]

@@ -1,0 +1,71 @@
+"""The statements that read what a link needs, and that claim effectful steps for a process."""
+
+from __future__ import annotations
+
+from runs.queries.database import Statement
+
+# The keys of a message, in the order of locks, and the ticket of each.
+_CANDIDATES = """
+    (SELECT * FROM unnest(%(runs)s::uuid[], %(items)s::int[]) d(run_id, item) ORDER BY run_id, item) d
+"""
+
+_THEIRS = "run_id = d.run_id AND item = d.item AND head = %(head)s AND due_at <= clock_timestamp()"
+
+# Candidates of a message that were not claimed in time: somebody else may take them now. The message was answered, so
+# that its send counts no longer: however often it is handed back, a ticket behind slow steps is no suspect.
+HAND_BACK = Statement(
+    "hand_back",
+    f"""
+    WITH mine AS MATERIALIZED (
+        SELECT t.id FROM {_CANDIDATES}, LATERAL (SELECT id FROM runs_ticket WHERE {_THEIRS} FOR UPDATE SKIP LOCKED) t
+    )
+    UPDATE runs_ticket t SET knock_at = clock_timestamp(), sends = 0 WHERE t.id = ANY(ARRAY(SELECT id FROM mine))
+    """,  # noqa: S608 - constant text only
+)
+
+_FACTS = """
+    r.id, t.item, r.input, date_part('epoch', r.started_at), r.generation,
+    (SELECT jsonb_object_agg(s.step, jsonb_build_object('output', s.output, 'state', s.state, 'error', s.error))
+     FROM runs_steprun s WHERE s.run_id = r.id AND s.item = -1 AND s.step = ANY(%(reads)s::text[])) AS steps,
+    date_part('epoch', clock_timestamp()), r.ending, r.parent_id IS NOT NULL
+"""
+
+_ITS_RUN = "LATERAL (SELECT * FROM runs_run WHERE id = t.run_id LIMIT 1) r"
+
+# The tickets' ids, the fence of what is recorded, and the inputs in one snapshot.
+LOAD = Statement(
+    "load",
+    f"""
+    SELECT {_FACTS}, t.id, t.suspect, h.attempt, h.attempts, h.input
+    FROM {_CANDIDATES}, LATERAL (SELECT id, run_id, item, suspect FROM runs_ticket WHERE {_THEIRS} LIMIT 1) t,
+        {_ITS_RUN}
+        LEFT JOIN LATERAL (
+            SELECT attempt, attempts, input FROM runs_steprun
+            WHERE run_id = t.run_id AND step = %(head)s AND item = t.item LIMIT 1
+        ) h ON true
+    """,  # noqa: S608 - constant text only
+)
+
+# A ticket becomes a running row. Refused before due_at, and without a live lease of the claimer.
+CLAIM = Statement(
+    "claim",
+    f"""
+    WITH due AS MATERIALIZED (
+        SELECT t.id FROM {_CANDIDATES}, LATERAL (SELECT id FROM runs_ticket WHERE {_THEIRS} FOR UPDATE) t
+        WHERE EXISTS (SELECT 1 FROM runs_process WHERE id = %(process)s AND expires_at > clock_timestamp())
+    ),
+    taken AS (DELETE FROM runs_ticket WHERE id = ANY(ARRAY(SELECT id FROM due)) RETURNING run_id, item),
+    t AS (
+        INSERT INTO runs_steprun AS s (run_id, step, item, state, attempt, attempts, process, deadline, started_at)
+        SELECT run_id, %(head)s, item, 'running', 1, '[]', %(process)s,
+               clock_timestamp() + %(timeout)s * interval '1 second', clock_timestamp()
+        FROM taken ORDER BY run_id, item
+        ON CONFLICT (run_id, step, item) DO UPDATE
+            SET state = 'running', attempt = s.attempt + 1, process = excluded.process,
+                deadline = excluded.deadline, started_at = excluded.started_at, error = NULL
+            WHERE s.state = 'retrying'
+        RETURNING s.run_id, s.item, s.attempt, s.attempts, s.input
+    )
+    SELECT {_FACTS}, t.attempt, t.attempts, t.input FROM t, {_ITS_RUN}
+    """,  # noqa: S608 - constant text only
+)

@@ -1,0 +1,62 @@
+"""The statements that write, discard and alert dead letters."""
+
+from __future__ import annotations
+
+from runs.queries.database import Statement
+
+# Dead letters that nobody was told of yet, oldest first, with the workflow that tells: none where that workflow is also
+# somewhere above the run, for it would tell of its own sub-workflows for ever. Index dead_letter_alert_due.
+DUE_ALERTS = Statement(
+    "due_alerts",
+    """
+    SELECT l.id, CASE WHEN NOT EXISTS (
+               WITH RECURSIVE above AS (
+                   SELECT r.parent_id AS id
+                   UNION ALL
+                   SELECT p.parent_id FROM above JOIN runs_run p ON p.id = above.id
+               )
+               SELECT 1 FROM above JOIN runs_run p ON p.id = above.id WHERE p.workflow_id = w.alert_workflow_id
+           ) THEN w.alert_workflow_id END, f.name, l.run_id, r.labels, l.step, l.item, l.reason, l.error, l.created_at
+    FROM runs_deadletter l JOIN runs_run r ON r.id = l.run_id JOIN workflows_workflow f ON f.id = r.workflow_id
+    JOIN workflows_workspace w ON w.id = l.workspace_id
+    WHERE l.alert_due ORDER BY l.id LIMIT %(limit)s
+    """,
+)
+
+ALERTED = Statement(
+    "alerted",
+    """
+    WITH mine AS MATERIALIZED (
+        SELECT id FROM runs_deadletter WHERE id = ANY(%(letters)s::uuid[]) AND alert_due ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE runs_deadletter l SET alert_due = false FROM mine WHERE l.id = mine.id
+    """,
+)
+
+DISCARD = Statement(
+    "discard",
+    """
+    WITH mine AS MATERIALIZED (
+        SELECT id FROM runs_deadletter WHERE id = ANY(%(letters)s::uuid[]) AND state = 'open'
+        ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE runs_deadletter l SET state = 'discarded', resolved_at = clock_timestamp(), resolved_by_id = %(by)s,
+        resolution = %(why)s
+    FROM mine WHERE l.id = mine.id RETURNING l.id, l.run_id, l.step
+    """,
+)
+
+# Of what gave up in runs that are locked and live.
+INSERT_DEAD_LETTERS = Statement(
+    "insert_dead_letters",
+    """
+    INSERT INTO runs_deadletter (id, workspace_id, workflow_id, labels, run_id, step, item, state, reason, error, input,
+                                 config, attempts, resolution, alert_due)
+    SELECT d.id, r.workspace_id, r.workflow_id, r.labels, d.run_id, d.step, d.item, 'open', d.reason, d.error::jsonb,
+           d.input::jsonb, d.config::jsonb, d.attempts::jsonb, '', coalesce(w.alert_workflow_id <> r.workflow_id, false)
+    FROM unnest(%(ids)s::uuid[], %(runs)s::uuid[], %(steps)s::text[], %(items)s::int[], %(reasons)s::text[],
+                %(errors)s::text[], %(inputs)s::text[], %(configs)s::text[], %(histories)s::text[])
+         AS d(id, run_id, step, item, reason, error, input, config, attempts)
+    JOIN runs_run r ON r.id = d.run_id JOIN workflows_workspace w ON w.id = r.workspace_id
+    """,
+)

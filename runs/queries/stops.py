@@ -1,0 +1,71 @@
+"""The statements that cancel, terminate and time out runs."""
+
+from __future__ import annotations
+
+from runs.queries.database import Statement
+
+# The runs among these whose work may still be stopped; with `overdue`, only those past their deadline.
+LOCK_STOPPABLE = Statement(
+    "lock_stoppable",
+    """
+    SELECT id, version_id, state FROM runs_run
+    WHERE id = ANY(%(runs)s::uuid[]) AND state IN ('queued', 'running', 'waiting') AND ending IS NULL
+      AND (NOT %(overdue)s OR (deadline <= clock_timestamp() AND paused_at IS NULL))
+    ORDER BY id FOR NO KEY UPDATE
+    """,
+)
+
+# The runs among these that have not ended, and what their work came to where that is known.
+LOCK_LIVE = Statement(
+    "lock_live",
+    """
+    SELECT id, state, ending FROM runs_run
+    WHERE id = ANY(%(runs)s::uuid[]) AND finished_at IS NULL
+    ORDER BY id FOR NO KEY UPDATE
+    """,
+)
+
+# What is due, retrying or waiting ends here, and so does a pause: it would hold what is to follow. A running step is
+# left to its worker: its outcome is still written.
+STOP = Statement(
+    "stop",
+    """
+    WITH theirs AS MATERIALIZED (
+        -- In the order in which claims lock them, and before the first step row.
+        SELECT id FROM runs_ticket WHERE run_id = ANY(%(runs)s::uuid[]) ORDER BY run_id, item, head FOR UPDATE
+    ),
+    locked AS (SELECT count(*) AS n FROM theirs),
+    tickets AS (DELETE FROM runs_ticket t USING locked, theirs WHERE locked.n > 0 AND t.id = theirs.id RETURNING 1),
+    open AS MATERIALIZED (
+        SELECT s.id FROM locked, runs_steprun s
+        WHERE locked.n >= 0 AND s.run_id = ANY(%(runs)s::uuid[]) AND s.state IN ('waiting', 'retrying')
+        ORDER BY s.run_id, s.step, s.item FOR NO KEY UPDATE OF s
+    ),
+    steps AS (
+        UPDATE runs_steprun s SET state = 'cancelled', wake_at = NULL, finished_at = clock_timestamp()
+        FROM open WHERE s.id = open.id RETURNING 1
+    )
+    UPDATE runs_run SET paused_at = NULL, paused_through = NULL
+    WHERE id = ANY(%(runs)s::uuid[]) AND paused_at IS NOT NULL
+    """,
+)
+
+CANCEL_QUEUED = Statement(
+    "cancel_queued",
+    """
+    UPDATE runs_run SET state = 'cancelled', finished_at = clock_timestamp(), paused_at = NULL, paused_through = NULL
+    WHERE id = ANY(%(runs)s::uuid[]) AND state = 'queued'
+    """,
+)
+
+# Index run_deadline, as far as it is due: a volatile function is no index condition, hence the SELECT. Locks nothing:
+# stopping locks the runs, and looks again.
+OVERDUE = Statement(
+    "overdue",
+    """
+    SELECT id FROM runs_run
+    WHERE deadline <= (SELECT clock_timestamp()) AND ending IS NULL AND paused_at IS NULL
+      AND state IN ('running', 'waiting')
+    ORDER BY deadline LIMIT %(limit)s
+    """,
+)

@@ -1,0 +1,36 @@
+"""Python values as the statements take them and as rows give them back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from actions.base import Json
+from runs.domain.outcomes import Key
+from runs.queries.database import columns
+
+Params = dict[str, Any]
+
+
+def dumps(value: Json | Sequence[Json]) -> str:
+    """The value as JSON text for a jsonb column."""
+    return orjson.dumps(value).decode()
+
+
+def nullable(value: Json) -> str | None:
+    """The value as JSON text; None stands for SQL's NULL."""
+    return None if value is None else orjson.dumps(value).decode()
+
+
+def keys(found: Sequence[Key]) -> Params:
+    """Columns `runs`, `items`."""
+    return {"runs": [key[0] for key in found], "items": [key[1] for key in found]}
+
+
+def places(found: Sequence[tuple[UUID, int, str]]) -> Params:
+    """Columns `runs`, `items`, `steps`."""
+    names = ("runs", "items", "steps")
+    return dict(zip(names, columns(list(found), len(names)), strict=True))
