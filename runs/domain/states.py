@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 
 
@@ -112,3 +113,8 @@ RUN_ENDED = frozenset(RunState) - RUN_LIVE - {RunState.QUEUED}
 STEP_ENDED = frozenset(
     {StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED, StepState.COMPENSATED}
 )
+
+
+def values(states: Iterable[StrEnum]) -> list[str]:
+    """The states as the database has them, sorted."""
+    return sorted(state.value for state in states)

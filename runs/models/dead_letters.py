@@ -1,0 +1,77 @@
+"""Dead letters: steps that gave up."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib.auth import get_user_model
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
+
+from runs.domain.states import (
+    DeadLetterState,
+    values,
+)
+from runs.models.runs import Run
+from workflows.models import Workflow, Workspace
+
+
+class DeadLetter(models.Model):
+    """A step that used up its attempts and whose failure nothing handled."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="dead_letters")
+    # Of the run, which never changes them: so no list or count of letters has to look at the runs, which are many more.
+    workflow = models.ForeignKey(
+        Workflow, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    labels = models.JSONField(default=dict)
+    step = models.TextField()
+    item = models.IntegerField(default=-1)
+    state = models.CharField(
+        max_length=10,
+        choices=[(s.value, s.value) for s in DeadLetterState],
+        default=DeadLetterState.OPEN.value,
+    )
+    # failed, poison, timed_out, unrecordable
+    reason = models.CharField(max_length=20)
+    error = models.JSONField()
+    input = models.JSONField(null=True)
+    config = models.JSONField(null=True)
+    attempts = models.JSONField(default=list)
+    created_at = models.DateTimeField(db_default=Now())
+    resolved_at = models.DateTimeField(null=True)
+    resolved_by = models.ForeignKey(get_user_model(), on_delete=models.PROTECT, null=True, related_name="+")
+    resolution = models.TextField(blank=True)
+    # The workspace's alert workflow is still to be started for it.
+    alert_due = models.BooleanField(default=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(state__in=values(DeadLetterState)), name="dead_letter_state_known"),
+            models.CheckConstraint(
+                condition=Q(state=DeadLetterState.OPEN.value, resolved_at__isnull=True)
+                | (~Q(state=DeadLetterState.OPEN.value) & Q(resolved_at__isnull=False)),
+                name="dead_letter_resolved_iff_not_open",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["workspace", "state", "id"], name="dead_letter_list"),
+            models.Index(fields=["workflow", "id"], name="dead_letter_of_workflow"),
+            # For the metrics. Without an id, the entries that count together are folded into one.
+            models.Index(
+                fields=["workspace", "workflow", "reason"],
+                name="dead_letter_open",
+                condition=Q(state=DeadLetterState.OPEN.value),
+            ),
+            # Of all letters, unlike run_labelled: besides labels alone the planner knows how rare they are.
+            GinIndex(fields=["workspace", "labels"], name="dead_letter_labelled"),
+            models.Index(fields=["id"], name="dead_letter_alert_due", condition=Q(alert_due=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.step} of {self.run_id}: {self.reason}"

@@ -1,0 +1,185 @@
+"""Runs as rows."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
+
+from runs.domain.states import (
+    RUN_ENDED,
+    RUN_LIVE,
+    RUN_OUTCOMES,
+    Lane,
+    Pause,
+    RunState,
+    values,
+)
+from runs.models.gates import Gate
+from workflows.models import Version, Workflow, Workspace
+
+_QUEUED = Q(state=RunState.QUEUED.value)
+
+_WAITS = Q(started_at__isnull=True, finished_at__isnull=True, paused_at__isnull=True)
+
+_GATED = _WAITS & Q(gate__isnull=False)
+
+# As runs.queries.lanes.lane says it.
+_LANE = Case(
+    When(paused_at__isnull=False, then=Value(Lane.PAUSED.value)),
+    When(gate__isnull=False, then=Value(Lane.GATED.value)),
+    default=Value(Lane.FREE.value),
+)
+
+_UNHAPPY = Q(state__in=values(RUN_ENDED - {RunState.SUCCEEDED}))
+
+
+class Run(models.Model):
+    """One execution of a version. Written by runs.engine.record only."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    # Its version's workflow and workspace: the version's own foreign keys keep them. The version is kept by a trigger
+    # of its own (migration 0026). Constraints here would look it up for each run, a third of what a start costs the
+    # server where there are three; whoever inserts runs locks the version instead.
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="runs"
+    )
+    workflow = models.ForeignKey(
+        Workflow, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="runs"
+    )
+    version = models.ForeignKey(
+        Version, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="runs"
+    )
+    state = models.CharField(max_length=12, choices=[(s.value, s.value) for s in RunState])
+    idempotency_key = models.CharField(max_length=255, null=True)
+    # Through which door it came: api, admin, command, job, ...
+    source = models.CharField(max_length=20)
+    labels = models.JSONField(default=dict)
+    input = models.JSONField()
+    output = models.JSONField(null=True)
+    error = models.JSONField(null=True)
+    generation = models.PositiveSmallIntegerField(default=1)
+    # A replay: the run that it repeats, and the steps that it begins with instead of the version's roots.
+    replay_of = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, db_index=False, db_constraint=False, related_name="replays"
+    )
+    entry = ArrayField(models.TextField(), null=True)
+    # Since when nothing is admitted, knocked or claimed, and whether it was the run or its workflow that was paused.
+    # Left as it stands when the run ends.
+    paused_at = models.DateTimeField(null=True)
+    paused_through = models.CharField(max_length=8, null=True, choices=[(s.value, s.value) for s in Pause])
+    # What the work came to, while the run still compensates or does what on_failure and finally say; else null.
+    ending = models.CharField(max_length=12, null=True)
+    # When a run fails that has not ended by then; null where its version sets no timeout.
+    deadline = models.DateTimeField(null=True)
+    # Higher ones are admitted first, within their workspace.
+    priority = models.SmallIntegerField(db_default=0)
+    # What the run shares a concurrency limit through; null where its version sets none.
+    gate = models.ForeignKey(
+        Gate, on_delete=models.SET_NULL, null=True, db_index=False, db_constraint=False, related_name="+"
+    )
+    # Admitted under a workspace's rate limit: what that limit counts.
+    metered = models.BooleanField(db_default=False)
+    # A sub-workflow: the step, item and attempt that started it. `depth` counts the runs above it.
+    parent = models.ForeignKey("self", models.SET_NULL, null=True, db_index=False, db_constraint=False)
+    parent_step = models.TextField(null=True)
+    parent_item = models.IntegerField(null=True)
+    parent_attempt = models.PositiveIntegerField(null=True)
+    depth = models.PositiveSmallIntegerField(db_default=0)
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["workflow", "idempotency_key"],
+                condition=Q(idempotency_key__isnull=False),
+                name="run_key_once",
+            ),
+            models.UniqueConstraint(
+                fields=["parent", "parent_step", "parent_item", "parent_attempt"],
+                condition=Q(parent__isnull=False),
+                name="run_child_once",
+            ),
+            models.CheckConstraint(condition=Q(state__in=values(RunState)), name="run_state_known"),
+            models.CheckConstraint(
+                condition=Q(state__in=values(RUN_ENDED), finished_at__isnull=False)
+                | (~Q(state__in=values(RUN_ENDED)) & Q(finished_at__isnull=True)),
+                name="run_ended_iff_finished_at",
+            ),
+            models.CheckConstraint(
+                condition=Q(started_at__isnull=False) | Q(state__in=values([RunState.QUEUED, RunState.CANCELLED])),
+                name="run_started_unless_queued",
+            ),
+            models.CheckConstraint(
+                condition=Q(paused_at__isnull=True, paused_through__isnull=True)
+                | Q(paused_at__isnull=False, paused_through__in=values(Pause)),
+                name="run_paused_through_something",
+            ),
+            models.CheckConstraint(
+                # A check that comes to NULL counts as met, hence the second look at ending.
+                condition=Q(ending__isnull=True) & ~Q(state=RunState.COMPENSATING.value)
+                | Q(ending__in=values(RUN_OUTCOMES), state__in=["running", "waiting"])
+                | Q(ending=RunState.FAILED.value, ending__isnull=False, state=RunState.COMPENSATING.value),
+                name="run_ending_while_live",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["workflow", "id"], name="run_of_workflow"),
+            models.Index(F("workspace"), _LANE, F("priority").desc(), F("id"), name="run_queued", condition=_QUEUED),
+            # Whether any is queued; see runs.queries.lanes.
+            models.Index(fields=["workspace"], name="run_backlog", condition=_WAITS & Q(gate__isnull=True)),
+            models.Index(fields=["workspace"], name="run_backlog_gated", condition=_GATED),
+            # Only runs with a gate, and those under a rate limit, pay for these.
+            models.Index(F("gate"), F("priority").desc(), F("id"), name="run_gated", condition=_GATED),
+            models.Index(
+                fields=["gate"],
+                name="run_in_gate",
+                condition=Q(gate__isnull=False, started_at__isnull=False, finished_at__isnull=True),
+            ),
+            # What could come back to its gate.
+            models.Index(
+                fields=["gate"],
+                name="run_back_to_gate",
+                condition=Q(gate__isnull=False)
+                & (Q(state=RunState.FAILED.value) | _QUEUED & Q(paused_at__isnull=False)),
+            ),
+            models.Index(
+                fields=["workspace", "id"], name="run_child_queued", condition=_QUEUED & Q(parent__isnull=False)
+            ),
+            models.Index(fields=["workspace", "started_at"], name="run_metered", condition=Q(metered=True)),
+            # Only paused runs pay for it.
+            models.Index(fields=["workflow", "id"], name="run_paused", condition=Q(paused_at__isnull=False)),
+            models.Index(
+                fields=["workspace", "state", "id"],
+                name="run_live",
+                condition=Q(state__in=values(RUN_LIVE)),
+            ),
+            models.Index(
+                fields=["deadline"],
+                name="run_deadline",
+                condition=Q(
+                    deadline__isnull=False,
+                    ending__isnull=True,
+                    paused_at__isnull=True,
+                    state__in=["running", "waiting"],
+                ),
+            ),
+            # Lists of what did not end well; a run that succeeds does not pay for them.
+            models.Index(fields=["state", "workspace", "id"], name="run_unhappy", condition=_UNHAPPY),
+            models.Index(fields=["workflow", "state", "id"], name="run_unhappy_of_workflow", condition=_UNHAPPY),
+            # The admin's list by state, which is of all workspaces.
+            models.Index(fields=["state", "id"], name="run_unhappy_of_all", condition=_UNHAPPY),
+            # Only runs with labels pay for the search by label. With the workspace (extension btree_gin), for others
+            # may have a million runs with the same label.
+            GinIndex(fields=["workspace", "labels"], name="run_labelled", condition=~Q(labels={})),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)

@@ -1,0 +1,99 @@
+"""Step runs: what happened at each step of a run."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from runs.domain.states import (
+    STEP_ENDED,
+    StepState,
+    values,
+)
+from runs.models.runs import Run
+
+# Step rows that are no part of the straight way: running, perhaps waiting, succeeded.
+_STRAY = Q(state__in=values(frozenset(StepState) - {StepState.RUNNING, StepState.WAITING, StepState.SUCCEEDED}))
+
+
+class StepRun(models.Model):
+    """What happened to one step (or one item of it) of one run. There is no row before something happens."""
+
+    # The engine finds rows by (run, step, item); the id is for the admin, which knows no composite keys.
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, db_index=False, db_constraint=False, related_name="steps")
+    step = models.TextField()
+    item = models.IntegerField(default=-1)
+    state = models.CharField(max_length=12, choices=[(s.value, s.value) for s in StepState])
+    attempt = models.PositiveIntegerField(default=1)
+    # Attempts that did not succeed: number, outcome, error, times, process.
+    attempts = models.JSONField(default=list)
+    # The order of success in the run, for steps with a `compensate` only: they are undone the other way round.
+    seq = models.PositiveIntegerField(null=True)
+    process = models.UUIDField(null=True)
+    deadline = models.DateTimeField(null=True)
+    wake_at = models.DateTimeField(null=True)
+    # What it waits for besides the moment, or waited for last; the key is what a sender may know instead of the run.
+    signal = models.TextField(null=True)
+    signal_key = models.TextField(null=True)
+    # How many child runs a waiting step still waits for; at 0 it is due. A cancelled step keeps the number until
+    # its children are cancelled, too.
+    awaits = models.PositiveIntegerField(null=True)
+    # A for_each: items begun and not ended, and how far it got; see runs.engine.for_each.
+    open_items = models.PositiveIntegerField(null=True)
+    progress = models.JSONField(null=True)
+    # Stored only where it cannot be worked out: input when a human edited it, config when it has expressions.
+    input = models.JSONField(null=True)
+    config = models.JSONField(null=True)
+    output = models.JSONField(null=True)
+    error = models.JSONField(null=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["run", "step", "item"], name="step_run_once"),
+            models.CheckConstraint(condition=Q(state__in=values(StepState)), name="step_run_state_known"),
+            models.CheckConstraint(
+                condition=Q(state=StepState.RUNNING.value, process__isnull=False, deadline__isnull=False)
+                | (~Q(state=StepState.RUNNING.value) & Q(process__isnull=True, deadline__isnull=True)),
+                name="step_run_running_iff_leased",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=values(STEP_ENDED), finished_at__isnull=False)
+                | (~Q(state__in=values(STEP_ENDED)) & Q(finished_at__isnull=True)),
+                name="step_run_ended_iff_finished_at",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="waiting", wake_at=None, signal=None, awaits=None, open_items=None),
+                name="step_run_waiting_has_end",
+            ),
+        ]
+        indexes: ClassVar = [
+            # Few rows run at once, so that it serves deadlines as well.
+            models.Index(fields=["process"], name="step_run_process", condition=Q(state=StepState.RUNNING.value)),
+            models.Index(fields=["wake_at"], name="step_run_wake", condition=Q(state=StepState.WAITING.value)),
+            models.Index(
+                fields=["signal", "signal_key", "id"],
+                name="step_run_signal",
+                condition=Q(state=StepState.WAITING.value, signal__isnull=False),
+            ),
+            # The admin's list by state.
+            models.Index(fields=["state", "id"], name="step_run_stray", condition=_STRAY),
+            models.Index(fields=["id"], name="step_run_orphans", condition=Q(state="cancelled", awaits__gt=0)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.step} of {self.run_id}"
+
+
+class Approval(StepRun):
+    """A step that waits until somebody approves or rejects, as the admin lists them."""
+
+    class Meta:
+        proxy = True
+        verbose_name = "waiting for approval"
+        verbose_name_plural = "waiting for approval"
+        default_permissions = ("view",)

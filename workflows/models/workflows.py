@@ -1,0 +1,105 @@
+"""Workflows, their frozen versions and steps."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
+
+from workflows.models.workspaces import Workspace
+
+
+class Workflow(models.Model):
+    """A recipe under a name. `current` is the version that new runs pin; `kind` jobs holds one-step jobs."""
+
+    class Kind(models.TextChoices):
+        WORKFLOW = "workflow"
+        JOBS = "jobs"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="workflows")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.WORKFLOW, editable=False)
+    description = models.TextField(blank=True)
+    # Everything of the draft besides its steps: inputs, output, labels, triggers, concurrency, on_failure, finally.
+    settings = models.JSONField(default=dict, blank=True)
+    current = models.ForeignKey(
+        "Version", on_delete=models.PROTECT, null=True, blank=True, editable=False, related_name="+"
+    )
+    # The current version's `concurrency.limit`: it counts for every run of the workflow that has a gate.
+    concurrent_runs = models.PositiveIntegerField(null=True, editable=False)
+    # Since when its runs are held. They are held one by one, by runs.control.pauses; a new one copies it.
+    paused_at = models.DateTimeField(null=True, editable=False)
+    keep_days = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="For how many days its runs are kept after their end; 0: for ever; empty: as the workspace says.",
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["workspace", "name"], name="workflow_name_once"),
+            models.CheckConstraint(condition=models.Q(kind__in=["workflow", "jobs"]), name="workflow_kind_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Version(models.Model):
+    """A frozen recipe, found by the sha256 of its canonical definition. A trigger refuses changes."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workflow = models.ForeignKey(Workflow, on_delete=models.PROTECT, related_name="versions", db_index=False)
+    number = models.PositiveIntegerField()
+    hash = models.CharField(max_length=64)
+    definition = models.JSONField()
+    # The steps that a new run begins with; admission gives each a ticket without reading the definition.
+    roots = ArrayField(models.TextField())
+    # Seconds that a run of it may take; None: as long as it likes.
+    timeout = models.FloatField(null=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["workflow", "number"], name="version_number_once"),
+            models.UniqueConstraint(fields=["workflow", "hash"], name="version_hash_once"),
+            models.CheckConstraint(condition=models.Q(number__gte=1), name="version_number_from_one"),
+        ]
+
+    def __str__(self) -> str:
+        return f"version {self.number}"
+
+
+class Step(models.Model):
+    """One line of a workflow's draft. Editing it changes nothing that runs until the draft is published."""
+
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="steps")
+    position = models.PositiveIntegerField()
+    key = models.CharField("id", max_length=64)
+    label = models.CharField(max_length=200, blank=True)
+    action = models.CharField(max_length=64)
+    # `with`, `needs`, `if`, ... in the words of the definition; empty means: not given.
+    config = models.JSONField("with", default=dict, blank=True)
+    needs = models.JSONField(null=True, blank=True, default=None)
+    condition = models.TextField("if", blank=True)
+    join = models.CharField(max_length=20, blank=True)
+    retry = models.JSONField(null=True, blank=True, default=None)
+    timeout = models.CharField(max_length=20, blank=True)
+    on_error = models.CharField(max_length=80, blank=True)
+    # Whatever else a step of the definition may say (input, payload, compensate, ...).
+    more = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["position", "id"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["workflow", "key"], name="step_key_once")]
+
+    def __str__(self) -> str:
+        return self.key

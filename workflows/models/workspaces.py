@@ -1,0 +1,74 @@
+"""Workspaces and their API tokens."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
+
+
+class Workspace(models.Model):
+    """A tenant: whatever is created belongs to exactly one."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=100, unique=True)
+    # Started for every dead letter that arrives, with what happened as its input.
+    alert_workflow = models.ForeignKey(
+        "Workflow", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )
+    # Limits, enforced where runs are admitted; empty means none.
+    concurrent_runs = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)], help_text="How many runs may be running at once."
+    )
+    runs_per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="How many runs may begin within any minute; more are accepted and queue.",
+    )
+    # Enforced by runs.maintenance.retention.
+    keep_days = models.PositiveIntegerField(
+        null=True, blank=True, help_text="For how many days runs are kept after their end; empty or 0: for ever."
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(concurrent_runs__isnull=True) | models.Q(concurrent_runs__gte=1),
+                name="workspace_concurrent_runs_from_one",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(runs_per_minute__isnull=True) | models.Q(runs_per_minute__gte=1),
+                name="workspace_runs_per_minute_from_one",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """Raises ValidationError where the alert workflow is of another workspace, or cannot run."""
+        found = self.alert_workflow
+        if found is not None and (found.workspace_id != self.pk or found.current_id is None):
+            raise ValidationError({"alert_workflow": "must be a workflow of this workspace that has been published"})
+
+
+class ApiToken(models.Model):
+    """A bearer token of one user in one workspace. Only its sha256 is stored; the token is shown once."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="tokens")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=12, editable=False)
+    sha256 = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
