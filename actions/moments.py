@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
+import orjson
 from pydantic import AwareDatetime, Field, model_validator
 
 from actions.base import Config
@@ -34,6 +35,6 @@ class UntilConfig(Config):
         return f"by {iso(self.until)}" if self.until is not None else f"within {self.timeout or 0:g} s"
 
 
-def iso(moment: datetime) -> str:
-    """A time in ISO 8601 UTC, with Z."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def iso(at: datetime) -> str:
+    """A time as the API writes it: ISO 8601 in UTC, with Z."""
+    return orjson.dumps(at.astimezone(UTC), option=orjson.OPT_UTC_Z).decode()[1:-1]

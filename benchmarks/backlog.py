@@ -16,6 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from runs.control import starts
+from runs.domain.requests import Request
+
 RESULT = Path(__file__).parent / "results" / "backlog.json"
 # Longer than the time after which an unanswered knock is repeated (10 s).
 AWAY_SECONDS = 25.0
@@ -54,7 +57,6 @@ def _measured(home: Path, *, runs: int) -> dict[str, Any]:
     from django.conf import settings
 
     from benchmarks import machine, systems, work
-    from runs.control import replays as control
     from runs.maintenance import sweep
     from runs.models import Run, StepRun, Ticket
 
@@ -64,8 +66,8 @@ def _measured(home: Path, *, runs: int) -> dict[str, Any]:
         empty = broker.now()
         began = time.perf_counter()
         for first in range(0, runs, systems.BULK):
-            requests = [control.Request(input=work.given(n)) for n in range(first, min(first + systems.BULK, runs))]
-            control.start(requests, version=version, workflow=workflow, source="bench")
+            requests = [Request(input=work.given(n)) for n in range(first, min(first + systems.BULK, runs))]
+            starts.start(requests, version=version, workflow=workflow, source="bench")
         started = time.perf_counter() - began
         ends = time.monotonic() + AWAY_SECONDS
         while time.monotonic() < ends:

@@ -14,7 +14,8 @@ django.setup()
 from django.db import connection  # noqa: E402
 
 from benchmarks import work  # noqa: E402
-from runs.control import replays as control  # noqa: E402
+from runs.control import starts  # noqa: E402
+from runs.domain import requests  # noqa: E402
 from workflows.models import Version, Workflow  # noqa: E402
 
 
@@ -30,13 +31,13 @@ def main(*, workflow_id: str, warm_id: str, numbers: range, threads: int) -> Non
     connected, begin = threading.Barrier(threads + 1), threading.Event()
 
     def caller(share: range) -> None:
-        control.start([control.Request(input=work.given(0))], version=warm_version, workflow=warm, source="bench")
+        starts.start([requests.Request(input=work.given(0))], version=warm_version, workflow=warm, source="bench")
         connected.wait()
         begin.wait()
         for number in share:
             began = time.time()
-            request = control.Request(input=work.given(number))
-            [started] = control.start([request], version=version, workflow=workflow, source="bench")
+            request = requests.Request(input=work.given(number))
+            [started] = starts.start([request], version=version, workflow=workflow, source="bench")
             told.append((str(started.run_id), began))
         connection.close()
 

@@ -11,10 +11,10 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from benchmarks import work
-from runs.control import replays as control
-from runs.control import signals
-from runs.maintenance import retention
-from runs.maintenance import sweep as sweep_maintenance
+from runs.control import signals, starts
+from runs.domain.requests import Request
+from runs.maintenance import invariants, retention
+from runs.maintenance import sweep as sweeping
 from runs.models import DeadLetter, Run
 from runs.queries import retention as retention_queries
 from runs.queries import sweep as sweep_queries
@@ -36,15 +36,15 @@ def all_of(workflow: Workflow, version: Version) -> Iterator[Work]:
 
 def sweep(workflow: Workflow) -> Iterator[Work]:
     """Rounds that find nothing, the audit, metrics, and what retention looks at before it deletes."""
-    yield "sweep", sweep_maintenance.sweep
-    yield "sweep: audit", sweep_maintenance.audit
+    yield "sweep", sweeping.sweep
+    yield "sweep: audit", invariants.check
     yield (
         "sweep: each part",
         lambda: (
-            sweep_maintenance.wake(),
-            sweep_maintenance.unblock(),
-            sweep_maintenance.time_out(),
-            sweep_maintenance.rescue(),
+            sweeping.wake(),
+            sweeping.unblock(),
+            sweeping.time_out(),
+            sweeping.rescue(),
         ),
     )
     yield "sweep: lost", lambda: run(sweep_queries.LOST, limit=200)
@@ -64,8 +64,8 @@ def hot(workflow: Workflow, version: Version) -> Iterator[Work]:
 def _through(workflow: Workflow, version: Version, count: int) -> None:
     from runs.worker import polling
 
-    requests = [control.Request(input=work.given(n), idempotency_key=f"volume {n}") for n in range(count)]
-    control.start(requests, version=version, workflow=workflow, source="bench")
+    requests = [Request(input=work.given(n), idempotency_key=f"volume {n}") for n in range(count)]
+    starts.start(requests, version=version, workflow=workflow, source="bench")
     while polling.poll():
         pass
 

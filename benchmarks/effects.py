@@ -19,6 +19,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from runs.control import starts
+from runs.domain.requests import Request
+
 if TYPE_CHECKING:
     from runs.models import Run
 
@@ -126,14 +129,13 @@ def _systems(url: str) -> list[System]:
 def _runs(text: str, url: str, *, one_run: bool) -> Callable[[int], None]:
     from benchmarks import systems
     from benchmarks.servers import until
-    from runs.control import replays as control
     from runs.models import Run
 
     workflow, version = systems.prepare(text)
 
     def ask(count: int) -> None:
-        given = [control.Request(input={"url": url, "count": count}) for _ in range(1 if one_run else count)]
-        control.start(given, version=version, workflow=workflow, source="bench")
+        given = [Request(input={"url": url, "count": count}) for _ in range(1 if one_run else count)]
+        starts.start(given, version=version, workflow=workflow, source="bench")
         left = Run.objects.filter(workflow=workflow, finished_at__isnull=True)
         until(lambda: not left.exists(), what="the runs", seconds=END_SECONDS)
 

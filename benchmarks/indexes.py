@@ -17,6 +17,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runs.control import starts
+from runs.domain.requests import Request
+
 if TYPE_CHECKING:
     from workflows.publishing.publish import Published
 
@@ -109,12 +112,11 @@ def _indexes() -> dict[str, tuple[str, str]]:
 def _perform(found: Published, runs: int) -> None:
     """Start runs in calls of 200 and take them through to their end, on this connection."""
     from benchmarks import work
-    from runs.control import replays as control
     from runs.worker import polling
 
     for first in range(0, runs, BULK):
-        requests = [control.Request(input=work.given(n)) for n in range(first, min(first + BULK, runs))]
-        control.start(requests, version=found.version, workflow=found.workflow, source="bench")
+        requests = [Request(input=work.given(n)) for n in range(first, min(first + BULK, runs))]
+        starts.start(requests, version=found.version, workflow=found.workflow, source="bench")
         while polling.poll():
             pass
 

@@ -81,11 +81,12 @@ class Walk:
 
     def _start(self, numbers: range) -> None:
         from benchmarks import work
-        from runs.control import replays as control
+        from runs.control import starts
+        from runs.domain.requests import Request
 
         with self._part("start: all else", asks=True):
-            requests = [control.Request(input=work.given(number)) for number in numbers]
-            control.start(requests, version=self._version, workflow=self._workflow, source="bench")
+            requests = [Request(input=work.given(number)) for number in numbers]
+            starts.start(requests, version=self._version, workflow=self._workflow, source="bench")
 
     def _perform_all(self) -> None:
         """Every message in the broker, and those that follow."""

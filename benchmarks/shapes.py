@@ -19,6 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from runs.control import starts
+from runs.domain import requests
+
 RESULT = Path(__file__).parent / "results" / "shapes.json"
 END_SECONDS = 1800.0
 LAYER = 100
@@ -154,14 +157,13 @@ def _point(name: str, size: int, *, home: Path, rounds: int) -> dict[str, Any]:
 def _measured(pid: int, workflow: Any, version: Any, *, given: dict[str, Any]) -> dict[str, float]:
     from benchmarks import processes
     from benchmarks.servers import until
-    from runs.control import replays as control
     from runs.models import Run
 
     server = processes.parent(_backend())
     with _watched(pid, server) as peaks:
         spent, spent_there = processes.cpu_seconds(pid), processes.cpu_seconds(server)
         began = time.perf_counter()
-        control.start([control.Request(input=given)], version=version, workflow=workflow, source="bench")
+        starts.start([requests.Request(input=given)], version=version, workflow=workflow, source="bench")
         left = Run.objects.filter(workflow=workflow, finished_at__isnull=True)
         until(lambda: not left.exists(), what="the run", seconds=END_SECONDS)
         seconds = time.perf_counter() - began

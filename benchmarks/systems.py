@@ -22,7 +22,8 @@ from benchmarks.accounts import Stopwatch
 from benchmarks.baselines import chain
 from benchmarks.servers import Worker, until
 from project.env import BASE_DIR
-from runs.control import replays as control
+from runs.control import starts
+from runs.domain.requests import Request
 from runs.models import Run
 from runs.queries.database import Statement, run
 from runs.queries.lanes import free
@@ -145,8 +146,8 @@ def stepwise_bulk(version: Version, workflow: Workflow) -> Callable[[int], Took]
     def runs(count: int) -> Took:
         watch = Stopwatch()
         for first in range(0, count, BULK):
-            requests = [control.Request(input=work.given(n)) for n in range(first, min(first + BULK, count))]
-            control.start(requests, version=version, workflow=workflow, source="bench")
+            requests = [Request(input=work.given(n)) for n in range(first, min(first + BULK, count))]
+            starts.start(requests, version=version, workflow=workflow, source="bench")
         spent = watch.cpu_seconds()
         wait_for_all(workflow)
         return Took(watch.seconds(), spent)
@@ -197,8 +198,8 @@ def stepwise_latency(version: Version, workflow: Workflow) -> Callable[[int], li
         found = []
         for number in range(count):
             began = time.time()
-            [started] = control.start(
-                [control.Request(input=work.given(number))], version=version, workflow=workflow, source="bench"
+            [started] = starts.start(
+                [Request(input=work.given(number))], version=version, workflow=workflow, source="bench"
             )
             time.sleep(UNSEEN_SECONDS)
             mine = Run.objects.filter(pk=started.run_id, finished_at__isnull=False)

@@ -9,7 +9,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.test import override_settings
 
-from runs.control import replays as control
+from runs.control import starts
+from runs.domain.requests import Request
 from runs.models import Run, StepRun
 from workflows.formats import parse
 from workflows.models import Workspace
@@ -34,8 +35,8 @@ def published(text: str) -> Published:
 
 def begun(found: Published, *inputs: Any, **options: Any) -> list[UUID]:
     """One run for each input (for one empty input where none is given); options go to every request."""
-    requests = [control.Request(input=one, **options) for one in inputs or ({},)]
-    started = control.start(requests, version=found.version, workflow=found.workflow, source="test")
+    requests = [Request(input=one, **options) for one in inputs or ({},)]
+    started = starts.start(requests, version=found.version, workflow=found.workflow, source="test")
     return [one.run_id for one in started]
 
 

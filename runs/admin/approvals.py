@@ -21,7 +21,7 @@ from runs.admin.confirmation import Page, ask, refused
 from runs.admin.run_actions import Button, may_change_run, require_change_run, run_page
 from runs.control import approvals
 from runs.control.approvals import Decision
-from runs.control.replays import Hand
+from runs.domain.actor import Hand
 from runs.domain.outcomes import Place
 from runs.domain.states import StepState
 from runs.models import Approval, StepRun

@@ -14,9 +14,8 @@ from django.template.response import TemplateResponse
 
 from runs.admin.confirmation import hand
 from runs.admin.forms import ReasonForm, WhyForm
-from runs.control import preconditions
-from runs.control import replays as control
-from runs.control.replays import Hand
+from runs.control import dead_letters, pauses, preconditions, retries, stops
+from runs.domain.actor import Hand
 
 
 class Verb(Protocol):
@@ -47,7 +46,7 @@ CANCEL = Bulk(
     "cancelled",
     "These runs are stopped. Running steps are told, and their outcome is written; only `finally` steps follow.",
     preconditions.CANCELLABLE,
-    control.cancel,
+    stops.cancel,
     danger=True,
 )
 TERMINATE = Bulk(
@@ -56,7 +55,7 @@ TERMINATE = Bulk(
     "terminated",
     "These runs end at once: no compensation, `on_failure` or `finally` follows or goes on.",
     preconditions.TERMINABLE,
-    control.terminate,
+    stops.terminate,
     danger=True,
 )
 PAUSE = Bulk(
@@ -65,7 +64,7 @@ PAUSE = Bulk(
     "paused",
     "Nothing of these runs is begun until they are resumed. Steps that are running run on; what follows them is held.",
     preconditions.PAUSABLE,
-    control.pause,
+    pauses.pause,
 )
 RESUME = Bulk(
     "resume_chosen",
@@ -73,7 +72,7 @@ RESUME = Bulk(
     "resumed",
     "These runs go on where they were held; a retry when it would have been due.",
     preconditions.PAUSABLE,
-    control.resume,
+    pauses.resume,
 )
 RETRY = Bulk(
     "retry_chosen",
@@ -81,7 +80,7 @@ RETRY = Bulk(
     "retried",
     "These failed runs go on from their failed steps, with the inputs that the steps had.",
     preconditions.RETRYABLE,
-    control.retry,
+    retries.retry,
 )
 RETRY_LETTERS = Bulk(
     "retry_chosen",
@@ -89,7 +88,7 @@ RETRY_LETTERS = Bulk(
     "retried",
     "The runs of these dead letters go on from their steps, with the inputs that the steps had.",
     preconditions.OPEN,
-    control.retry_letters,
+    dead_letters.retry,
 )
 DISCARD = Bulk(
     "discard_chosen",
@@ -97,7 +96,7 @@ DISCARD = Bulk(
     "discarded",
     "These dead letters are closed for good. Their runs stay as they are.",
     preconditions.OPEN,
-    control.discard,
+    dead_letters.discard,
     ReasonForm,
     danger=True,
 )

@@ -15,7 +15,7 @@ from django.template.response import TemplateResponse
 
 from runs.admin.base import colour
 from runs.admin.forms import WhyForm
-from runs.control.replays import Hand
+from runs.domain.actor import Hand
 
 Won = TypeVar("Won")
 

@@ -16,7 +16,7 @@ from django.urls import reverse
 from runs.admin.base import json_text
 from runs.admin.confirmation import Page, ask, filled, hand, refused, show, succeeded
 from runs.admin.forms import EditedRetryForm, ReasonForm, ReplayForm, WhyForm, as_json
-from runs.control import preconditions
+from runs.control import dead_letters, pauses, preconditions, retries, stops
 from runs.control import replays as control
 from runs.control.replays import NotNow
 from runs.domain.states import RUN_ENDED
@@ -59,9 +59,9 @@ CANCEL = RunVerb(
     "No step of the run begins any more. One that is running is told, and its outcome is still written. "
     "Then the run does what it has to do finally, and ends.",
     preconditions.can_cancel,
-    control.cancel,
+    stops.cancel,
     preconditions.cannot_cancel,
-    lambda key: "The run is cancelled." if control.standing(key) in RUN_ENDED else "The run is being cancelled.",
+    lambda key: "The run is cancelled." if preconditions.state_of(key) in RUN_ENDED else "The run is being cancelled.",
     danger=True,
 )
 TERMINATE = RunVerb(
@@ -69,7 +69,7 @@ TERMINATE = RunVerb(
     "The run ends at once: what is still to be compensated stays as it is, and nothing of on_failure or finally "
     "begins any more. A step that is running is told. This cannot be taken back by a retry.",
     lambda run: run.state in preconditions.TERMINABLE,
-    control.terminate,
+    stops.terminate,
     lambda _, state: preconditions.cannot_terminate(state),
     lambda _: "The run is terminated.",
     danger=True,
@@ -78,7 +78,7 @@ PAUSE = RunVerb(
     "Pause",
     "Nothing of the run is begun until it is resumed. A step that is running runs on; what follows it is held.",
     lambda run: run.state in preconditions.PAUSABLE and run.paused_at is None,
-    control.pause,
+    pauses.pause,
     lambda _, state: preconditions.cannot_pause(state),
     lambda _: "The run is paused.",
 )
@@ -86,7 +86,7 @@ RESUME = RunVerb(
     "Resume",
     "The run goes on where it was held; a retry when it would have been due.",
     lambda run: run.state in preconditions.PAUSABLE and run.paused_at is not None,
-    control.resume,
+    pauses.resume,
     lambda _, state: preconditions.cannot_resume(state),
     lambda _: "The run is resumed.",
 )
@@ -94,7 +94,7 @@ RETRY = RunVerb(
     "Retry",
     "The run goes on from its failed steps, with the inputs that they had. To edit an input, open the dead letter.",
     lambda run: run.state in preconditions.RETRYABLE,
-    control.retry,
+    retries.retry,
     preconditions.cannot_retry,
     lambda _: "The run goes on.",
 )
@@ -196,7 +196,7 @@ def pause_workflow(request: HttpRequest, key: UUID) -> HttpResponse:
     return ask(
         request,
         _of_workflow(workflow, verb="Pause", says=says),
-        verb=lambda hand: control.pause_workflow(workflow, hand=hand),
+        verb=lambda hand: pauses.pause_workflow(workflow, hand=hand),
         done=lambda count: f"The workflow is paused; {_runs_were(count)} held.",
     )
 
@@ -208,7 +208,7 @@ def resume_workflow(request: HttpRequest, key: UUID) -> HttpResponse:
     return ask(
         request,
         _of_workflow(workflow, verb="Resume", says=says),
-        verb=lambda hand: control.resume_workflow(workflow, hand=hand),
+        verb=lambda hand: pauses.resume_workflow(workflow, hand=hand),
         done=lambda count: f"The workflow is resumed; {_runs_were(count)} let go.",
     )
 
@@ -250,7 +250,7 @@ def discard(request: HttpRequest, key: UUID) -> HttpResponse:
     return ask(
         request,
         page,
-        verb=lambda hand: control.discard([key], hand=hand),
+        verb=lambda hand: dead_letters.discard([key], hand=hand),
         done=lambda _: "The dead letter is discarded.",
         refusal=lambda: preconditions.cannot_discard(_letter(request, key).state),
     )
@@ -266,7 +266,7 @@ def _run_verb(request: HttpRequest, key: UUID, asked: RunVerb) -> HttpResponse:
         page,
         verb=lambda hand: asked.verb([key], hand=hand),
         done=lambda _: asked.done(key),
-        refusal=lambda: asked.cannot(key, control.standing(key)),
+        refusal=lambda: asked.cannot(key, preconditions.state_of(key)),
     )
 
 
@@ -279,7 +279,7 @@ def _letter_verb(request: HttpRequest, key: UUID, shape: type[WhyForm], *, verb:
     if not form.is_valid():
         return show(request, form, page)
     why, given = form.cleaned_data["why"], form.cleaned_data.get("input")
-    if not control.retry_letters([key], hand=hand(request, why), given=given):
+    if not dead_letters.retry([key], hand=hand(request, why), given=given):
         why_not = preconditions.cannot_retry_letter(_letter(request, key), edited=given is not None)
         if given is not None and preconditions.cannot_edit(letter) is not None:
             form.add_error("input", f"{why_not}.")

@@ -15,9 +15,8 @@ from actions.catalogue.wait_for_signal import signal_name
 from runs.admin.confirmation import Page, filled, hand, refused, show, succeeded
 from runs.admin.forms import JsonField
 from runs.admin.run_actions import Button, may_change_run, require_change_run, run_page
-from runs.control import replays as control
-from runs.control import signals
-from runs.control.signal_words import cannot_signal
+from runs.control import preconditions, signals
+from runs.control.preconditions import cannot_signal
 from runs.control.signals import Message
 from runs.models import Run
 
@@ -60,7 +59,7 @@ def send(request: HttpRequest, key: UUID) -> HttpResponse:
         back=run_page(key),
         form=SignalForm,
     )
-    if run.state not in signals.SIGNALLABLE:
+    if run.state not in preconditions.SIGNALLABLE:
         return refused(request, cannot_signal(key, run.state, name=""), to=page.back)
     form = filled(request, page, name=request.GET.get("name", ""))
     if not form.is_valid():
@@ -68,6 +67,6 @@ def send(request: HttpRequest, key: UUID) -> HttpResponse:
     name = form.cleaned_data["name"]
     message = Message(name, form.cleaned_data["payload"])
     if not signals.send([key], message=message, hand=hand(request, "")):
-        form.add_error("name", f"{cannot_signal(key, control.standing(key), name=name)}.")
+        form.add_error("name", f"{cannot_signal(key, preconditions.state_of(key), name=name)}.")
         return show(request, form, page)
     return succeeded(request, f"The run took the signal {name}.", to=page.back)

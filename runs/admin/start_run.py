@@ -19,8 +19,8 @@ from actions import payload
 from actions.base import Json
 from runs.admin.base import json_text
 from runs.admin.run_page import may_start
-from runs.control import replays as control
-from runs.control.replays import Request
+from runs.control import starts
+from runs.domain.requests import Request
 from runs.models import Run
 from workflows.definitions.errors import InvalidInput
 from workflows.models import Workflow
@@ -127,7 +127,7 @@ def _started(form: StartForm, *, workflow: Workflow) -> UUID | None:
     )
     try:
         with transaction.atomic():
-            [started] = control.start([request], version=workflow.current, workflow=workflow, source="admin")
+            [started] = starts.start([request], version=workflow.current, workflow=workflow, source="admin")
     except InvalidInput as error:
         form.add_error("input", [str(problem) for problem in error.problems])
         return None

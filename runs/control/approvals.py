@@ -12,13 +12,12 @@ from django.db.models import QuerySet
 
 from actions.base import ActionError, Json
 from actions.catalogue.approval import SIGNAL, ApprovalConfig
-from runs.control import retries as interventions
-from runs.control import signals
+from runs.control import interventions, signals
 from runs.domain.actor import Hand
 from runs.domain.outcomes import Place
 from runs.domain.states import RUN_LIVE, StepState
-from runs.engine import attempt as attempt_engine
 from runs.engine import waits
+from runs.engine.config import fitted
 from runs.models import Intervention, StepRun
 from runs.planning import plan as plans
 from runs.queries import signals as signal_queries
@@ -68,7 +67,7 @@ def decide(places: Sequence[Place], *, decision: Decision, hand: Hand) -> frozen
             steps.setdefault(one.run.id, []).append(one.step)
         via: dict[str, Json] = {"via": decision.by} if hand.user_id is None else {}
         details = {run_id: {"steps": list[Json](names), **via} for run_id, names in steps.items()}
-        interventions.tell(decision.verb, details, hand=hand)
+        interventions.write(decision.verb, details, hand=hand)
     return frozenset((one.run.id, one.step, one.item) for one in mine)
 
 
@@ -84,7 +83,7 @@ def question(version_id: UUID, step: str, config: Json) -> ApprovalConfig | None
     if planned is None:
         return None
     try:
-        found = attempt_engine.fitted(planned, planned.template if config is None else config)
+        found = fitted(planned, planned.template if config is None else config)
     except ActionError:
         return None
     return found if isinstance(found, ApprovalConfig) else None

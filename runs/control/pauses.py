@@ -13,8 +13,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from runs.control import preconditions
-from runs.control import retries as interventions
+from runs.control import interventions, preconditions
+from runs.dispatch import dispatcher
 from runs.domain.actor import Hand
 from runs.domain.states import RUN_ENDED, Pause
 from runs.models import Intervention, Run, WorkflowIntervention
@@ -48,7 +48,7 @@ def pause(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
     """
     with transaction.atomic():
         won = _pause(run_ids, through=Pause.RUN)
-        interventions.tell("pause", {run_id: {} for run_id in won}, hand=hand)
+        interventions.write("pause", {run_id: {} for run_id in won}, hand=hand)
     return frozenset(won)
 
 
@@ -56,7 +56,8 @@ def resume(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
     """Let paused runs go on, also where their workflow holds them; answers those that this call let go."""
     with transaction.atomic():
         won = _resume(run_ids, through=None)
-        interventions.tell("resume", {run_id: {} for run_id in won}, hand=hand)
+        interventions.write("resume", {run_id: {} for run_id in won}, hand=hand)
+    transaction.on_commit(dispatcher.after_commit)
     return frozenset(won)
 
 
@@ -84,6 +85,7 @@ def resume_workflow(workflow: Workflow, *, hand: Hand) -> int:
             if not _stands(workflow, paused=False):
                 break
             released += len(_resume(ids, through=Pause.WORKFLOW))
+    transaction.on_commit(dispatcher.after_commit)
     return released
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from runs.domain.states import RUN_ENDED, RUN_LIVE, DeadLetterState, RunState, StepState
-from runs.models import DeadLetter, Run, StepRun
-from runs.planning.steps import UNDO
+from runs.models import DeadLetter, Run, Signal, StepRun
+from runs.planning import plan
+from runs.planning.steps import ANY_SIGNAL, UNDO
+from workflows.definitions.errors import nearest
 
 TERMINABLE = RUN_LIVE | {RunState.QUEUED}
 CANCELLABLE = frozenset({RunState.QUEUED, RunState.RUNNING, RunState.WAITING})
@@ -155,3 +157,32 @@ def _listed(steps: list[str]) -> str:
         return "has none"
     more = f" and {len(steps) - _NAMED} more" if len(steps) > _NAMED else ""
     return ("is " if len(steps) == 1 else "are ") + ", ".join(steps[:_NAMED]) + more
+
+
+def state_of(run_id: UUID) -> RunState:
+    """The state that a verb found the run in, for the answer to one that it did not win. Raises Run.DoesNotExist."""
+    return RunState(Run.objects.values_list("state", flat=True).get(pk=run_id))
+
+
+# A run in one of these may still come to wait for a signal.
+SIGNALLABLE = frozenset({RunState.QUEUED, *RUN_LIVE})
+
+
+def cannot_signal(run_id: UUID, state: str, *, name: str) -> str:
+    """Why the run did not take a signal of this name."""
+    if state not in SIGNALLABLE:
+        return f"the run is {state}; only a run that has not ended takes signals"
+    version_id, ending = Run.objects.values_list("version_id", "ending").get(pk=run_id)
+    awaited = {step.awaits for step in plan.load(version_id).steps.values() if step.awaits is not None}
+    if not awaited:
+        return f"the run is {state}, and no step of it waits for a signal"
+    if name not in awaited and ANY_SIGNAL not in awaited:
+        return f"the run is {state}, and no step of it waits for signal {name!r}{nearest(name, sorted(awaited))}"
+    if ending is not None:
+        return (
+            f"the run is {state}, and on its way to its end ({ending}): no step that may still come waits for "
+            f"signal {name!r}"
+        )
+    if Signal.objects.filter(run_id=run_id, name=name, used_at__isnull=True).exists():
+        return f"the run is {state}; a signal {name!r} is kept for every step that is still to wait for it"
+    return f"the run is {state}; every step of it that waits for signal {name!r} is over"

@@ -13,21 +13,17 @@ from django.db import OperationalError, transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
-from runs.control.preconditions import AT_ONCE
+from runs.control.preconditions import AT_ONCE, SIGNALLABLE
 from runs.dispatch import dispatcher
 from runs.domain.actor import Hand
 from runs.domain.outcomes import Recorded
-from runs.domain.states import RUN_LIVE, RunState
-from runs.engine import endings, record, waits
+from runs.engine import endings, record, report, waits
 from runs.engine.waits import Came, Wait
 from runs.planning import plan as plans
 from runs.planning.steps import ANY_SIGNAL
 from runs.queries import signals, values
 from runs.queries.database import run
-from runs.worker import delivery
 
-# A run in one of these may still come to wait for a signal.
-SIGNALLABLE = frozenset({RunState.QUEUED, *RUN_LIVE})
 # How long a signal by key is kept that nobody has come to wait for.
 KEEP_SECONDS = 7 * 86400.0
 # Signals of one name that are kept for a run whose steps wait for names that only the run itself will know.
@@ -127,7 +123,7 @@ def forget() -> int:
 
 
 def _after(recorded: Recorded) -> None:
-    delivery.tell(recorded)
+    report.report(recorded)
     dispatcher.after_commit()
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 
 from runs.control import concurrency, inserts
 from runs.control.group_commit import Gathering
@@ -87,3 +88,19 @@ def insert_together(request: Request, *, recipe: Recipe) -> Started:
     Not for use inside a transaction: another thread may be the one that commits. Raises as insert does.
     """
     return _starts.ask(recipe, request)
+
+
+def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, source: str) -> list[Started]:
+    """Insert the runs in one statement, and dispatch after commit. The workflow is the version's own.
+
+    A single one outside of a transaction is inserted together with those that other threads start meanwhile. Raises
+    workflows.publishing.publish.InvalidInput when an input does not match the version's `inputs` schema; then nothing
+    is started.
+    """
+    check(requests, version=version)
+    recipe = Recipe(version, workflow, source)
+    if len(requests) == 1 and not connection.in_atomic_block:
+        return [insert_together(requests[0], recipe=recipe)]
+    started = insert(requests, recipe=recipe)
+    transaction.on_commit(partial(dispatcher.after_start, started))
+    return started

@@ -13,7 +13,7 @@ from django.conf import settings
 from runs.dispatch import admission, knocks, unsent, window
 from runs.dispatch.compiler import MAX_KEYS
 from runs.domain.requests import Due, Started
-from runs.engine import preload, record
+from runs.engine import preload, tickets
 from runs.planning import plan as plans
 from runs.planning.plan import Plan
 
@@ -38,7 +38,7 @@ def dispatch(*, least: int = 1) -> int:
         messages = take(room)
         sent = _send(messages[:room])
         if sent < len(messages):
-            record.unsend([ticket.ticket for message in messages[sent:] for ticket in message])
+            tickets.unsend([ticket.ticket for message in messages[sent:] for ticket in message])
     return sent
 
 
@@ -63,17 +63,17 @@ def take(room: int) -> list[list[Due]]:
 def _due(room: int) -> tuple[list[list[Due]], bool]:
     """At most `room` messages of tickets that are due, picked, and whether runs are queued."""
     few, all_of = room * min(settings.PURE_BATCH_RUNS, 2 * _last.tickets), room * settings.PURE_BATCH_RUNS
-    due, queued = record.peek(limit=few)
+    due, queued = tickets.peek(limit=few)
     messages = list(_messages(due))
     if len(due) == few < all_of and len(messages) < 2 * room:
         # More of them go together than the last time: look at all that a message may carry.
-        due, queued = record.peek(limit=all_of)
+        due, queued = tickets.peek(limit=all_of)
         messages = list(_messages(due))
     if messages:
         _last.tickets = max(_FEW, -(-len(due) // len(messages)))
     # Tickets that no message could be made of are picked all the same, so that they move out of the others' way.
     later = {ticket.ticket for message in messages[room:] for ticket in message}
-    won = record.pick([ticket.ticket for ticket in due if ticket.ticket not in later])
+    won = tickets.pick([ticket.ticket for ticket in due if ticket.ticket not in later])
     kept = [[ticket for ticket in message if ticket.ticket in won] for message in messages[:room]]
     return [message for message in kept if message], queued
 
@@ -105,7 +105,7 @@ def after_start(answers: Sequence[Started | Exception]) -> None:
         return
     try:
         if not _send(list(_messages(due))):
-            record.unsend([ticket.ticket for ticket in due])
+            tickets.unsend([ticket.ticket for ticket in due])
     except Exception:
         log.exception("dispatch_failed")
 
@@ -132,7 +132,7 @@ def _messages(due: Sequence[Due]) -> Iterator[list[Due]]:
     for ticket in due:
         alone = ticket.ticket if ticket.suspect else None
         groups.setdefault((ticket.version_id, ticket.head, alone, ticket.item >= 0), []).append(ticket)
-    for (version_id, head, *_), tickets in groups.items():
+    for (version_id, head, *_), group in groups.items():
         try:
             size = _size(plans.load(version_id), head)
         except Exception:
@@ -140,7 +140,7 @@ def _messages(due: Sequence[Due]) -> Iterator[list[Due]]:
             # more rarely, until code that can read it is deployed.
             log.exception("version_unusable", extra={"version_id": str(version_id), "head": head})
             continue
-        rest = iter(tickets)
+        rest = iter(group)
         while batch := list(islice(rest, size)):
             yield batch
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-from pydantic import ValidationError
 from uuid_utils.compat import uuid7
 
 from actions import expressions, payload
-from actions.base import ActionError, Cancelled, Config, Json, Park, Permanent, Retryable, Spawn
+from actions.base import Json, Park, Permanent, Spawn
 from runs.domain.outcomes import Child, HeldClaim, Outcome, StepResult
 from runs.domain.states import StepState
-from runs.engine import retry_policy
-from runs.engine.context import AttemptContext, Work, stopped
-from runs.engine.scope import moment, step_input
+from runs.engine.config import fitted, rendered
+from runs.engine.context import AttemptContext
+from runs.engine.failure import Tried, failed
+from runs.engine.scope import step_input
+from runs.engine.work import Work
 from runs.planning.joins import Mark, Verdict, decide
 from runs.planning.plan import Link, Plan
 from runs.planning.steps import PlannedStep
@@ -27,17 +27,6 @@ from workflows.definitions.definition import ForEach
 BLOCKED_SECONDS = 5.0
 # A member is looked up slowly in its class.
 _SUCCEEDED = StepState.SUCCEEDED
-
-
-@dataclass(frozen=True)
-class Tried:
-    """What is known of an attempt that failed; `outcome` is its word in the history, `reason` its dead letter's."""
-
-    started_at: datetime
-    given: Json = None
-    used: Json = None
-    outcome: str = "failed"
-    reason: str = "failed"
 
 
 def walk(plan: Plan, link: Link, work: Work) -> tuple[StepResult, ...]:
@@ -167,67 +156,6 @@ def claimed(work: Work, result: StepResult, *, process: UUID) -> Outcome:
     )
 
 
-def rendered(step: PlannedStep, scope: dict[str, Json], *, given: Json) -> Json:
-    """The step's config as its action gets it: expressions rendered, but for the fields it evaluates itself."""
-    if step.definition.payload is not None:
-        # A payload is input and config at once, and so is what was put in its place.
-        return step.action.from_payload(given)
-    return step.rendering.render(scope)
-
-
-def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) -> StepResult:
-    """What a failed attempt comes to: retry policy first, then `on_error`, then a dead letter."""
-    told = _cleaned(retry_policy.described(error))
-    known = error if isinstance(error, ActionError) else Retryable(retry_policy.message(error))
-    finished_at = work.clock.now()
-    history = {
-        "number": work.attempt,
-        "outcome": tried.outcome,
-        "error": told,
-        "started_at": moment(tried.started_at),
-        "finished_at": moment(finished_at),
-    }
-    result = StepResult(
-        step=step.id,
-        state=StepState.FAILED,
-        error=told,
-        config=tried.used if step.has_expressions else None,
-        attempt=work.attempt,
-        attempts=[*work.attempts, history],
-        started_at=tried.started_at,
-        finished_at=finished_at,
-        given=tried.given,
-        used=tried.used,
-        suspect=work.suspect,
-    )
-    if isinstance(error, Cancelled) and stopped(step, work):
-        attempts = [*work.attempts, {**history, "outcome": "cancelled"}]
-        return result._replace(state=StepState.CANCELLED, attempts=attempts)
-    # Attempts lost with their worker are no attempts of the policy.
-    tries = work.attempt - retried_by_hand(work.attempts) - lost_attempts(work.attempts)
-    if retry_policy.wanted(step.retry, error=known, attempt=tries):
-        delay = retry_policy.wait_seconds(step.retry, error=known, attempt=tries)
-        return result._replace(state=StepState.RETRYING, delay_seconds=delay, finished_at=None)
-    if work.item >= 0:
-        return result  # what an item's failure means, the step says when all have ended
-    if step.definition.on_error == "continue":
-        return result._replace(output={"error": told})
-    if step.definition.goto is not None:
-        return result
-    return result._replace(dead_reason="compensation" if step.undoes is not None else tried.reason)
-
-
-def retried_by_hand(attempts: Sequence[Any]) -> int:
-    """The number of the attempt after which somebody last retried the step: its policy begins anew there."""
-    return max((tried["number"] for tried in attempts if "retried_at" in tried), default=0)
-
-
-def lost_attempts(attempts: Sequence[Any]) -> int:
-    """How many attempts since the last retry by hand were lost with their worker."""
-    since = retried_by_hand(attempts)
-    return sum(1 for tried in attempts if tried["outcome"] == "lost" and tried["number"] > since)
-
-
 def _child(asked: Spawn) -> Child:
     return Child(id=uuid7(), asked=replace(asked, input=payload.clean(asked.input)))
 
@@ -241,20 +169,6 @@ def _output(step: PlannedStep, answer: Park | Spawn, child: Child | None) -> Jso
     if isinstance(answer, Spawn):
         return None
     return answer.output
-
-
-def fitted(step: PlannedStep, used: Json) -> Config:
-    """The rendered config as the action's own class. Raises Permanent where it does not fit."""
-    try:
-        return step.action.config_class.model_validate(used)
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'with'}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_input=False)
-        )
-        raise Permanent(
-            f"step {step.id!r}: the config does not fit action {step.action.name!r}: {faults}", kind="config"
-        ) from None
 
 
 def _blocked(step: PlannedStep, work: Work) -> StepResult:
@@ -277,12 +191,3 @@ def _blocked(step: PlannedStep, work: Work) -> StepResult:
 def _passed_by(step: PlannedStep, *, blocked: bool) -> StepResult:
     reason: dict[str, Json] = {"kind": "upstream_failed", "message": "a step that it needs has failed"}
     return StepResult(step=step.id, state=StepState.SKIPPED, error=reason if blocked else None, attempt=0)
-
-
-def _cleaned(told: dict[str, Json]) -> dict[str, Json]:
-    """An error that PostgreSQL can hold; its details are dropped where they are not JSON."""
-    try:
-        cleaned = payload.clean(told)
-    except ActionError:
-        cleaned = payload.clean({key: str(told[key]) for key in ("kind", "message")})
-    return cleaned if isinstance(cleaned, dict) else {}

@@ -5,49 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from functools import cached_property
-from time import monotonic
-from typing import Any, NamedTuple
 
 from django.conf import settings
 
 from actions.base import Json
-from runs.domain.outcomes import LoadedSteps, RunFacts
-from runs.engine import effects, lease
+from runs.domain.outcomes import RunFacts
+from runs.engine import effects
 from runs.engine.scope import item_names, names, read_by
+from runs.engine.work import Work, stopped
 from runs.planning.steps import PlannedStep
-
-
-class Clock:
-    """The database's clock as this process reads it: its time at the load, moved on by the monotonic clock."""
-
-    def __init__(self, at: datetime) -> None:
-        self.at = at
-        self._ahead = at.timestamp() - monotonic()
-
-    def now(self) -> datetime:
-        """Now, by the database's clock."""
-        return datetime.fromtimestamp(monotonic() + self._ahead, UTC)
-
-
-class Work(NamedTuple):
-    """One run at one link, as it was loaded or claimed. A tuple, for there is one for every run of every link.
-
-    `edited` is the input that somebody put in the place of the step's own when retrying it by hand; `value` is what
-    the item is, in a for_each.
-    """
-
-    run: RunFacts
-    item: int
-    steps: LoadedSteps
-    clock: Clock
-    attempt: int = 1
-    attempts: Sequence[Any] = ()
-    suspect: bool = False
-    edited: Json = None
-    value: Json = None
 
 
 class AttemptContext:
@@ -120,11 +89,6 @@ class AttemptContext:
     def cancelled(self) -> bool:
         """Whether the run was stopped meanwhile."""
         return stopped(self._step, self._work)
-
-
-def stopped(step: PlannedStep, work: Work) -> bool:
-    """Whether the run's work was stopped. What follows the work is not cut short by that."""
-    return not step.handler and lease.stopped((work.run.id, work.item, step.id, work.attempt))
 
 
 def idempotency_key(run: RunFacts, *, step: str, item: int) -> str:

@@ -16,11 +16,11 @@ from django.db import InterfaceError, OperationalError, connection
 
 from runs.domain.outcomes import NO_STEPS, HeldTicket, Key, Outcome, Recorded, RunFacts
 from runs.domain.requests import Fresh
-from runs.engine import attempt as attempt_engine
-from runs.engine import for_each, lease, record, sub_workflows, transactional
-from runs.engine.context import Clock, Work
+from runs.engine import attempt as performing
+from runs.engine import for_each, lease, record, sub_workflows, tickets, transactional
 from runs.engine.parallel import BUDGET_SECONDS, Done, Together
 from runs.engine.preload import NONE, heard, loaded
+from runs.engine.work import Clock, Work
 from runs.planning.plan import Link, Plan
 from runs.queries.database import Row
 
@@ -82,7 +82,7 @@ def _inline(
     if each:
         furnished = for_each.furnished([work for work, _ in ready], plan=plan, step=link.head)
         ready = [(work, ticket) for work, (_, ticket) in zip(furnished, ready, strict=True)]
-    walked = [(work, ticket, attempt_engine.walk(plan, link, work)) for work, ticket in ready]
+    walked = [(work, ticket, performing.walk(plan, link, work)) for work, ticket in ready]
     lasts = sub_workflows.resolved(
         [results[-1] for _, _, results in walked], [work for work, _, _ in walked], plan=plan
     )
@@ -99,7 +99,7 @@ def _load(keys: Sequence[Key], *, plan: Plan, link: Link) -> list[Row]:
     reads = link.reads
     if plan.linear and link.follower is None:
         reads |= plan.output_reads - {step.id for step in link.steps}
-    found = record.load(keys, head=link.head.id, reads=plan.step_ids(reads))
+    found = tickets.load(keys, head=link.head.id, reads=plan.step_ids(reads))
     heard(found)
     return found
 
@@ -131,7 +131,7 @@ def _effectful(
 
 def _record_done(done: Done, *, plan: Plan, carried: str | None) -> Recorded:
     results = sub_workflows.resolved(done.results, done.work, plan=plan)
-    outcomes = [attempt_engine.claimed(o, r, process=done.process) for o, r in zip(done.work, results, strict=True)]
+    outcomes = [performing.claimed(o, r, process=done.process) for o, r in zip(done.work, results, strict=True)]
     return _record_surely(outcomes, plan=plan, carried=carried)
 
 
@@ -141,7 +141,7 @@ def _in_transactions(keys: Sequence[Key], *, plan: Plan, link: Link, carried: st
     began = time.monotonic()
     for number, key in enumerate(keys):
         if time.monotonic() - began > BUDGET_SECONDS:
-            record.hand_back(keys[number:], head=link.head.id)
+            tickets.hand_back(keys[number:], head=link.head.id)
             break
         with lease.holding() as take:
             work, process = _claim([key], plan=plan, link=link, take=take)
@@ -156,7 +156,7 @@ def _claim(
     """What this process won of the keys, and the name under which it did."""
     process = lease.current()
     each = bool(keys) and keys[0][1] >= 0
-    take_tickets = for_each.claim if each else record.claim
+    take_tickets = for_each.claim if each else tickets.claim
     claimed = take_tickets(
         keys,
         head=link.head.id,

@@ -18,8 +18,8 @@ from django.db import transaction
 from actions.base import Json, Permanent
 from runs.domain.outcomes import HeldWait, Key, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
-from runs.engine import attempt as attempt_engine
-from runs.engine.context import Clock, Work
+from runs.engine import failure
+from runs.engine.work import Clock, Work
 from runs.planning import plan as plans
 from runs.planning.plan import Plan
 from runs.planning.steps import PlannedStep
@@ -230,7 +230,7 @@ def _finished(row: Row, *, plan: Plan) -> Outcome:
             details={**counts, "items": failed},
         )
         work = Work(run=facts, item=-1, steps={}, clock=Clock(at=now), attempt=attempt, attempts=tries)
-        result = attempt_engine.failed(step, work, error, attempt_engine.Tried(began))
+        result = failure.failed(step, work, error, failure.Tried(began))
     else:
         output: Json = {**counts, "results": _json(results)}
         result = StepResult(

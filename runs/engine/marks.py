@@ -31,14 +31,17 @@ _MOST_STEPS = 2000
 def marks(plan: Plan, live: Sequence[Outcome], *, coming: Mapping[UUID, RunState]) -> Marks:
     """The marks of each run that its outcomes' release asks for. The runs are locked, and the outcomes written."""
     if len(plan.steps) <= WHOLE_STEPS:
-        return _whole([outcome.run.id for outcome in live])
+        return whole([outcome.run.id for outcome in live])
     going = [outcome for outcome in live if coming.get(outcome.run.id) is None]
     found = _partial(plan, going) if going else {}
     rest = [outcome.run.id for outcome in live if outcome.run.id not in found]
-    return {**found, **_whole(rest)} if rest else found
+    return {**found, **whole(rest)} if rest else found
 
 
-def _whole(run_ids: Sequence[UUID]) -> Marks:
+def whole(run_ids: Sequence[UUID]) -> Marks:
+    """The marks of every step of these runs that has a row or a ticket, read by a statement of its own."""
+    if not run_ids:
+        return {}
     return _read(run(mark_queries.VIEW, runs=list(run_ids)), run_ids)
 
 

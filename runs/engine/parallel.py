@@ -18,9 +18,10 @@ from django.db import InterfaceError, OperationalError
 
 from actions.base import Retryable
 from runs.domain.outcomes import Key, StepResult
-from runs.engine import attempt as attempt_engine
-from runs.engine import record, thread_pool
-from runs.engine.context import Work
+from runs.engine import attempt as performing
+from runs.engine import thread_pool, tickets
+from runs.engine.failure import Tried, failed
+from runs.engine.work import Work
 from runs.planning.plan import Link
 
 log = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ class Together:
         places = 0 if left <= 0 and self._claimed else self._threads.reserve(len(self._left), wait_seconds=wait)
         if not places:
             if left <= 0:
-                record.hand_back(self._left, head=self._link.head.id)
+                tickets.hand_back(self._left, head=self._link.head.id)
                 self._left = []
             return
         some, self._left = self._left[:places], self._left[places:]
@@ -122,9 +123,9 @@ class Together:
 
         def attempt() -> None:
             try:
-                found.append(attempt_engine.attempt(step, work))
+                found.append(performing.attempt(step, work))
             except BaseException as error:  # sys.exit() in an action must not end the thread without an answer
-                found.append(attempt_engine.failed(step, work, error, attempt_engine.Tried(work.clock.at)))
+                found.append(failed(step, work, error, Tried(work.clock.at)))
 
         job = self._threads.start(attempt, then=lambda: answers.put((number, found[0])))
         self._under_way[number] = _UnderWay(work, process, job, ends)
@@ -161,5 +162,5 @@ class Together:
 def _timed_out(link: Link, work: Work) -> StepResult:
     seconds = link.head.timeout_seconds
     error = Retryable(f"step {link.head.id!r} did not end within its timeout of {seconds:g} s", kind="timeout")
-    tried = attempt_engine.Tried(work.clock.at, outcome="timed_out", reason="timed_out")
-    return attempt_engine.failed(link.head, work, error, tried)
+    tried = Tried(work.clock.at, outcome="timed_out", reason="timed_out")
+    return failed(link.head, work, error, tried)

@@ -17,7 +17,7 @@ from django.conf import settings
 
 from runs.domain.outcomes import Key
 from runs.domain.requests import Due, Fresh
-from runs.engine.context import Clock
+from runs.engine.work import Clock
 from runs.queries.database import Row
 
 NONE: Mapping[Key, Fresh] = MappingProxyType({})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -11,76 +11,30 @@ from uuid import UUID
 import orjson
 from django.db import DatabaseError, transaction
 
-from runs.domain.outcomes import HeldChildren, HeldClaim, HeldTicket, HeldWait, Key, Outcome, Recorded, StepResult
-from runs.domain.releases import REPEAT_SECONDS, Release
-from runs.domain.requests import Due
+from runs.domain.outcomes import (
+    HeldChildren,
+    HeldClaim,
+    HeldTicket,
+    HeldWait,
+    LoadedSteps,
+    Outcome,
+    Recorded,
+    StepResult,
+)
+from runs.domain.releases import Release
 from runs.domain.states import RUN_ENDED, RunState
-from runs.engine import columns, endings, for_each, refused, releasing, sub_workflows, waits
-from runs.engine.release import retries
+from runs.engine import columns, endings, failure, for_each, sub_workflows, waits
+from runs.engine import marks as engine_marks
+from runs.engine.release import finished, release, release_along, retries
 from runs.planning.plan import Plan
-from runs.queries import claims, database, dead_letters, records, values
-from runs.queries import tickets as ticket_queries
-from runs.queries import waits as wait_queries
-from runs.queries.database import Row, Statement, copy, run
+from runs.queries import database, dead_letters, records
+from runs.queries import marks as mark_queries
+from runs.queries.database import Statement, copy, run
 
 log = logging.getLogger(__name__)
 
 # From so many on, rows are copied: fewer cost less in one statement.
 _COPIED_ROWS = 30
-
-
-def peek(*, limit: int) -> tuple[list[Due], bool]:
-    """Up to `limit` tickets whose knock is due, longest due first, and whether runs are queued. Nothing is taken."""
-    found = run(ticket_queries.PEEK, limit=limit)
-    queued = bool(found) and found[-1][0] is None
-    return [Due(*row) for row in (found[:-1] if queued else found)], queued
-
-
-def pick(tickets: Sequence[int]) -> frozenset[int]:
-    """Take due tickets for sending; they count as sent. Answers those that this call got."""
-    if not tickets:
-        return frozenset()
-    return frozenset(row[0] for row in run(ticket_queries.PICK, tickets=list(tickets), repeat=REPEAT_SECONDS))
-
-
-def unsend(tickets: Sequence[int]) -> None:
-    """Make tickets due again that were picked and then not sent."""
-    if tickets:
-        run(ticket_queries.UNSEND, tickets=list(tickets))
-
-
-def hand_back(keys: Sequence[Key], *, head: str) -> None:
-    """Make the tickets of candidates due at once that this delivery will not get to."""
-    if keys:
-        run(claims.HAND_BACK, head=head, **values.keys(keys))
-
-
-def load(keys: Sequence[Key], *, head: str, reads: Sequence[str]) -> list[Row]:
-    """Tickets at an inline head with what its link needs, in one snapshot (queries.LOAD)."""
-    return run(claims.LOAD, head=head, reads=list(reads), **values.keys(keys))
-
-
-def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID, timeout_seconds: float) -> list[Row]:
-    """Turn tickets at an effectful head into running rows under the process's lease (queries.CLAIM)."""
-    given = {"head": head, "reads": list(reads), "process": process, "timeout": timeout_seconds}
-    return run(claims.CLAIM, **given, **values.keys(keys))
-
-
-def alerted(letters: Sequence[UUID]) -> None:
-    """Take note that the alert workflow was started for these dead letters."""
-    run(dead_letters.ALERTED, letters=list(letters))
-
-
-def unblock(steps: Sequence[tuple[UUID, int, str]]) -> frozenset[Key]:
-    """Give steps (run, item, step) a ticket that waited for the code that has their action; answers those won."""
-    if not steps:
-        return frozenset()
-    return frozenset((row[0], row[1]) for row in run(wait_queries.UNBLOCK, **values.places(steps)))
-
-
-def keep_blocked(steps: Sequence[tuple[UUID, int, str]], *, seconds: float) -> None:
-    """Look at steps (run, item, step) again in so many seconds whose action is still not known."""
-    run(wait_queries.STILL_BLOCKED, seconds=seconds, **values.places(steps))
 
 
 def record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None = None) -> Recorded:
@@ -147,7 +101,7 @@ def _alone(outcomes: Sequence[Outcome], *, plan: Plan) -> bool:
 
 def _record_alone(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
     ordered = sorted(outcomes, key=lambda outcome: outcome.run.id.int)  # Python compares UUIDs slowly
-    releases = releasing.path(ordered, plan=plan, carried=carried)
+    releases = _release_path(ordered, plan=plan, carried=carried)
     new = [(outcome.run.id, -1, result) for outcome in ordered for result in outcome.results]
     new += [(found.run.id, -1, result) for found in releases for result in found.skipped]
     fenced = _fence(ordered, releases, new=new)
@@ -164,7 +118,7 @@ def _write(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> R
     waits.lock_keys(outcomes)
     ordered = sorted(outcomes, key=lambda outcome: outcome.run.id.int)
     if plan.linear:
-        releases = releasing.path(ordered, plan=plan, carried=carried)
+        releases = _release_path(ordered, plan=plan, carried=carried)
         fenced = _fence(ordered, releases)
         if len(fenced.live) < len(ordered):
             winners = {outcome.run.id for outcome in fenced.live}
@@ -174,7 +128,7 @@ def _write(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> R
         fenced = _fence(ordered, None)
         _insert_steps(fenced, [])
         endings.note(plan, fenced.live, endings=fenced.endings)
-        releases = releasing.graph(fenced.live, plan=plan, carried=carried, coming=fenced.endings)
+        releases = _release_graph(fenced.live, plan=plan, carried=carried, coming=fenced.endings)
     telling = [o for o in fenced.live if not (o.plain or endings.stopped(plan, o, ending=fenced.ending(o)))]
     letters = _dead_letters(telling)
     spawned = sub_workflows.spawn(telling)
@@ -210,7 +164,7 @@ def _write_items(outcomes: Sequence[Outcome], *, plan: Plan) -> Recorded:
         endings.note(plan, stopped, endings=fenced.endings)
         # One for each run: what follows its work begins once.
         last = {outcome.run.id: outcome for outcome in stopped}
-        ends = releasing.graph(list(last.values()), plan=plan, carried=None, coming=fenced.endings)
+        ends = _release_graph(list(last.values()), plan=plan, carried=None, coming=fenced.endings)
     recorded = _recorded(replace(fenced, live=[]), ends, carried=None, letters=[])
     released = recorded.released or spawned or any(found.tickets for found in releases)
     recorded = replace(recorded, released=released, wakes=wakes)
@@ -330,4 +284,43 @@ def _record_refused(outcome: Outcome, error: Exception, *, plan: Plan, carried: 
         raise error
     log.error("step_unrecordable", extra={"run_id": str(outcome.run.id), "error": str(error)})
     with transaction.atomic():
-        return _record([refused.unrecordable(outcome, error, plan=plan)], plan=plan, carried=carried)
+        return _record([failure.unrecordable(outcome, error, plan=plan)], plan=plan, carried=carried)
+
+
+def _release_path(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> list[Release]:
+    """What follows in a plan without forks, where each outcome knows all that there is to know."""
+    return _with_outputs(plan, [release_along(plan, o, carried=carried) for o in outcomes])
+
+
+def _release_graph(
+    live: Sequence[Outcome], *, plan: Plan, carried: str | None, coming: Mapping[UUID, RunState]
+) -> list[Release]:
+    """Look at each run again, now that its lock is held, and release from that one snapshot.
+
+    `coming` is what runs are on their way to whose work is over.
+    """
+    if not live:
+        return []
+    marks = engine_marks.marks(plan, live, coming=coming)
+    releases = [
+        release(plan, outcome, marks[outcome.run.id], carried=carried, ending=coming.get(outcome.run.id))
+        for outcome in live
+    ]
+    releases = endings.followed(plan, _with_outputs(plan, releases), marks=marks)
+    skipped = [(found.run.id, -1, result) for found in releases for result in found.skipped]
+    if skipped:
+        run(records.INSERT_STEPS, **columns.steps(skipped))
+    if any(found.tickets or found.state for found in releases):
+        run(records.RELEASE, **columns.releases(releases))
+    return releases
+
+
+def _with_outputs(plan: Plan, releases: Sequence[Release]) -> list[Release]:
+    """The releases, those that end a run with its output, for which the steps that are not in hand are read."""
+    wanting = [found for found in releases if found.missing]
+    fetched: dict[UUID, LoadedSteps] = {}
+    if wanting:
+        reads = sorted(frozenset[str]().union(*(found.missing for found in wanting)))
+        answer = run(mark_queries.OUTPUTS, runs=[found.run.id for found in wanting], reads=reads)
+        fetched = {run_id: orjson.loads(steps) for run_id, steps in answer}
+    return [finished(plan, found, fetched=fetched.get(found.run.id, {})) for found in releases]

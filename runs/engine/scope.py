@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import orjson
-
 from actions import expressions
 from actions.base import Json
+from actions.moments import iso
 from runs.domain.outcomes import RunFacts, Steps
 from runs.planning.steps import ANY_STEP, PlannedStep
 
@@ -48,11 +47,6 @@ def output_names(run: RunFacts, steps: Steps) -> dict[str, Json]:
     return {**bare, **_reserved(run, steps)}
 
 
-def moment(at: datetime) -> str:
-    """A time as the API writes it: ISO 8601 in UTC, with Z."""
-    return orjson.dumps(at.astimezone(UTC), option=orjson.OPT_UTC_Z).decode()[1:-1]
-
-
 def read_by(step: PlannedStep, steps: Steps) -> Steps:
     """The rows that its expressions may look at: few, even where a link has thousands of steps."""
     if ANY_STEP in step.reads:
@@ -75,7 +69,7 @@ def _handed_down(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:
 
 def _reserved(run: RunFacts, steps: Steps) -> dict[str, Json]:
     # A dict of its own: the steps' grows while the link goes on, and may end up in an output.
-    began = moment(datetime.fromtimestamp(run.began, UTC))
+    began = iso(datetime.fromtimestamp(run.began, UTC))
     return {
         "input": run.input,
         "steps": dict(steps),

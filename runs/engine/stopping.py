@@ -13,12 +13,11 @@ from pydantic import ValidationError
 from actions.base import Json
 from runs.domain.outcomes import RunFacts
 from runs.domain.releases import Release
-from runs.domain.states import RUN_ENDED, RunState, StepState
-from runs.engine import columns, endings, sub_workflows
+from runs.domain.states import RUN_ENDED, RunState
+from runs.engine import columns, endings, marks, sub_workflows
 from runs.planning import plan as plans
-from runs.planning.joins import Mark
 from runs.planning.plan import Plan
-from runs.queries import marks, records, stops
+from runs.queries import records, stops
 from runs.queries.database import run
 
 log = logging.getLogger(__name__)
@@ -111,7 +110,7 @@ def _settle(version_id: UUID, run_ids: Sequence[UUID], *, outcome: RunState) -> 
     error = _timeout_error(plan) if outcome is RunState.FAILED else None
     found = [Release(run=RunFacts(id=run_id, input=None, began=0.0), state=outcome, error=error) for run_id in run_ids]
     if plan is not None and endings.follows(plan, outcome):
-        found = endings.followed(plan, found, marks=_marks(run_ids))
+        found = endings.followed(plan, found, marks=marks.whole(run_ids))
     run(records.RELEASE, **columns.releases(found))
     return found
 
@@ -129,11 +128,3 @@ def _timeout_error(plan: Plan | None) -> dict[str, Json]:
     given = f" of {plan.definition.timeout:g} s" if plan is not None and plan.definition.timeout else ""
     message = f"the run did not end within its timeout{given}; a replay makes a new run of it"
     return {"kind": "timeout", "reason": "timed_out", "message": message}
-
-
-def _marks(run_ids: Sequence[UUID]) -> dict[UUID, dict[str, Mark]]:
-    """The runs' marks, now that they are locked and stopped; none of them has a ticket any more."""
-    found: dict[UUID, dict[str, Mark]] = {run_id: {} for run_id in run_ids}
-    for run_id, step, state, blocked in run(marks.VIEW, runs=list(run_ids)):
-        found[run_id][step] = Mark(state=StepState(state) if state else None, blocked=bool(blocked))
-    return found

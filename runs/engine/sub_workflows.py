@@ -13,8 +13,8 @@ from django.conf import settings
 from actions.base import Json, Permanent, Retryable
 from runs.domain.outcomes import Child, HeldChildren, Outcome, RunFacts, StepResult
 from runs.domain.states import RunState, StepState
-from runs.engine import attempt as attempt_engine
-from runs.engine.context import Clock, Work
+from runs.engine import failure
+from runs.engine.work import Clock, Work
 from runs.planning.plan import Plan
 from runs.planning.steps import PlannedStep
 from runs.queries import sub_workflows, values
@@ -45,8 +45,8 @@ def resolved(results: Sequence[StepResult], work: Sequence[Work], *, plan: Plan)
             version = _version(step, child, known=known[at], versions=versions)
             found[at] = results[at]._replace(child=replace(child, version_id=version.pk))
         except Permanent as error:
-            tried = attempt_engine.Tried(work[at].clock.at, used=results[at].config)
-            found[at] = attempt_engine.failed(step, work[at], error, tried)
+            tried = failure.Tried(work[at].clock.at, used=results[at].config)
+            found[at] = failure.failed(step, work[at], error, tried)
     return found
 
 
@@ -131,8 +131,8 @@ def outcome(row: Row, *, plan: Plan) -> Outcome:
         )
     else:
         work = Work(run=facts, item=item, steps={}, clock=Clock(at=now), attempt=attempt, attempts=tries)
-        tried = attempt_engine.Tried(began, given=_json(child_input), used=used)
-        result = attempt_engine.failed(plan.steps[step_id], work, _failure(child, workflow, state, _json(error)), tried)
+        tried = failure.Tried(began, given=_json(child_input), used=used)
+        result = failure.failed(plan.steps[step_id], work, _failure(child, workflow, state, _json(error)), tried)
     return Outcome(run=facts, item=item, fence=HeldChildren(), results=(result,))
 
 

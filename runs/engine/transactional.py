@@ -13,8 +13,8 @@ from actions.base import Retryable
 from runs.domain.outcomes import Recorded
 from runs.domain.states import StepState
 from runs.engine import attempt as performing
-from runs.engine import record, sub_workflows
-from runs.engine.context import Work
+from runs.engine import failure, record, sub_workflows
+from runs.engine.work import Work
 from runs.planning.plan import Plan
 from runs.planning.steps import PlannedStep
 from runs.queries import effects
@@ -62,5 +62,5 @@ def _perform(work: Work, *, plan: Plan, step: PlannedStep, process: UUID, carrie
     except (DatabaseError, orjson.JSONEncodeError) as error:
         # The effect's deferred constraints, or values that PostgreSQL refuses in the record.
         refused = Retryable(f"PostgreSQL refused the step's transaction: {error}", kind="database")
-        failed = performing.failed(step, work, refused, performing.Tried(work.clock.at))
+        failed = failure.failed(step, work, refused, failure.Tried(work.clock.at))
     return record.record([performing.claimed(work, failed, process=process)], plan=plan, carried=carried)

@@ -14,9 +14,10 @@ from actions import payload as payloads
 from actions.base import ActionError, Json, Woken
 from runs.domain.outcomes import HeldWait, Key, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
-from runs.engine import attempt as attempt_engine
-from runs.engine.attempt import Tried
-from runs.engine.context import Clock, Work
+from runs.engine import failure
+from runs.engine.config import fitted
+from runs.engine.failure import Tried
+from runs.engine.work import Clock, Work
 from runs.planning import plan as plans
 from runs.planning.plan import Plan
 from runs.queries import signals
@@ -85,7 +86,7 @@ def ended(wait: Wait, came: Came | None = None) -> Outcome:
         payload=None if came is None else came.payload,
     )
     try:
-        output = payloads.clean(step.action.woken(attempt_engine.fitted(step, used), woken))
+        output = payloads.clean(step.action.woken(fitted(step, used), woken))
     except Exception as error:  # the boundary, as in runs.engine.attempt: what the action raises is the step's failure
         result = _failed(wait, error, used=used, timed_out=came is None)
     else:
@@ -167,7 +168,7 @@ def _failed(wait: Wait, error: Exception, *, used: Json, timed_out: bool) -> Ste
     if kind == "rejected":
         outcome = reason = kind
     step = plans.load(wait.version_id).steps[wait.step]
-    return attempt_engine.failed(step, work, error, Tried(wait.since, wait.given, used, outcome, reason))
+    return failure.failed(step, work, error, Tried(wait.since, wait.given, used, outcome, reason))
 
 
 def _json(value: Any) -> Any:

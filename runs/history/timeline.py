@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from actions.base import ActionError, Json
 from runs.domain.outcomes import RunFacts, Steps
 from runs.domain.states import PENDING, RUN_ENDED, RUN_OUTCOMES
-from runs.engine.attempt import rendered
+from runs.engine.config import rendered
 from runs.engine.scope import names, step_input
 from runs.history import waiting
 from runs.history.waiting import WaitView

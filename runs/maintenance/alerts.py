@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from uuid import UUID
 
 import orjson
 
 from actions.base import Json
-from runs.control import concurrency
-from runs.control import replays as control
+from actions.moments import iso
+from runs.control import concurrency, starts
 from runs.domain.requests import Request
-from runs.engine import record
-from runs.engine.scope import moment
+from runs.queries import dead_letters
 from runs.queries.database import Row, run
 from runs.queries.dead_letters import DUE_ALERTS
 from workflows.definitions.errors import InvalidInput
@@ -37,7 +37,7 @@ def send() -> int:
         groups.setdefault(row[1], []).append(row)
     for workflow_id, rows in groups.items():
         _start(workflow_id, rows)
-    record.alerted([row[0] for row in found])
+    alerted([row[0] for row in found])
     return len(found)
 
 
@@ -59,7 +59,7 @@ def _start(workflow_id: UUID, rows: list[Row]) -> None:
         else:
             requests.append(request)
     if requests:
-        control.start(requests, version=version, workflow=workflow, source="alert")
+        starts.start(requests, version=version, workflow=workflow, source="alert")
 
 
 def _told(row: Row) -> dict[str, Json]:
@@ -73,5 +73,10 @@ def _told(row: Row) -> dict[str, Json]:
         "item": item if item >= 0 else None,
         "reason": reason,
         "error": orjson.loads(error),
-        "at": moment(at),
+        "at": iso(at),
     }
+
+
+def alerted(letters: Sequence[UUID]) -> None:
+    """Take note that the alert workflow was started for these dead letters."""
+    run(dead_letters.ALERTED, letters=list(letters))

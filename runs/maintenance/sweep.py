@@ -12,24 +12,24 @@ import orjson
 from django.db import InterfaceError, OperationalError
 
 from actions.base import Permanent, Retryable
-from runs.control import retries as interventions
+from runs.control import stops as stop_verbs
 from runs.dispatch import dispatcher, unsent
 from runs.dispatch.compiler import decode
 from runs.domain import actor
 from runs.domain.outcomes import Death, HeldClaim, Outcome, Recorded, RunFacts, StepResult
 from runs.domain.releases import REPEAT_SECONDS
 from runs.domain.states import StepState
-from runs.engine import attempt as attempt_engine
-from runs.engine import for_each, lease, record, stopping, sub_workflows, waits
-from runs.engine.context import Clock, Work
+from runs.engine import failure, for_each, lease, record, report, stopping, sub_workflows, tickets, waits
+from runs.engine import wake as waking
+from runs.engine.attempt import BLOCKED_SECONDS
+from runs.engine.work import Clock, Work
 from runs.maintenance import alerts
 from runs.planning import plan as plans
 from runs.planning.steps import PlannedStep
-from runs.queries import invariants, leases, stops, values
+from runs.queries import leases, stops, values
 from runs.queries import sweep as sweep_queries
 from runs.queries import waits as wait_queries
 from runs.queries.database import Row, run
-from runs.worker import delivery
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def sweep(send: Callable[[], int] = dispatcher.dispatch) -> Swept:
         lost = bool(run(leases.EXPIRE, host=lease.host(), pids=gone)) or lost
         _recall(gone)
     if orphans:
-        _apart(lambda: interventions.cancel_orphans(hand=actor.Hand(why=sub_workflows.PARENT_STOPPED)))
+        _apart(lambda: stop_verbs.cancel_orphans(hand=actor.Hand(why=sub_workflows.PARENT_STOPPED)))
     woken = _apart(wake) + _apart(unblock) if waits else 0
     rescued = _apart(rescue) if lost else 0
     late = _apart(time_out) if overdue else 0
@@ -77,7 +77,7 @@ def wake() -> int:
     found = run(wait_queries.DUE_WAITS, limit=BATCH)
     due = ((row[10], row[2], row) for row in found)
     woken = _record_grouped(due, outcome=lambda row: waits.ended(waits.read(row)))
-    return woken + delivery.wake([*sub_workflows.due(limit=BATCH), *for_each.due(limit=BATCH)])
+    return woken + waking.wake([*sub_workflows.due(limit=BATCH), *for_each.due(limit=BATCH)])
 
 
 def unblock() -> int:
@@ -89,14 +89,14 @@ def unblock() -> int:
         (known if there else still).append((run_id, item, step))
     if still:
         log.error("unknown_action", extra={"count": len(still), "step": still[0][2], "run_id": str(still[0][0])})
-        record.keep_blocked(still, seconds=attempt_engine.BLOCKED_SECONDS)
-    return len(record.unblock(known))
+        tickets.keep_blocked(still, seconds=BLOCKED_SECONDS)
+    return len(tickets.unblock(known))
 
 
 def time_out() -> int:
     """Stop runs past their deadline; answers how many this call stopped."""
     stopped = stopping.time_out([row[0] for row in run(stops.OVERDUE, limit=BATCH)])
-    delivery.tell(Recorded(ended=stopped.ended))
+    report.report(Recorded(ended=stopped.ended))
     return len(stopped.won)
 
 
@@ -128,18 +128,6 @@ def _recall(pids: Sequence[int]) -> None:
     if unsent.cut_short(pids):
         run(sweep_queries.RECALL, repeat=REPEAT_SECONDS, seconds=_RECALLED_SECONDS, limit=_MOST_RECALLED)
         unsent.forget(pids)
-
-
-def audit() -> int:
-    """Tell of every run that nothing moves any more; answers how many faults there were.
-
-    It repairs nothing but a wait for a child that has ended, once that is told.
-    """
-    faults = run(invariants.AUDIT, limit=BATCH)
-    sub_workflows.wake_stranded(limit=BATCH)
-    for run_id, fault in faults:
-        log.error("audit_alarm", extra={"run_id": str(run_id), "fault": fault})
-    return len(faults)
 
 
 def _apart(part: Callable[[], int]) -> int:
@@ -177,7 +165,7 @@ def _record_grouped(found: Iterable[tuple[UUID, str, Row]], *, outcome: Callable
             # One version that this code cannot read must not stop the sweep for all others.
             log.exception("sweep_group_failed", extra={"version_id": str(version_id), "step": step})
             continue
-        delivery.tell(recorded)
+        report.report(recorded)
         won += len(recorded.won)
     return won
 
@@ -222,14 +210,12 @@ def _late(step: PlannedStep, work: Work, began: Any) -> StepResult:
     error = Retryable(
         f"step {step.id!r} was still running at its deadline of {step.timeout_seconds:g} s", kind="timeout"
     )
-    return attempt_engine.failed(
-        step, work, error, attempt_engine.Tried(began, outcome="timed_out", reason="timed_out")
-    )
+    return failure.failed(step, work, error, failure.Tried(began, outcome="timed_out", reason="timed_out"))
 
 
 def _lost(step: PlannedStep, work: Work, began: Any) -> StepResult:
     """A lost attempt is no attempt of the retry policy: it is repeated at once, alone, but not for ever."""
-    lost = attempt_engine.lost_attempts(work.attempts) + 1
+    lost = failure.lost_attempts(work.attempts) + 1
     # An effectful step's first death may be a neighbour's doing; an inline one is claimed only when alone.
     alone = lost if step.inline else lost - 1
     if not step.action.repeatable:
@@ -238,8 +224,8 @@ def _lost(step: PlannedStep, work: Work, began: Any) -> StepResult:
     else:
         told = f"step {step.id!r} lost its worker in {lost} attempts; mend the step, then retry it"
         reason = "poison"
-    tried = attempt_engine.Tried(began, outcome="lost", reason=reason)
-    failed = attempt_engine.failed(step, work, Permanent(told, kind="lost"), tried)
+    tried = failure.Tried(began, outcome="lost", reason=reason)
+    failed = failure.failed(step, work, Permanent(told, kind="lost"), tried)
     if alone >= MAX_LOST or not step.action.repeatable:
         return failed
     return failed._replace(state=StepState.RETRYING, delay_seconds=0.0, dead_reason=None, output=None, finished_at=None)
@@ -251,3 +237,9 @@ def _facts(run_id: UUID, given: Any, started_at: Any, generation: int) -> RunFac
 
 def _json(value: Any) -> Any:
     return orjson.loads(value) if value is not None else None
+
+
+INTERVAL_SECONDS = 1.0
+
+# Late rather than early: a round that comes before the row is due finds nothing.
+TICK_SECONDS = 0.02

@@ -16,7 +16,7 @@ from actions.catalogue.approval import SIGNAL
 from runs.control import approval_links, approvals
 from runs.control.approval_links import Link
 from runs.control.approvals import LINK, Decision
-from runs.control.replays import Hand
+from runs.domain.actor import Hand
 from runs.domain.states import StepState
 from runs.models import StepRun
 

@@ -163,3 +163,17 @@ _RULES = {
     Join.ANY_SUCCEEDED: _any_succeeded,
     Join.ANY_FAILED: _any_failed,
 }
+
+
+def behind(plan: Plan, steps: Iterable[str]) -> set[str]:
+    """Every step that comes after these, by needs or by jump."""
+    found: set[str] = set()
+    queue = list(steps)
+    while queue:
+        here = plan.steps[queue.pop()]
+        goto = here.definition.goto
+        for child in (*here.children, goto):
+            if child is not None and child not in found:
+                found.add(child)
+                queue.append(child)
+    return found

@@ -10,11 +10,11 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from runs.dispatch import dispatcher
 from runs.domain.requests import Due
-from runs.engine import record
+from runs.engine import tickets
 from runs.maintenance import sweep
+from runs.maintenance.sweep import INTERVAL_SECONDS, TICK_SECONDS
 from runs.planning import plan as plans
 from runs.worker import delivery
-from runs.worker.sweep_thread import INTERVAL_SECONDS, TICK_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def poll() -> int:
         try:
             walk(message)
         except (DatabaseError, InterfaceError):
-            record.unsend([ticket.ticket for rest in messages[number:] for ticket in rest])
+            tickets.unsend([ticket.ticket for rest in messages[number:] for ticket in rest])
             raise
     return len(messages)
 

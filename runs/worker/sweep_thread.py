@@ -11,14 +11,13 @@ from celery import bootsteps
 from django.db import DatabaseError, InterfaceError, connection
 
 from runs.control import signals
-from runs.maintenance import sweep as sweep_maintenance
+from runs.maintenance import invariants
+from runs.maintenance import sweep as sweeping
+from runs.maintenance.sweep import INTERVAL_SECONDS, TICK_SECONDS
 from runs.worker import child_watch as watch
 
 log = logging.getLogger(__name__)
 
-INTERVAL_SECONDS = 1.0
-# Late rather than early: a round that comes before the row is due finds nothing.
-TICK_SECONDS = 0.02
 AUDIT_SECONDS = 60.0
 
 
@@ -67,11 +66,11 @@ class SweepStep(bootsteps.StartStopStep):
         """Sweep once; answers the seconds until the next round."""
         deaths = watch.taken()
         if deaths:
-            sweep_maintenance.bereave(deaths)
-        coming = sweep_maintenance.sweep().next_seconds
+            sweeping.bereave(deaths)
+        coming = sweeping.sweep().next_seconds
         # Last, for it takes its time where there is much to look at, and holds up nobody then.
         if time.monotonic() - self.audited >= AUDIT_SECONDS:
             self.audited = time.monotonic()
-            sweep_maintenance.audit()
+            invariants.check()
             signals.forget()
         return INTERVAL_SECONDS if coming is None else min(INTERVAL_SECONDS, coming + TICK_SECONDS)

@@ -6,7 +6,8 @@ import pytest
 from django.db import connection, transaction
 
 from benchmarks import durability, systems, work
-from runs.control import replays as control
+from runs.control import starts
+from runs.domain.requests import Request
 from tests.engine import drain, messages
 from workflows.models import Workflow
 
@@ -20,8 +21,8 @@ def measured() -> tuple[Workflow, str]:
     messages()
     workflow, version = systems.prepare()
     since = durability.clock()
-    requests = [control.Request(input=work.given(number)) for number in range(COUNT)]
-    control.start(requests, version=version, workflow=workflow, source="test")
+    requests = [Request(input=work.given(number)) for number in range(COUNT)]
+    starts.start(requests, version=version, workflow=workflow, source="test")
     drain()
     return workflow, since
 

@@ -6,9 +6,9 @@ import threading
 from functools import partial
 from uuid import UUID
 
-from runs.control import replays as control
-from runs.control.replays import Hand
-from runs.maintenance import sweep as sweep_maintenance
+from runs.control import stops
+from runs.domain.actor import Hand
+from runs.maintenance import sweep as sweeping
 from runs.models import Run
 from tests.chaos import ledger, workloads
 from tests.chaos.conftest import Table
@@ -76,7 +76,7 @@ def test_five_sweepers_at_once_and_one_killed_neither_double_nor_lose(table: Tab
 
     def sweep() -> None:
         while not stop.wait(0.02):
-            sweep_maintenance.sweep()
+            sweeping.sweep()
 
     with table("F23", "five more sweepers at once; the workers' own killed with their group") as row:
         # On one host a dead worker is seen long before its lease has passed.
@@ -102,7 +102,7 @@ def _started(flow: Published, key: str) -> UUID:
 
 def _cancelled_twice(row: Row, chosen: list[UUID]) -> frozenset[UUID]:
     """Cancel each of these from two sides at once; answers those that were won, each by one side."""
-    halves = [partial(control.cancel, [one], hand=Hand(why="chaos")) for one in chosen for _ in range(2)]
+    halves = [partial(stops.cancel, [one], hand=Hand(why="chaos")) for one in chosen for _ in range(2)]
     row.dice.shuffle(halves)
     won = [run_id for found in at_once(halves) for run_id in found]
     assert len(won) == len(set(won))

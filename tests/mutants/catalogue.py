@@ -61,7 +61,7 @@ MUTANTS = (
     Mutant(
         "send-before-commit",
         "no message speaks of a run that is not committed",
-        "runs/control/replays.py",
+        "runs/control/starts.py",
         "transaction.on_commit(partial(dispatcher.after_start, started))",
         "dispatcher.after_start(started)",
         (_PROMISES,),

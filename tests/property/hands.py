@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from actions.catalogue.approval import SIGNAL
-from runs.control import approvals, signals
+from runs.control import approvals, pauses, retries, signals, stops
 from runs.control import replays as control
-from runs.control.replays import Hand
+from runs.domain.actor import Hand
 from runs.domain.states import RUN_ENDED
 from runs.models import Intervention, Run, StepRun
 from tests.flows import begun
@@ -44,7 +44,7 @@ class Hands:
     def cancel(self, at: int) -> None:
         run_id, notes = self._chosen(at, lambda row: row.stoppable)
         legal = self._now.runs[run_id].stoppable
-        won = self._verb(lambda: control.cancel([run_id], hand=HAND), run_id, "cancel", legal=legal)
+        won = self._verb(lambda: stops.cancel([run_id], hand=HAND), run_id, "cancel", legal=legal)
         notes.cancelled = notes.cancelled or won
 
     def start(self, at: int) -> None:
@@ -85,13 +85,13 @@ class Hands:
         run_id, _ = self._chosen(at, lambda row: not row.paused and row.state not in RUN_ENDED)
         was = self._now.runs[run_id]
         legal = was.state not in RUN_ENDED and not was.paused
-        self._verb(lambda: control.pause([run_id], hand=HAND), run_id, "pause", legal=legal)
+        self._verb(lambda: pauses.pause([run_id], hand=HAND), run_id, "pause", legal=legal)
 
     def resume(self, at: int) -> None:
         run_id, _ = self._chosen(at, lambda row: row.paused)
         was = self._now.runs[run_id]
         legal = was.state not in RUN_ENDED and was.paused
-        self._verb(lambda: control.resume([run_id], hand=HAND), run_id, "resume", legal=legal)
+        self._verb(lambda: pauses.resume([run_id], hand=HAND), run_id, "resume", legal=legal)
 
     def mend(self, at: int) -> None:
         """Somebody mends what the run's steps call, and retries."""
@@ -105,7 +105,7 @@ class Hands:
         if undos:  # what was undone does not go on, but what could not be undone can
             again = {name for name in undos if marks[name] == "failed"}
         legal = self._now.runs[run_id].state == "failed" and bool(again) and bool(undos or notes.stopped is None)
-        if not self._verb(lambda: control.retry([run_id], hand=HAND), run_id, "retry", legal=legal):
+        if not self._verb(lambda: retries.retry([run_id], hand=HAND), run_id, "retry", legal=legal):
             return
         behind = _behind(notes.document["steps"], again)
         gone = {name for name in marks if part(name) not in ("steps", "undo")} | (again if undos else set())
@@ -182,7 +182,7 @@ class Hands:
         """Let go whatever is held, and give everything that waits without an end what it waits for."""
         for run_id, row in self._now.runs.items():
             if row.paused and row.state not in RUN_ENDED:
-                control.resume([run_id], hand=HAND)
+                pauses.resume([run_id], hand=HAND)
         endless = StepRun.objects.filter(state="waiting", wake_at=None, signal__isnull=False)
         for run_id, step, item, name in list(endless.values_list("run_id", "step", "item", "signal")):
             if name == SIGNAL:

@@ -6,8 +6,8 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from runs.control import replays as control
-from runs.engine import record
+from runs.control import dead_letters
+from runs.domain import actor
 from runs.maintenance import alerts
 from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Run
@@ -151,7 +151,7 @@ def test_metrics_count_live_runs_and_open_dead_letters_of_the_tokens_workspace()
     drain()
     begun(published("name: sent\nsteps: [{id: a, action: default}]"))
     letter = DeadLetter.objects.latest("id")
-    control.discard([letter.pk], hand=control.Hand(why="seen"))
+    dead_letters.discard([letter.pk], hand=actor.Hand(why="seen"))
     mine = metrics("default")
     assert 'stepwise_runs{state="queued",workspace="default"} 0.0' in mine
     assert 'stepwise_runs{state="waiting",workspace="default"} 1.0' in mine
@@ -179,5 +179,5 @@ def test_alerted_letters_are_not_due_again() -> None:
     drain()
     letter = DeadLetter.objects.get()
     DeadLetter.objects.update(alert_due=True)
-    record.alerted([letter.pk])
+    alerts.alerted([letter.pk])
     assert alerts.send() == 0

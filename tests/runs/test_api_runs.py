@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from drf_spectacular.validation import validate_schema
 from uuid_utils.compat import uuid7
 
-from runs.control import replays as control
-from runs.control.replays import Hand
+from runs.control import pauses
+from runs.domain.actor import Hand
 from tests.engine import drain
 from tests.flows import begun, published
 from tests.runs.doors import Api, admin, api, first_error
@@ -161,7 +161,7 @@ def test_pages_of_states_that_few_runs_have_are_merged_and_leave_out_what_is_pau
     drain()
     begun(published(SELECT), {"email": "e"})
     drain()
-    control.pause([waiting[0]], hand=Hand(why="because"))
+    pauses.pause([waiting[0]], hand=Hand(why="because"))
     client = api()
     seen: list[str] = []
     query: dict[str, str] = {"limit": "2", "state": "failed,waiting,cancelled", "paused": "false"}

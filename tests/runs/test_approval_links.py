@@ -12,10 +12,9 @@ from django.core import signing
 from django.test import Client
 from django.utils import timezone
 
-from runs.control import approval_links
-from runs.control import replays as control
+from runs.control import approval_links, retries, stops
 from runs.control.approval_links import Link
-from runs.control.replays import Hand
+from runs.domain.actor import Hand
 from runs.models import Intervention
 from tests.engine import drain, state
 from tests.flows import steps
@@ -86,7 +85,7 @@ def test_a_link_that_was_used_says_who_decided() -> None:
 
 def test_a_link_that_comes_too_late_is_gone() -> None:
     [run_id] = asking()
-    control.cancel([run_id], hand=Hand())
+    stops.cancel([run_id], hand=Hand())
     assert "Too late" in shown(Client(), link(run_id), status=410)
     assert press(link(run_id))[0] == 410
     assert state(run_id) == "cancelled"
@@ -97,7 +96,7 @@ def test_a_link_to_an_earlier_attempt_does_not_decide_about_a_later_one() -> Non
     past()
     drain()
     assert state(run_id) == "failed"
-    control.retry([run_id], hand=Hand())
+    retries.retry([run_id], hand=Hand())
     drain()
     assert press(link(run_id, attempt=1))[0] == 410
     assert (steps(run_id)["ok"].attempt, state(run_id)) == (2, "waiting")

@@ -8,9 +8,11 @@ from uuid import UUID
 import pytest
 from django.db import transaction
 
+from runs.control import dead_letters, retries, stops
 from runs.control import replays as control
-from runs.control.replays import Hand, NotNow
-from runs.engine import lease, record
+from runs.control.replays import NotNow
+from runs.domain.actor import Hand
+from runs.engine import lease, record, tickets
 from runs.models import DeadLetter, Intervention, Run, StepRun, Ticket
 from tests.engine import deliver, drain
 from tests.flows import begun, owner, published, states, steps, the_run
@@ -54,18 +56,18 @@ def test_cancel_ends_a_run_with_its_tickets_waits_and_retries() -> None:
     queued, waiting = begun(flow, {}, {})
     drain()
     Run.objects.filter(id=queued)
-    assert control.cancel([queued, waiting], hand=hand()) == {queued, waiting}
+    assert stops.cancel([queued, waiting], hand=hand()) == {queued, waiting}
     assert the_run(waiting).state == "cancelled"
     assert states(waiting) == {"a": "succeeded", "nap": "cancelled"}
     assert not Ticket.objects.exists()
-    assert control.cancel([queued, waiting], hand=hand()) == frozenset()
+    assert stops.cancel([queued, waiting], hand=hand()) == frozenset()
     told = Intervention.objects.get(run_id=waiting)
     assert (told.verb, told.why, told.by) == ("cancel", "because", owner())
 
 
 def test_a_cancelled_run_that_is_queued_never_starts() -> None:
     [run_id] = begun(published(FAILS), {"email": "a"})
-    control.cancel([run_id], hand=hand())
+    stops.cancel([run_id], hand=hand())
     drain()
     assert states(run_id) == {}
     assert the_run(run_id).state == "cancelled"
@@ -80,8 +82,8 @@ def test_a_running_steps_outcome_is_written_after_a_cancel_and_releases_nothing(
     for outcome, wanted in ((StepState.SUCCEEDED, "succeeded"), (StepState.RETRYING, "cancelled")):
         [run_id] = begun(flow)
         me = lease.current()
-        record.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
-        control.cancel([run_id], hand=hand())
+        tickets.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
+        stops.cancel([run_id], hand=hand())
         result = StepResult(step="a", state=outcome, output={"charged": True})
         done = Outcome(
             run=RunFacts(id=run_id, input={}, began=0.0), fence=HeldClaim(attempt=1, process=me), results=(result,)
@@ -95,7 +97,7 @@ def test_a_running_steps_outcome_is_written_after_a_cancel_and_releases_nothing(
 def test_retry_with_an_edited_input_goes_on_in_the_same_run() -> None:
     run_id = failed_run()
     assert states(run_id) == {"a": "succeeded", "b": "failed", "c": "skipped", "d": "skipped"}
-    won = control.retry([run_id], hand=hand("typo"), inputs={(run_id, "b"): {"email": "a@b.c"}})
+    won = retries.retry([run_id], hand=hand("typo"), inputs={(run_id, "b"): {"email": "a@b.c"}})
     assert won == {run_id}
     assert states(run_id) == {"a": "succeeded", "b": "retrying"}
     assert the_run(run_id).state == "running"
@@ -116,7 +118,7 @@ def test_retry_begins_the_policy_anew() -> None:
     [run_id] = begun(flow)
     drain()
     assert steps(run_id)["a"].attempt == 2
-    control.retry([run_id], hand=hand())
+    retries.retry([run_id], hand=hand())
     drain()
     assert steps(run_id)["a"].attempt == 4
     assert the_run(run_id).state == "failed"
@@ -126,7 +128,7 @@ def test_retry_begins_the_policy_anew() -> None:
 def test_retry_of_a_run_that_did_not_fail_wins_nothing() -> None:
     [run_id] = begun(published(FAILS), {"email": "a@b.c"})
     drain()
-    assert control.retry([run_id], hand=hand()) == frozenset()
+    assert retries.retry([run_id], hand=hand()) == frozenset()
     assert the_run(run_id).state == "succeeded"
     assert not Intervention.objects.exists()
 
@@ -145,7 +147,7 @@ steps:
     [run_id] = begun(flow, {})
     drain()
     letter = DeadLetter.objects.get(run_id=run_id, step="x")
-    assert control.retry_letters([letter.id], hand=hand(), given={"email": "q"}) == {letter.id}
+    assert dead_letters.retry([letter.id], hand=hand(), given={"email": "q"}) == {letter.id}
     drain()
     assert states(run_id) == {"a": "succeeded", "x": "succeeded", "y": "failed", "z": "succeeded"}
     assert the_run(run_id).state == "failed"
@@ -161,7 +163,7 @@ def test_a_delivery_from_before_the_retry_does_nothing() -> None:
     [run_id] = begun(flow, {"mail": "x"})
     old = Ticket.objects.get(run_id=run_id).id
     drain()
-    control.retry([run_id], hand=hand(), inputs={(run_id, "b"): {"email": "new"}})
+    retries.retry([run_id], hand=hand(), inputs={(run_id, "b"): {"email": "new"}})
     zombie = Outcome(
         run=RunFacts(id=run_id, input={}, began=0.0),
         fence=HeldTicket(old),
@@ -211,8 +213,8 @@ def test_replay_from_the_beginning_and_of_a_live_run() -> None:
 def test_a_discarded_dead_letter_is_closed_with_a_reason() -> None:
     run_id = failed_run()
     letter = DeadLetter.objects.get(run_id=run_id)
-    assert control.discard([letter.id], hand=hand("customer gone")) == {letter.id}
-    assert control.discard([letter.id], hand=hand()) == frozenset()
+    assert dead_letters.discard([letter.id], hand=hand("customer gone")) == {letter.id}
+    assert dead_letters.discard([letter.id], hand=hand()) == frozenset()
     letter.refresh_from_db()
     assert (letter.state, letter.resolution) == ("discarded", "customer gone")
     assert the_run(run_id).state == "failed"
@@ -222,7 +224,7 @@ def test_cancel_in_the_middle_stops_what_the_chain_carries_on_to() -> None:
     flow = published("name: middle\nsteps: [{id: a, action: default}, {id: n, action: sleep, with: {seconds: 0}}]")
     [run_id] = begun(flow)
     deliver()
-    control.cancel([run_id], hand=hand())
+    stops.cancel([run_id], hand=hand())
     drain()
     assert states(run_id) == {"a": "succeeded"}
 
@@ -251,8 +253,8 @@ def test_cancel_waits_for_a_claim_and_leaves_what_it_took() -> None:
     with other_connection() as watcher, ExitStack() as stack, transaction.atomic():
         # A transaction of its own for each look: within one, pg_stat_activity stands still.
         watcher.autocommit = True
-        record.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
-        stack.enter_context(in_thread(lambda: won.append(control.cancel([run_id], hand=Hand()))))
+        tickets.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
+        stack.enter_context(in_thread(lambda: won.append(stops.cancel([run_id], hand=Hand()))))
         waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         wait_for(lambda: watcher.execute(waits).fetchone(), what="the cancel to wait for the claim")
     assert won == [{run_id}]
@@ -286,7 +288,7 @@ def test_a_retry_leaves_blocked_what_another_failure_blocks() -> None:
     [run_id] = begun(published(JUMPED))
     drain()
     before = states(run_id)
-    assert control.retry([run_id], hand=hand()) == {run_id}
+    assert retries.retry([run_id], hand=hand()) == {run_id}
     drain()
     assert states(run_id) == before
     assert before["d"] == "skipped"
@@ -299,5 +301,5 @@ def test_a_retry_closes_the_letters_of_what_on_failure_did_for_it_comes_again() 
         drain()
         letters = DeadLetter.objects.filter(run_id=run_id, state="open")
         assert sorted(letters.values_list("step", flat=True)) == ["a", "f"]
-        control.retry([run_id], hand=hand())
+        retries.retry([run_id], hand=hand())
     assert DeadLetter.objects.filter(run_id=run_id, state="retried").count() == 4

@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 from django.db.models import F
 
-from runs.control import preconditions
+from runs.control import dead_letters, preconditions, retries
 from runs.control import replays as control
-from runs.control.replays import Hand
+from runs.domain.actor import Hand
 from runs.domain.outcomes import HeldClaim, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
-from runs.engine import lease
+from runs.engine import lease, tickets
 from runs.engine import record as record_engine
 from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Process, Run, StepRun, Ticket
@@ -61,7 +61,7 @@ def error(run_id: UUID) -> Any:
 
 def claimed(run_id: UUID, head: str) -> None:
     """A worker of its own claims the step, and does not come to record it."""
-    got = record_engine.claim([(run_id, -1)], head=head, reads=[], process=lease.current(), timeout_seconds=60)
+    got = tickets.claim([(run_id, -1)], head=head, reads=[], process=lease.current(), timeout_seconds=60)
     assert len(got) == 1
 
 
@@ -276,7 +276,7 @@ steps:
     [run_id] = begun(flow)
     drain()
     assert state(run_id) == "compensated"
-    assert control.retry([run_id], hand=HAND) == frozenset()
+    assert retries.retry([run_id], hand=HAND) == frozenset()
     new = control.replay(run_id, hand=HAND)
     drain()
     assert order(new) == ["a", "b", "undo:a"]
@@ -293,7 +293,7 @@ finally: [{id: tidy, action: transform, with: {set: {outcome: "{{ run.outcome }}
     [run_id] = begun(flow, {})
     drain()
     assert steps(run_id)["tidy"].output == {"outcome": "failed"}
-    assert control.retry([run_id], hand=HAND, inputs={(run_id, "a"): {"email": 1}}) == {run_id}
+    assert retries.retry([run_id], hand=HAND, inputs={(run_id, "a"): {"email": 1}}) == {run_id}
     drain()
     assert state(run_id) == "succeeded"
     assert steps(run_id)["tidy"].output == {"outcome": "succeeded"}
@@ -305,7 +305,7 @@ def test_a_retry_by_hand_lets_on_failure_start_its_sub_workflow_again(wait: str)
     call = f"{{id: call, action: sub_workflow, with: {{workflow: told, wait: {wait}}}}}"
     [run_id] = begun(published(f"name: again\nsteps: [{{id: a, action: fail}}]\non_failure: [{call}]"))
     drain()
-    assert control.retry([run_id], hand=HAND) == {run_id}
+    assert retries.retry([run_id], hand=HAND) == {run_id}
     drain()
     assert state(run_id) == "failed"
     started = Run.objects.filter(source="sub_workflow").order_by("id").values_list("state", "parent_id")
@@ -319,8 +319,8 @@ def test_a_child_that_is_retried_together_with_its_parent_goes_again_on_its_own(
     [run_id] = begun(published(f"name: both\nsteps: [{{id: a, action: fail}}]\nfinally: {finally_}"))
     drain()
     child = Run.objects.get(parent_id=run_id)
-    assert control.retry([child.pk, run_id], hand=HAND) == {child.pk, run_id}
-    assert control.retry([child.pk, run_id], hand=HAND) == frozenset(), "neither has failed any more"
+    assert retries.retry([child.pk, run_id], hand=HAND) == {child.pk, run_id}
+    assert retries.retry([child.pk, run_id], hand=HAND) == frozenset(), "neither has failed any more"
     drain()
     assert Run.objects.filter(parent_id=run_id).count() == 1
     assert state(run_id) == "failed"
@@ -338,7 +338,7 @@ finally: [{id: tidy, action: fail}]
     begun(flow)
     drain()
     [letter] = DeadLetter.objects.filter(step="a")
-    assert control.retry_letters([letter.pk], hand=HAND) == {letter.pk}
+    assert dead_letters.retry([letter.pk], hand=HAND) == {letter.pk}
     assert not DeadLetter.objects.filter(state="open").exists()
     drain()
     assert sorted(DeadLetter.objects.filter(state="open").values_list("step", flat=True)) == ["a", "alert", "tidy"]
@@ -360,6 +360,6 @@ def test_a_dead_letter_of_how_a_run_ended_says_what_can_be_done_and_can_be_disca
     [run_id] = begun(flow)
     drain()
     letter = DeadLetter.objects.select_related("run").get(run_id=run_id, step=step)
-    assert control.retry_letters([letter.pk], hand=HAND) == frozenset()
+    assert dead_letters.retry([letter.pk], hand=HAND) == frozenset()
     assert told in preconditions.cannot_retry_letter(letter)
-    assert control.discard([letter.pk], hand=HAND) == {letter.pk}
+    assert dead_letters.discard([letter.pk], hand=HAND) == {letter.pk}

@@ -9,9 +9,10 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
-from runs.control import replays as control
-from runs.engine import lease, record
-from runs.maintenance import sweep as sweep_maintenance
+from runs.control import retries
+from runs.domain import actor
+from runs.engine import lease, tickets
+from runs.maintenance import invariants
 from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Process, Run, StepRun, Ticket
 from tests.engine import drain
@@ -152,7 +153,7 @@ def test_what_postgresql_refuses_fails_one_run_and_not_its_neighbours(before: st
 def test_the_sweep_takes_up_the_step_of_a_process_that_is_gone() -> None:
     flow = published("name: lost\nsteps: [{id: a, action: sleep, with: {seconds: 0}}]")
     [run_id] = begun(flow)
-    record.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
+    tickets.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
     assert states(run_id) == {"a": "running"}
     assert sweep().rescued == 0
     Process.objects.update(expires_at=F("expires_at") - HOUR)
@@ -170,7 +171,7 @@ def test_a_claim_without_a_live_lease_gets_nothing() -> None:
     [run_id] = begun(flow)
     process = lease.current()
     Process.objects.filter(id=process).update(expires_at=F("expires_at") - HOUR)
-    got = record.claim([(run_id, -1)], head="a", reads=[], process=process, timeout_seconds=60)
+    got = tickets.claim([(run_id, -1)], head="a", reads=[], process=process, timeout_seconds=60)
     assert got == []
     assert Ticket.objects.filter(run_id=run_id).count() == 1
     lease.give_up()
@@ -218,8 +219,8 @@ def test_a_failing_on_failure_step_does_not_hide_why_the_run_failed() -> None:
 def test_a_retry_by_hand_takes_back_what_on_failure_did() -> None:
     [run_id] = begun(published(ALARMED), {"mail": 1})
     drain()
-    hand = control.Hand(why="mended")
-    assert control.retry([run_id], hand=hand, inputs={(run_id, "a"): {"email": 2}}) == {run_id}
+    hand = actor.Hand(why="mended")
+    assert retries.retry([run_id], hand=hand, inputs={(run_id, "a"): {"email": 2}}) == {run_id}
     drain()
     assert states(run_id) == {"a": "succeeded", "b": "succeeded"}
     assert the_run(run_id).state == "succeeded"
@@ -229,7 +230,7 @@ def test_a_claim_whose_answer_was_lost_is_given_up_at_the_second_look() -> None:
     flow = published("name: unheard\nsteps: [{id: a, action: sleep, with: {seconds: 0}}]")
     [run_id] = begun(flow)
     me = lease.current()
-    record.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
+    tickets.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
     with lease.holding() as take:
         take([(run_id, -1, "a", 1)])
         assert lease.give_up_orphans(me, before=lease.orphans(me)) == set()
@@ -246,8 +247,8 @@ def test_a_claim_whose_answer_was_lost_is_given_up_at_the_second_look() -> None:
 
 def test_the_audit_tells_of_a_run_that_nothing_moves(caplog: pytest.LogCaptureFixture) -> None:
     [run_id] = begun(published(ALARMED), {"email": 1})
-    assert sweep_maintenance.audit() == 0
+    assert invariants.check() == 0
     Ticket.objects.filter(run_id=run_id).delete()
-    assert sweep_maintenance.audit() == 1
+    assert invariants.check() == 1
     assert "audit_alarm" in caplog.text
     Run.objects.filter(id=run_id).delete()

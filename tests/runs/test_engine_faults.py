@@ -18,7 +18,7 @@ from actions.base import Action, Config, Context, Json, Permanent
 from runs.dispatch import dispatcher, window
 from runs.domain.outcomes import HeldClaim, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
-from runs.engine import lease, record
+from runs.engine import lease, record, tickets
 from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Process, Ticket
 from runs.planning import plan
@@ -176,7 +176,7 @@ def test_an_attempt_that_was_lost_does_not_count_against_the_retry_policy() -> N
     )
     [run_id] = begun(flow)
     messages()
-    record.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
+    tickets.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
     Process.objects.update(expires_at=F("expires_at") - MINUTE)
     lease.give_up()
     assert sweep().rescued == 1
@@ -224,7 +224,7 @@ def test_a_worker_that_comes_back_late_does_not_record_over_the_one_that_took_it
     messages()
     loaded = plan.load(found.version.pk)
     frozen = lease.current()
-    record.claim([(run_id, -1)], head="a", reads=[], process=frozen, timeout_seconds=60)
+    tickets.claim([(run_id, -1)], head="a", reads=[], process=frozen, timeout_seconds=60)
     late = Outcome(
         run=RunFacts(id=run_id, input={}, began=0.0),
         fence=HeldClaim(attempt=1, process=frozen),
@@ -233,7 +233,7 @@ def test_a_worker_that_comes_back_late_does_not_record_over_the_one_that_took_it
     Process.objects.update(expires_at=F("expires_at") - MINUTE)
     lease.give_up()
     assert sweep().rescued == 1
-    record.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
+    tickets.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
     assert states(run_id) == {"a": "running"}
     assert record.record([late], plan=loaded).won == frozenset()
     assert states(run_id) == {"a": "running"}

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 from django.urls import reverse
 
-from runs.control import replays as control
-from runs.control.replays import Hand
+from runs.control import retries, stops
 from runs.dispatch import dispatcher
+from runs.domain.actor import Hand
 from runs.engine import for_each
 from runs.maintenance import sweep
 from runs.models import DeadLetter, ItemBatch, StepRun, Ticket
@@ -127,7 +127,7 @@ def test_a_failure_begins_no_further_items_and_a_retry_by_hand_does_the_rest() -
     assert item_states(run_id) == ["succeeded", "failed"]
     StepRun.objects.filter(run_id=run_id, item=0).update(output={"kept": True})
     ItemBatch.objects.filter(run_id=run_id, number=0).update(items=[1, 1])
-    assert control.retry([run_id], hand=Hand()) == {run_id}
+    assert retries.retry([run_id], hand=Hand()) == {run_id}
     drain()
     assert item_states(run_id) == ["succeeded"] * 4
     output = the_run(run_id).output
@@ -219,7 +219,7 @@ def test_a_cancel_ends_the_items_that_were_begun() -> None:
     [run_id] = begun(published(flow), {"rows": [1, 2]})
     drain()
     assert item_states(run_id) == ["waiting", "waiting"]
-    control.cancel([run_id], hand=Hand())
+    stops.cancel([run_id], hand=Hand())
     assert item_states(run_id) == ["cancelled", "cancelled"]
     assert not Ticket.objects.exists()
 

@@ -11,10 +11,10 @@ from uuid import UUID
 import pytest
 from django.db.models import F
 
-from runs.control import replays as control
-from runs.control.replays import Hand
+from runs.control import dead_letters
 from runs.dispatch import dispatcher
 from runs.dispatch.compiler import decode
+from runs.domain.actor import Hand
 from runs.domain.outcomes import Death
 from runs.engine import for_each, lease
 from runs.maintenance import sweep
@@ -119,7 +119,7 @@ def test_a_poisonous_item_goes_again_alone_when_a_person_retries_it_and_the_othe
     assert dict(rows.values_list("item", "state")) == {-1: "failed", 0: "succeeded", 1: "failed", 2: "succeeded"}
     tried = dict(rows.values_list("item", "attempt"))
     letter = DeadLetter.objects.get(run_id=run_id)
-    assert control.retry_letters([letter.pk], hand=Hand(why="the item was mended")) == {letter.pk}
+    assert dead_letters.retry([letter.pk], hand=Hand(why="the item was mended")) == {letter.pk}
     sweep.wake()
     [(again, message)] = sent().items()
     assert again == (1,)

@@ -13,9 +13,9 @@ from django.conf import LazySettings
 from django.db import OperationalError
 from django.db.models import F
 
-from runs.control import inserts
-from runs.control import replays as control
+from runs.control import inserts, pauses, stops
 from runs.dispatch import dispatcher
+from runs.domain import actor
 from runs.engine import preload
 from runs.models import StepRun, Ticket
 from runs.queries.database import observed, run
@@ -103,17 +103,17 @@ def test_the_second_of_two_deliveries_writes_nothing() -> None:
 
 def test_a_run_that_is_paused_before_its_knock_arrives_is_not_begun() -> None:
     [run_id] = begun(published(TOLD), {"n": 1})
-    control.pause([run_id], hand=control.Hand())
+    pauses.pause([run_id], hand=actor.Hand())
     deliver()
     assert states(run_id) == {}
-    control.resume([run_id], hand=control.Hand())
+    pauses.resume([run_id], hand=actor.Hand())
     drain()
     assert state(run_id) == "succeeded"
 
 
 def test_a_run_that_is_cancelled_before_its_knock_arrives_stays_cancelled() -> None:
     [run_id] = begun(published(TOLD), {"n": 1})
-    control.cancel([run_id], hand=control.Hand())
+    stops.cancel([run_id], hand=actor.Hand())
     deliver()
     assert (state(run_id), states(run_id)) == ("cancelled", {})
 

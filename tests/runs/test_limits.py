@@ -13,10 +13,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.test import override_settings
 
+from runs.control import pauses, retries, starts, stops
 from runs.control import replays as control
-from runs.control.replays import Hand
 from runs.dispatch import admission
-from runs.domain.requests import Request
+from runs.domain.actor import Hand
+from runs.domain.requests import Request, Started
 from runs.maintenance.sweep import sweep
 from runs.models import Gate, Intervention, Run
 from runs.queries.database import observed
@@ -55,7 +56,7 @@ def test_a_workflow_has_no_more_live_runs_than_its_limit() -> None:
     ids = begun(waiting("{limit: 2}"), {}, {}, {})
     drain()
     assert states(ids) == ["waiting", "waiting", "queued"], "a waiting run keeps its place"
-    control.cancel(ids[:1], hand=Hand())
+    stops.cancel(ids[:1], hand=Hand())
     drain()
     assert states(ids) == ["cancelled", "waiting", "waiting"]
     for _ in range(2):
@@ -70,9 +71,9 @@ def test_a_retry_by_hand_takes_up_its_place_again_even_where_its_limit_is_reache
     assert states([broken, holding, later]) == ["failed"] * 3
     [holding, later] = begun(waiting("{limit: 1}"), {}, {})
     drain()
-    assert control.retry([broken], hand=Hand()) == {broken}
+    assert retries.retry([broken], hand=Hand()) == {broken}
     assert states([broken, holding, later]) == ["running", "waiting", "queued"]
-    control.cancel([holding], hand=Hand())
+    stops.cancel([holding], hand=Hand())
     assert admitted() == [], "it holds the place now"
     drain()
     assert states([broken, later]) == ["failed", "waiting"]
@@ -110,7 +111,7 @@ def test_a_start_that_finds_its_gate_full_is_skipped_where_the_policy_says_so() 
     assert run.error is not None
     assert run.error["kind"] == "skipped"
     assert state(first.run_id) == "waiting"
-    control.cancel([first.run_id], hand=Hand())
+    stops.cancel([first.run_id], hand=Hand())
     assert _started(found, 1)[0].state == "queued"
 
 
@@ -181,7 +182,7 @@ def test_an_admission_does_not_take_a_run_that_is_being_cancelled() -> None:
 def test_a_start_that_skips_waits_for_whoever_holds_the_gate() -> None:
     found = waiting("{limit: 1, policy: skip}")
     begun(found)
-    control.cancel([Run.objects.get().pk], hand=Hand())
+    stops.cancel([Run.objects.get().pk], hand=Hand())
     with other_connection() as other, in_thread(lambda: begun(found)):
         other.execute("SELECT 1 FROM runs_gate FOR NO KEY UPDATE")
         wait_for_waiter()
@@ -281,17 +282,17 @@ def test_a_high_priority_in_one_workspace_does_not_starve_another() -> None:
 
 def test_a_paused_run_stands_in_no_line_and_comes_back_to_its_gate() -> None:
     [first, second] = queued(flow("{limit: 1}"), {}, {})
-    control.pause([first], hand=Hand())
+    pauses.pause([first], hand=Hand())
     assert admitted() == [second]
-    control.cancel([second], hand=Hand())
-    control.resume([first], hand=Hand())
+    stops.cancel([second], hand=Hand())
+    pauses.resume([first], hand=Hand())
     assert state(first) == "running"
 
 
 def test_a_replay_queues_at_its_gate_whatever_the_policy() -> None:
     found = waiting('{limit: 1, key: "{{ input.c }}", policy: skip}')
     [old] = begun(found, {"c": "x"})
-    control.cancel([old], hand=Hand())
+    stops.cancel([old], hand=Hand())
     [live] = begun(found, {"c": "x"})
     again, elsewhere = control.replay(old, hand=Hand()), control.replay(old, given={"c": "y"}, hand=Hand())
     drain()
@@ -385,6 +386,6 @@ def _limit(**limits: int) -> None:
     mine.save()
 
 
-def _started(found: Published, number: int) -> list[control.Started]:
+def _started(found: Published, number: int) -> list[Started]:
     requests = [Request() for _ in range(number)]
-    return control.start(requests, version=found.version, workflow=found.workflow, source="test")
+    return starts.start(requests, version=found.version, workflow=found.workflow, source="test")

@@ -8,10 +8,9 @@ import pytest
 from django.db.models import F
 
 from actions import registry
-from runs.control import approvals
-from runs.control import replays as control
+from runs.control import approvals, pauses, retries, stops
 from runs.control.approvals import Decision
-from runs.control.replays import Hand
+from runs.domain.actor import Hand
 from runs.maintenance import sweep
 from runs.models import DeadLetter, Run, StepRun
 from runs.planning import plan
@@ -46,7 +45,7 @@ finally: [{{id: tidy, {EACH}}}]
     assert items(run_id, "tell") == items(run_id, "tidy") == ["succeeded"] * 3
     if not undo:
         first = StepRun.objects.get(run_id=run_id, step="tidy", item=0).pk
-        assert control.retry([run_id], hand=HAND) == {run_id}
+        assert retries.retry([run_id], hand=HAND) == {run_id}
         assert items(run_id, "tidy") == []
         drain()
         assert state(run_id) == "failed"
@@ -66,7 +65,7 @@ finally: [{{id: tidy, {EACH}}}]
     [run_id] = begun(flow)
     drain()
     assert items(run_id, "naps") == ["waiting"]
-    assert control.cancel([run_id], hand=HAND) == {run_id}
+    assert stops.cancel([run_id], hand=HAND) == {run_id}
     past()
     drain()
     assert (state(run_id), items(run_id, "naps")) == ("cancelled", ["cancelled"])
@@ -82,11 +81,11 @@ steps: [{id: naps, for_each: {items: "{{ [1, 2] }}", max_parallel: 1}, action: w
     )
     [run_id] = begun(flow)
     drain()
-    assert control.pause([run_id], hand=HAND) == {run_id}
+    assert pauses.pause([run_id], hand=HAND) == {run_id}
     StepRun.objects.filter(wake_at__isnull=False, item=0).update(wake_at=F("started_at"))
     drain()
     assert items(run_id, "naps") == ["succeeded"], "a timer runs on; what its end opens is held"
-    assert control.resume([run_id], hand=HAND) == {run_id}
+    assert pauses.resume([run_id], hand=HAND) == {run_id}
     drain()
     assert items(run_id, "naps") == ["succeeded", "waiting"]
     past()

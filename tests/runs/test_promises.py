@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 from actions import network
 from runs.dispatch import dispatcher, unsent, window
 from runs.domain.outcomes import Death
-from runs.engine import lease, record
+from runs.engine import lease, tickets
 from runs.maintenance import sweep
 from runs.models import DeadLetter, Process, Ticket
 from tests.actions.http_server import serving
@@ -103,7 +103,7 @@ def test_a_message_that_comes_before_a_retry_is_due_claims_nothing() -> None:
 def test_a_step_that_loses_its_process_each_time_is_given_up_after_three_deaths_alone() -> None:
     [run_id] = begun(published(NAP.format("poison")))
     for _ in range(4):
-        record.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
+        tickets.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
         Process.objects.update(expires_at=F("expires_at") - MINUTE)
         lease.give_up()
         sweep.rescue()

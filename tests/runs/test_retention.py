@@ -13,9 +13,10 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from uuid_utils.compat import uuid7
 
-from runs.control import concurrency, inserts
+from runs.control import concurrency, dead_letters, inserts, pauses, retries, stops
 from runs.control import replays as control
-from runs.control.replays import Hand
+from runs.domain import requests
+from runs.domain.actor import Hand
 from runs.engine import lease
 from runs.maintenance import retention
 from runs.maintenance.retention import Policy
@@ -93,7 +94,7 @@ def test_everything_of_a_run_goes_with_it() -> None:
     [old] = ended(found, days=31)
     Effect.objects.create(run_id=old, step="list", name="x", value=1)
     Signal.objects.create(run_id=old, name="late", workspace=workspace())
-    control.discard([letter.pk for letter in DeadLetter.objects.all()], hand=Hand(why="seen"))
+    dead_letters.discard([letter.pk for letter in DeadLetter.objects.all()], hand=Hand(why="seen"))
     assert ItemBatch.objects.exists()
     assert Intervention.objects.exists()
     assert pruned(found) == 1
@@ -105,7 +106,7 @@ def test_an_open_dead_letter_keeps_its_run_until_somebody_has_seen_to_it() -> No
     found = published("name: broken\nsteps: [{id: bad, action: fail}]")
     ended(found, days=400)
     assert pruned(found) == 0
-    control.discard([letter.pk for letter in DeadLetter.objects.all()], hand=Hand(why="seen"))
+    dead_letters.discard([letter.pk for letter in DeadLetter.objects.all()], hand=Hand(why="seen"))
     assert pruned(found) == 1
 
 
@@ -121,7 +122,7 @@ def test_a_child_stays_while_its_parent_is_live_and_a_parent_while_its_child_is(
     [below] = Run.objects.filter(parent_id=above).values_list("pk", flat=True)
     aged(below, days=31)
     assert pruned(child) == 0, "its parent waits"
-    control.cancel([above], hand=Hand(why="enough"))
+    stops.cancel([above], hand=Hand(why="enough"))
     assert pruned(child) == 1
     aged(above, days=31)
     [again] = begun(child)
@@ -139,7 +140,7 @@ def test_a_run_that_somebody_holds_is_passed_by_and_one_retried_meanwhile_stays(
     with locked_run(held):
         assert pruned(found) == 1
     assert (stored(held), stored(other)) == (True, False)
-    control.retry([held], hand=Hand(why="once more"))
+    retries.retry([held], hand=Hand(why="once more"))
     assert pruned(found) == 0
     assert state(held) == "running"
     drain()
@@ -253,7 +254,7 @@ def test_a_gate_goes_that_no_run_is_in_or_could_come_back_to() -> None:
     waiting = published(GATED % "wait, with: {for: 1h}")
     begun(waiting, {"k": "waits"})
     [held] = queued(waiting, {"k": "paused"})
-    control.pause([held], hand=Hand(why="hold"))
+    pauses.pause([held], hand=Hand(why="hold"))
     queued(waiting, {"k": "waits"}, {"k": "queued"})
     assert keys() == {"done", "failed", "waits", "paused", "queued"}
     assert retention.prune_gates(wait=go_on) == 1
@@ -358,7 +359,7 @@ def test_a_start_whose_known_run_is_deleted_before_it_is_looked_up_starts_a_new_
                 pass
 
     monkeypatch.setattr(database, "_observers", [prune_between])
-    asked = [control.Request(idempotency_key=key) for key in ("old", "young", "new", "old")]
+    asked = [requests.Request(idempotency_key=key) for key in ("old", "young", "new", "old")]
     started = inserts.start(asked, version=found.version, workflow=found.workflow, source="test")
     assert not stored(old)
     assert [one.created for one in started].count(True) == 2
@@ -382,7 +383,7 @@ def test_a_start_whose_known_run_is_always_gone_says_so_and_ends(monkeypatch: py
             other.commit()
 
     monkeypatch.setattr(database, "_observers", [rename])
-    asked = [control.Request(idempotency_key="a")]
+    asked = [requests.Request(idempotency_key="a")]
     with pytest.raises(OperationalError, match="known runs of 'short' or its version were deleted meanwhile"):
         inserts.start(asked, version=found.version, workflow=found.workflow, source="test")
     assert Run.objects.count() == 1

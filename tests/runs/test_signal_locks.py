@@ -7,12 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from runs.control import approvals
-from runs.control import replays as control
+from runs.control import approvals, stops
 from runs.control.approvals import Decision
-from runs.control.replays import Hand
+from runs.domain.actor import Hand
 from runs.domain.outcomes import HeldTicket, Outcome
-from runs.engine import executor, record
+from runs.engine import executor, record, tickets
 from runs.engine.attempt import walk
 from runs.maintenance import sweep
 from runs.models import DeadLetter, Intervention, Signal, Ticket
@@ -85,7 +84,7 @@ def test_of_a_signal_and_a_timer_the_first_one_ends_the_wait(signal_first: bool)
 @pytest.mark.parametrize("signal_first", [True, False])
 def test_of_a_signal_and_a_cancel_the_first_one_decides_about_the_step(signal_first: bool) -> None:
     [run_id] = waits()
-    works = [lambda: send(run_id), lambda: control.cancel([run_id], hand=HAND)]
+    works = [lambda: send(run_id), lambda: stops.cancel([run_id], hand=HAND)]
     after_each_other(run_id, *(works if signal_first else works[::-1]))
     drain()
     assert state(run_id) == "cancelled"
@@ -151,7 +150,7 @@ def test_a_park_that_lost_its_fence_uses_up_no_signal() -> None:
     send(run_id, payload=1)
     plan = plans.load(the_run(run_id).version_id)
     [ticket] = Ticket.objects.filter(run_id=run_id)
-    [row] = record.load([(run_id, -1)], head="a", reads=[])
+    [row] = tickets.load([(run_id, -1)], head="a", reads=[])
     clock = executor._clock([row])
     work = executor._work(row, clock=clock, attempt=1, attempts=None, edited=None)
     results = walk(plan, plan.link("a"), work)

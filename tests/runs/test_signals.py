@@ -10,11 +10,10 @@ import pytest
 from django.db.models import F
 
 from actions.base import Json
-from runs.control import replays as control
-from runs.control import signals
-from runs.control.replays import Hand
-from runs.control.signal_words import cannot_signal
+from runs.control import retries, signals, stops
+from runs.control.preconditions import cannot_signal
 from runs.control.signals import Message, Sent
+from runs.domain.actor import Hand
 from runs.maintenance import sweep
 from runs.models import DeadLetter, Run, Signal, StepRun
 from runs.queries.database import observed
@@ -136,7 +135,7 @@ def test_nobody_takes_a_signal_that_no_step_waits_for() -> None:
     drain()
     assert send(run_id) == []
     [cancelled] = waits()
-    control.cancel([cancelled], hand=HAND)
+    stops.cancel([cancelled], hand=HAND)
     assert send(cancelled) == []
     assert Signal.objects.count() == 1
 
@@ -160,7 +159,7 @@ def test_a_wait_that_nobody_ends_times_out_into_a_dead_letter_and_a_retry_waits_
     assert (letter.reason, letter.error["kind"]) == ("timed_out", "timeout")
     assert "nobody sent signal 'paid' within 3600 s" in letter.error["message"]
     assert steps(run_id)["pay"].attempts[0]["outcome"] == "timed_out"
-    control.retry([run_id], hand=HAND)
+    retries.retry([run_id], hand=HAND)
     drain()
     row = steps(run_id)["pay"]
     assert (row.state, row.attempt, row.error) == ("waiting", 2, None)
@@ -318,7 +317,7 @@ finally:
     )
     [run_id] = begun(flow)
     drain()
-    control.cancel([run_id], hand=HAND)
+    stops.cancel([run_id], hand=HAND)
     drain()
     assert (state(run_id), the_run(run_id).ending) == ("waiting", "cancelled")
     for name in ("paid", "sorry"):

@@ -19,7 +19,6 @@ from project import headers
 from project.wsgi import application
 from runs.api import fast_start
 from runs.api.fast_start import StartSingle
-from runs.control import replays as control
 from runs.control import starts
 from runs.control.starts import Recipe
 from runs.domain.requests import Leave, Request, Started
@@ -187,7 +186,7 @@ def test_starts_by_threads_share_a_statement_too(client: Api) -> None:
     made: list[Started] = []
 
     def start() -> None:
-        made.extend(control.start([Request()], version=recipe.version, workflow=workflow, source="test"))
+        made.extend(starts.start([Request()], version=recipe.version, workflow=workflow, source="test"))
 
     with observed() as seen, other_connection() as other, ExitStack() as stack:
         other.execute("SELECT 1 FROM workflows_workflow FOR UPDATE")

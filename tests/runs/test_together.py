@@ -17,7 +17,7 @@ from pytest_django import Settings
 from actions import registry
 from actions.base import Action, Config, Context, Json
 from runs.dispatch import dispatcher
-from runs.engine import lease, parallel, record, thread_pool
+from runs.engine import lease, parallel, thread_pool, tickets
 from runs.maintenance.sweep import sweep
 from runs.models import Process, Run, StepRun, Ticket
 from runs.planning import plan as plans
@@ -204,7 +204,7 @@ def test_a_ticket_that_is_handed_back_again_and_again_is_no_suspect_and_an_unans
     [run_id] = begun(published(FLOW), {"hold": False})
     for _ in range(5):
         assert len(messages()) == 1
-        record.hand_back([(run_id, -1)], head="a")
+        tickets.hand_back([(run_id, -1)], head="a")
         dispatcher.dispatch()
     assert Ticket.objects.values_list("sends", "suspect").get(run_id=run_id) == (1, False)
     for _ in range(3):

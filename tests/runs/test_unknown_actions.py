@@ -8,7 +8,8 @@ import pytest
 from django.db.models import F
 
 from actions import registry
-from runs.control import replays as control
+from runs.control import stops
+from runs.domain import actor
 from runs.history import timeline
 from runs.maintenance import sweep
 from runs.models import DeadLetter, Run, StepRun, Ticket
@@ -82,7 +83,7 @@ def test_it_waits_on_while_the_action_is_unknown(monkeypatch: pytest.MonkeyPatch
 
 def test_a_run_that_waits_at_an_unknown_action_can_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = removed(monkeypatch)
-    assert control.cancel([run_id], hand=control.Hand()) == {run_id}
+    assert stops.cancel([run_id], hand=actor.Hand()) == {run_id}
     brought_back(monkeypatch)
     drain()
     assert states(run_id)["gone"] == "cancelled"

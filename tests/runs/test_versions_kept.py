@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 
-from runs.control import replays as control
-from runs.control.replays import Request
+from runs.control import starts
+from runs.domain.requests import Request
 from runs.models import Run
 from runs.queries import sub_workflows
 from runs.queries.database import run
@@ -50,7 +50,7 @@ def test_a_deletion_waits_for_a_start_and_then_sees_its_run() -> None:
         refused.append(error.value.diag.message_primary or "")
 
     with ExitStack() as until_deleted, transaction.atomic():
-        control.start([Request(input={"n": 1})], version=found.version, workflow=found.workflow, source="test")
+        starts.start([Request(input={"n": 1})], version=found.version, workflow=found.workflow, source="test")
         until_deleted.enter_context(in_thread(delete))
         wait_for_waiter()
     assert "has runs" in refused[0]
@@ -62,7 +62,7 @@ def test_a_start_that_waited_for_the_deletion_starts_nothing() -> None:
 
     def start() -> None:
         with pytest.raises(OperationalError, match="version"):
-            control.start([Request(input={"n": 1})], version=found.version, workflow=found.workflow, source="test")
+            starts.start([Request(input={"n": 1})], version=found.version, workflow=found.workflow, source="test")
         answers.append(Run.objects.count())
 
     with other_connection() as other:

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from runs.control import replays as control
+from runs.control import retries
+from runs.domain import actor
 from runs.engine import marks
 from runs.queries.database import observed
 from tests.engine import drain
@@ -15,7 +16,7 @@ from tests.flows import begun, published, states, the_run
 pytestmark = pytest.mark.django_db(transaction=True)
 
 JOINS = ("all_succeeded", "none_failed", "all_done", "any_succeeded", "any_failed")
-HAND = control.Hand(why="mended")
+HAND = actor.Hand(why="mended")
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ steps:
     drain()
     ended = {"root": "succeeded", "a": "failed", "b": "succeeded", "late": "succeeded", "end": "succeeded"}
     assert states(run_id) == ended
-    assert control.retry([run_id], hand=HAND) == {run_id}
+    assert retries.retry([run_id], hand=HAND) == {run_id}
     drain()
     assert (the_run(run_id).state, states(run_id)) == ("failed", ended)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 
-from runs.control import approvals, signals
-from runs.control import replays as control
+from runs.control import approvals, signals, starts
 from runs.control.approvals import Decision
-from runs.control.replays import Hand
 from runs.control.signals import Message
+from runs.domain import requests
+from runs.domain.actor import Hand
 from runs.engine import lease
 from runs.models import Run, StepRun
 from tests.engine import drain
@@ -49,8 +49,8 @@ def run_example(name: str, *, workspace: Workspace, owner: User, **other: object
     beside = EXAMPLES / "inputs" / f"{name}.json"
     given = {**(json.loads(beside.read_bytes()) if beside.exists() else {}), **other}
     check_input(published.version, given)
-    [started] = control.start(
-        [control.Request(given)], version=published.version, workflow=published.workflow, source="test"
+    [started] = starts.start(
+        [requests.Request(given)], version=published.version, workflow=published.workflow, source="test"
     )
     drain()
     return Run.objects.get(pk=started.run_id)

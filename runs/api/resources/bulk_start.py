@@ -24,9 +24,8 @@ from runs.api.http.parsers import MAX_BYTES, read_body
 from runs.api.http.problems import Refused, bad
 from runs.api.http.streams import Broken, Entry
 from runs.api.resources.workflows import find
-from runs.control import concurrency
-from runs.control import replays as control
-from runs.control.replays import Request as RunRequest
+from runs.control import concurrency, starts
+from runs.domain.requests import Request as RunRequest
 from runs.schemas.bulk import RunsStarted
 from runs.schemas.requests import StartRun, StartRuns
 from workflows.definitions.complaints import complaints
@@ -145,7 +144,7 @@ class _Starting:
             return
         requests = [request for _, request in asked]
         try:
-            answers = control.start(requests, version=self.version, workflow=self.workflow, source="api")
+            answers = starts.start(requests, version=self.version, workflow=self.workflow, source="api")
         except InvalidInput:
             self._commit([one for one in asked if self._fits(one)])
             return

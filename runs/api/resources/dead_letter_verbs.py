@@ -13,9 +13,8 @@ from runs.api.http.problems import conflict, missing
 from runs.api.resources import dead_letters as listed
 from runs.api.resources.bulk_verbs import BulkResult, Chosen, Legal, choose, result
 from runs.api.resources.run_verbs import VERB
-from runs.control import preconditions
-from runs.control import replays as control
-from runs.control.replays import Hand
+from runs.control import dead_letters, preconditions
+from runs.domain.actor import Hand
 from runs.domain.states import DeadLetterState
 from runs.models import DeadLetter
 from runs.schemas import runs
@@ -38,7 +37,7 @@ class RetryOneDeadLetter(ScopedView):
         """Let its run go on from this step, with another input where one is given."""
         asked = read_body(request.data, model=RetryDeadLetter)
         found = _find(key, workspace=self.workspace)
-        if not control.retry_letters([found.pk], hand=Hand(self.user.pk, asked.why), given=asked.input):
+        if not dead_letters.retry([found.pk], hand=Hand(self.user.pk, asked.why), given=asked.input):
             letter = _again(found)
             raise conflict(
                 preconditions.cannot_retry_letter(letter, edited=asked.input is not None),
@@ -61,7 +60,7 @@ class DiscardOneDeadLetter(ScopedView):
         """Close it for good, with a reason. Its run stays as it is."""
         asked = read_body(request.data, model=DiscardDeadLetter)
         found = _find(key, workspace=self.workspace)
-        if not control.discard([found.pk], hand=Hand(self.user.pk, asked.why)):
+        if not dead_letters.discard([found.pk], hand=Hand(self.user.pk, asked.why)):
             state = _again(found).state
             raise conflict(preconditions.cannot_discard(state), state=state)
         return _stands(found)
@@ -75,7 +74,7 @@ class RetryDeadLetters(ScopedView):
         """Retry the steps of these ids, or up to 1000 open ones that pass the filter, oldest first."""
         asked = read_body(request.data, model=Bulk)
         chosen = _choose(asked, legal=RETRY, workspace=self.workspace)
-        won = control.retry_letters(chosen.ids, hand=Hand(self.user.pk, asked.why))
+        won = dead_letters.retry(chosen.ids, hand=Hand(self.user.pk, asked.why))
         return Response(result(chosen, won=won, states=preconditions.letter_states).told())
 
 
@@ -87,7 +86,7 @@ class DiscardDeadLetters(ScopedView):
         """Discard these ids, or up to 1000 open ones that pass the filter, oldest first."""
         asked = read_body(request.data, model=BulkDiscard)
         chosen = _choose(asked, legal=DISCARD, workspace=self.workspace)
-        won = control.discard(chosen.ids, hand=Hand(self.user.pk, asked.why))
+        won = dead_letters.discard(chosen.ids, hand=Hand(self.user.pk, asked.why))
         return Response(result(chosen, won=won, states=preconditions.letter_states).told())
 
 

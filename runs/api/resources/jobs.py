@@ -16,8 +16,8 @@ from runs.api.http.base import READ_MANY, READ_ONE, WRITE, ScopedView, answer_pa
 from runs.api.http.pagination import page
 from runs.api.http.parsers import read_body
 from runs.api.http.problems import missing
-from runs.control import replays as control
-from runs.control.replays import Request as RunRequest
+from runs.control import starts
+from runs.domain.requests import Request as RunRequest
 from runs.domain.states import RunState
 from runs.history import timeline
 from runs.models import Run, StepRun
@@ -67,7 +67,7 @@ class Jobs(ScopedView):
         check_payload(wanted.type, wanted.payload)
         asked = RunRequest(wanted.payload, idempotency_key=wanted.idempotency_key, priority=wanted.priority)
         with transaction.atomic():
-            [started] = control.start([asked], version=version, workflow=version.workflow, source="job")
+            [started] = starts.start([asked], version=version, workflow=version.workflow, source="job")
             answer = _detail(_jobs(self.workspace).get(pk=started.run_id))
         return Response(answer.told(), status=201 if started.created else 200)
 

@@ -17,9 +17,10 @@ from runs.api.http.parsers import read_body
 from runs.api.http.problems import conflict, missing
 from runs.api.resources import runs as listed
 from runs.api.resources.bulk_verbs import BulkResult, Legal, choose, result
-from runs.control import preconditions
+from runs.control import pauses, preconditions, retries, stops
 from runs.control import replays as control
-from runs.control.replays import Hand, NotNow
+from runs.control.replays import NotNow
+from runs.domain.actor import Hand
 from runs.domain.states import RunState
 from runs.models import Run
 from runs.schemas import runs
@@ -42,8 +43,8 @@ class CancelRun(ScopedView):
         """Stop a run. A running step is told; its outcome is still written, and only `finally` follows it."""
         asked = read_body(request.data, model=ByHand)
         run_id = _find(key, workspace=self.workspace)
-        if not control.cancel([run_id], hand=Hand(self.user.pk, asked.why)):
-            state = control.standing(run_id)
+        if not stops.cancel([run_id], hand=Hand(self.user.pk, asked.why)):
+            state = preconditions.state_of(run_id)
             raise conflict(preconditions.cannot_cancel(run_id, state), state=state)
         return _stands(run_id)
 
@@ -54,7 +55,7 @@ class TerminateRun(ScopedView):
     @extend_schema(operation_id="runs_terminate", request=ByHand, responses={200: runs.RunStarted, **VERB})
     def post(self, request: Request, key: str) -> Response:
         """End a run at once, whatever it is at: no compensation, `on_failure` or `finally` follows or goes on."""
-        return _held(self, request, key, verb=control.terminate, cannot=preconditions.cannot_terminate)
+        return _held(self, request, key, verb=stops.terminate, cannot=preconditions.cannot_terminate)
 
 
 class PauseRun(ScopedView):
@@ -63,7 +64,7 @@ class PauseRun(ScopedView):
     @extend_schema(operation_id="runs_pause", request=ByHand, responses={200: runs.RunStarted, **VERB})
     def post(self, request: Request, key: str) -> Response:
         """Hold a run that has not ended: nothing of it is begun until it is resumed. A running step runs on."""
-        return _held(self, request, key, verb=control.pause, cannot=preconditions.cannot_pause)
+        return _held(self, request, key, verb=pauses.pause, cannot=preconditions.cannot_pause)
 
 
 class ResumeRun(ScopedView):
@@ -72,7 +73,7 @@ class ResumeRun(ScopedView):
     @extend_schema(operation_id="runs_resume", request=ByHand, responses={200: runs.RunStarted, **VERB})
     def post(self, request: Request, key: str) -> Response:
         """Let a paused run go on, also where its workflow is paused."""
-        return _held(self, request, key, verb=control.resume, cannot=preconditions.cannot_resume)
+        return _held(self, request, key, verb=pauses.resume, cannot=preconditions.cannot_resume)
 
 
 class RetryOneRun(ScopedView):
@@ -84,8 +85,8 @@ class RetryOneRun(ScopedView):
         asked = read_body(request.data, model=RetryRun)
         run_id = _find(key, workspace=self.workspace)
         inputs = {(run_id, step): given for step, given in asked.inputs.items()}
-        if not control.retry([run_id], hand=Hand(self.user.pk, asked.why), inputs=inputs):
-            state = control.standing(run_id)
+        if not retries.retry([run_id], hand=Hand(self.user.pk, asked.why), inputs=inputs):
+            state = preconditions.state_of(run_id)
             raise conflict(preconditions.cannot_retry(run_id, state, edited=asked.inputs), state=state)
         return _stands(run_id)
 
@@ -113,7 +114,7 @@ class ReplayOneRun(ScopedView):
                 hand=Hand(self.user.pk, asked.why),
             )
         except NotNow as refusal:
-            raise conflict(str(refusal), state=control.standing(run_id)) from None
+            raise conflict(str(refusal), state=preconditions.state_of(run_id)) from None
         if known is not None:
             return _stands(known)
         return Response(runs.RunStarted(id=new, state=RunState.QUEUED).told(), status=201)
@@ -125,7 +126,7 @@ class CancelRuns(ScopedView):
     @extend_schema(operation_id="runs_cancel_many", request=Bulk, responses={200: BulkResult, **WRITE})
     def post(self, request: Request) -> Response:
         """Cancel the runs of these ids, or up to 1000 that pass the filter, oldest first."""
-        return _many(self, request, legal=CANCEL, verb=control.cancel)
+        return _many(self, request, legal=CANCEL, verb=stops.cancel)
 
 
 class TerminateRuns(ScopedView):
@@ -134,7 +135,7 @@ class TerminateRuns(ScopedView):
     @extend_schema(operation_id="runs_terminate_many", request=Bulk, responses={200: BulkResult, **WRITE})
     def post(self, request: Request) -> Response:
         """Terminate the runs of these ids, or up to 1000 that pass the filter, oldest first."""
-        return _many(self, request, legal=TERMINATE, verb=control.terminate)
+        return _many(self, request, legal=TERMINATE, verb=stops.terminate)
 
 
 class PauseRuns(ScopedView):
@@ -143,7 +144,7 @@ class PauseRuns(ScopedView):
     @extend_schema(operation_id="runs_pause_many", request=Bulk, responses={200: BulkResult, **WRITE})
     def post(self, request: Request) -> Response:
         """Pause the runs of these ids, or up to 1000 that pass the filter and are not paused, oldest first."""
-        return _many(self, request, legal=PAUSE, verb=control.pause, paused=False)
+        return _many(self, request, legal=PAUSE, verb=pauses.pause, paused=False)
 
 
 class ResumeRuns(ScopedView):
@@ -152,7 +153,7 @@ class ResumeRuns(ScopedView):
     @extend_schema(operation_id="runs_resume_many", request=Bulk, responses={200: BulkResult, **WRITE})
     def post(self, request: Request) -> Response:
         """Resume the runs of these ids, or up to 1000 that pass the filter and are paused, oldest first."""
-        return _many(self, request, legal=RESUME, verb=control.resume, paused=True)
+        return _many(self, request, legal=RESUME, verb=pauses.resume, paused=True)
 
 
 class RetryRuns(ScopedView):
@@ -161,7 +162,7 @@ class RetryRuns(ScopedView):
     @extend_schema(operation_id="runs_retry_many", request=Bulk, responses={200: BulkResult, **WRITE})
     def post(self, request: Request) -> Response:
         """Retry the failed runs of these ids, or up to 1000 that pass the filter, oldest first."""
-        return _many(self, request, legal=RETRY, verb=control.retry)
+        return _many(self, request, legal=RETRY, verb=retries.retry)
 
 
 class _Verb(Protocol):
@@ -185,7 +186,7 @@ def _held(view: ScopedView, request: Request, key: str, *, verb: _Verb, cannot: 
     asked = read_body(request.data, model=ByHand)
     run_id = _find(key, workspace=view.workspace)
     if not verb([run_id], hand=Hand(view.user.pk, asked.why)):
-        state = control.standing(run_id)
+        state = preconditions.state_of(run_id)
         raise conflict(cannot(state), state=state)
     return _stands(run_id)
 
@@ -198,4 +199,4 @@ def _find(key: str, *, workspace: Workspace) -> UUID:
 
 
 def _stands(run_id: UUID) -> Response:
-    return Response(runs.RunStarted(id=run_id, state=control.standing(run_id)).told())
+    return Response(runs.RunStarted(id=run_id, state=preconditions.state_of(run_id)).told())

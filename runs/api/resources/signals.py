@@ -16,12 +16,11 @@ from runs.api.http.base import CONFLICT, PROBLEM, READ_MANY, WRITE, ScopedView, 
 from runs.api.http.pagination import page
 from runs.api.http.parsers import read_body
 from runs.api.http.problems import Refused, conflict, missing
-from runs.control import approvals, signals
-from runs.control import replays as control
+from runs.control import approvals, preconditions, signals
 from runs.control.approvals import Decision
-from runs.control.replays import Hand
-from runs.control.signal_words import cannot_signal
+from runs.control.preconditions import cannot_signal
 from runs.control.signals import Message, Sent, TooMany
+from runs.domain.actor import Hand
 from runs.models import Run, Signal, StepRun
 from runs.schemas import signals as signals_schemas
 from runs.schemas.requests import Decide, SendSignal, SendSignalByKey
@@ -43,7 +42,7 @@ class RunSignals(ScopedView):
         message = Message(asked.name, asked.payload, asked.idempotency_key)
         sent = signals.send([run_id], message=message, hand=Hand(self.user.pk))
         if not sent:
-            state = control.standing(run_id)
+            state = preconditions.state_of(run_id)
             raise conflict(cannot_signal(run_id, state, name=asked.name), state=state)
         return Response(_told(sent)[0].told(), status=201 if sent[0].created else 200)
 
@@ -131,8 +130,10 @@ def _decide(view: ApproveStep, request: Request, key: str, step: str) -> Respons
         said = approvals.cannot_decide(row, step=step, username=name)
         if row is not None and row.state == "waiting" and not approvals.may_decide(row, name):
             raise Refused(said, status=403)
-        raise conflict(said, state=control.standing(run_id))
-    answer = signals_schemas.Decided(run=run_id, step=step, approved=view.approved, state=control.standing(run_id))
+        raise conflict(said, state=preconditions.state_of(run_id))
+    answer = signals_schemas.Decided(
+        run=run_id, step=step, approved=view.approved, state=preconditions.state_of(run_id)
+    )
     return Response(answer.told())
 
 

@@ -11,8 +11,8 @@ from rest_framework.response import Response
 from runs.api.http.base import PROBLEM, WRITE, ScopedView
 from runs.api.http.parsers import read_body
 from runs.api.resources.workflows import find
-from runs.control import replays as control
-from runs.control.replays import Hand
+from runs.control import pauses
+from runs.domain.actor import Hand
 from runs.schemas import runs as runs_schemas
 from runs.schemas.requests import ByHand
 
@@ -25,7 +25,7 @@ class PauseWorkflow(ScopedView):
     @extend_schema(operation_id="workflows_pause", request=ByHand, responses=ANSWERS)
     def post(self, request: Request, key: str) -> Response:
         """Hold its runs, and those that are started from now on, which are accepted and queue. Again is a no-op."""
-        return _held(self, request, key, verb=control.pause_workflow)
+        return _held(self, request, key, verb=pauses.pause_workflow)
 
 
 class ResumeWorkflow(ScopedView):
@@ -34,7 +34,7 @@ class ResumeWorkflow(ScopedView):
     @extend_schema(operation_id="workflows_resume", request=ByHand, responses=ANSWERS)
     def post(self, request: Request, key: str) -> Response:
         """Let its runs go on, but for those that were paused themselves. Again is a no-op."""
-        return _held(self, request, key, verb=control.resume_workflow)
+        return _held(self, request, key, verb=pauses.resume_workflow)
 
 
 def _held(view: ScopedView, request: Request, key: str, *, verb: Callable[..., int]) -> Response:

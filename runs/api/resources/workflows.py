@@ -15,8 +15,8 @@ from runs.api.http.base import PROBLEM, READ_MANY, READ_ONE, WRITE, ScopedView, 
 from runs.api.http.pagination import page
 from runs.api.http.parsers import DEFINITION_PARSERS, read_body
 from runs.api.http.problems import Refused, missing
-from runs.control import replays as control
-from runs.control.replays import Request as RunRequest
+from runs.control import starts
+from runs.domain.requests import Request as RunRequest
 from runs.history import timeline
 from runs.models import Run
 from runs.schemas import runs as runs_schemas
@@ -100,7 +100,7 @@ class StartedRuns(ScopedView):
         asked = RunRequest(
             wanted.input, idempotency_key=wanted.idempotency_key, labels=wanted.labels, priority=wanted.priority
         )
-        [started] = control.start([asked], version=workflow.current, workflow=workflow, source="api")
+        [started] = starts.start([asked], version=workflow.current, workflow=workflow, source="api")
         answer = runs_schemas.RunStarted(id=started.run_id, state=started.state)
         return Response(answer.told(), status=201 if started.created else 200)
 
@@ -125,7 +125,7 @@ def _published(published: Published) -> dict[str, Any]:
     }
     if published.start_input is None:
         return runs_schemas.WorkflowPublished(**told).told()
-    [started] = control.start(
+    [started] = starts.start(
         [RunRequest(published.start_input)],
         version=published.version,
         workflow=published.workflow,

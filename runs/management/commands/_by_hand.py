@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from actions import payload
 from actions.base import Json
 from runs.control.preconditions import AT_ONCE
-from runs.control.replays import Hand
+from runs.domain.actor import Hand
 from workflows.management.commands import _common
 
 NOTHING_WON = 1

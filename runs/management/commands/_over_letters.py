@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs.control.replays import Hand
+from runs.domain.actor import Hand
 from runs.management.commands import _by_hand
 from runs.models import DeadLetter
 

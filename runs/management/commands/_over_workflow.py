@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs.control.replays import Hand
+from runs.domain.actor import Hand
 from runs.management.commands import _by_hand
 from workflows.management.commands import _common
 from workflows.models import Workflow

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from runs.control import preconditions
-from runs.control import replays as control
-from runs.control.replays import Hand
+from runs.control import dead_letters, preconditions
+from runs.domain.actor import Hand
 from runs.management.commands._over_letters import OverLetters
 from runs.models import DeadLetter
 
@@ -21,7 +20,7 @@ class Command(OverLetters):
     done = "discarded"
 
     def verb(self, letter_ids: Sequence[UUID], *, hand: Hand, options: dict[str, Any]) -> frozenset[UUID]:
-        return control.discard(letter_ids, hand=hand)
+        return dead_letters.discard(letter_ids, hand=hand)
 
     def cannot(self, letter: DeadLetter, *, options: dict[str, Any]) -> str:
         return preconditions.cannot_discard(letter.state)

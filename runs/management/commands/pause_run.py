@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from runs.control import preconditions
-from runs.control import replays as control
-from runs.control.replays import Hand
+from runs.control import pauses, preconditions
+from runs.domain.actor import Hand
 from runs.management.commands._over_runs import OverRuns
 
 
@@ -19,7 +18,7 @@ class Command(OverRuns):
     done = "paused"
 
     def verb(self, run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
-        return control.pause(run_ids, hand=hand)
+        return pauses.pause(run_ids, hand=hand)
 
     def cannot(self, run_id: UUID, state: str) -> str:
         return preconditions.cannot_pause(state)

@@ -9,7 +9,8 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from actions.base import Json
 from runs.control import replays as control
-from runs.control.replays import Hand, NotNow
+from runs.control.replays import NotNow
+from runs.domain.actor import Hand
 from runs.management.commands import _by_hand
 from runs.models import Run
 from workflows.definitions.errors import InvalidInput

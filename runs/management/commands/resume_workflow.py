@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runs.control import replays as control
-from runs.control.replays import Hand
+from runs.control import pauses
+from runs.domain.actor import Hand
 from runs.management.commands._over_workflow import OverWorkflow
 from workflows.models import Workflow
 
@@ -16,4 +16,4 @@ class Command(OverWorkflow):
     done = "resumed"
 
     def verb(self, workflow: Workflow, *, hand: Hand) -> int:
-        return control.resume_workflow(workflow, hand=hand)
+        return pauses.resume_workflow(workflow, hand=hand)

@@ -8,9 +8,8 @@ from uuid import UUID
 
 from django.core.management.base import CommandParser
 
-from runs.control import preconditions
-from runs.control import replays as control
-from runs.control.replays import Hand
+from runs.control import dead_letters, preconditions
+from runs.domain.actor import Hand
 from runs.management.commands import _by_hand
 from runs.management.commands._over_letters import OverLetters
 from runs.models import DeadLetter
@@ -31,7 +30,7 @@ class Command(OverLetters):
 
     def verb(self, letter_ids: Sequence[UUID], *, hand: Hand, options: dict[str, Any]) -> frozenset[UUID]:
         given = None if options["input"] is None else _by_hand.read_json(self, options["input"], name="--input")
-        return control.retry_letters(letter_ids, hand=hand, given=given)
+        return dead_letters.retry(letter_ids, hand=hand, given=given)
 
     def cannot(self, letter: DeadLetter, *, options: dict[str, Any]) -> str:
         return preconditions.cannot_retry_letter(letter, edited=options["input"] is not None)

@@ -7,8 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from actions.base import Json
-from runs.control import preconditions
-from runs.control import replays as control
+from runs.control import preconditions, retries
 from runs.management.commands import _by_hand
 from workflows.management.commands import _common
 
@@ -35,7 +34,7 @@ class Command(BaseCommand):
         ids = _by_hand.run_ids(self, options["ids"])
         edited = self._inputs(options["step_input"])
         inputs = {(run_id, step): given for run_id in ids for step, given in edited.items()}
-        won = control.retry(ids, hand=hand, inputs=inputs)
+        won = retries.retry(ids, hand=hand, inputs=inputs)
         states = preconditions.run_states(ids)
         told = {
             run_id: preconditions.cannot_retry(run_id, states[run_id], edited=edited)

@@ -14,8 +14,8 @@ from django.db import transaction
 
 from actions import payload
 from actions.base import Json
-from runs.control import replays as control
-from runs.control.replays import Request
+from runs.control import starts
+from runs.domain.requests import Request
 from runs.domain.states import RUN_ENDED, STEP_ENDED, RunState
 from runs.management.commands import _report
 from runs.models import Run, StepRun
@@ -73,7 +73,7 @@ class Command(BaseCommand):
             _common.leave(self, [f"workflow {workflow.name!r} is not published yet; publish it first"])
         try:
             with transaction.atomic():
-                [started] = control.start([request], version=workflow.current, workflow=workflow, source="command")
+                [started] = starts.start([request], version=workflow.current, workflow=workflow, source="command")
         except InvalidInput as error:
             _common.leave(self, error.problems)
         return started.run_id

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from actions.catalogue.wait_for_signal import MAX_KEY, signal_name
 from runs.control import preconditions, signals
-from runs.control.signal_words import cannot_signal
+from runs.control.preconditions import cannot_signal
 from runs.control.signals import Message, Sent, TooMany
 from runs.domain.actor import Hand
 from runs.management.commands import _by_hand

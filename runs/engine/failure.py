@@ -1,0 +1,115 @@
+"""What a failed attempt comes to: retried, handled by `on_error`, or a dead letter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from actions import payload
+from actions.base import ActionError, Cancelled, Json, Retryable
+from actions.moments import iso
+from runs.domain.outcomes import Outcome, StepResult
+from runs.domain.states import StepState
+from runs.engine import retry_policy
+from runs.engine.work import Work, stopped
+from runs.planning.plan import Plan
+from runs.planning.steps import PlannedStep
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What is known of an attempt that failed; `outcome` is its word in the history, `reason` its dead letter's."""
+
+    started_at: datetime
+    given: Json = None
+    used: Json = None
+    outcome: str = "failed"
+    reason: str = "failed"
+
+
+def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) -> StepResult:
+    """What a failed attempt comes to: retry policy first, then `on_error`, then a dead letter."""
+    told = _cleaned(retry_policy.described(error))
+    known = error if isinstance(error, ActionError) else Retryable(retry_policy.message(error))
+    finished_at = work.clock.now()
+    history = {
+        "number": work.attempt,
+        "outcome": tried.outcome,
+        "error": told,
+        "started_at": iso(tried.started_at),
+        "finished_at": iso(finished_at),
+    }
+    result = StepResult(
+        step=step.id,
+        state=StepState.FAILED,
+        error=told,
+        config=tried.used if step.has_expressions else None,
+        attempt=work.attempt,
+        attempts=[*work.attempts, history],
+        started_at=tried.started_at,
+        finished_at=finished_at,
+        given=tried.given,
+        used=tried.used,
+        suspect=work.suspect,
+    )
+    if isinstance(error, Cancelled) and stopped(step, work):
+        attempts = [*work.attempts, {**history, "outcome": "cancelled"}]
+        return result._replace(state=StepState.CANCELLED, attempts=attempts)
+    # Attempts lost with their worker are no attempts of the policy.
+    tries = work.attempt - retried_by_hand(work.attempts) - lost_attempts(work.attempts)
+    if retry_policy.wanted(step.retry, error=known, attempt=tries):
+        delay = retry_policy.wait_seconds(step.retry, error=known, attempt=tries)
+        return result._replace(state=StepState.RETRYING, delay_seconds=delay, finished_at=None)
+    if work.item >= 0:
+        return result  # what an item's failure means, the step says when all have ended
+    if step.definition.on_error == "continue":
+        return result._replace(output={"error": told})
+    if step.definition.goto is not None:
+        return result
+    return result._replace(dead_reason="compensation" if step.undoes is not None else tried.reason)
+
+
+def retried_by_hand(attempts: Sequence[Any]) -> int:
+    """The number of the attempt after which somebody last retried the step: its policy begins anew there."""
+    return max((tried["number"] for tried in attempts if "retried_at" in tried), default=0)
+
+
+def lost_attempts(attempts: Sequence[Any]) -> int:
+    """How many attempts since the last retry by hand were lost with their worker."""
+    since = retried_by_hand(attempts)
+    return sum(1 for tried in attempts if tried["outcome"] == "lost" and tried["number"] > since)
+
+
+def _cleaned(told: dict[str, Json]) -> dict[str, Json]:
+    """An error that PostgreSQL can hold; its details are dropped where they are not JSON."""
+    try:
+        cleaned = payload.clean(told)
+    except ActionError:
+        cleaned = payload.clean({key: str(told[key]) for key in ("kind", "message")})
+    return cleaned if isinstance(cleaned, dict) else {}
+
+
+def unrecordable(outcome: Outcome, error: Exception, *, plan: Plan) -> Outcome:
+    """The outcome as a failure that PostgreSQL can hold: the values that it refused are left out."""
+    told: dict[str, Json] = {
+        "kind": "unrecordable",
+        "message": f"PostgreSQL refused the result: {error}"[:2000],
+    }
+    first = outcome.results[0]
+    on_error = plan.steps[first.step].definition.on_error
+    # What was tried before came from the database; this attempt's own entry may be what it refused.
+    fresh = first.state in (StepState.FAILED, StepState.RETRYING)
+    failed = StepResult(
+        step=first.step,
+        state=StepState.FAILED,
+        error=told,
+        output={"error": told} if on_error == "continue" else None,
+        attempt=max(1, first.attempt),
+        attempts=first.attempts[:-1] if fresh else first.attempts,
+        started_at=first.started_at,
+        finished_at=first.finished_at,
+        dead_reason="unrecordable" if on_error == "fail" else None,
+    )
+    return outcome._replace(results=(failed,))
