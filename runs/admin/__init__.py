@@ -1,5 +1,5 @@
 """The execution dashboard: pages and buttons of Django's admin. Imports its pages, so that Django registers them."""
 
-from runs.admin import approvals, runs
+from runs.admin import approvals, dead_letters, processes, runs, step_runs, tickets
 
-__all__ = ["approvals", "runs"]
+__all__ = ["approvals", "dead_letters", "processes", "runs", "step_runs", "tickets"]

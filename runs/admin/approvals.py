@@ -9,16 +9,15 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
-from actions.catalogue.approval import SIGNAL
 from runs.admin import bulk_actions
-from runs.admin.base import ReadOnlyAdmin, RunsWorkflowFilter, moment, run_link, short_run_link
+from runs.admin.approval_actions import WAITING_COLUMNS, approve, buttons, reject
+from runs.admin.base import ReadOnlyAdmin, RunsWorkflowFilter
 from runs.admin.bulk_actions import Bulk
-from runs.admin.confirmation import Page, ask, refused
-from runs.admin.run_actions import Button, may_change_run, require_change_run, run_page
+from runs.admin.formatting import moment, run_link, short_run_link
+from runs.admin.permissions import may_change_run
 from runs.control import approvals
 from runs.control.approvals import Decision
 from runs.domain.actor import Hand
@@ -27,27 +26,6 @@ from runs.domain.states import StepState
 from runs.models import Approval, StepRun
 
 SHOWN_QUESTION = 200
-_SLIM = ("input", "output", "error", "attempts", "run__input", "run__output", "run__workflow__settings")
-
-
-def buttons(request: HttpRequest, row: int, *, approvers: Sequence[str]) -> list[Button]:
-    """Approve and Reject, for those who may."""
-    if not may_change_run(request) or (approvers and request.user.get_username() not in approvers):
-        return []
-    return [
-        Button("Approve", reverse("admin:runs_approval_approve", args=[row]), "check"),
-        Button("Reject", reverse("admin:runs_approval_reject", args=[row]), "close"),
-    ]
-
-
-def approve(request: HttpRequest, key: int) -> HttpResponse:
-    """Approve the step."""
-    return _decide(request, key, approved=True)
-
-
-def reject(request: HttpRequest, key: int) -> HttpResponse:
-    """Reject the step."""
-    return _decide(request, key, approved=False)
 
 
 class ApprovalAdmin(ReadOnlyAdmin):
@@ -99,7 +77,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
         """Those that wait, without values that may be large."""
         rows: QuerySet[Approval] = super().get_queryset(request)
         waiting: QuerySet[Any] = approvals.pending(rows)
-        return waiting.select_related("run__workflow").defer(*_SLIM)
+        return waiting.select_related("run__workflow").defer(*WAITING_COLUMNS)
 
     def get_urls(self) -> list[URLPattern]:
         """The pages of the verbs stand beside the row's own."""
@@ -135,42 +113,6 @@ class ApprovalAdmin(ReadOnlyAdmin):
         told = {"buttons": buttons(request, row.pk, approvers=asked.approvers if asked else ())} if row else {}
         answer: HttpResponse = super().render_change_form(request, {**context, **told}, *args, **kwargs)
         return answer
-
-
-def _decide(request: HttpRequest, key: int, *, approved: bool) -> HttpResponse:
-    require_change_run(request)
-    row = _row(key)
-    place, name = (row.run_id, row.step, row.item), request.user.get_username()
-    back = run_page(row.run_id)
-    if row.state != StepState.WAITING or row.signal != SIGNAL or not approvals.may_decide(row, name):
-        return refused(request, approvals.cannot_decide(row, step=row.step, username=name), to=back)
-    page = _page(row, verb="Approve" if approved else "Reject", back=back)
-    decision = Decision(approved, by=name, username=name, attempt=row.attempt)
-    return ask(
-        request,
-        page,
-        verb=lambda hand: approvals.decide([place], decision=decision, hand=hand),
-        done=lambda _: f"Step {row.step} is {'approved' if approved else 'rejected'}.",
-        refusal=lambda: approvals.cannot_decide(_row(key), step=row.step, username=name),
-    )
-
-
-def _page(row: StepRun, *, verb: str, back: str) -> Page:
-    asked = approvals.asked(row)
-    return Page(
-        of=Approval,
-        verb=verb,
-        name=row.step,
-        detail=f"of {row.run.workflow.name}, run {row.run_id}",
-        state=row.state,
-        says=asked.message if asked else "",
-        back=back,
-        danger=verb == "Reject",
-    )
-
-
-def _row(key: int) -> StepRun:
-    return get_object_or_404(StepRun.objects.select_related("run__workflow").defer(*_SLIM), pk=key)
 
 
 def _decide_rows(rows: Sequence[int], *, approved: bool, hand: Hand) -> frozenset[Place]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
@@ -13,32 +11,18 @@ from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
 
-from actions.base import Json
+from runs.admin.formatting import COLOURS, json_block, moment, run_link, short_id, short_moment, short_run_link
 from runs.control.preconditions import PAUSABLE
+from runs.history.text import duration, error_line
 from workflows.models import Workflow
 
-# Longer values are cut on the page; the API and `show_run --json` tell them whole.
-SHOWN_CHARACTERS = 20_000
 COUNTED_ROWS = 10_000
 OFFERED_WORKFLOWS = 50
-
-# State -> the theme's colour; what is not here is grey.
-COLOURS = {
-    "succeeded": "success",
-    "running": "info",
-    "queued": "info",
-    "compensating": "info",
-    "waiting": "warning",
-    "paused": "warning",
-    "retrying": "warning",
-    "open": "warning",
-    "failed": "danger",
-}
 
 
 if TYPE_CHECKING:
@@ -148,57 +132,78 @@ class RunsWorkflowFilter(WorkflowFilter):
     path = "run__workflow_id"
 
 
-def colour(state: str) -> str:
-    """The theme's name for a state's colour."""
-    return COLOURS.get(state, "default")
-
-
-def moment(value: datetime | None) -> str:
-    """A time to the millisecond, in UTC."""
-    if value is None:
-        return "-"
-    return value.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").replace("+00:00", " UTC")
-
-
-def short_moment(value: datetime | None) -> SafeString:
-    """A time as lists show it, to the second, in UTC; the title has the whole."""
-    text = moment(value)
-    return format_html('<span class="sw-id" title="{}">{}</span>', text, text[:19])
-
-
-def json_text(value: Json) -> str:
-    """The value as indented JSON, cut where it is very long."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    if len(text) <= SHOWN_CHARACTERS:
-        return text
-    return f"{text[:SHOWN_CHARACTERS]}\n... cut; {len(text):,} characters in all, the API tells them whole"
-
-
-def json_block(value: Json) -> SafeString:
-    """The value as escaped, indented JSON on a page."""
-    return format_html('<pre class="sw-json">{}</pre>', json_text(value))
-
-
-def run_link(run_id: UUID) -> SafeString:
-    """A link to a run's page, by its id."""
-    address = reverse("admin:runs_run_change", args=[run_id])
-    return format_html('<a class="sw-link" href="{}">{}</a>', address, run_id)
-
-
-def short_id(key: UUID) -> SafeString:
-    """An id as lists show it: how it begins (when it was made) and how it ends; the title has the whole."""
-    text = str(key)
-    return format_html('<span class="sw-id" title="{}">{}…{}</span>', text, text[:8], text[-4:])
-
-
-def short_run_link(run_id: UUID) -> SafeString:
-    """The same link as lists show it."""
-    address = reverse("admin:runs_run_change", args=[run_id])
-    return format_html('<a class="sw-link" href="{}">{}</a>', address, short_id(run_id))
-
-
 def _uuid(text: Any) -> UUID | None:
     try:
         return UUID(str(text[0] if isinstance(text, list) else text))
     except (ValueError, IndexError):
         return None
+
+
+class Columns(ReadOnlyAdmin):
+    """Columns and fields that several of the pages have."""
+
+    class Media:
+        css: ClassVar = {"all": ["runs/runs.css"]}
+
+    @display(description="state", ordering="state", label=COLOURS)
+    def state_label(self, row: Any) -> str:
+        return str(row.state)
+
+    @admin.display(description="run", ordering="run")
+    def run_page(self, row: Any) -> SafeString:
+        return run_link(row.run_id)
+
+    @admin.display(description="id", ordering="id")
+    def key(self, row: Any) -> SafeString:
+        return short_id(row.pk)
+
+    @admin.display(description="run", ordering="run")
+    def short_run(self, row: Any) -> SafeString:
+        return short_run_link(row.run_id)
+
+    @admin.display(description="created (UTC)", ordering="id")
+    def made(self, row: Any) -> SafeString:
+        return short_moment(row.created_at)
+
+    @admin.display(description="created", ordering="id")
+    def created(self, row: Any) -> str:
+        return moment(row.created_at)
+
+    @admin.display(description="started", ordering="started_at")
+    def started(self, row: Any) -> str:
+        return moment(row.started_at)
+
+    @admin.display(description="finished", ordering="finished_at")
+    def finished(self, row: Any) -> str:
+        return moment(row.finished_at)
+
+    @admin.display(description="duration")
+    def took(self, row: Any) -> str:
+        return duration(row.started_at, row.finished_at)
+
+    @admin.display(description="input")
+    def input_json(self, row: Any) -> SafeString:
+        return json_block(row.input)
+
+    @admin.display(description="config")
+    def config_json(self, row: Any) -> SafeString:
+        return json_block(row.config)
+
+    @admin.display(description="output")
+    def output_json(self, row: Any) -> SafeString:
+        return json_block(row.output)
+
+    @admin.display(description="error")
+    def error_json(self, row: Any) -> SafeString:
+        return json_block(row.error)
+
+    @admin.display(description="attempts that did not succeed")
+    def attempts_json(self, row: Any) -> SafeString:
+        return json_block(row.attempts)
+
+    @admin.display(description="error")
+    def error_text(self, row: Any) -> SafeString | str:
+        if row.error is None:
+            return "-"
+        line = error_line(row.error)
+        return format_html('<span title="{}">{}{}</span>', line[:2000], line[:160], "…" if len(line) > 160 else "")

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from runs.admin.base import colour
+from runs.admin.formatting import colour
 from runs.admin.forms import WhyForm
 from runs.domain.actor import Hand
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 
 from django import forms
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from actions import payload
 from actions.base import Json
+from actions.catalogue.wait_for_signal import signal_name
 
 _CODE = {"spellcheck": "false", "class": "font-mono"}
 
@@ -85,3 +92,77 @@ class ReplayForm(WhyForm):
 def as_json(value: Json) -> str:
     """The whole value as indented JSON, to be edited."""
     return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class StartForm(forms.Form):
+    """What a run is started with."""
+
+    input = forms.CharField(
+        label="Input (JSON)",
+        initial="{}",
+        strip=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 12, "spellcheck": "false", "class": "font-mono"}),
+    )
+    idempotency_key = forms.CharField(
+        required=False,
+        max_length=255,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="Starting again with a key that was used before shows the first run.",
+    )
+    labels = forms.CharField(
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "placeholder": "team=shop"}),
+        help_text="One key=value on each line.",
+    )
+
+    priority = forms.IntegerField(
+        required=False,
+        min_value=-100,
+        max_value=100,
+        widget=UnfoldAdminIntegerFieldWidget(),
+        help_text="-100 to 100, higher ones begin first; empty: the definition's.",
+    )
+
+    def clean_input(self) -> Json:
+        """The input's value. An error names the place in the JSON."""
+        try:
+            return payload.loads(self.cleaned_data["input"])
+        except payload.PayloadError as error:
+            where = f"{error.path}: " if error.path else ""
+            raise forms.ValidationError(f"{where}{error}") from None
+
+    def clean_idempotency_key(self) -> str | None:
+        """The key, None where it is empty."""
+        key: str = self.cleaned_data["idempotency_key"]
+        if CONTROL_CHARACTERS.search(key):
+            raise forms.ValidationError("must have no control characters")
+        return key or None
+
+    def clean_labels(self) -> dict[str, str]:
+        """The labels by their keys."""
+        found = {}
+        for line in filter(None, (line.strip() for line in self.cleaned_data["labels"].splitlines())):
+            key, equals, value = (part.strip() for part in line.partition("="))
+            if not (key and equals) or len(key) > 63 or len(value) > 255:
+                raise forms.ValidationError(f"{line[:80]!r} must be written as key=value")
+            found[key] = value
+        return found
+
+
+class SignalForm(forms.Form):
+    """What is sent, and under which name."""
+
+    name = forms.CharField(label="Name", max_length=100, widget=UnfoldAdminTextInputWidget())
+    payload = JsonField(
+        label="Payload (JSON)", rows=8, required=False, help_text="The step's output has it as `payload`. Empty: null."
+    )
+
+    def clean_name(self) -> str:
+        """The name, if a signal may bear it."""
+        try:
+            return signal_name(self.cleaned_data["name"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None

@@ -8,33 +8,23 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.urls import reverse
 
-from runs.admin.base import json_text
+from runs.admin.buttons import run_page
 from runs.admin.confirmation import Page, ask, filled, hand, refused, show, succeeded
-from runs.admin.forms import EditedRetryForm, ReasonForm, ReplayForm, WhyForm, as_json
-from runs.control import dead_letters, pauses, preconditions, retries, stops
+from runs.admin.formatting import json_text
+from runs.admin.forms import ReplayForm
+from runs.admin.permissions import require_change_run
+from runs.control import pauses, preconditions, retries, stops
 from runs.control import replays as control
 from runs.control.replays import NotNow
 from runs.domain.states import RUN_ENDED
-from runs.models import DeadLetter, Run
+from runs.models import Run
 from runs.planning import plan
 from workflows.definitions.errors import InvalidInput
-from workflows.models import Workflow
 
 OFFERED_STEPS = 500
-
-
-@dataclass(frozen=True)
-class Button:
-    """A verb that is legal now, as the page offers it."""
-
-    title: str
-    address: str
-    icon: str
 
 
 @dataclass(frozen=True)
@@ -100,67 +90,6 @@ RETRY = RunVerb(
 )
 
 
-def run_buttons(request: HttpRequest, run: Run) -> list[Button]:
-    """The verbs that are legal for the run as it stands, for those who may."""
-    if not may_change_run(request):
-        return []
-    pausable = run.state in preconditions.PAUSABLE
-    held = ("Resume", "resume", "play_arrow", pausable)
-    if run.paused_at is None:
-        held = ("Pause", "pause", "pause", pausable)
-    offered = (
-        ("Cancel", "cancel", "cancel", preconditions.can_cancel(run)),
-        # Where the work is still to be stopped, a cancel is what is meant.
-        (
-            "Terminate",
-            "terminate",
-            "dangerous",
-            run.state in preconditions.TERMINABLE and not preconditions.can_cancel(run),
-        ),
-        held,
-        ("Retry", "retry", "refresh", preconditions.can_retry(run)),
-        ("Replay…", "replay", "replay", run.state in preconditions.REPLAYABLE),
-    )
-    return [
-        Button(title, reverse(f"admin:runs_run_{name}", args=[run.pk]), icon)
-        for title, name, icon, legal in offered
-        if legal
-    ]
-
-
-def letter_buttons(request: HttpRequest, letter: DeadLetter) -> list[Button]:
-    """The verbs that are legal for the dead letter as it and its run stand, for those who may."""
-    if not may_change_letter(request) or letter.state not in preconditions.OPEN:
-        return []
-    goes_on = letter.run.state in preconditions.RETRYABLE
-    offered = (
-        ("Retry", "retry", "refresh", goes_on),
-        ("Retry with edited input…", "edit", "edit", goes_on and preconditions.cannot_edit(letter) is None),
-        ("Discard", "discard", "delete", True),
-    )
-    return [
-        Button(title, reverse(f"admin:runs_deadletter_{name}", args=[letter.pk]), icon)
-        for title, name, icon, legal in offered
-        if legal
-    ]
-
-
-def may_change_run(request: HttpRequest) -> bool:
-    """Whether this user may cancel, retry and replay."""
-    return bool(request.user.has_perm("runs.change_run"))
-
-
-def require_change_run(request: HttpRequest) -> None:
-    """Raises PermissionDenied, which answers 403, where this user may not."""
-    if not may_change_run(request):
-        raise PermissionDenied("this account may not change runs")
-
-
-def may_change_letter(request: HttpRequest) -> bool:
-    """Whether this user may retry and discard dead letters."""
-    return bool(request.user.has_perm("runs.change_deadletter"))
-
-
 def cancel(request: HttpRequest, key: UUID) -> HttpResponse:
     """End the run."""
     return _run_verb(request, key, CANCEL)
@@ -186,33 +115,6 @@ def retry(request: HttpRequest, key: UUID) -> HttpResponse:
     return _run_verb(request, key, RETRY)
 
 
-def pause_workflow(request: HttpRequest, key: UUID) -> HttpResponse:
-    """Hold the workflow's runs, those to come included."""
-    workflow = _workflow(request, key)
-    says = (
-        "Its runs are held, and so are those that are started from now on: they are accepted and queue. Steps that are "
-        "running run on; what follows them is held."
-    )
-    return ask(
-        request,
-        _of_workflow(workflow, verb="Pause", says=says),
-        verb=lambda hand: pauses.pause_workflow(workflow, hand=hand),
-        done=lambda count: f"The workflow is paused; {_runs_were(count)} held.",
-    )
-
-
-def resume_workflow(request: HttpRequest, key: UUID) -> HttpResponse:
-    """Let the workflow's runs go on."""
-    workflow = _workflow(request, key)
-    says = "Its runs go on, but for those that were paused themselves."
-    return ask(
-        request,
-        _of_workflow(workflow, verb="Resume", says=says),
-        verb=lambda hand: pauses.resume_workflow(workflow, hand=hand),
-        done=lambda count: f"The workflow is resumed; {_runs_were(count)} let go.",
-    )
-
-
 def replay(request: HttpRequest, key: UUID) -> HttpResponse:
     """Start a new run from a step of this one; the answer is the new run's page."""
     run = _run(request, key)
@@ -228,34 +130,6 @@ def replay(request: HttpRequest, key: UUID) -> HttpResponse:
     return succeeded(request, "This is the new run.", to=run_page(new))
 
 
-def retry_letter(request: HttpRequest, key: UUID) -> HttpResponse:
-    """Let the letter's run go on from its step."""
-    says = "The run goes on from this step, with the input that the step had."
-    return _letter_verb(request, key, WhyForm, verb="Retry", says=says)
-
-
-def edit_letter(request: HttpRequest, key: UUID) -> HttpResponse:
-    """Let the letter's run go on from its step with another input."""
-    says = "The run goes on from this step, with the input below. The run's own input stays as it is."
-    return _letter_verb(request, key, EditedRetryForm, verb="Retry with edited input", says=says)
-
-
-def discard(request: HttpRequest, key: UUID) -> HttpResponse:
-    """Close the letter for good."""
-    letter = _letter(request, key)
-    says = "The dead letter is closed for good. Its run stays as it is."
-    page = _of_letter(letter, verb="Discard", says=says, form=ReasonForm, danger=True)
-    if letter.state not in preconditions.OPEN:
-        return refused(request, preconditions.cannot_discard(letter.state), to=page.back)
-    return ask(
-        request,
-        page,
-        verb=lambda hand: dead_letters.discard([key], hand=hand),
-        done=lambda _: "The dead letter is discarded.",
-        refusal=lambda: preconditions.cannot_discard(_letter(request, key).state),
-    )
-
-
 def _run_verb(request: HttpRequest, key: UUID, asked: RunVerb) -> HttpResponse:
     run = _run(request, key)
     page = _of_run(run, verb=asked.title, says=asked.says, danger=asked.danger)
@@ -268,24 +142,6 @@ def _run_verb(request: HttpRequest, key: UUID, asked: RunVerb) -> HttpResponse:
         done=lambda _: asked.done(key),
         refusal=lambda: asked.cannot(key, preconditions.state_of(key)),
     )
-
-
-def _letter_verb(request: HttpRequest, key: UUID, shape: type[WhyForm], *, verb: str, says: str) -> HttpResponse:
-    letter = _letter(request, key)
-    page = _of_letter(letter, verb=verb, says=says, form=shape)
-    if letter.state not in preconditions.OPEN or letter.run.state not in preconditions.RETRYABLE:
-        return refused(request, preconditions.cannot_retry_letter(letter), to=page.back)
-    form = filled(request, page, input=as_json(letter.input))
-    if not form.is_valid():
-        return show(request, form, page)
-    why, given = form.cleaned_data["why"], form.cleaned_data.get("input")
-    if not dead_letters.retry([key], hand=hand(request, why), given=given):
-        why_not = preconditions.cannot_retry_letter(_letter(request, key), edited=given is not None)
-        if given is not None and preconditions.cannot_edit(letter) is not None:
-            form.add_error("input", f"{why_not}.")
-            return show(request, form, page)
-        return refused(request, why_not, to=page.back)
-    return succeeded(request, "The run goes on.", to=run_page(letter.run_id))
 
 
 def _replayed(request: HttpRequest, form: forms.Form, *, key: UUID) -> UUID | None:
@@ -312,41 +168,6 @@ def _run(request: HttpRequest, key: UUID) -> Run:
     return get_object_or_404(runs, pk=key)
 
 
-def _workflow(request: HttpRequest, key: UUID) -> Workflow:
-    require_change_run(request)
-    return get_object_or_404(Workflow, pk=key, kind=Workflow.Kind.WORKFLOW)
-
-
-def _letter(request: HttpRequest, key: UUID) -> DeadLetter:
-    if not may_change_letter(request):
-        raise PermissionDenied("this account may not change dead letters")
-    letters = DeadLetter.objects.select_related("run", "workflow").defer(
-        "run__input", "run__output", "config", "attempts", "workflow__settings"
-    )
-    return get_object_or_404(letters, pk=key)
-
-
 def _of_run(run: Run, **told: Any) -> Page:
     detail = f"version {run.version.number}, run {run.pk}"
     return Page(of=Run, name=run.workflow.name, detail=detail, state=run.state, back=run_page(run.pk), **told)
-
-
-def _of_workflow(workflow: Workflow, **told: Any) -> Page:
-    state = "paused" if workflow.paused_at else "not paused"
-    back = reverse("admin:workflows_workflow_change", args=[workflow.pk])
-    return Page(of=Run, name=workflow.name, detail="the workflow", state=state, back=back, **told)
-
-
-def _of_letter(letter: DeadLetter, **told: Any) -> Page:
-    detail = f"of {letter.workflow.name}, run {letter.run_id}"
-    back = reverse("admin:runs_deadletter_change", args=[letter.pk])
-    return Page(of=DeadLetter, name=letter.step, detail=detail, state=letter.state, back=back, **told)
-
-
-def _runs_were(count: int) -> str:
-    return "1 run was" if count == 1 else f"{count} runs were"
-
-
-def run_page(key: UUID) -> str:
-    """The address of a run's page."""
-    return reverse("admin:runs_run_change", args=[key])

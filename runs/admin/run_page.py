@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-from runs.admin import approvals as approvals_admin
-from runs.admin import item_tables, send_signal
-from runs.admin.base import colour, json_text, moment
+from runs.admin import approval_actions, item_tables, send_signal
+from runs.admin.buttons import Button
+from runs.admin.formatting import colour, json_text, moment
 from runs.admin.item_tables import ItemsTable
-from runs.admin.run_actions import Button
 from runs.control import approvals, pauses
 from runs.history import timeline
 from runs.history.text import duration, error_line, pause_line
@@ -77,16 +75,11 @@ def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def may_start(request: Any) -> bool:
-    """Whether this user may start runs."""
-    return bool(request.user.has_perm("runs.add_run")) and admin.site.has_permission(request)
-
-
 def _row(view: StepView, *, run_id: UUID, request: HttpRequest, items: ItemsTable | None) -> StepRow:
     asked = view.waiting_for
     buttons: list[Button] = []
     if asked is not None and asked.kind == "approval":
-        buttons = approvals_admin.buttons(request, asked.row, approvers=asked.approvers)
+        buttons = approval_actions.buttons(request, asked.row, approvers=asked.approvers)
     if asked is not None and asked.kind == "signal" and asked.signal is not None:
         buttons = send_signal.buttons(request, run_id, name=asked.signal)
     titled = (

@@ -5,36 +5,18 @@ from __future__ import annotations
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from unfold.widgets import UnfoldAdminTextInputWidget
 
-from actions.catalogue.wait_for_signal import signal_name
+from runs.admin.buttons import Button, run_page
 from runs.admin.confirmation import Page, filled, hand, refused, show, succeeded
-from runs.admin.forms import JsonField
-from runs.admin.run_actions import Button, may_change_run, require_change_run, run_page
+from runs.admin.forms import SignalForm
+from runs.admin.permissions import may_change_run, require_change_run
 from runs.control import preconditions, signals
 from runs.control.preconditions import cannot_signal
 from runs.control.signals import Message
 from runs.models import Run
-
-
-class SignalForm(forms.Form):
-    """What is sent, and under which name."""
-
-    name = forms.CharField(label="Name", max_length=100, widget=UnfoldAdminTextInputWidget())
-    payload = JsonField(
-        label="Payload (JSON)", rows=8, required=False, help_text="The step's output has it as `payload`. Empty: null."
-    )
-
-    def clean_name(self) -> str:
-        """The name, if a signal may bear it."""
-        try:
-            return signal_name(self.cleaned_data["name"])
-        except ValueError as error:
-            raise forms.ValidationError(str(error)) from None
 
 
 def buttons(request: HttpRequest, run_id: UUID, *, name: str) -> list[Button]:

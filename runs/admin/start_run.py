@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from uuid import UUID
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from actions import payload
-from actions.base import Json
-from runs.admin.base import json_text
-from runs.admin.run_page import may_start
+from runs.admin.formatting import json_text
+from runs.admin.forms import StartForm
+from runs.admin.permissions import may_start
 from runs.control import starts
 from runs.domain.requests import Request
 from runs.models import Run
@@ -26,62 +22,6 @@ from workflows.definitions.errors import InvalidInput
 from workflows.models import Workflow
 
 OFFERED = 100
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-class StartForm(forms.Form):
-    """What a run is started with."""
-
-    input = forms.CharField(
-        label="Input (JSON)",
-        initial="{}",
-        strip=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 12, "spellcheck": "false", "class": "font-mono"}),
-    )
-    idempotency_key = forms.CharField(
-        required=False,
-        max_length=255,
-        widget=UnfoldAdminTextInputWidget(),
-        help_text="Starting again with a key that was used before shows the first run.",
-    )
-    labels = forms.CharField(
-        required=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "placeholder": "team=shop"}),
-        help_text="One key=value on each line.",
-    )
-
-    priority = forms.IntegerField(
-        required=False,
-        min_value=-100,
-        max_value=100,
-        widget=UnfoldAdminIntegerFieldWidget(),
-        help_text="-100 to 100, higher ones begin first; empty: the definition's.",
-    )
-
-    def clean_input(self) -> Json:
-        """The input's value. An error names the place in the JSON."""
-        try:
-            return payload.loads(self.cleaned_data["input"])
-        except payload.PayloadError as error:
-            where = f"{error.path}: " if error.path else ""
-            raise forms.ValidationError(f"{where}{error}") from None
-
-    def clean_idempotency_key(self) -> str | None:
-        """The key, None where it is empty."""
-        key: str = self.cleaned_data["idempotency_key"]
-        if _CONTROL.search(key):
-            raise forms.ValidationError("must have no control characters")
-        return key or None
-
-    def clean_labels(self) -> dict[str, str]:
-        """The labels by their keys."""
-        found = {}
-        for line in filter(None, (line.strip() for line in self.cleaned_data["labels"].splitlines())):
-            key, equals, value = (part.strip() for part in line.partition("="))
-            if not (key and equals) or len(key) > 63 or len(value) > 255:
-                raise forms.ValidationError(f"{line[:80]!r} must be written as key=value")
-            found[key] = value
-        return found
 
 
 def choose(request: HttpRequest) -> HttpResponse:

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from actions import payload
 from actions.payload import PayloadError
 from runs.api.http import problems
-from runs.api.http.filters import find_workflow
+from runs.api.http.lookups import named_workflows
 from runs.control import concurrency, starts
 from runs.control.starts import Recipe
 from runs.domain.requests import Leave, Request
@@ -183,7 +183,7 @@ def _find_recipe(place: tuple[UUID, str]) -> Recipe | None:
     workspace, key = place
     if "\x00" in key:
         return None
-    found = find_workflow(key, workspace=workspace).filter(kind=Workflow.Kind.WORKFLOW).select_related("current")
+    found = named_workflows(key, workspace=workspace).filter(kind=Workflow.Kind.WORKFLOW).select_related("current")
     if len(found) != 1 or found[0].current is None:
         return None
     if len(_recipes) >= _MOST_KEPT:

@@ -4,6 +4,7 @@ from django.urls import path, re_path
 
 import runs.api.http.openapi  # noqa: F401 - registers itself
 from runs.api.http.base import Nowhere
+from runs.api.resources.approvals import Approvals, ApproveStep, RejectStep
 from runs.api.resources.bulk_start import StartedInBulk
 from runs.api.resources.dead_letter_verbs import (
     DiscardDeadLetters,
@@ -28,7 +29,7 @@ from runs.api.resources.run_verbs import (
     TerminateRuns,
 )
 from runs.api.resources.runs import OneRun, Runs
-from runs.api.resources.signals import Approvals, ApproveStep, RejectStep, RunSignals, Signals
+from runs.api.resources.signals import RunSignals, Signals
 from runs.api.resources.workflow_verbs import PauseWorkflow, ResumeWorkflow
 from runs.api.resources.workflows import OneWorkflow, StartedRuns, Workflows
 

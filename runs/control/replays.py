@@ -21,7 +21,7 @@ from runs.planning.joins import RELEASED, Mark, behind, ripple
 from runs.planning.plan import Plan
 from runs.queries import records, replays, values
 from runs.queries.database import run
-from workflows.publishing.publish import check_input
+from workflows.publishing.inputs import check_input
 
 
 class NotNow(Exception):

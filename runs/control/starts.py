@@ -16,7 +16,7 @@ from runs.queries import database
 from runs.queries.database import renew
 from workflows.definitions.errors import InvalidInput
 from workflows.models import Version, Workflow
-from workflows.publishing.publish import check_input
+from workflows.publishing.inputs import check_input
 
 # Requests in one statement.
 _MOST = 200

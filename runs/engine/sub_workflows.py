@@ -21,7 +21,7 @@ from runs.queries import sub_workflows, values
 from runs.queries.database import Row, run
 from workflows.definitions.errors import InvalidInput
 from workflows.models import Version
-from workflows.publishing.publish import check_input
+from workflows.publishing.inputs import check_input
 
 KIND = "sub_workflow"
 # Why a run was cancelled where nobody gave a reason: its parent was cancelled, or came to its timeout.

@@ -17,7 +17,7 @@ from runs.queries.database import Row, run
 from runs.queries.dead_letters import DUE_ALERTS
 from workflows.definitions.errors import InvalidInput
 from workflows.models import Workflow
-from workflows.publishing.publish import check_input
+from workflows.publishing.inputs import check_input
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from runs.schemas.runs import Shape
+from runs.schemas.base import Shape
 
 
 class Refusal(Shape):
@@ -37,3 +37,18 @@ class RunsStarted(Shape):
     last: UUID | None
     refusals: list[Refusal]
     ids: list[StartedLine] = Field(default_factory=list)
+
+
+class Lost(Shape):
+    """One that the verb did not change, and the state that it is in; `unknown` where there is none in the workspace."""
+
+    id: UUID
+    state: str
+
+
+class BulkResult(Shape):
+    """What a verb over many did. `more` match the filter beyond what one call does: call again."""
+
+    won: list[UUID]
+    lost: list[Lost]
+    more: int

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, RootModel
 
 from actions.catalogue.wait_for_signal import SignalKey, SignalName
-from runs.api.http.parsers import Body
 from runs.control.preconditions import AT_ONCE
+from runs.schemas.base import Body
 
 MAX_LABELS = 64
 _NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"

@@ -6,8 +6,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from runs.domain.states import RUN_TRANSITIONS, STEP_ENDED, STEP_TRANSITIONS, RunState, StepState
-from runs.management.commands.write_docs import STATES
-from runs.states_doc import markdown
+from runs.management.commands.write_docs import STATES, markdown
 from tests.flows import begun, published
 
 

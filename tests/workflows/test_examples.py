@@ -19,7 +19,8 @@ from runs.models import Run, StepRun
 from tests.engine import drain
 from workflows.formats import parse
 from workflows.models import Workspace
-from workflows.publishing.publish import check_input, publish
+from workflows.publishing.inputs import check_input
+from workflows.publishing.publish import publish
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The others take a second or more on purpose; they run through real workers in tests/e2e.

@@ -14,8 +14,9 @@ from tests.workflows.test_forms import PIPELINE
 from workflows.definitions.definition import Definition
 from workflows.definitions.errors import DefinitionError, InvalidInput
 from workflows.models import Step, Version, Workflow, Workspace
+from workflows.publishing.inputs import check_input
 from workflows.publishing.jobs import check_payload
-from workflows.publishing.publish import Published, check_input, job_version, publish, publish_draft
+from workflows.publishing.publish import Published, job_version, publish, publish_draft
 
 Publish = Callable[[Json], Published]
 

@@ -1,3 +1,5 @@
 """The admin's pages of definitions. Imports its pages, so that Django registers them."""
 
-__all__ = ["workflows"]
+from workflows.admin import workflows, workspaces
+
+__all__ = ["workflows", "workspaces"]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import Field, JSONField, QuerySet, TextField
-from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -16,9 +15,8 @@ from workflows.admin.fields import StrictJson
 from workflows.definitions.definition import Definition
 from workflows.definitions.errors import DefinitionError
 from workflows.formats.export import export_yaml
-from workflows.models import ApiToken, Step, Version, Workflow, Workspace
+from workflows.models import Step, Version, Workflow
 from workflows.publishing.publish import publish_draft
-from workflows.workspaces import tokens
 
 if TYPE_CHECKING:
     # Unfold ships no types; its classes are Django's with another look.
@@ -29,32 +27,6 @@ else:
 
 _PUBLISH_BUTTON = "workflows_workflow_publish_draft"
 _STRICT_JSON: dict[type[Field[Any, Any]], dict[str, Any]] = {JSONField: {"form_class": StrictJson}}
-
-
-@admin.register(Workspace)
-class WorkspaceAdmin(ModelAdmin):
-    list_display = ("name", "concurrent_runs", "runs_per_minute", "keep_days", "created_at")
-    search_fields = ("name",)
-
-
-@admin.register(ApiToken)
-class ApiTokenAdmin(ModelAdmin):
-    """Tokens are made here and shown once; afterwards only their name and end can be changed."""
-
-    list_display = ("name", "prefix", "workspace", "user", "created_at", "expires_at")
-    list_select_related = ("workspace", "user")
-    list_filter = ("workspace",)
-    fields = ("workspace", "user", "name", "expires_at")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> tuple[str, ...]:
-        return ("workspace", "user") if obj else ()
-
-    def save_model(self, request: HttpRequest, obj: ApiToken, form: ModelForm[ApiToken], change: bool) -> None:
-        plaintext = None if change else tokens.give_secret(obj)
-        super().save_model(request, obj, form, change)
-        if plaintext is not None:
-            text = format_html("Copy this token now, it is not shown again: <code>{}</code>", plaintext)
-            messages.warning(request, text)
 
 
 class StepInline(StackedInline):

@@ -8,29 +8,12 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from actions.base import Json
+from actions.durations import Seconds
 
 STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
-_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def seconds(value: object) -> float:
-    """Seconds in `30`, `1.5`, `30s`, `500ms`, `5m`, `2h` or `1d`. Raises ValueError for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        # Pydantic makes a complaint of a ValueError only.
-        raise ValueError("must be a number of seconds or a text like 30s, 5m, 2h")  # noqa: TRY004
-    if not isinstance(value, str):
-        return float(value)
-    match = _DURATION.fullmatch(value.strip())
-    if match is None:
-        raise ValueError(f"{value!r} is no duration; write a number of seconds or a text like 30s, 5m, 2h")
-    return float(match[1]) * _UNIT_SECONDS[match[2]]
-
-
-Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, le=366 * 86400)]
 
 
 class Join(StrEnum):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from actions import nearest as near
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """A hint to be put behind a message: the known word nearest to a wrong one, or the known ones if few."""
     choices: Sequence[str] = sorted(known)
     # difflib compares every pair: too slow for 10,000 step ids times as many faults.
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6) if len(choices) <= 500 else []
-    if close:
-        return f"; did you mean {close[0]!r}?"
+    if len(choices) <= 500 and (hint := near.nearest(word, choices)):
+        return hint
     return f"; known are {', '.join(choices)}" if 0 < len(choices) <= 20 else ""
 
 

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
-import jsonschema_rs
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max
 
 from actions.base import Json
-from workflows.definitions import schema
 from workflows.definitions.definition import Definition
-from workflows.definitions.errors import InvalidInput
 from workflows.models import Version, Workflow, Workspace
 from workflows.publishing import draft
 from workflows.publishing.jobs import JOBS_WORKFLOW, job_definition
 from workflows.publishing.validate import Checked, validate
-
-_MAX_VALIDATORS = 1000
-_validators: dict[UUID, jsonschema_rs.Validator] = {}
 
 
 @dataclass(frozen=True)
@@ -78,16 +71,6 @@ def job_version(
         return known or _version(_locked(workflow), definition, by=owner)[0]
 
 
-def check_input(version: Version, value: Json) -> None:
-    """Raises InvalidInput if the version's `inputs` schema refuses this value as a run's input."""
-    inputs = version.definition.get("inputs")
-    if inputs is None:
-        return
-    problems = schema.input_problems(_validator(version.id, inputs), value, path="input")
-    if problems:
-        raise InvalidInput(problems)
-
-
 def _publish(workflow: Workflow, checked: Checked, *, by: User, workflow_created: bool) -> Published:
     definition = checked.definition
     workflow = _locked(workflow)
@@ -125,13 +108,3 @@ def _version(workflow: Workflow, definition: Definition, *, by: User) -> tuple[V
         created_by=by,
     )
     return made, True
-
-
-def _validator(version_id: UUID, inputs: dict[str, Any]) -> jsonschema_rs.Validator:
-    """Compiled once per version, which never changes."""
-    validator = _validators.get(version_id)
-    if validator is None:
-        if len(_validators) >= _MAX_VALIDATORS:
-            _validators.clear()
-        validator = _validators[version_id] = schema.compile_schema(inputs)
-    return validator

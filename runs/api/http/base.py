@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 from runs.api.http.pagination import DEFAULT_LIMIT, MAX_LIMIT, Page
 from runs.api.http.parsers import JsonBody
 from runs.api.http.problems import Refused
-from runs.schemas.runs import Shape
+from runs.schemas.base import Shape
 from workflows.models import ApiToken, Workspace
 
 # Whoever logs in at the admin instead of bringing a token looks into this workspace.
@@ -86,6 +86,8 @@ READ_ONE = {**PROBLEMS, 404: PROBLEM}
 READ_MANY = {**PROBLEMS, 400: PROBLEM}
 CONFLICT = OpenApiResponse(response=ConflictDetails, description="Not legal as things stand; nothing was changed.")
 WRITE = {**PROBLEMS, 400: PROBLEM, 413: PROBLEM, 415: PROBLEM}
+# Of one verb on one run.
+VERB = {**WRITE, 404: PROBLEM, 409: CONFLICT}
 
 
 def without_length(meta: Mapping[str, Any]) -> bool:

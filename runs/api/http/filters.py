@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
 from rest_framework.request import Request
 
 from runs.api.http.problems import bad, missing
 from workflows.definitions.errors import nearest
-from workflows.models import Workflow, Workspace
 
 PAGING = ("limit", "cursor")
 # Words of other engines for a run that ended well.
@@ -64,22 +62,6 @@ def parse(
         else:
             raise bad(where, f"is not a known filter; known are {', '.join(sorted(allowed))}")
     return Filters(values, wanted, labels)
-
-
-def find_workflow(key: str, *, workspace: Workspace | UUID) -> QuerySet[Workflow]:
-    """The workflows of a workspace that have this id or this name: one at most, unless a name looks like an id."""
-    if "\x00" in key:
-        raise missing("workflow", key.replace("\x00", "?"))
-    try:
-        same = Q(id=UUID(key))
-    except ValueError:
-        return Workflow.objects.filter(workspace=workspace, name=key)
-    return Workflow.objects.filter(Q(workspace=workspace) & (same | Q(name=key)))
-
-
-def workflow_ids(key: str, *, workspace: Workspace) -> list[UUID]:
-    """Their ids, asked for beforehand: only where the planner sees which workflow it is does it know how rare it is."""
-    return list(find_workflow(key, workspace=workspace).values_list("pk", flat=True))
 
 
 def parse_id(key: str, *, what: str) -> UUID:

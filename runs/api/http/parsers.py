@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import IO, Any, ClassVar, TypeVar
+from typing import IO, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from rest_framework.parsers import BaseParser
 
 from actions import payload
 from actions.base import Json
 from runs.api.http.problems import Refused, bad, refused
+from runs.schemas.base import Body
 from workflows.definitions.complaints import complaints
 from workflows.formats import parse
 
@@ -67,12 +68,6 @@ DEFINITION_PARSERS: tuple[type[BaseParser], ...] = (
     DefinitionXYaml,
     DefinitionTextYaml,
 )
-
-
-class Body(BaseModel):
-    """A request's body; unknown keys are refused."""
-
-    model_config: ClassVar = {"extra": "forbid", "frozen": True, "strict": True}
 
 
 B = TypeVar("B", bound=Body)

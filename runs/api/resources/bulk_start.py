@@ -20,10 +20,10 @@ from actions import payload
 from actions.payload import PayloadError
 from runs.api.http import filters, streams
 from runs.api.http.base import PROBLEM, WRITE, ScopedView, without_length
+from runs.api.http.lookups import find_workflow
 from runs.api.http.parsers import MAX_BYTES, read_body
 from runs.api.http.problems import Refused, bad
 from runs.api.http.streams import Broken, Entry
-from runs.api.resources.workflows import find
 from runs.control import concurrency, starts
 from runs.domain.requests import Request as RunRequest
 from runs.schemas.bulk import RunsStarted
@@ -31,7 +31,7 @@ from runs.schemas.requests import StartRun, StartRuns
 from workflows.definitions.complaints import complaints
 from workflows.definitions.errors import InvalidInput, Problem
 from workflows.models import Version, Workflow
-from workflows.publishing.publish import check_input
+from workflows.publishing.inputs import check_input
 
 # One statement each: so many runs, or so many bytes of the body.
 SLICE_RUNS = 1000
@@ -73,7 +73,7 @@ class StartedInBulk(ScopedView):
         What is wrong with a line is told in `refusals`. The runs are committed 1,000 at a time: where the body cannot
         be read to its end, the problem has the same members and says what was started.
         """
-        workflow = find(key, workspace=self.workspace)
+        workflow = find_workflow(key, workspace=self.workspace)
         if workflow.current is None:
             raise Refused(f"workflow {workflow.name!r} is not published yet; publish it first", status=409)
         given = filters.read(request, known=["ids", "label.<key>"])

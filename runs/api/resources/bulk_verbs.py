@@ -14,26 +14,11 @@ from runs.api.http import filters
 from runs.api.http.filters import Filters
 from runs.api.http.problems import bad
 from runs.control.preconditions import AT_ONCE, UNKNOWN
+from runs.schemas.bulk import BulkResult, Lost
 from runs.schemas.requests import Bulk
-from runs.schemas.runs import Shape
 
 M = TypeVar("M", bound=Model)
 States = dict[UUID, str]
-
-
-class Lost(Shape):
-    """One that the verb did not change, and the state that it is in; `unknown` where there is none in the workspace."""
-
-    id: UUID
-    state: str
-
-
-class BulkResult(Shape):
-    """What a verb over many did. `more` match the filter beyond what one call does: call again."""
-
-    won: list[UUID]
-    lost: list[Lost]
-    more: int
 
 
 @dataclass(frozen=True)

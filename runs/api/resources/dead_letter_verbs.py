@@ -6,18 +6,18 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs.api.http.base import WRITE, ScopedView
-from runs.api.http.filters import parse_id
+from runs.api.http.base import VERB, WRITE, ScopedView
+from runs.api.http.lookups import find_dead_letter
 from runs.api.http.parsers import read_body
-from runs.api.http.problems import conflict, missing
+from runs.api.http.problems import conflict
 from runs.api.resources import dead_letters as listed
-from runs.api.resources.bulk_verbs import BulkResult, Chosen, Legal, choose, result
-from runs.api.resources.run_verbs import VERB
+from runs.api.resources.bulk_verbs import Chosen, Legal, choose, result
 from runs.control import dead_letters, preconditions
 from runs.domain.actor import Hand
 from runs.domain.states import DeadLetterState
 from runs.models import DeadLetter
-from runs.schemas import runs
+from runs.schemas import dead_letters as dead_letters_schemas
+from runs.schemas.bulk import BulkResult
 from runs.schemas.requests import Bulk, BulkDiscard, DiscardDeadLetter, RetryDeadLetter
 from workflows.models import Workspace
 
@@ -31,12 +31,12 @@ class RetryOneDeadLetter(ScopedView):
     @extend_schema(
         operation_id="dead_letters_retry",
         request=RetryDeadLetter,
-        responses={200: runs.DeadLetterStanding, **VERB},
+        responses={200: dead_letters_schemas.DeadLetterStanding, **VERB},
     )
     def post(self, request: Request, key: str) -> Response:
         """Let its run go on from this step, with another input where one is given."""
         asked = read_body(request.data, model=RetryDeadLetter)
-        found = _find(key, workspace=self.workspace)
+        found = find_dead_letter(key, workspace=self.workspace)
         if not dead_letters.retry([found.pk], hand=Hand(self.user.pk, asked.why), given=asked.input):
             letter = _again(found)
             raise conflict(
@@ -54,12 +54,12 @@ class DiscardOneDeadLetter(ScopedView):
     @extend_schema(
         operation_id="dead_letters_discard",
         request=DiscardDeadLetter,
-        responses={200: runs.DeadLetterStanding, **VERB},
+        responses={200: dead_letters_schemas.DeadLetterStanding, **VERB},
     )
     def post(self, request: Request, key: str) -> Response:
         """Close it for good, with a reason. Its run stays as it is."""
         asked = read_body(request.data, model=DiscardDeadLetter)
-        found = _find(key, workspace=self.workspace)
+        found = find_dead_letter(key, workspace=self.workspace)
         if not dead_letters.discard([found.pk], hand=Hand(self.user.pk, asked.why)):
             state = _again(found).state
             raise conflict(preconditions.cannot_discard(state), state=state)
@@ -94,14 +94,6 @@ def _choose(asked: Bulk, *, legal: Legal, workspace: Workspace) -> Chosen:
     return choose(asked, legal=legal, matching=lambda given: listed.matching(given, workspace=workspace))
 
 
-def _find(key: str, *, workspace: Workspace) -> DeadLetter:
-    found = DeadLetter.objects.filter(workspace=workspace, pk=parse_id(key, what="dead letter"))
-    letter = found.only("id", "run_id").first()
-    if letter is None:
-        raise missing("dead letter", key)
-    return letter
-
-
 def _again(letter: DeadLetter) -> DeadLetter:
     """The letter and its run as they stand now."""
     slim = DeadLetter.objects.select_related("run").only("id", "step", "state", "run__state")
@@ -110,5 +102,7 @@ def _again(letter: DeadLetter) -> DeadLetter:
 
 def _stands(found: DeadLetter) -> Response:
     letter = _again(found)
-    shape = runs.DeadLetterStanding(id=letter.pk, state=letter.state, run=letter.run_id, run_state=letter.run.state)
+    shape = dead_letters_schemas.DeadLetterStanding(
+        id=letter.pk, state=letter.state, run=letter.run_id, run_state=letter.run.state
+    )
     return Response(shape.told())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,21 +13,7 @@ from runs.api.http.pagination import page
 from runs.api.http.problems import missing
 from runs.domain.states import StepState
 from runs.models import Run, StepRun
-from runs.schemas.runs import Shape
-
-
-class ItemShape(Shape):
-    """One item of a for_each step that something happened to; `item` counts from 0, as `index` does."""
-
-    item: int
-    state: StepState
-    attempt: int
-    attempts: list[Any]
-    config: Any
-    output: Any
-    error: Any
-    started_at: Any
-    finished_at: Any
+from runs.schemas.runs import ItemShape
 
 
 class Items(ScopedView):

@@ -21,7 +21,7 @@ from runs.domain.requests import Request as RunRequest
 from runs.domain.states import RunState
 from runs.history import timeline
 from runs.models import Run, StepRun
-from runs.schemas import runs
+from runs.schemas import jobs
 from runs.schemas.requests import StartJob
 from workflows.models import Version, Workflow, Workspace
 from workflows.publishing.jobs import check_payload
@@ -41,7 +41,7 @@ class Jobs(ScopedView):
             type="Only jobs of this action.",
             state="One or more states, separated by commas; `status` means the same.",
         ),
-        responses={200: listed(runs.JobSummary), **READ_MANY},
+        responses={200: listed(jobs.JobSummary), **READ_MANY},
     )
     def get(self, request: Request) -> Response:
         """List them, newest first, without payload and output."""
@@ -53,12 +53,12 @@ class Jobs(ScopedView):
             found = found.filter(state__in=given.states)
         shown = page(request, of=found.defer("input", "output"))
         tries = _attempts([run.pk for run in shown.objects])
-        return answer_page(shown, [runs.job_summary(run, attempt=tries.get(run.pk, 0)) for run in shown.objects])
+        return answer_page(shown, [jobs.job_summary(run, attempt=tries.get(run.pk, 0)) for run in shown.objects])
 
     @extend_schema(
         operation_id="jobs_start",
         request=StartJob,
-        responses={200: runs.JobDetail, 201: runs.JobDetail, **WRITE},
+        responses={200: jobs.JobDetail, 201: jobs.JobDetail, **WRITE},
     )
     def post(self, request: Request) -> Response:
         """Start one. 200 and the first job when the idempotency key is known."""
@@ -75,7 +75,7 @@ class Jobs(ScopedView):
 class OneJob(ScopedView):
     """One job."""
 
-    @extend_schema(operation_id="jobs_retrieve", responses={200: runs.JobDetail, **READ_ONE})
+    @extend_schema(operation_id="jobs_retrieve", responses={200: jobs.JobDetail, **READ_ONE})
     def get(self, request: Request, key: str) -> Response:
         """Show it with its payload, its output and the attempts that did not succeed."""
         run = _jobs(self.workspace).filter(pk=filters.parse_id(key, what="job")).first()
@@ -89,8 +89,8 @@ def _jobs(workspace: Workspace) -> QuerySet[Run]:
     return Run.objects.filter(workspace=workspace, workflow__in=holders)
 
 
-def _detail(run: Run) -> runs.JobDetail:
-    return runs.job_detail(run, view=timeline.timeline(run)[0])
+def _detail(run: Run) -> jobs.JobDetail:
+    return jobs.job_detail(run, view=timeline.timeline(run)[0])
 
 
 def _version(workspace: Workspace, *, wanted: StartJob, owner: User) -> Version:

@@ -11,12 +11,13 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs.api.http.base import CONFLICT, PROBLEM, WRITE, ScopedView
-from runs.api.http.filters import Filters, parse_id
+from runs.api.http.base import VERB, WRITE, ScopedView
+from runs.api.http.filters import Filters
+from runs.api.http.lookups import find_run
 from runs.api.http.parsers import read_body
-from runs.api.http.problems import conflict, missing
+from runs.api.http.problems import conflict
 from runs.api.resources import runs as listed
-from runs.api.resources.bulk_verbs import BulkResult, Legal, choose, result
+from runs.api.resources.bulk_verbs import Legal, choose, result
 from runs.control import pauses, preconditions, retries, stops
 from runs.control import replays as control
 from runs.control.replays import NotNow
@@ -24,10 +25,9 @@ from runs.domain.actor import Hand
 from runs.domain.states import RunState
 from runs.models import Run
 from runs.schemas import runs
+from runs.schemas.bulk import BulkResult
 from runs.schemas.requests import Bulk, ByHand, ReplayRun, RetryRun
-from workflows.models import Workspace
 
-VERB = {**WRITE, 404: PROBLEM, 409: CONFLICT}
 CANCEL = Legal("cancelled", preconditions.CANCELLABLE, listed.FILTERS, RunState)
 TERMINATE = Legal("terminated", preconditions.TERMINABLE, listed.FILTERS, RunState)
 PAUSE = Legal("paused", preconditions.PAUSABLE, listed.FILTERS, RunState)
@@ -42,7 +42,7 @@ class CancelRun(ScopedView):
     def post(self, request: Request, key: str) -> Response:
         """Stop a run. A running step is told; its outcome is still written, and only `finally` follows it."""
         asked = read_body(request.data, model=ByHand)
-        run_id = _find(key, workspace=self.workspace)
+        run_id = find_run(key, workspace=self.workspace)
         if not stops.cancel([run_id], hand=Hand(self.user.pk, asked.why)):
             state = preconditions.state_of(run_id)
             raise conflict(preconditions.cannot_cancel(run_id, state), state=state)
@@ -83,7 +83,7 @@ class RetryOneRun(ScopedView):
     def post(self, request: Request, key: str) -> Response:
         """Let a failed run go on from its failed steps, with other inputs for some of them where given."""
         asked = read_body(request.data, model=RetryRun)
-        run_id = _find(key, workspace=self.workspace)
+        run_id = find_run(key, workspace=self.workspace)
         inputs = {(run_id, step): given for step, given in asked.inputs.items()}
         if not retries.retry([run_id], hand=Hand(self.user.pk, asked.why), inputs=inputs):
             state = preconditions.state_of(run_id)
@@ -102,7 +102,7 @@ class ReplayOneRun(ScopedView):
     def post(self, request: Request, key: str) -> Response:
         """Start a new run from a chosen step of one that has ended; 200 and the first replay for a known key."""
         asked = read_body(request.data, model=ReplayRun)
-        run_id = _find(key, workspace=self.workspace)
+        run_id = find_run(key, workspace=self.workspace)
         try:
             known = control.replayed(run_id, key=asked.idempotency_key) if asked.idempotency_key else None
             new = known or control.replay(
@@ -184,18 +184,11 @@ def _many(view: ScopedView, request: Request, *, legal: Legal, verb: _Verb, paus
 
 def _held(view: ScopedView, request: Request, key: str, *, verb: _Verb, cannot: Callable[[str], str]) -> Response:
     asked = read_body(request.data, model=ByHand)
-    run_id = _find(key, workspace=view.workspace)
+    run_id = find_run(key, workspace=view.workspace)
     if not verb([run_id], hand=Hand(view.user.pk, asked.why)):
         state = preconditions.state_of(run_id)
         raise conflict(cannot(state), state=state)
     return _stands(run_id)
-
-
-def _find(key: str, *, workspace: Workspace) -> UUID:
-    run_id = parse_id(key, what="run")
-    if not Run.objects.filter(pk=run_id, workspace=workspace).exists():
-        raise missing("run", key)
-    return run_id
 
 
 def _stands(run_id: UUID) -> Response:

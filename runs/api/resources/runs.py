@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
-from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs.api.http import filters
+from runs.api.http import filters, lookups
 from runs.api.http.base import READ_MANY, READ_ONE, ScopedView, answer_page, listed, parameters
 from runs.api.http.filters import Filters, parse_id
 from runs.api.http.pagination import Newest, page
 from runs.api.http.problems import bad, missing
 from runs.domain.states import RUN_ENDED, RunState
-from runs.history import timeline
+from runs.history import lists, timeline
 from runs.models import Run
-from runs.queries.database import run
-from runs.queries.lists import NEWEST, newest_in
 from runs.schemas import runs
 from workflows.models import Workspace
 
@@ -71,7 +68,7 @@ def matching(given: Filters, *, workspace: Workspace) -> QuerySet[Run]:
     """The runs of the workspace that pass these filters."""
     found = Run.objects.filter(workspace=workspace)
     if (key := given.get("workflow")) is not None:
-        found = found.filter(workflow__in=filters.workflow_ids(key, workspace=workspace))
+        found = found.filter(workflow__in=lookups.workflow_ids(key, workspace=workspace))
     if (paused := given.get("paused")) is not None:
         if paused not in ("true", "false"):
             raise bad("paused", f"must be true or false, not {paused[:40]!r}")
@@ -88,21 +85,9 @@ def matching(given: Filters, *, workspace: Workspace) -> QuerySet[Run]:
 
 
 def _newest(given: Filters, *, workspace: Workspace) -> Newest | None:
-    """How to find the page's ids where the lists' own statements do: by no filter but state, or not being paused.
-
-    Runs that are queued stand in an index by their turn; theirs are sorted.
-    """
-    paused, states = given.get("paused"), frozenset(map(RunState, given.states or ()))
+    """How to find the page's ids where the lists' own statements do: by no filter but state, or not being paused."""
+    paused = given.get("paused")
     if given.get("workflow") is not None or given.labels or paused == "true":
         return None
-    few = bool(states) and RunState.SUCCEEDED not in states
-    if few and RunState.QUEUED in states:
-        return None
-
-    def newest(before: UUID | None, limit: int) -> list[UUID]:
-        bounds = {"before": before or UUID(int=2**128 - 1), "limit": limit}
-        common = {"workspace": workspace.pk, "unpaused": paused == "false", **bounds}
-        found = run(newest_in(states), **common) if few else run(NEWEST, states=given.states or None, **common)
-        return [row[0] for row in found]
-
-    return newest
+    states = frozenset(map(RunState, given.states or ()))
+    return lists.newest_runs(states, workspace=workspace, unpaused=paused == "false")

@@ -9,14 +9,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from runs.api.http.base import PROBLEM, WRITE, ScopedView
+from runs.api.http.lookups import find_workflow
 from runs.api.http.parsers import read_body
-from runs.api.resources.workflows import find
 from runs.control import pauses
 from runs.domain.actor import Hand
-from runs.schemas import runs as runs_schemas
+from runs.schemas import workflows
 from runs.schemas.requests import ByHand
 
-ANSWERS = {200: runs_schemas.WorkflowStanding, **WRITE, 404: PROBLEM}
+ANSWERS = {200: workflows.WorkflowStanding, **WRITE, 404: PROBLEM}
 
 
 class PauseWorkflow(ScopedView):
@@ -39,8 +39,8 @@ class ResumeWorkflow(ScopedView):
 
 def _held(view: ScopedView, request: Request, key: str, *, verb: Callable[..., int]) -> Response:
     asked = read_body(request.data, model=ByHand)
-    workflow = find(key, workspace=view.workspace)
+    workflow = find_workflow(key, workspace=view.workspace)
     runs = verb(workflow, hand=Hand(view.user.pk, asked.why))
     workflow.refresh_from_db(fields=["paused_at"])
-    answer = runs_schemas.WorkflowStanding(id=workflow.pk, name=workflow.name, paused_at=workflow.paused_at, runs=runs)
+    answer = workflows.WorkflowStanding(id=workflow.pk, name=workflow.name, paused_at=workflow.paused_at, runs=runs)
     return Response(answer.told())

@@ -12,18 +12,21 @@ from rest_framework.response import Response
 
 from runs.api.http import filters
 from runs.api.http.base import PROBLEM, READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
+from runs.api.http.lookups import find_workflow
 from runs.api.http.pagination import page
 from runs.api.http.parsers import DEFINITION_PARSERS, read_body
-from runs.api.http.problems import Refused, missing
+from runs.api.http.problems import Refused
 from runs.control import starts
 from runs.domain.requests import Request as RunRequest
 from runs.history import timeline
 from runs.models import Run
+from runs.schemas import base
 from runs.schemas import runs as runs_schemas
+from runs.schemas import workflows as workflows_schemas
 from runs.schemas.requests import StartRun
 from workflows.definitions.errors import DefinitionError
 from workflows.formats.parse import Source
-from workflows.models import Workflow, Workspace
+from workflows.models import Workflow
 from workflows.publishing.publish import Published, publish
 
 
@@ -35,7 +38,7 @@ class Workflows(ScopedView):
     @extend_schema(
         operation_id="workflows_list",
         parameters=parameters(name="Only the workflow of this name."),
-        responses={200: listed(runs_schemas.WorkflowSummary), **READ_MANY},
+        responses={200: listed(workflows_schemas.WorkflowSummary), **READ_MANY},
     )
     def get(self, request: Request) -> Response:
         """List them, newest first, each with its latest run."""
@@ -46,15 +49,15 @@ class Workflows(ScopedView):
         shown = page(request, of=_slim(found))
         newest = timeline.latest(workflow.pk for workflow in shown.objects)
         return answer_page(
-            shown, [runs_schemas.workflow_summary(one, newest=newest.get(one.pk)) for one in shown.objects]
+            shown, [workflows_schemas.workflow_summary(one, newest=newest.get(one.pk)) for one in shown.objects]
         )
 
     @extend_schema(
         operation_id="workflows_publish",
         request={"application/json": Any, "application/yaml": Any},
         responses={
-            200: runs_schemas.WorkflowPublished,
-            201: runs_schemas.WorkflowStarted,
+            200: workflows_schemas.WorkflowPublished,
+            201: workflows_schemas.WorkflowStarted,
             **WRITE,
         },
     )
@@ -74,12 +77,14 @@ class Workflows(ScopedView):
 class OneWorkflow(ScopedView):
     """One workflow."""
 
-    @extend_schema(operation_id="workflows_retrieve", responses={200: runs_schemas.WorkflowDetail, **READ_ONE})
+    @extend_schema(operation_id="workflows_retrieve", responses={200: workflows_schemas.WorkflowDetail, **READ_ONE})
     def get(self, request: Request, key: str) -> Response:
         """Show it with its current definition, and its latest run with the state of every step."""
-        workflow = find(key, workspace=self.workspace)
+        workflow = find_workflow(key, workspace=self.workspace)
         return Response(
-            runs_schemas.workflow_detail(workflow, latest_run=_newest(workflow, site=request.build_absolute_uri)).told()
+            workflows_schemas.workflow_detail(
+                workflow, latest_run=_newest(workflow, site=request.build_absolute_uri)
+            ).told()
         )
 
 
@@ -94,7 +99,7 @@ class StartedRuns(ScopedView):
     def post(self, request: Request, key: str) -> Response:
         """Start a run of its current version. 200 and the first run when the idempotency key is known."""
         wanted = read_body(request.data, model=StartRun)
-        workflow = find(key, workspace=self.workspace)
+        workflow = find_workflow(key, workspace=self.workspace)
         if workflow.current is None:
             raise Refused(f"workflow {workflow.name!r} is not published yet; publish it first", status=409)
         asked = RunRequest(
@@ -103,16 +108,6 @@ class StartedRuns(ScopedView):
         [started] = starts.start([asked], version=workflow.current, workflow=workflow, source="api")
         answer = runs_schemas.RunStarted(id=started.run_id, state=started.state)
         return Response(answer.told(), status=201 if started.created else 200)
-
-
-def find(key: str, *, workspace: Workspace) -> Workflow:
-    """The workspace's workflow with this id or name, its current version loaded. Raises Refused (404)."""
-    found = filters.find_workflow(key, workspace=workspace).filter(kind=Workflow.Kind.WORKFLOW)
-    # An id wins over a name that looks like one.
-    chosen = sorted(found.select_related("current"), key=lambda one: str(one.pk) != key.lower())
-    if not chosen:
-        raise missing("workflow", key)
-    return chosen[0]
 
 
 def _published(published: Published) -> dict[str, Any]:
@@ -124,7 +119,7 @@ def _published(published: Published) -> dict[str, Any]:
         "warnings": list(published.warnings),
     }
     if published.start_input is None:
-        return runs_schemas.WorkflowPublished(**told).told()
+        return workflows_schemas.WorkflowPublished(**told).told()
     [started] = starts.start(
         [RunRequest(published.start_input)],
         version=published.version,
@@ -132,10 +127,10 @@ def _published(published: Published) -> dict[str, Any]:
         source="api",
     )
     run = runs_schemas.RunStarted(id=started.run_id, state=started.state)
-    return runs_schemas.WorkflowStarted(**told, state=started.state, status=started.state, run=run).told()
+    return workflows_schemas.WorkflowStarted(**told, state=started.state, status=started.state, run=run).told()
 
 
-def _newest(workflow: Workflow, *, site: runs_schemas.Site) -> runs_schemas.RunDetail | None:
+def _newest(workflow: Workflow, *, site: base.Site) -> runs_schemas.RunDetail | None:
     runs = Run.objects.filter(workflow=workflow).select_related("workflow", "version", "gate")
     run = runs.defer("version__definition").order_by("-id").first()
     if run is None:

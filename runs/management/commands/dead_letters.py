@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from runs.domain.states import DeadLetterState
 from runs.history import text as text_history
 from runs.models import DeadLetter
-from runs.schemas import runs
+from runs.schemas import dead_letters
 from workflows.definitions.errors import nearest
 from workflows.management.commands import _common
 from workflows.models import Workflow, Workspace
@@ -40,7 +40,7 @@ class Command(BaseCommand):
             found = found.filter(workflow=self._find(options["workflow"], workspace=workspace))
         letters = list(found.order_by("-id")[: options["limit"]])
         if options["json"]:
-            told = [runs.dead_letter_detail(letter).told() for letter in letters]
+            told = [dead_letters.dead_letter_detail(letter).told() for letter in letters]
             self.stdout.write(orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
             return
         for line in _table([_HEADINGS, *map(_row, letters)]) if letters else ["no dead letters"]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from actions.durations import seconds
 from runs.maintenance import retention
 from runs.maintenance.retention import Policy
-from workflows.definitions.definition import seconds
 from workflows.management.commands import _common
 from workflows.models import Workflow
 

@@ -1,0 +1,76 @@
+"""What the buttons of a waiting approval do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+
+from actions.catalogue.approval import SIGNAL
+from runs.admin.buttons import Button, run_page
+from runs.admin.confirmation import Page, ask, refused
+from runs.admin.permissions import may_change_run, require_change_run
+from runs.control import approvals
+from runs.control.approvals import Decision
+from runs.domain.states import StepState
+from runs.models import Approval, StepRun
+
+WAITING_COLUMNS = ("input", "output", "error", "attempts", "run__input", "run__output", "run__workflow__settings")
+
+
+def buttons(request: HttpRequest, row: int, *, approvers: Sequence[str]) -> list[Button]:
+    """Approve and Reject, for those who may."""
+    if not may_change_run(request) or (approvers and request.user.get_username() not in approvers):
+        return []
+    return [
+        Button("Approve", reverse("admin:runs_approval_approve", args=[row]), "check"),
+        Button("Reject", reverse("admin:runs_approval_reject", args=[row]), "close"),
+    ]
+
+
+def approve(request: HttpRequest, key: int) -> HttpResponse:
+    """Approve the step."""
+    return _decide(request, key, approved=True)
+
+
+def reject(request: HttpRequest, key: int) -> HttpResponse:
+    """Reject the step."""
+    return _decide(request, key, approved=False)
+
+
+def _decide(request: HttpRequest, key: int, *, approved: bool) -> HttpResponse:
+    require_change_run(request)
+    row = _row(key)
+    place, name = (row.run_id, row.step, row.item), request.user.get_username()
+    back = run_page(row.run_id)
+    if row.state != StepState.WAITING or row.signal != SIGNAL or not approvals.may_decide(row, name):
+        return refused(request, approvals.cannot_decide(row, step=row.step, username=name), to=back)
+    page = _page(row, verb="Approve" if approved else "Reject", back=back)
+    decision = Decision(approved, by=name, username=name, attempt=row.attempt)
+    return ask(
+        request,
+        page,
+        verb=lambda hand: approvals.decide([place], decision=decision, hand=hand),
+        done=lambda _: f"Step {row.step} is {'approved' if approved else 'rejected'}.",
+        refusal=lambda: approvals.cannot_decide(_row(key), step=row.step, username=name),
+    )
+
+
+def _page(row: StepRun, *, verb: str, back: str) -> Page:
+    asked = approvals.asked(row)
+    return Page(
+        of=Approval,
+        verb=verb,
+        name=row.step,
+        detail=f"of {row.run.workflow.name}, run {row.run_id}",
+        state=row.state,
+        says=asked.message if asked else "",
+        back=back,
+        danger=verb == "Reject",
+    )
+
+
+def _row(key: int) -> StepRun:
+    return get_object_or_404(StepRun.objects.select_related("run__workflow").defer(*WAITING_COLUMNS), pk=key)

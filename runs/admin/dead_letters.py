@@ -1,0 +1,80 @@
+"""The pages of dead letters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+
+from runs.admin import (
+    bulk_actions,
+    buttons,
+    dead_letter_actions,
+    permissions,
+)
+from runs.admin.base import Columns, WorkflowFilter
+from runs.models import DeadLetter
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(Columns):
+    """Steps that gave up, with what they were given; the buttons let them go on, or close them."""
+
+    actions = ("retry_chosen", "discard_chosen")
+    list_display = ("step", "workflow_name", "short_run", "state_label", "reason", "error_text", "made")
+    list_filter = ("state", WorkflowFilter)
+    list_select_related = ("workflow",)
+    search_fields = ("id", "run")
+    search_help_text = "A dead letter's id, or its run's"
+    search_ids = ("id", "run_id")
+    fields = readonly_fields = (
+        "run_page", "workflow_name", "step", "state_label", "reason", "created", "resolved_at", "resolved_by",
+        "resolution", "error_json", "input_json", "config_json", "attempts_json",
+    )  # fmt: skip
+
+    @admin.display(description="workflow")
+    def workflow_name(self, letter: DeadLetter) -> str:
+        return letter.workflow.name
+
+    def get_urls(self) -> list[URLPattern]:
+        """The pages of the verbs stand beside the letter's own."""
+        site = self.admin_site
+        own = [
+            path("<uuid:key>/retry/", site.admin_view(dead_letter_actions.retry_letter), name="runs_deadletter_retry"),
+            path("<uuid:key>/edit/", site.admin_view(dead_letter_actions.edit_letter), name="runs_deadletter_edit"),
+            path("<uuid:key>/discard/", site.admin_view(dead_letter_actions.discard), name="runs_deadletter_discard"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def has_verbs_permission(self, request: HttpRequest) -> bool:
+        """Who may choose an action in the list."""
+        return permissions.may_change_letter(request)
+
+    @admin.action(description="Retry", permissions=["verbs"])
+    def retry_chosen(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> HttpResponse | None:
+        return bulk_actions.confirm(request, chosen, bulk=bulk_actions.RETRY_LETTERS)
+
+    @admin.action(description="Discard", permissions=["verbs"])
+    def discard_chosen(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> HttpResponse | None:
+        return bulk_actions.confirm(request, chosen, bulk=bulk_actions.DISCARD)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """The page, with the verbs that are legal."""
+        letter = kwargs.get("obj")
+        told = {"buttons": buttons.letter_buttons(request, letter)} if isinstance(letter, DeadLetter) else {}
+        answer: HttpResponse = super().render_change_form(request, {**context, **told}, *args, **kwargs)
+        return answer
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
+        """Lists do without the values, which may be large."""
+        letters: QuerySet[DeadLetter] = super().get_queryset(request)
+        letters = letters.select_related("workflow").defer("workflow__settings")
+        alone = bool(request.resolver_match and request.resolver_match.kwargs)
+        if alone:
+            return letters.select_related("run").defer("run__input", "run__output")
+        return letters.defer("input", "config", "attempts")

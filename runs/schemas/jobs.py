@@ -1,0 +1,65 @@
+"""Jobs as the API shows them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from runs.domain.states import RunState
+from runs.history.timeline import StepView
+from runs.models import Run
+from runs.planning import plan
+from runs.schemas.base import Shape
+from runs.schemas.runs import times
+
+
+class JobSummary(Shape):
+    """A job in a list. `max_retries` counts after the first attempt; `attempt` is 0 before the first."""
+
+    id: UUID
+    type: str
+    state: RunState
+    status: RunState
+    max_retries: int
+    attempt: int
+    error: Any
+    idempotency_key: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class JobDetail(JobSummary):
+    """A job with its payload, its output and the attempts that did not succeed."""
+
+    payload: Any
+    output: Any
+    attempts: list[Any]
+
+
+def job_summary(run: Run, *, attempt: int) -> JobSummary:
+    """A job's run, and the attempt that its step is at."""
+    return JobSummary(**_job(run, attempt))
+
+
+def job_detail(run: Run, *, view: StepView) -> JobDetail:
+    """A job's run and its only step."""
+    told = _job(run, view.attempt)
+    return JobDetail(**told, payload=run.input, output=run.output, attempts=view.attempts)
+
+
+def _job(run: Run, attempt: int) -> dict[str, Any]:
+    # Jobs share a handful of versions, so the plan is in this process's memory.
+    only = next(iter(plan.load(run.version_id).steps.values()))
+    return {
+        "id": run.pk,
+        "type": only.definition.action,
+        "state": run.state,
+        "status": run.state,
+        "max_retries": only.retry.max_attempts - 1,
+        "attempt": attempt,
+        "error": run.error,
+        "idempotency_key": run.idempotency_key,
+        **times(run),
+    }

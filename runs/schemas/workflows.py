@@ -1,0 +1,111 @@
+"""Workflows as the API shows them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from runs.control import pauses
+from runs.domain.states import RunState
+from runs.models import Run
+from runs.schemas.base import Shape
+from runs.schemas.runs import (
+    PauseShape,
+    RunDetail,
+    RunStarted,
+    RunSummary,
+    pause_shape,
+    run_summary,
+)
+from workflows.models import Version, Workflow
+
+
+class WorkflowSummary(Shape):
+    """A workflow in a list; version and hash are null until it is published, state until it has run."""
+
+    id: UUID
+    name: str
+    description: str
+    version: int | None
+    hash: str | None
+    state: RunState | None
+    status: RunState | None
+    latest_run: RunSummary | None
+    paused_at: datetime | None
+    created_at: datetime
+
+
+class WorkflowDetail(Shape):
+    """A workflow with its current definition and its latest run with all steps."""
+
+    id: UUID
+    name: str
+    description: str
+    version: int | None
+    hash: str | None
+    definition: Any
+    state: RunState | None
+    status: RunState | None
+    latest_run: RunDetail | None
+    paused_at: datetime | None
+    pause: PauseShape | None
+    created_at: datetime
+
+
+class WorkflowStanding(Shape):
+    """A workflow after it was paused or resumed, and how many runs that call held or let go."""
+
+    id: UUID
+    name: str
+    paused_at: datetime | None
+    runs: int
+
+
+class WorkflowPublished(Shape):
+    """The answer to a publish. `warnings` name what is stored but not performed yet."""
+
+    id: UUID
+    name: str
+    version: int
+    hash: str
+    warnings: list[str]
+
+
+class WorkflowStarted(WorkflowPublished):
+    """The answer to a definition in the short form, which is started at once."""
+
+    state: RunState
+    status: RunState
+    run: RunStarted
+
+
+def workflow_summary(workflow: Workflow, *, newest: Run | None) -> WorkflowSummary:
+    """A workflow with its current version loaded, and its newest run."""
+    return WorkflowSummary(**_workflow(workflow, newest), latest_run=run_summary(newest) if newest else None)
+
+
+def workflow_detail(workflow: Workflow, *, latest_run: RunDetail | None) -> WorkflowDetail:
+    """A workflow with its current version loaded, and its newest run."""
+    return WorkflowDetail(
+        **_workflow(workflow, latest_run),
+        definition=workflow.current.definition if workflow.current else None,
+        latest_run=latest_run,
+        pause=pause_shape(pauses.of_workflow(workflow)),
+    )
+
+
+def _workflow(workflow: Workflow, newest: Run | RunDetail | None) -> dict[str, Any]:
+    current: Version | None = workflow.current
+    state = newest.state if newest else None
+    return {
+        "id": workflow.pk,
+        "name": workflow.name,
+        "description": workflow.description,
+        "version": current.number if current else None,
+        "hash": current.hash if current else None,
+        "state": state,
+        "status": state,
+        "paused_at": workflow.paused_at,
+        "created_at": workflow.created_at,
+    }

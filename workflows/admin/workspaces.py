@@ -1,0 +1,45 @@
+"""The pages of workspaces and API tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils.html import format_html
+
+from workflows.models import ApiToken, Workspace
+from workflows.workspaces import tokens
+
+if TYPE_CHECKING:
+    # Unfold ships no types; its classes are Django's with another look.
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    from unfold.admin import ModelAdmin
+
+
+@admin.register(Workspace)
+class WorkspaceAdmin(ModelAdmin):
+    list_display = ("name", "concurrent_runs", "runs_per_minute", "keep_days", "created_at")
+    search_fields = ("name",)
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ModelAdmin):
+    """Tokens are made here and shown once; afterwards only their name and end can be changed."""
+
+    list_display = ("name", "prefix", "workspace", "user", "created_at", "expires_at")
+    list_select_related = ("workspace", "user")
+    list_filter = ("workspace",)
+    fields = ("workspace", "user", "name", "expires_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> tuple[str, ...]:
+        return ("workspace", "user") if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: ApiToken, form: ModelForm[ApiToken], change: bool) -> None:
+        plaintext = None if change else tokens.give_secret(obj)
+        super().save_model(request, obj, form, change)
+        if plaintext is not None:
+            text = format_html("Copy this token now, it is not shown again: <code>{}</code>", plaintext)
+            messages.warning(request, text)
