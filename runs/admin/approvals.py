@@ -28,6 +28,7 @@ from runs.models import Approval, StepRun
 SHOWN_QUESTION = 200
 
 
+@admin.register(Approval)
 class ApprovalAdmin(ReadOnlyAdmin):
     """Steps of all runs that wait for approval."""
 

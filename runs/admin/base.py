@@ -18,7 +18,7 @@ from unfold.decorators import display
 
 from runs.admin.formatting import COLOURS, json_block, moment, run_link, short_id, short_moment, short_run_link
 from runs.control.preconditions import PAUSABLE
-from runs.history.text import duration, error_line
+from runs.history.words import duration, error_line
 from workflows.models import Workflow
 
 COUNTED_ROWS = 10_000

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from runs.domain.states import STEP_ENDED, StepState
-from runs.history.text import error_line
 from runs.history.timeline import StepView
+from runs.history.words import error_line
 from runs.models import Run, StepRun
 
 SHOWN_FAILED = 10

@@ -15,9 +15,9 @@ from runs.admin.formatting import colour, json_text, moment
 from runs.admin.item_tables import ItemsTable
 from runs.control import approvals, pauses
 from runs.history import timeline
-from runs.history.text import duration, error_line, pause_line
 from runs.history.timeline import StepView
 from runs.history.waiting import WaitView
+from runs.history.words import duration, error_line, pause_line
 from runs.models import Intervention, Run
 
 SHOWN_STEPS = 500

@@ -13,7 +13,6 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from runs.admin import (
-    approvals,
     bulk_actions,
     buttons,
     permissions,
@@ -26,7 +25,7 @@ from runs.admin import run_page as run_page_admin
 from runs.admin.base import Columns, PausedFilter, WorkflowFilter
 from runs.admin.formatting import COLOURS, json_block, moment
 from runs.control.preconditions import PAUSABLE
-from runs.models import Approval, Run
+from runs.models import Run
 from workflows.models import Workflow
 
 
@@ -157,6 +156,3 @@ class RunAdmin(Columns):
             told = {**run_page_admin.context(run, request=request), "buttons": buttons.run_buttons(request, run)}
         answer: HttpResponse = super().render_change_form(request, {**context, **told}, *args, **kwargs)
         return answer
-
-
-admin.site.register(Approval, approvals.ApprovalAdmin)

@@ -11,7 +11,8 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from runs.history.text import duration, lines
+from runs.history.text import lines
+from runs.history.words import duration
 from runs.models import Run
 from tests.engine import drain
 from tests.flows import begun, published, the_run

@@ -9,7 +9,7 @@ import orjson
 from django.core.management.base import BaseCommand, CommandParser
 
 from runs.domain.states import DeadLetterState
-from runs.history import text as text_history
+from runs.history import words
 from runs.models import DeadLetter
 from runs.schemas import dead_letters
 from workflows.definitions.errors import nearest
@@ -63,9 +63,9 @@ def _row(letter: DeadLetter) -> tuple[str, ...]:
         letter.step,
         letter.state,
         f"{letter.created_at:%Y-%m-%d %H:%M:%S}",
-        text_history.error_line(letter.error)[:200],
+        words.error_line(letter.error)[:200],
     )
-    return tuple(text_history.printable(text) for text in told)
+    return tuple(words.printable(text) for text in told)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterable[str]:

@@ -10,8 +10,7 @@ import orjson
 from django.core.management.base import BaseCommand, CommandParser
 
 from runs.control import approvals
-from runs.history import text as text_history
-from runs.history import timeline
+from runs.history import timeline, words
 from runs.management.commands import _report
 from runs.models import DeadLetter, Run
 from runs.schemas import runs
@@ -49,21 +48,21 @@ class Command(BaseCommand):
 def _facts(run: Run) -> Iterator[str]:
     if run.ending is not None:
         yield f"ending  its work has {run.ending}; what follows is not done yet"
-    yield f"input   {text_history.json_line(run.input)}"
+    yield f"input   {words.json_line(run.input)}"
     if run.output is not None:
-        yield f"output  {text_history.json_line(run.output)}"
+        yield f"output  {words.json_line(run.output)}"
     if run.labels:
-        yield f"labels  {text_history.json_line(run.labels)}"
+        yield f"labels  {words.json_line(run.labels)}"
     if run.idempotency_key is not None:
-        yield f"key     {text_history.printable(run.idempotency_key)}"
+        yield f"key     {words.printable(run.idempotency_key)}"
     if run.replay_of_id is not None:
         yield f"replay of  {run.replay_of_id}"
     if run.parent_id is not None:
         yield f"started by  {run.parent_id}, step {run.parent_step}"
     for letter in DeadLetter.objects.filter(run=run).order_by("id"):
         yield f"dead letter {letter.pk}  {letter.state}  step {letter.step}  {letter.reason}"
-        yield f"  error  {text_history.error_line(letter.error)}"
-        yield f"  input  {text_history.json_line(letter.input)}"
+        yield f"  error  {words.error_line(letter.error)}"
+        yield f"  input  {words.json_line(letter.input)}"
     for one in timeline.interventions(run):
         by = approvals.who(one)
-        yield text_history.printable(f"{one.verb} by {by} at {one.at:%Y-%m-%d %H:%M:%S} UTC  {one.why}".rstrip())
+        yield words.printable(f"{one.verb} by {by} at {one.at:%Y-%m-%d %H:%M:%S} UTC  {one.why}".rstrip())
