@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_FAILURES = "tests/runs/test_engine_failures.py"
-_FAULTS = "tests/runs/test_engine_faults.py"
-_LOCKS = "tests/runs/test_engine_locks.py"
-_PROMISES = "tests/runs/test_promises.py"
-_CONTROL = "tests/runs/test_control.py"
-_LISTS = "tests/runs/test_for_each.py"
-_CHILDREN = "tests/runs/test_sub_workflows.py"
+_FAILURES = "tests/runs/engine/test_engine_failures.py"
+_FAULTS = "tests/runs/engine/test_engine_faults.py"
+_LOCKS = "tests/runs/engine/test_engine_locks.py"
+_PROMISES = "tests/runs/engine/test_promises.py"
+_CONTROL = "tests/runs/control/test_control.py"
+_LISTS = "tests/runs/engine/test_for_each.py"
+_CHILDREN = "tests/runs/engine/test_sub_workflows.py"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ MUTANTS = (
         "runs/queries/records.py",
         "FROM d WHERE (d.ticket IN (SELECT id FROM gone)) IS TRUE",
         "FROM d WHERE {_ALIVE}",
-        (_LOCKS, _CONTROL, "tests/runs/test_engine_graphs.py"),
+        (_LOCKS, _CONTROL, "tests/runs/engine/test_engine_graphs.py"),
     ),
     Mutant(
         "paused-told",
@@ -40,7 +40,7 @@ MUTANTS = (
         "runs/queries/records.py",
         "WHERE {_ALIVE})) AND due_at <= clock_timestamp()",
         "WHERE {_ALIVE}))",
-        ("tests/runs/test_fresh.py",),
+        ("tests/runs/engine/test_preload.py",),
     ),
     Mutant(
         "no-claim-token",
@@ -120,7 +120,7 @@ MUTANTS = (
         "runs/planning/joins.py",
         "if candidate in known:",
         "if candidate in known and known[candidate].state is not None:",
-        ("tests/runs/test_engine_graphs.py", "tests/property"),
+        ("tests/runs/engine/test_engine_graphs.py", "tests/property"),
     ),
     Mutant(
         "cancel-keeps-tickets",
@@ -144,7 +144,7 @@ MUTANTS = (
         "runs/engine/retry_policy.py",
         "if error.permanent or attempt >= policy.max_attempts:",
         "if error.permanent or attempt > policy.max_attempts:",
-        ("tests/runs/test_retry.py",),
+        ("tests/runs/engine/test_retry.py",),
     ),
     Mutant(
         "poison-for-ever",
@@ -176,7 +176,7 @@ MUTANTS = (
         "runs/control/inserts.py",
         "keys=[request.idempotency_key for request in requests]",
         "keys=[None for request in requests]",
-        ("tests/runs/test_engine_paths.py",),
+        ("tests/runs/engine/test_engine_paths.py",),
     ),
     Mutant(
         "no-suspicion",
@@ -240,7 +240,7 @@ MUTANTS = (
         "runs/queries/admission.py",
         "WHERE b.gate_id = g.id AND b.started_at IS NOT NULL AND b.finished_at IS NULL)))",
         "WHERE b.gate_id = g.id AND b.state = 'running')))",
-        ("tests/runs/test_limits.py",),
+        ("tests/runs/control/test_limits.py",),
     ),
     Mutant(
         "undone-first-things-first",
@@ -248,7 +248,7 @@ MUTANTS = (
         "runs/queries/endings.py",
         "ORDER BY run_id, seq DESC",
         "ORDER BY run_id, seq",
-        ("tests/runs/test_engine_endings.py",),
+        ("tests/runs/engine/test_engine_endings.py",),
     ),
     Mutant(
         "cancel-skips-finally",
@@ -256,6 +256,6 @@ MUTANTS = (
         "runs/engine/stopping.py",
         "if plan is not None and endings.follows(plan, outcome):",
         "if plan is not None and outcome is not RunState.CANCELLED and endings.follows(plan, outcome):",
-        ("tests/runs/test_engine_stops.py",),
+        ("tests/runs/engine/test_engine_stops.py",),
     ),
 )

@@ -19,7 +19,7 @@ from runs.models import DeadLetter, Effect, Process
 from runs.planning import plan as plans
 from tests.engine import drain, messages
 from tests.flows import begun, published, states, steps, the_run
-from tests.runs.test_engine_failures import HOUR, past
+from tests.runs.engine.test_engine_failures import HOUR, past
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

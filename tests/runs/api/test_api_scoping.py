@@ -13,9 +13,9 @@ from runs.api.urls import urlpatterns
 from runs.models import DeadLetter, Intervention, Run, Signal, StepRun
 from tests.engine import drain, state
 from tests.flows import begun, published
+from tests.runs.api.test_api_signals import asking
+from tests.runs.control.test_signals import waits
 from tests.runs.doors import api
-from tests.runs.test_api_signals import asking
-from tests.runs.test_signals import waits
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,7 +15,7 @@ from runs.queries.database import Statement, run
 from tests.engine import drain
 from tests.flows import begun, published, workspace
 from tests.runs.doors import admin, api
-from tests.runs.test_many_waits import pages, plan_of
+from tests.runs.engine.test_many_waits import pages, plan_of
 from tests.waiting import wait_for
 from workflows.publishing.publish import Published
 

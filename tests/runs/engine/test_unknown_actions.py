@@ -16,8 +16,8 @@ from runs.models import DeadLetter, Run, StepRun, Ticket
 from runs.planning import plan
 from tests.engine import drain
 from tests.flows import begun, published, states, steps, the_run
-from tests.runs.test_engine_failures import past
-from tests.runs.test_engine_faults import broken
+from tests.runs.engine.test_engine_failures import past
+from tests.runs.engine.test_engine_faults import broken
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

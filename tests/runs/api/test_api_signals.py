@@ -11,8 +11,8 @@ from uuid_utils.compat import uuid7
 from runs.models import Intervention, Signal, StepRun
 from tests.engine import drain, state
 from tests.flows import begun, published, steps, the_run
+from tests.runs.control.test_signals import paid, waits
 from tests.runs.doors import Api, api, first_error
-from tests.runs.test_signals import paid, waits
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -23,10 +23,10 @@ from runs.models import Gate, Intervention, Run
 from runs.queries.database import observed
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, owner, published, queued, the_run, workspace
+from tests.runs.control.test_pause import until_somebody_waits
 from tests.runs.doors import api, first_error
+from tests.runs.engine.test_engine_failures import past
 from tests.runs.locks import in_thread, other_connection, wait_for_waiter
-from tests.runs.test_engine_failures import past
-from tests.runs.test_pause import until_somebody_waits
 from workflows.definitions.errors import InvalidInput
 from workflows.formats import parse
 from workflows.publishing.publish import Published, publish

@@ -20,8 +20,8 @@ from runs.models import DeadLetter, Process, Run, StepRun, Ticket
 from runs.planning.plan import load
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
+from tests.runs.engine.test_engine_failures import HOUR, past
 from tests.runs.locks import in_thread, locked_run, waiters
-from tests.runs.test_engine_failures import HOUR, past
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)

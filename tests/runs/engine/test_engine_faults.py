@@ -26,7 +26,7 @@ from runs.queries import database
 from runs.worker import delivery
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, queued, states, steps, the_run
-from tests.runs.test_engine_failures import past
+from tests.runs.engine.test_engine_failures import past
 from workflows.models import Version
 
 pytestmark = pytest.mark.django_db(transaction=True)

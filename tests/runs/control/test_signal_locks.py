@@ -18,8 +18,8 @@ from runs.models import DeadLetter, Intervention, Signal, Ticket
 from runs.planning import plan as plans
 from tests.engine import drain, messages, perform, state
 from tests.flows import begun, published, steps, the_run
+from tests.runs.control.test_signals import HAND, output, paid, past, send, send_by_key, waits
 from tests.runs.locks import in_thread, locked_run, other_connection, wait_for_waiter, waiters
-from tests.runs.test_signals import HAND, output, paid, past, send, send_by_key, waits
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -13,8 +13,8 @@ from runs.models import DeadLetter, Run, StepRun, Ticket
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.doors import api
+from tests.runs.engine.test_engine_endings import HAND, error, order
 from tests.runs.locks import in_thread, locked_run, wait_for_waiter
-from tests.runs.test_engine_endings import HAND, error, order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

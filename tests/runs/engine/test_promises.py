@@ -23,7 +23,7 @@ from runs.models import DeadLetter, Process, Ticket
 from tests.actions.http_server import serving
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, queued, states, steps, the_run
-from tests.runs.test_engine_failures import past
+from tests.runs.engine.test_engine_failures import past
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

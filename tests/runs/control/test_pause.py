@@ -23,8 +23,8 @@ from runs.models import Intervention, Process, Run, Ticket, WorkflowIntervention
 from runs.queries.database import Row, observed
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, owner, published, queued, states, the_run
+from tests.runs.engine.test_engine_failures import HOUR, past
 from tests.runs.locks import in_thread, locked_run, other_connection, wait_for_waiter
-from tests.runs.test_engine_failures import HOUR, past
 from tests.waiting import wait_for
 from workflows.models import Workflow
 from workflows.publishing.publish import Published

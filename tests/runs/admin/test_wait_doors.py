@@ -15,9 +15,9 @@ from django.urls import reverse
 from runs.models import Intervention, Signal, StepRun
 from tests.engine import drain, state
 from tests.flows import begun, published, steps, workspace
+from tests.runs.api.test_api_signals import asking
+from tests.runs.control.test_signals import output, paid, waits
 from tests.runs.doors import admin
-from tests.runs.test_api_signals import asking
-from tests.runs.test_signals import output, paid, waits
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

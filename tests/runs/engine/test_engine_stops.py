@@ -15,9 +15,9 @@ from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Process, Run, Ticket
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
+from tests.runs.engine.test_engine_endings import BROKEN, HAND, claimed, error, order, record
+from tests.runs.engine.test_engine_failures import HOUR, past
 from tests.runs.locks import in_thread, locked_run, wait_for_waiter
-from tests.runs.test_engine_endings import BROKEN, HAND, claimed, error, order, record
-from tests.runs.test_engine_failures import HOUR, past
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)

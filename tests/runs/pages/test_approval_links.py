@@ -18,8 +18,8 @@ from runs.domain.actor import Hand
 from runs.models import Intervention
 from tests.engine import drain, state
 from tests.flows import steps
-from tests.runs.test_api_signals import asking
-from tests.runs.test_signals import past
+from tests.runs.api.test_api_signals import asking
+from tests.runs.control.test_signals import past
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -16,7 +16,7 @@ from runs.models import DeadLetter, Run, StepRun
 from runs.planning import plan
 from tests.engine import drain, state
 from tests.flows import begun, published, the_run
-from tests.runs.test_engine_failures import past
+from tests.runs.engine.test_engine_failures import past
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -16,9 +16,9 @@ from runs.models import DeadLetter, Intervention, Run, Ticket
 from tests.engine import drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.doors import admin, api
+from tests.runs.engine.test_engine_endings import HAND, claimed, error, record
+from tests.runs.engine.test_engine_failures import past
 from tests.runs.locks import in_thread, locked_run, wait_for_waiter
-from tests.runs.test_engine_endings import HAND, claimed, error, record
-from tests.runs.test_engine_failures import past
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

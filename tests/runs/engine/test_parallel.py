@@ -24,8 +24,8 @@ from runs.planning import plan as plans
 from runs.worker import delivery, tasks
 from tests.engine import deliver, drain, messages
 from tests.flows import begun, published, states, steps, the_run
+from tests.runs.engine.test_engine_failures import HOUR, past
 from tests.runs.locks import in_thread, other_connection
-from tests.runs.test_engine_failures import HOUR, past
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)

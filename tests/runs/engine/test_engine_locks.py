@@ -8,8 +8,8 @@ from django.db import connection
 from runs.models import DeadLetter, Ticket
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, the_run
+from tests.runs.engine.test_engine_failures import past
 from tests.runs.locks import in_thread, locked_run, wait_for_waiter, waiters
-from tests.runs.test_engine_failures import past
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)

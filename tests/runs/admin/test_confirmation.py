@@ -9,8 +9,8 @@ from runs.control import stops
 from runs.domain.actor import Hand
 from runs.models import Intervention
 from tests.flows import begun, published, the_run
+from tests.runs.control.test_terminate import stuck
 from tests.runs.doors import admin
-from tests.runs.test_terminate import stuck
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,7 +15,7 @@ from runs.queries import signals, stops, sub_workflows, waits
 from runs.queries import sweep as sweep_queries
 from runs.queries.database import Statement, run
 from tests.flows import begun, published, workspace
-from tests.runs.test_signals import paid, send_by_key
+from tests.runs.control.test_signals import paid, send_by_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
