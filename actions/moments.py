@@ -38,3 +38,8 @@ class UntilConfig(Config):
 def iso(at: datetime) -> str:
     """A time as the API writes it: ISO 8601 in UTC, with Z."""
     return orjson.dumps(at.astimezone(UTC), option=orjson.OPT_UTC_Z).decode()[1:-1]
+
+
+def to_minute(at: datetime) -> str:
+    """A time for people, to the minute, in UTC: `2026-03-01 09:00 UTC`."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

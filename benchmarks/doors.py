@@ -148,9 +148,9 @@ def _page(client: Client, page: str) -> None:
 
 def _middle() -> UUID:
     """Some run that is neither old nor new."""
-    letter = DeadLetter.objects.order_by("id")[2000:2001].first()
-    if letter is not None:
-        return letter.run_id
+    dead_letter = DeadLetter.objects.order_by("id")[2000:2001].first()
+    if dead_letter is not None:
+        return dead_letter.run_id
     return Run.objects.filter(workspace__name="default").order_by("id").values_list("pk", flat=True)[0]
 
 

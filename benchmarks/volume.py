@@ -200,13 +200,13 @@ class _Pruner:
 
         began = time.monotonic()
         while self._go.is_set():
-            bite = next(self._prune, None)
-            if bite is None:
+            batch = next(self._prune, None)
+            if batch is None:
                 self.over.set()
                 break
-            self.runs += bite.runs
-            self.bites.append(bite.seconds)
-            time.sleep(self._rest(bite))
+            self.runs += batch.runs
+            self.bites.append(batch.seconds)
+            time.sleep(self._rest(batch))
         self.seconds += time.monotonic() - began
         connection.close()
 

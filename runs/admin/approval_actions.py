@@ -43,7 +43,7 @@ def reject(request: HttpRequest, key: int) -> HttpResponse:
 def _decide(request: HttpRequest, key: int, *, approved: bool) -> HttpResponse:
     require_change_run(request)
     row = _row(key)
-    place, name = (row.run_id, row.step, row.item), request.user.get_username()
+    step_key, name = (row.run_id, row.step, row.item), request.user.get_username()
     back = run_page(row.run_id)
     if row.state != StepState.WAITING or row.signal != SIGNAL or not approvals.may_decide(row, name):
         return refused(request, approvals.cannot_decide(row, step=row.step, username=name), to=back)
@@ -52,7 +52,7 @@ def _decide(request: HttpRequest, key: int, *, approved: bool) -> HttpResponse:
     return ask(
         request,
         page,
-        verb=lambda hand: approvals.decide([place], decision=decision, hand=hand),
+        verb=lambda actor: approvals.decide([step_key], decision=decision, actor=actor),
         done=lambda _: f"Step {row.step} is {'approved' if approved else 'rejected'}.",
         refusal=lambda: approvals.cannot_decide(_row(key), step=row.step, username=name),
     )

@@ -20,8 +20,8 @@ from runs.admin.formatting import moment, run_link, short_run_link
 from runs.admin.permissions import may_change_run
 from runs.control import approvals
 from runs.control.approvals import Decision
-from runs.domain.actor import Hand
-from runs.domain.outcomes import Place
+from runs.domain.actor import Actor
+from runs.domain.outcomes import StepKey
 from runs.domain.states import StepState
 from runs.models import Approval, StepRun
 
@@ -116,19 +116,19 @@ class ApprovalAdmin(ReadOnlyAdmin):
         return answer
 
 
-def _decide_rows(rows: Sequence[int], *, approved: bool, hand: Hand) -> frozenset[Place]:
+def _decide_rows(rows: Sequence[int], *, approved: bool, actor: Actor) -> frozenset[StepKey]:
     """Decide about the steps of these rows as the hand's user; answers those that were won."""
-    name = get_user_model().objects.get(pk=hand.user_id or 0).get_username()
-    places = StepRun.objects.filter(pk__in=rows).values_list("run_id", "step", "item")
-    return approvals.decide(list(places), decision=Decision(approved, by=name, username=name), hand=hand)
+    name = get_user_model().objects.get(pk=actor.user_id or 0).get_username()
+    step_keys = StepRun.objects.filter(pk__in=rows).values_list("run_id", "step", "item")
+    return approvals.decide(list(step_keys), decision=Decision(approved, by=name, username=name), actor=actor)
 
 
-def _approve_rows(ids: Sequence[Any], /, *, hand: Hand) -> frozenset[Any]:
-    return _decide_rows(ids, approved=True, hand=hand)
+def _approve_rows(ids: Sequence[Any], /, *, actor: Actor) -> frozenset[Any]:
+    return _decide_rows(ids, approved=True, actor=actor)
 
 
-def _reject_rows(ids: Sequence[Any], /, *, hand: Hand) -> frozenset[Any]:
-    return _decide_rows(ids, approved=False, hand=hand)
+def _reject_rows(ids: Sequence[Any], /, *, actor: Actor) -> frozenset[Any]:
+    return _decide_rows(ids, approved=False, actor=actor)
 
 
 _WAITING = frozenset({StepState.WAITING})

@@ -12,16 +12,16 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from runs.admin.confirmation import hand
+from runs.admin.confirmation import actor_of
 from runs.admin.forms import ReasonForm, WhyForm
 from runs.control import dead_letters, pauses, preconditions, retries, stops
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 
 
 class Verb(Protocol):
     """A control verb over a set."""
 
-    def __call__(self, ids: Sequence[Any], /, *, hand: Hand) -> frozenset[Any]:
+    def __call__(self, ids: Sequence[Any], /, *, actor: Actor) -> frozenset[Any]:
         """Answers those that it won."""
         ...
 
@@ -82,7 +82,7 @@ RETRY = Bulk(
     preconditions.RETRYABLE,
     retries.retry,
 )
-RETRY_LETTERS = Bulk(
+RETRY_DEAD_LETTERS = Bulk(
     "retry_chosen",
     "Retry",
     "retried",
@@ -110,7 +110,7 @@ def confirm(request: HttpRequest, chosen: QuerySet[Any], *, bulk: Bulk) -> HttpR
         return None
     form = bulk.form(request.POST if "confirmed" in request.POST else None)
     if form.is_valid():
-        won = bulk.verb(ids, hand=hand(request, form.cleaned_data["why"]))
+        won = bulk.verb(ids, actor=actor_of(request, form.cleaned_data["why"]))
         _say(request, _counted(chosen, len(won)), left=len(ids) - len(won), bulk=bulk)
         return None
     context: dict[str, Any] = {

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.http import HttpRequest
 from django.urls import reverse
 
-from runs.admin.permissions import may_change_letter, may_change_run
+from runs.admin.permissions import may_change_dead_letter, may_change_run
 from runs.control import preconditions
 from runs.models import DeadLetter, Run
 
@@ -50,18 +50,18 @@ def run_buttons(request: HttpRequest, run: Run) -> list[Button]:
     ]
 
 
-def letter_buttons(request: HttpRequest, letter: DeadLetter) -> list[Button]:
+def dead_letter_buttons(request: HttpRequest, dead_letter: DeadLetter) -> list[Button]:
     """The verbs that are legal for the dead letter as it and its run stand, for those who may."""
-    if not may_change_letter(request) or letter.state not in preconditions.OPEN:
+    if not may_change_dead_letter(request) or dead_letter.state not in preconditions.OPEN:
         return []
-    goes_on = letter.run.state in preconditions.RETRYABLE
+    goes_on = dead_letter.run.state in preconditions.RETRYABLE
     offered = (
         ("Retry", "retry", "refresh", goes_on),
-        ("Retry with edited input…", "edit", "edit", goes_on and preconditions.cannot_edit(letter) is None),
+        ("Retry with edited input…", "edit", "edit", goes_on and preconditions.cannot_edit(dead_letter) is None),
         ("Discard", "discard", "delete", True),
     )
     return [
-        Button(title, reverse(f"admin:runs_deadletter_{name}", args=[letter.pk]), icon)
+        Button(title, reverse(f"admin:runs_deadletter_{name}", args=[dead_letter.pk]), icon)
         for title, name, icon, legal in offered
         if legal
     ]

@@ -15,7 +15,7 @@ from django.template.response import TemplateResponse
 
 from runs.admin.formatting import colour
 from runs.admin.forms import WhyForm
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 
 Won = TypeVar("Won")
 
@@ -45,7 +45,7 @@ def ask(
     request: HttpRequest,
     page: Page,
     *,
-    verb: Callable[[Hand], Won],
+    verb: Callable[[Actor], Won],
     done: Callable[[Won], str],
     refusal: Callable[[], str] | None = None,
 ) -> HttpResponse:
@@ -56,7 +56,7 @@ def ask(
     form = filled(request, page)
     if not form.is_valid():
         return show(request, form, page)
-    won = verb(hand(request, form.cleaned_data["why"]))
+    won = verb(actor_of(request, form.cleaned_data["why"]))
     if refusal is not None and not won:
         return refused(request, refusal(), to=page.back)
     return succeeded(request, done(won), to=page.back)
@@ -67,9 +67,9 @@ def filled(request: HttpRequest, page: Page, **initial: Any) -> forms.Form:
     return page.form(request.POST if request.method == "POST" else None, initial=initial)
 
 
-def hand(request: HttpRequest, why: str) -> Hand:
+def actor_of(request: HttpRequest, why: str) -> Actor:
     """The logged-in user's hand."""
-    return Hand(request.user.pk, why)
+    return Actor(request.user.pk, why)
 
 
 def refused(request: HttpRequest, why: str, *, to: str) -> HttpResponse:

@@ -36,26 +36,32 @@ class DeadLetterAdmin(Columns):
     )  # fmt: skip
 
     @admin.display(description="workflow")
-    def workflow_name(self, letter: DeadLetter) -> str:
-        return letter.workflow.name
+    def workflow_name(self, dead_letter: DeadLetter) -> str:
+        return dead_letter.workflow.name
 
     def get_urls(self) -> list[URLPattern]:
         """The pages of the verbs stand beside the letter's own."""
         site = self.admin_site
         own = [
-            path("<uuid:key>/retry/", site.admin_view(dead_letter_actions.retry_letter), name="runs_deadletter_retry"),
-            path("<uuid:key>/edit/", site.admin_view(dead_letter_actions.edit_letter), name="runs_deadletter_edit"),
+            path(
+                "<uuid:key>/retry/",
+                site.admin_view(dead_letter_actions.retry_dead_letter),
+                name="runs_deadletter_retry",
+            ),
+            path(
+                "<uuid:key>/edit/", site.admin_view(dead_letter_actions.edit_dead_letter), name="runs_deadletter_edit"
+            ),
             path("<uuid:key>/discard/", site.admin_view(dead_letter_actions.discard), name="runs_deadletter_discard"),
         ]
         return [*own, *super().get_urls()]
 
     def has_verbs_permission(self, request: HttpRequest) -> bool:
         """Who may choose an action in the list."""
-        return permissions.may_change_letter(request)
+        return permissions.may_change_dead_letter(request)
 
     @admin.action(description="Retry", permissions=["verbs"])
     def retry_chosen(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> HttpResponse | None:
-        return bulk_actions.confirm(request, chosen, bulk=bulk_actions.RETRY_LETTERS)
+        return bulk_actions.confirm(request, chosen, bulk=bulk_actions.RETRY_DEAD_LETTERS)
 
     @admin.action(description="Discard", permissions=["verbs"])
     def discard_chosen(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> HttpResponse | None:
@@ -65,8 +71,12 @@ class DeadLetterAdmin(Columns):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """The page, with the verbs that are legal."""
-        letter = kwargs.get("obj")
-        told = {"buttons": buttons.letter_buttons(request, letter)} if isinstance(letter, DeadLetter) else {}
+        dead_letter = kwargs.get("obj")
+        told = (
+            {"buttons": buttons.dead_letter_buttons(request, dead_letter)}
+            if isinstance(dead_letter, DeadLetter)
+            else {}
+        )
         answer: HttpResponse = super().render_change_form(request, {**context, **told}, *args, **kwargs)
         return answer
 

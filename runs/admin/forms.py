@@ -13,30 +13,9 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from actions import payload
 from actions.base import Json
 from actions.catalogue.wait_for_signal import signal_name
-
-_CODE = {"spellcheck": "false", "class": "font-mono"}
-
-
-class JsonField(forms.CharField):
-    """A value written as JSON; None where it is empty and need not be given. An error names the place."""
-
-    def __init__(self, *, label: str, rows: int, required: bool = True, help_text: str = "") -> None:
-        widget = UnfoldAdminTextareaWidget(attrs={"rows": rows, **_CODE})
-        super().__init__(label=label, widget=widget, strip=False, required=required, help_text=help_text)
-
-    def clean(self, value: str | None) -> Json:
-        """The value. Raises ValidationError."""
-        text = super().clean(value)
-        if not text.strip():
-            return None
-        try:
-            return payload.loads(text)
-        except payload.PayloadError as error:
-            where = f"{error.path}: " if error.path else ""
-            raise forms.ValidationError(f"{where}{error}") from None
+from workflows.admin.fields import JsonField
 
 
 class WhyForm(forms.Form):
@@ -100,12 +79,7 @@ CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 class StartForm(forms.Form):
     """What a run is started with."""
 
-    input = forms.CharField(
-        label="Input (JSON)",
-        initial="{}",
-        strip=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 12, "spellcheck": "false", "class": "font-mono"}),
-    )
+    input = JsonField(label="Input (JSON)", rows=12, initial="{}")
     idempotency_key = forms.CharField(
         required=False,
         max_length=255,
@@ -125,14 +99,6 @@ class StartForm(forms.Form):
         widget=UnfoldAdminIntegerFieldWidget(),
         help_text="-100 to 100, higher ones begin first; empty: the definition's.",
     )
-
-    def clean_input(self) -> Json:
-        """The input's value. An error names the place in the JSON."""
-        try:
-            return payload.loads(self.cleaned_data["input"])
-        except payload.PayloadError as error:
-            where = f"{error.path}: " if error.path else ""
-            raise forms.ValidationError(f"{where}{error}") from None
 
     def clean_idempotency_key(self) -> str | None:
         """The key, None where it is empty."""

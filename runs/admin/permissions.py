@@ -25,6 +25,6 @@ def require_change_run(request: HttpRequest) -> None:
         raise PermissionDenied("this account may not change runs")
 
 
-def may_change_letter(request: HttpRequest) -> bool:
+def may_change_dead_letter(request: HttpRequest) -> bool:
     """Whether this user may retry and discard dead letters."""
     return bool(request.user.has_perm("runs.change_deadletter"))

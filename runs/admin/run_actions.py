@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 
 from runs.admin.buttons import run_page
-from runs.admin.confirmation import Page, ask, filled, hand, refused, show, succeeded
+from runs.admin.confirmation import Page, actor_of, ask, filled, refused, show, succeeded
 from runs.admin.formatting import json_text
 from runs.admin.forms import ReplayForm
 from runs.admin.permissions import require_change_run
@@ -138,7 +138,7 @@ def _run_verb(request: HttpRequest, key: UUID, asked: RunVerb) -> HttpResponse:
     return ask(
         request,
         page,
-        verb=lambda hand: asked.verb([key], hand=hand),
+        verb=lambda actor: asked.verb([key], actor=actor),
         done=lambda _: asked.done(key),
         refusal=lambda: asked.cannot(key, preconditions.state_of(key)),
     )
@@ -153,7 +153,7 @@ def _replayed(request: HttpRequest, form: forms.Form, *, key: UUID) -> UUID | No
             step=asked["step"] or None,
             latest=asked["version"] == "latest",
             given=asked["input"],
-            hand=hand(request, asked["why"]),
+            actor=actor_of(request, asked["why"]),
         )
     except NotNow as refusal:
         form.add_error("step", str(refusal))

@@ -63,11 +63,11 @@ def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
         "steps_left_out": max(0, len(views) - SHOWN_STEPS),
         "letters": [
             {
-                "address": reverse("admin:runs_deadletter_change", args=[letter.pk]),
-                "text": f"{letter.step}: {letter.reason}, {letter.state}",
-                "error": error_line(letter.error),
+                "address": reverse("admin:runs_deadletter_change", args=[dead_letter.pk]),
+                "text": f"{dead_letter.step}: {dead_letter.reason}, {dead_letter.state}",
+                "error": error_line(dead_letter.error),
             }
-            for letter in letters
+            for dead_letter in letters
         ],
         "parent_run": _address(run.parent_id) if run.parent_id else "",
         "original_run": _address(run.replay_of_id) if run.replay_of_id else "",

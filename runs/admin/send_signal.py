@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from runs.admin.buttons import Button, run_page
-from runs.admin.confirmation import Page, filled, hand, refused, show, succeeded
+from runs.admin.confirmation import Page, actor_of, filled, refused, show, succeeded
 from runs.admin.forms import SignalForm
 from runs.admin.permissions import may_change_run, require_change_run
 from runs.control import preconditions, signals
@@ -48,7 +48,7 @@ def send(request: HttpRequest, key: UUID) -> HttpResponse:
         return show(request, form, page)
     name = form.cleaned_data["name"]
     message = Message(name, form.cleaned_data["payload"])
-    if not signals.send([key], message=message, hand=hand(request, "")):
+    if not signals.send([key], message=message, actor=actor_of(request, "")):
         form.add_error("name", f"{cannot_signal(key, preconditions.state_of(key), name=name)}.")
         return show(request, form, page)
     return succeeded(request, f"The run took the signal {name}.", to=page.back)

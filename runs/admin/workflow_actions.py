@@ -26,7 +26,7 @@ def pause_workflow(request: HttpRequest, key: UUID) -> HttpResponse:
     return ask(
         request,
         _of_workflow(workflow, verb="Pause", says=says),
-        verb=lambda hand: pauses.pause_workflow(workflow, hand=hand),
+        verb=lambda actor: pauses.pause_workflow(workflow, actor=actor),
         done=lambda count: f"The workflow is paused; {_runs_were(count)} held.",
     )
 
@@ -38,7 +38,7 @@ def resume_workflow(request: HttpRequest, key: UUID) -> HttpResponse:
     return ask(
         request,
         _of_workflow(workflow, verb="Resume", says=says),
-        verb=lambda hand: pauses.resume_workflow(workflow, hand=hand),
+        verb=lambda actor: pauses.resume_workflow(workflow, actor=actor),
         done=lambda count: f"The workflow is resumed; {_runs_were(count)} let go.",
     )
 

@@ -27,7 +27,7 @@ from runs.api.http import problems
 from runs.api.http.lookups import named_workflows
 from runs.control import concurrency, starts
 from runs.control.starts import Recipe
-from runs.domain.requests import Leave, Request
+from runs.domain.requests import Authorization, Request
 from runs.schemas.requests import StartRun
 from workflows.definitions.errors import InvalidInput
 from workflows.models import Workflow
@@ -91,8 +91,8 @@ def _answer(environ: WSGIEnvironment) -> _Answer | None:
     except Exception as error:
         # It may have been started all the same, so it must not be tried again on the other way.
         return _failed(error)
-    if started.outdated and request.leave is not None:
-        _workspaces.pop(request.leave.token, None)
+    if started.outdated and request.authorization is not None:
+        _workspaces.pop(request.authorization.token, None)
         _recipes.pop(place, None)
         return None
     told = orjson.dumps({"id": started.run_id, "state": started.state})
@@ -141,8 +141,8 @@ def _read(environ: WSGIEnvironment) -> tuple[tuple[UUID, str], Recipe, Request] 
         body = environ["wsgi.input"].read(int(length))
         environ["wsgi.input"] = io.BytesIO(body)
         wanted = StartRun.model_validate(payload.loads(body))
-        leave = Leave(token, recipe.workflow.name)
-        asked = Request(wanted.input, wanted.idempotency_key, wanted.labels, wanted.priority, leave)
+        authorization = Authorization(token, recipe.workflow.name)
+        asked = Request(wanted.input, wanted.idempotency_key, wanted.labels, wanted.priority, authorization)
         starts.check([asked], version=recipe.version)
         concurrency.check_key(recipe.version, asked.input)
     except (PayloadError, ValidationError, InvalidInput, DatabaseError, InterfaceError):

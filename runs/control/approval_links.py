@@ -8,7 +8,7 @@ from uuid import UUID
 from django.core import signing
 from django.urls import reverse
 
-from runs.domain.outcomes import Place
+from runs.domain.outcomes import StepKey
 
 # The purpose that the signature is bound to: no other token of this installation opens a decision.
 _SALT = "stepwise.approval"
@@ -27,13 +27,13 @@ class Late(Exception):
 class Link:
     """What a link is about: one attempt of one step."""
 
-    place: Place
+    step_key: StepKey
     attempt: int
 
 
 def path(link: Link) -> str:
     """The link as a path of this site, good for LASTS_SECONDS from now."""
-    run_id, step, item = link.place
+    run_id, step, item = link.step_key
     return reverse("approval-link", args=[signing.dumps([str(run_id), step, item, link.attempt], salt=_SALT)])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
@@ -12,9 +11,10 @@ from django.db.models import QuerySet
 
 from actions.base import ActionError, Json
 from actions.catalogue.approval import SIGNAL, ApprovalConfig
+from actions.moments import to_minute
 from runs.control import interventions, signals
-from runs.domain.actor import Hand
-from runs.domain.outcomes import Place
+from runs.domain.actor import Actor
+from runs.domain.outcomes import StepKey
 from runs.domain.states import RUN_LIVE, StepState
 from runs.engine import waits
 from runs.engine.config import fitted
@@ -47,27 +47,27 @@ class Decision:
         return APPROVE if self.approved else REJECT
 
 
-def decide(places: Sequence[Place], *, decision: Decision, hand: Hand) -> frozenset[Place]:
+def decide(step_keys: Sequence[StepKey], *, decision: Decision, actor: Actor) -> frozenset[StepKey]:
     """Let steps that wait for approval go on, approved or rejected; answers those that this call decided."""
     with transaction.atomic():
-        run(signal_queries.LOCK_RUNS, runs=[place[0] for place in places])
+        run(signal_queries.LOCK_RUNS, runs=[step_key[0] for step_key in step_keys])
         found = run(
             signal_queries.WAITING_AT,
-            runs=[place[0] for place in places],
-            steps=[place[1] for place in places],
-            items=[place[2] for place in places],
+            runs=[step_key[0] for step_key in step_keys],
+            steps=[step_key[1] for step_key in step_keys],
+            items=[step_key[2] for step_key in step_keys],
             name=SIGNAL,
         )
         meant = [one for one in map(waits.read, found) if decision.attempt in (None, one.attempt)]
         mine = [one for one in meant if _may(question(one.version_id, one.step, one.config), decision.username)]
-        told: Json = {"approved": decision.approved, "by": decision.by, "comment": hand.why}
+        told: Json = {"approved": decision.approved, "by": decision.by, "comment": actor.reason}
         signals.wake(mine, dict.fromkeys((one.run.id for one in mine), told))
         steps: dict[UUID, list[str]] = {}
         for one in mine:
             steps.setdefault(one.run.id, []).append(one.step)
-        via: dict[str, Json] = {"via": decision.by} if hand.user_id is None else {}
+        via: dict[str, Json] = {"via": decision.by} if actor.user_id is None else {}
         details = {run_id: {"steps": list[Json](names), **via} for run_id, names in steps.items()}
-        interventions.write(decision.verb, details, hand=hand)
+        interventions.write(decision.verb, details, actor=actor)
     return frozenset((one.run.id, one.step, one.item) for one in mine)
 
 
@@ -112,7 +112,7 @@ def cannot_decide(row: StepRun | None, *, step: str, username: str | None) -> st
     found = decided(row)
     if found is None:
         return f"step {step!r} waits no more: it is {row.state}"
-    return f"step {step!r} is decided already: {found.verb} by {who(found)}, {moment(found.at)}"
+    return f"step {step!r} is decided already: {found.verb} by {who(found)}, {to_minute(found.at)}"
 
 
 def decided(row: StepRun) -> Intervention | None:
@@ -127,11 +127,6 @@ def who(one: Intervention) -> str:
         return one.by.get_username()
     via = one.details.get("via") if isinstance(one.details, dict) else None
     return str(via) if via else COMMAND
-
-
-def moment(at: datetime) -> str:
-    """A time for people, in UTC."""
-    return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def _may(config: ApprovalConfig | None, username: str | None) -> bool:

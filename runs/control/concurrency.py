@@ -11,7 +11,7 @@ from django.db import transaction
 from actions import expressions
 from actions.base import ActionError, Json
 from runs.control import inserts, stops
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.domain.requests import Request, Started
 from runs.domain.states import RunState
 from runs.models import Gate, Run
@@ -133,7 +133,7 @@ def _replace(made: dict[UUID, int], *, limit: int) -> set[UUID]:
         free[gate] -= 1
         if free[gate] < 0:
             surplus.append(run_id)
-    return set(stops.cancel_only(surplus, hand=Hand(why=_REPLACED))) if surplus else set()
+    return set(stops.cancel_only(surplus, actor=Actor(reason=_REPLACED))) if surplus else set()
 
 
 def _others(made: dict[UUID, int]) -> list[tuple[int, UUID]]:

@@ -9,34 +9,34 @@ from django.db import transaction
 
 from actions.base import Json
 from runs.control import interventions, retries
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.domain.states import DeadLetterState
 from runs.models import DeadLetter
 from runs.queries import dead_letters
 from runs.queries.database import run
 
 
-def retry(letter_ids: Sequence[UUID], *, hand: Hand, given: Json = None) -> frozenset[UUID]:
+def retry(dead_letter_ids: Sequence[UUID], *, actor: Actor, given: Json = None) -> frozenset[UUID]:
     """Retry the steps of open dead letters, and return the dead letters whose steps this call set going.
 
     `given`, if not None, replaces the input of each step.
     """
-    letters = DeadLetter.objects.filter(id__in=letter_ids, state=DeadLetterState.OPEN)
+    letters = DeadLetter.objects.filter(id__in=dead_letter_ids, state=DeadLetterState.OPEN)
     begun = list(letters.values_list("id", "run_id", "step"))
     steps: dict[UUID, list[str]] = {}
     for _, run_id, step in begun:
         steps.setdefault(run_id, []).append(step)
     inputs = {(run_id, step): given for _, run_id, step in begun} if given is not None else {}
-    won = retries.retry(list(steps), hand=hand, steps=steps, inputs=inputs)
+    won = retries.retry(list(steps), actor=actor, steps=steps, inputs=inputs)
     return frozenset(letter_id for letter_id, run_id, _ in begun if run_id in won)
 
 
-def discard(letter_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
+def discard(dead_letter_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]:
     """Close open dead letters for good, and return those that this call closed. Their runs stay failed."""
     with transaction.atomic():
-        won = run(dead_letters.DISCARD, letters=list(letter_ids), by=hand.user_id, why=hand.why)
+        won = run(dead_letters.DISCARD, letters=list(dead_letter_ids), by=actor.user_id, why=actor.reason)
         steps: dict[UUID, list[Json]] = {}
         for _, run_id, step in won:
             steps.setdefault(run_id, []).append(step)
-        interventions.write("discard", {run_id: {"steps": those} for run_id, those in steps.items()}, hand=hand)
+        interventions.write("discard", {run_id: {"steps": those} for run_id, those in steps.items()}, actor=actor)
     return frozenset(row[0] for row in won)

@@ -47,7 +47,7 @@ class Gathering(Generic[Key, Asked, Answer]):
 
     def ask(self, key: Key, asked: Asked) -> Answer:
         """The answer to this asker, by whichever thread is at it. Raises what `do` has for it."""
-        mine = _Place[Asked, Answer](asked)
+        mine = _Waiter[Asked, Answer](asked)
         with self._lock:
             line = self._lines.get(key)
             if line is None:
@@ -69,9 +69,9 @@ class Gathering(Generic[Key, Asked, Answer]):
         """How many wait for those who are being served now."""
         with self._lock:
             line = self._lines.get(key)
-            return len(line.places) if line is not None else 0
+            return len(line.waiters) if line is not None else 0
 
-    def _lead(self, key: Key, first: _Place[Asked, Answer]) -> None:
+    def _lead(self, key: Key, first: _Waiter[Asked, Answer]) -> None:
         # Others who are on their way get the processor first. It takes a tenth of a millisecond when nobody is.
         if time.monotonic() < self._busy_until:
             time.sleep(0)
@@ -84,24 +84,24 @@ class Gathering(Generic[Key, Asked, Answer]):
             group = line.leave(first, most=self._most)
         answers: Sequence[Answer | Exception] = ()
         try:
-            answers = self._do(key, [place.asked for place in group])
-            for place, answer in zip(group, answers, strict=True):
-                place.answer = answer
+            answers = self._do(key, [waiter.asked for waiter in group])
+            for waiter, answer in zip(group, answers, strict=True):
+                waiter.answer = answer
         except BaseException as error:  # whatever it is, those who wait must be told
-            for place in group:
-                place.answer = error
-        for place in group[1:]:
-            place.turn.release()
+            for waiter in group:
+                waiter.answer = error
+        for waiter in group[1:]:
+            waiter.turn.release()
         self._hand_on(key, served=len(group))
         self._after(answers)
 
-    def _linger(self, line: _Line[Asked, Answer], *, leader: _Place[Asked, Answer]) -> None:
+    def _linger(self, line: _Line[Asked, Answer], *, leader: _Waiter[Asked, Answer]) -> None:
         """Until as many have come as there usually are, or for a while nobody came."""
-        there = len(line.places)
+        there = len(line.waiters)
         for _ in range(_LINGERS):
             if leader.turn.acquire(timeout=_LINGER_SECONDS):
                 return
-            before, there = there, len(line.places)
+            before, there = there, len(line.waiters)
             if there == before:
                 return
 
@@ -116,20 +116,20 @@ class Gathering(Generic[Key, Asked, Answer]):
         """Let the first of those who came meanwhile lead."""
         with self._lock:
             line = self._lines[key]
-            if not line.places:
+            if not line.waiters:
                 del self._lines[key]
                 self._ended = (key, served)
                 if served > 1:
                     self._busy_until = time.monotonic() + _BUSY_SECONDS
                 return
-            line.usual = served + len(line.places)
+            line.usual = served + len(line.waiters)
             self._busy_until = time.monotonic() + _BUSY_SECONDS
-            leader = line.places.popleft()
+            leader = line.waiters.popleft()
         leader.leads = True
         leader.turn.release()
 
 
-class _Place(Generic[Asked, Answer]):
+class _Waiter(Generic[Asked, Answer]):
     """One asker's place in the line."""
 
     def __init__(self, asked: Asked) -> None:
@@ -145,27 +145,27 @@ class _Line(Generic[Asked, Answer]):
     """Those who wait behind a leader and the group that is served. To be touched under the lock only."""
 
     def __init__(self) -> None:
-        self.places: deque[_Place[Asked, Answer]] = deque()
+        self.waiters: deque[_Waiter[Asked, Answer]] = deque()
         # How many were there when the last group had been served, with those who waited.
         self.usual = 0
-        self._lingering: _Place[Asked, Answer] | None = None
+        self._lingering: _Waiter[Asked, Answer] | None = None
 
-    def join(self, place: _Place[Asked, Answer]) -> None:
+    def join(self, waiter: _Waiter[Asked, Answer]) -> None:
         """At its end; a leader who waits for this many goes on."""
-        self.places.append(place)
-        if self._lingering is not None and 1 + len(self.places) >= self.usual:
+        self.waiters.append(waiter)
+        if self._lingering is not None and 1 + len(self.waiters) >= self.usual:
             self._lingering.turn.release()
             self._lingering = None
 
-    def awaits_more(self, leader: _Place[Asked, Answer], *, most: int) -> bool:
+    def awaits_more(self, leader: _Waiter[Asked, Answer], *, most: int) -> bool:
         """Whether the leader is to wait, until `turn` says that as many have come as there usually are."""
         self.usual = min(self.usual, most)
-        if 1 + len(self.places) >= self.usual:
+        if 1 + len(self.waiters) >= self.usual:
             return False
         self._lingering = leader
         return True
 
-    def leave(self, leader: _Place[Asked, Answer], *, most: int) -> list[_Place[Asked, Answer]]:
+    def leave(self, leader: _Waiter[Asked, Answer], *, most: int) -> list[_Waiter[Asked, Answer]]:
         """The leader and those who go with it."""
         self._lingering = None
-        return [leader, *(self.places.popleft() for _ in range(min(len(self.places), most - 1)))]
+        return [leader, *(self.waiters.popleft() for _ in range(min(len(self.waiters), most - 1)))]

@@ -9,7 +9,7 @@ from django.db import OperationalError, transaction
 from uuid_utils.compat import uuid7
 
 from runs.domain.releases import REPEAT_SECONDS
-from runs.domain.requests import Due, Fresh, Request, Started
+from runs.domain.requests import Due, Preloaded, Request, Started
 from runs.domain.states import RunState
 from runs.engine.preload import short
 from runs.queries import starts, values
@@ -35,9 +35,9 @@ def start(  # noqa: PLR0913 - everything that a start may be given
     """
     ids, inputs = [uuid7() for _ in requests], [values.dumps(request.input) for request in requests]
     common, usual = version.definition.get("labels", {}), version.definition.get("priority", 0)
-    by_leave = _by_leave(requests)
+    authorizations = _authorizations(requests)
     found = run(
-        starts.START_BY_LEAVE if by_leave else starts.START,
+        starts.START_AUTHORIZED if authorizations else starts.START,
         workspace=workflow.workspace_id,
         workflow=workflow.pk,
         version=version.pk,
@@ -51,10 +51,10 @@ def start(  # noqa: PLR0913 - everything that a start may be given
         begin=begin and gates is None,
         told=begin and short(inputs),
         repeat=REPEAT_SECONDS,
-        **by_leave,
+        **authorizations,
     )
     created = _created(found, version=version)
-    outdated = _outdated(requests, found=found) if by_leave else frozenset()
+    outdated = _outdated(requests, found=found) if authorizations else frozenset()
     behind = gates is None and bool(created) and found[0][5] and not transaction.get_connection().in_atomic_block
     wanted = [n for n, run_id in enumerate(ids) if run_id not in created and n not in outdated]
     known, again = _known([requests[n].idempotency_key for n in wanted], workflow=workflow), list[Started]()
@@ -79,20 +79,27 @@ def start(  # noqa: PLR0913 - everything that a start may be given
     return answers
 
 
-def _by_leave(requests: Sequence[Request]) -> dict[str, list[str | None]]:
+def _authorizations(requests: Sequence[Request]) -> dict[str, list[str | None]]:
     """Of each, by what it was let in; nothing where all came by doors that have looked already."""
-    leaves = [request.leave for request in requests]
-    if not any(leaves):
+    authorizations = [request.authorization for request in requests]
+    if not any(authorizations):
         return {}
-    tokens = [leave.token if leave is not None else None for leave in leaves]
-    return {"tokens": tokens, "names": [leave.name if leave is not None else None for leave in leaves]}
+    tokens = [authorization.token if authorization is not None else None for authorization in authorizations]
+    return {
+        "tokens": tokens,
+        "names": [authorization.name if authorization is not None else None for authorization in authorizations],
+    }
 
 
 def _outdated(requests: Sequence[Request], *, found: Sequence[Row]) -> frozenset[int]:
     """The places of those whose leave does not hold. Not all came by one path: one may know a new name, one the old."""
     name, good = found[0][6:] if found else (None, ())
-    leaves = enumerate(request.leave for request in requests)
-    return frozenset(n for n, leave in leaves if leave and not (leave.name == name and leave.token in good))
+    authorizations = enumerate(request.authorization for request in requests)
+    return frozenset(
+        n
+        for n, authorization in authorizations
+        if authorization and not (authorization.name == name and authorization.token in good)
+    )
 
 
 def _known(keys: Sequence[str | None], *, workflow: Workflow) -> dict[str | None, Started]:
@@ -107,6 +114,6 @@ def _created(found: Sequence[Row], *, version: Version) -> dict[UUID, list[Due]]
     created: dict[UUID, list[Due]] = {row[0]: [] for row in found if row[0] is not None}
     for run_id, ticket, head, began, given, *_ in found:
         if ticket is not None:
-            fresh = None if given is None else Fresh(ticket, began, given)
-            created[run_id].append(Due(ticket, run_id, -1, version.pk, head, suspect=False, fresh=fresh))
+            preloaded = None if given is None else Preloaded(ticket, began, given)
+            created[run_id].append(Due(ticket, run_id, -1, version.pk, head, suspect=False, preloaded=preloaded))
     return created

@@ -15,7 +15,7 @@ from django.db import transaction
 
 from runs.control import interventions, preconditions
 from runs.dispatch import dispatcher
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.domain.states import RUN_ENDED, Pause
 from runs.models import Intervention, Run, WorkflowIntervention
 from runs.queries import interventions as intervention_queries
@@ -30,7 +30,7 @@ _STATES = sorted(state.value for state in preconditions.PAUSABLE)
 
 @dataclass(frozen=True)
 class Paused:
-    """Since when something is paused, whether by itself or through its workflow, and by whom and why.
+    """Since when something is paused, whether by itself or through its workflow, and by whom and for what reason.
 
     `by` is None for a command on the server.
     """
@@ -38,51 +38,51 @@ class Paused:
     since: datetime
     through: Pause
     by: str | None
-    why: str
+    reason: str
 
 
-def pause(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
+def pause(run_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]:
     """Hold runs that have not ended; answers those that this call held. Again is a no-op.
 
     One that its workflow holds is held by itself from then on.
     """
     with transaction.atomic():
         won = _pause(run_ids, through=Pause.RUN)
-        interventions.write("pause", {run_id: {} for run_id in won}, hand=hand)
+        interventions.write("pause", {run_id: {} for run_id in won}, actor=actor)
     return frozenset(won)
 
 
-def resume(run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
+def resume(run_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]:
     """Let paused runs go on, also where their workflow holds them; answers those that this call let go."""
     with transaction.atomic():
         won = _resume(run_ids, through=None)
-        interventions.write("resume", {run_id: {} for run_id in won}, hand=hand)
+        interventions.write("resume", {run_id: {} for run_id in won}, actor=actor)
     transaction.on_commit(dispatcher.after_commit)
     return frozenset(won)
 
 
-def pause_workflow(workflow: Workflow, *, hand: Hand) -> int:
+def pause_workflow(workflow: Workflow, *, actor: Actor) -> int:
     """Hold the workflow's runs, and those to come; answers how many runs this call held.
 
     Again, it holds what is not held yet: so a call that was cut short is finished.
     """
-    _set(workflow, paused=True, hand=hand)
+    _set(workflow, paused=True, actor=actor)
     held = 0
     while ids := _batch(pauses.TO_PAUSE, workflow, workspace=workflow.workspace_id):
         with transaction.atomic():
-            if not _stands(workflow, paused=True):
+            if not _is_still(workflow, paused=True):
                 break
             held += len(_pause(ids, through=Pause.WORKFLOW))
     return held
 
 
-def resume_workflow(workflow: Workflow, *, hand: Hand) -> int:
+def resume_workflow(workflow: Workflow, *, actor: Actor) -> int:
     """Let the workflow's runs go on, but for those that were paused themselves; answers how many this call let go."""
-    _set(workflow, paused=False, hand=hand)
+    _set(workflow, paused=False, actor=actor)
     released = 0
     while ids := _batch(pauses.TO_RESUME, workflow, states=_STATES):
         with transaction.atomic():
-            if not _stands(workflow, paused=False):
+            if not _is_still(workflow, paused=False):
                 break
             released += len(_resume(ids, through=Pause.WORKFLOW))
     transaction.on_commit(dispatcher.after_commit)
@@ -125,20 +125,22 @@ def _resume(run_ids: Sequence[UUID], *, through: Pause | None) -> list[UUID]:
     return won
 
 
-def _set(workflow: Workflow, *, paused: bool, hand: Hand) -> None:
+def _set(workflow: Workflow, *, paused: bool, actor: Actor) -> None:
     with transaction.atomic():
-        [(stands,)] = run(pauses.HOLD_WORKFLOW, workflow=workflow.pk)
-        if stands == paused:
+        [(is_paused,)] = run(pauses.HOLD_WORKFLOW, workflow=workflow.pk)
+        if is_paused == paused:
             return
         verb = "pause" if paused else "resume"
         run(pauses.SET_WORKFLOW_PAUSE, workflow=workflow.pk, paused=paused)
-        run(intervention_queries.INTERVENE_WORKFLOW, workflow=workflow.pk, verb=verb, by=hand.user_id, why=hand.why)
+        run(
+            intervention_queries.INTERVENE_WORKFLOW, workflow=workflow.pk, verb=verb, by=actor.user_id, why=actor.reason
+        )
 
 
-def _stands(workflow: Workflow, *, paused: bool) -> bool:
+def _is_still(workflow: Workflow, *, paused: bool) -> bool:
     """Whether it still is as this verb left it: pausing and resuming at the same time, the later one has its way."""
-    [(stands,)] = run(pauses.WORKFLOW_PAUSED, workflow=workflow.pk)
-    return bool(stands == paused)
+    [(is_paused,)] = run(pauses.WORKFLOW_PAUSED, workflow=workflow.pk)
+    return bool(is_paused == paused)
 
 
 def _batch(statement: Statement, workflow: Workflow, **params: object) -> list[UUID]:
@@ -152,4 +154,4 @@ def _told(workflow_id: UUID) -> WorkflowIntervention | None:
 
 def _paused(since: datetime, through: Pause, told: Intervention | WorkflowIntervention | None) -> Paused:
     by = told.by.get_username() if told is not None and told.by is not None else None
-    return Paused(since=since, through=through, by=by, why=told.why if told is not None else "")
+    return Paused(since=since, through=through, by=by, reason=told.why if told is not None else "")

@@ -32,9 +32,9 @@ def run_states(run_ids: Iterable[UUID]) -> dict[UUID, str]:
     return dict(Run.objects.filter(pk__in=list(run_ids)).values_list("pk", "state"))
 
 
-def letter_states(letter_ids: Iterable[UUID]) -> dict[UUID, str]:
+def dead_letter_states(dead_letter_ids: Iterable[UUID]) -> dict[UUID, str]:
     """The state of each of these dead letters that is there."""
-    return dict(DeadLetter.objects.filter(pk__in=list(letter_ids)).values_list("pk", "state"))
+    return dict(DeadLetter.objects.filter(pk__in=list(dead_letter_ids)).values_list("pk", "state"))
 
 
 def can_cancel(run: Run) -> bool:
@@ -98,22 +98,24 @@ def cannot_retry(run_id: UUID, state: str, *, edited: Iterable[str] = ()) -> str
     return "the run failed, but no step of it can go on like this: a replay makes a new run of it"
 
 
-def cannot_retry_letter(letter: DeadLetter, *, edited: bool = False) -> str:
+def cannot_retry_dead_letter(dead_letter: DeadLetter, *, edited: bool = False) -> str:
     """Why a retry of a dead letter won nothing, with another input where `edited`. The letter has its run loaded."""
-    if letter.state not in OPEN:
-        return f"the dead letter is {letter.state}; only an open one can be retried"
-    state = letter.run.state
+    if dead_letter.state not in OPEN:
+        return f"the dead letter is {dead_letter.state}; only an open one can be retried"
+    state = dead_letter.run.state
     if state in RETRYABLE:
-        fixed = cannot_edit(letter) if edited else None
-        follows = f"step {letter.step!r} follows the run's work, and comes again when the run is retried or replayed"
-        return _past_retry(letter.run_id, step=letter.step) or fixed or follows
+        fixed = cannot_edit(dead_letter) if edited else None
+        follows = (
+            f"step {dead_letter.step!r} follows the run's work, and comes again when the run is retried or replayed"
+        )
+        return _past_retry(dead_letter.run_id, step=dead_letter.step) or fixed or follows
     hint = "discard the letter, or replay the run" if state in RUN_ENDED else "wait until the run has failed"
     return f"the run of this dead letter is {state}: {hint}"
 
 
-def cannot_edit(letter: DeadLetter) -> str | None:
+def cannot_edit(dead_letter: DeadLetter) -> str | None:
     """Why the letter's step cannot be given another input, where that is so."""
-    return _fixed_list(letter.run_id, [letter.step])
+    return _fixed_list(dead_letter.run_id, [dead_letter.step])
 
 
 def cannot_discard(state: str) -> str:

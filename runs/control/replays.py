@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 from actions.base import Json
 from runs.control import concurrency, interventions
 from runs.dispatch import dispatcher
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.domain.states import RUN_ENDED, StepState
 from runs.engine import columns, marks
 from runs.engine.release import skips
@@ -34,7 +34,7 @@ def replay(  # noqa: PLR0913 - everything that a replay may be given
     step: str | None = None,
     latest: bool = False,
     given: Json = None,
-    hand: Hand,
+    actor: Actor,
     key: str | None = None,
 ) -> UUID:
     """A new run from a chosen step (None: from the beginning); the old one, which must have ended, is untouched.
@@ -62,11 +62,11 @@ def replay(  # noqa: PLR0913 - everything that a replay may be given
     with transaction.atomic():
         gate = concurrency.find([name], workflow=old.workflow)[name] if name is not None else None
         found = replace(found, key=key, gate=gate)
-        new = _insert(run_id, found, version_id=version.pk, given=given, hand=hand)
+        new = _insert(run_id, found, version_id=version.pk, given=given, actor=actor)
     if new is None and key is None:
         raise NotNow(f"version {version.number} was deleted meanwhile; replay with the version that is current now")
     if new is None:  # somebody else was quicker with this key
-        return replay(run_id, hand=hand, key=key)
+        return replay(run_id, actor=actor, key=key)
     transaction.on_commit(dispatcher.after_commit)
     return new
 
@@ -85,7 +85,7 @@ def _from_step(run_id: UUID, *, plan: Plan, step: str, number: int) -> Replay:
     if step not in choices:
         raise NotNow(f"version {number} has no step {step!r}; it has {', '.join(choices[:20])}")
     found = kept_for_replay(run_id, plan=plan, step=step)
-    absent = [parent for parent in plan.steps[step].parents if parent not in found.kept]
+    absent = [parent for parent in plan.steps[step].predecessors if parent not in found.kept]
     if absent:
         raise NotNow(f"step {step!r} needs {absent[0]!r}, which did not succeed in this run; replay from there instead")
     return found
@@ -107,7 +107,7 @@ class Replay:
     gate: int | None = None
 
 
-def _insert(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, hand: Hand) -> UUID | None:
+def _insert(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, actor: Actor) -> UUID | None:
     """A new queued run that begins with `found.entry` and has the rows of the steps kept; the old one is untouched.
 
     `given` None keeps the old run's input. None where `found.key` is known to the workflow.
@@ -130,7 +130,7 @@ def _insert(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, hand:
         passed_by = [*skips(found.skipped, blocked=False), *skips(found.blocked, blocked=True)]
         if passed_by:
             run(records.INSERT_STEPS, **columns.steps([(new, -1, result) for result in passed_by]))
-        interventions.write("replay", {run_id: {"run": str(new), "steps": list(found.entry)}}, hand=hand)
+        interventions.write("replay", {run_id: {"run": str(new), "steps": list(found.entry)}}, actor=actor)
     return new
 
 

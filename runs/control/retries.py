@@ -11,7 +11,7 @@ from django.db import transaction
 from actions.base import Json
 from runs.control import interventions, preconditions
 from runs.dispatch import dispatcher
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.domain.states import RunState, StepState
 from runs.engine import endings, for_each, sub_workflows
 from runs.engine.marks import whole as marks_of_all
@@ -25,7 +25,7 @@ from runs.queries.database import Statement, run
 
 
 @dataclass(frozen=True)
-class _Again:
+class _Retried:
     """What a retry does in one run: steps that go again now, and steps that are to come again."""
 
     run_id: UUID
@@ -42,7 +42,7 @@ class _Again:
 def retry(
     run_ids: Sequence[UUID],
     *,
-    hand: Hand,
+    actor: Actor,
     steps: Mapping[UUID, Iterable[str]] | None = None,
     inputs: Mapping[tuple[UUID, str], Json] | None = None,
 ) -> frozenset[UUID]:
@@ -59,26 +59,26 @@ def retry(
         locked = _lock(run_ids, states=preconditions.RETRYABLE, children=below)
         past: dict[UUID, bool] = dict(run(retries.PAST_RETRY, runs=list(locked), undo=UNDO)) if locked else {}
         lists = for_each.begun([key for key, given in edited.items() if given is not None and key[0] in locked])
-        work: list[_Again] = []
-        undoing: list[_Again] = []
+        work: list[_Retried] = []
+        undoing: list[_Retried] = []
         wanted = [run_id for run_id in locked if past.get(run_id, True)]
         undoable = endings.undoable([run_id for run_id in wanted if run_id in past])
         for run_id, marks in marks_of_all(wanted).items():
             plan = plans.load(locked[run_id])
             only = None if steps is None else frozenset(steps.get(run_id, ()))
             if run_id in past:
-                again = _undone_again(run_id, plan, marks, order=undoable.get(run_id, ()), only=only)
+                again = _retried_compensation(run_id, plan, marks, order=undoable.get(run_id, ()), only=only)
             else:
-                again = _worked_again(run_id, plan, marks, only=only)
+                again = _retried_work(run_id, plan, marks, only=only)
             wrong = any(key[0] == run_id and (key[1] not in again.steps or key in lists) for key in edited)
             if again.steps and not wrong:
                 (undoing if run_id in past else work).append(again)
-        won = _go_again(retries.RETRY, work, edited=edited, hand=hand)
-        won += _go_again(retries.RETRY_UNDO, undoing, edited=edited, hand=hand)
+        won = _set_going(retries.RETRY, work, edited=edited, actor=actor)
+        won += _set_going(retries.RETRY_UNDO, undoing, edited=edited, actor=actor)
         for_each.again([(again.run_id, step) for again in work for step in again.steps])
         if below and won:
             run(sub_workflow_queries.LET_GO, children=below, runs=won)
-        interventions.write("retry", {again.run_id: again.told(edited) for again in work + undoing}, hand=hand)
+        interventions.write("retry", {again.run_id: again.told(edited) for again in work + undoing}, actor=actor)
         sub_workflows.awaited_again(won)  # the last locks: the rows of parents
     transaction.on_commit(dispatcher.after_commit)
     return frozenset(won)
@@ -92,7 +92,7 @@ def _lock(run_ids: Sequence[UUID], *, states: Iterable[RunState], children: Sequ
     return {run_id: version_id for run_id, version_id, state in found if run_id in asked and state in wanted}
 
 
-def _worked_again(run_id: UUID, plan: Plan, marks: Mapping[str, Mark], *, only: frozenset[str] | None) -> _Again:
+def _retried_work(run_id: UUID, plan: Plan, marks: Mapping[str, Mark], *, only: frozenset[str] | None) -> _Retried:
     """Failed steps of the work whose failure nothing handled, and what is to come again after them."""
     failed = [
         step
@@ -102,12 +102,12 @@ def _worked_again(run_id: UUID, plan: Plan, marks: Mapping[str, Mark], *, only: 
         and not plan.steps[step].handler
         and (only is None or step in only)
     ]
-    return _Again(run_id, failed, _blocked_behind(plan, marks, failed))
+    return _Retried(run_id, failed, _blocked_behind(plan, marks, failed))
 
 
-def _undone_again(
+def _retried_compensation(
     run_id: UUID, plan: Plan, marks: Mapping[str, Mark], *, order: Iterable[str], only: frozenset[str] | None
-) -> _Again:
+) -> _Retried:
     """The first compensation that failed; the others are to come after it, and then on_failure and finally."""
     undos = [plan.undos[step].id for step in order if step in plan.undos]
     failed = [
@@ -116,11 +116,11 @@ def _undone_again(
         if undo in marks and marks[undo].state is StepState.FAILED and (only is None or undo in only)
     ]
     handlers = [step for step in marks if plan.steps[step].part in (Part.ON_FAILURE, Part.FINALLY)]
-    return _Again(run_id, failed[:1], [*failed[1:], *handlers])
+    return _Retried(run_id, failed[:1], [*failed[1:], *handlers])
 
 
-def _go_again(
-    statement: Statement, found: Sequence[_Again], *, edited: Mapping[tuple[UUID, str], Json], hand: Hand
+def _set_going(
+    statement: Statement, found: Sequence[_Retried], *, edited: Mapping[tuple[UUID, str], Json], actor: Actor
 ) -> list[UUID]:
     """Set these runs going, which are locked; answers them."""
     if not found:
@@ -134,8 +134,8 @@ def _go_again(
         inputs=[values.nullable(edited.get(key)) for key in now],
         blocked_runs=[key[0] for key in later],
         blocked_steps=[key[1] for key in later],
-        by=hand.user_id,
-        why=hand.why,
+        by=actor.user_id,
+        why=actor.reason,
     )
     return [row[0] for row in won]
 

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from actions.base import Json
 from runs.control.preconditions import AT_ONCE, SIGNALLABLE
 from runs.dispatch import dispatcher
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.domain.outcomes import Recorded
 from runs.engine import endings, record, report, waits
 from runs.engine.waits import Came, Wait
@@ -53,7 +53,7 @@ class Sent:
     created: bool
 
 
-def send(run_ids: Sequence[UUID], *, message: Message, hand: Hand) -> list[Sent]:
+def send(run_ids: Sequence[UUID], *, message: Message, actor: Actor) -> list[Sent]:
     """Tell these runs; answers those that took it. A run that neither waits for the name nor will is not among them."""
     with transaction.atomic():
         found = run(signals.LOCK_RUNS, runs=list(run_ids))
@@ -68,12 +68,12 @@ def send(run_ids: Sequence[UUID], *, message: Message, hand: Hand) -> list[Sent]
                 for key, owner in open_.items()
                 if owner == workspace_id and (key in waiting or key in kept)
             }
-            sent += _insert(takers, message=message, hand=hand, workspace_id=workspace_id)
+            sent += _insert(takers, message=message, actor=actor, workspace_id=workspace_id)
         wake(list(waiting.values()), dict.fromkeys(waiting, message.payload))
     return [Sent(row, key, created=False) for key, row in known.items()] + sent
 
 
-def send_by_key(key: str, *, workspace_id: UUID, message: Message, hand: Hand) -> list[Sent]:
+def send_by_key(key: str, *, workspace_id: UUID, message: Message, actor: Actor) -> list[Sent]:
     """Tell every run of the workspace that waits for this name with this key; kept for a while where none does.
 
     Raises TooMany.
@@ -94,7 +94,7 @@ def send_by_key(key: str, *, workspace_id: UUID, message: Message, hand: Hand) -
         # Looked at again, now that the locks are held: a timer or a cancel may have been quicker.
         waiting = _waiting(found, message=message, key=key)
         takers: Mapping[UUID | None, Wait | None] = waiting or {None: None}  # type: ignore[assignment]  # keys are read
-        sent = _insert(takers, message=message, hand=hand, workspace_id=workspace_id, key=key)
+        sent = _insert(takers, message=message, actor=actor, workspace_id=workspace_id, key=key)
         wake(list(waiting.values()), dict.fromkeys(waiting, message.payload))
     return sent
 
@@ -109,7 +109,7 @@ def wake(waiting: Sequence[Wait], payloads: Mapping[UUID, Json]) -> None:
         groups.setdefault((one.version_id, one.step), []).append(one)
     recorded = Recorded()
     for (version_id, _), group in groups.items():
-        outcomes = [waits.ended(one, Came(payloads[one.run.id], one.at)) for one in group]
+        outcomes = [waits.outcome_of(one, Came(payloads[one.run.id], one.at)) for one in group]
         recorded = recorded.joined(record.record(outcomes, plan=plans.load(version_id)))
     if len(recorded.won) < len(waiting):
         raise OperationalError("a step could not be woken now, because something else holds its run; try again")
@@ -145,8 +145,8 @@ def _waiting(runs: Sequence[UUID], *, message: Message, key: str | None = None) 
 def _keepable(runs: Sequence[UUID], *, name: str) -> set[UUID]:
     """Those of the runs in which a step is still to come for one more signal of this name."""
     found = set()
-    standing = run(signals.STANDING, runs=list(runs), name=name) if runs else []
-    for run_id, version_id, over, kept, ending in standing:
+    signalled = run(signals.SIGNALLED_RUNS, runs=list(runs), name=name) if runs else []
+    for run_id, version_id, over, kept, ending in signalled:
         if kept < _places(version_id, name=name, over=over, ending=ending):
             found.add(run_id)
     return found
@@ -164,7 +164,7 @@ def _insert(
     takers: Mapping[UUID | None, Wait | None],
     *,
     message: Message,
-    hand: Hand,
+    actor: Actor,
     workspace_id: UUID,
     key: str | None = None,
 ) -> list[Sent]:
@@ -183,7 +183,7 @@ def _insert(
         key=key,
         payload=values.nullable(message.payload),
         once=message.idempotency_key,
-        by=hand.user_id,
+        by=actor.user_id,
         keep=KEEP_SECONDS,
     )
     return [Sent(row, run_id, created=True) for row, run_id in zip(ids, takers, strict=True)]

@@ -166,7 +166,7 @@ def _send(messages: Sequence[Sequence[Due]]) -> int:
 def _knock(message: Sequence[Due]) -> knocks.Knock:
     first = message[0]
     plan = plans.load(first.version_id)
-    told = preload.pack(message) if first.fresh is not None and _computes(plan, first.head) else ""
+    told = preload.pack(message) if first.preloaded is not None and _computes(plan, first.head) else ""
     return knocks.Knock(plan, first.head, [(one.run_id, one.item) for one in message], told)
 
 

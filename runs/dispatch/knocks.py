@@ -34,15 +34,15 @@ _FRESH = ', "fresh": null'
 # Chains of each plan; those beyond are left to Celery.
 _MOST_PATTERNS = 100
 _of_one_link: dict[Any, Pattern] = {}
-_paper = threading.Lock()
+_template_lock = threading.Lock()
 
 
-def _new_paper() -> None:
-    global _paper  # noqa: PLW0603 - a fork may have come while another thread wrote
-    _paper = threading.Lock()
+def _new_template_lock() -> None:
+    global _template_lock  # noqa: PLW0603 - a fork may have come while another thread wrote
+    _template_lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_new_paper)
+os.register_at_fork(after_in_child=_new_template_lock)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Pattern:
 
     def text(self, knock: Knock) -> str:
         """The message for this knock, with ids of its own."""
-        plan, head, keys, fresh = knock
+        plan, head, keys, preloaded = knock
         envelope = self.envelope.replace(_HEAD, head).replace(f'"{_LIMIT}"', str(hard_limit(plan, head)))
         body = self.body.replace(_HEAD, head).replace(_VERSION, str(plan.version_id))
         for old in self.ids:
@@ -67,19 +67,21 @@ class Pattern:
         texts = encode(keys)
         body = body.replace(f'"{_written(keys[0][1])}"', '"' + '", "'.join(texts) + '"')
         # Last, for it holds what users wrote.
-        body = body.replace(_FRESH, f', "fresh": {fresh}' if fresh else "", 1)
+        body = body.replace(_FRESH, f', "fresh": {preloaded}' if preloaded else "", 1)
         # What Flower shows.
         envelope = envelope.replace(f"(1 runs, first {_NOBODY})", f"({len(texts)} runs, first {keys[0][0]})")
         return envelope.replace(_BODY, base64.b64encode(body.encode()).decode())
 
 
 class Knock(NamedTuple):
-    """What a message says: there may be work for these keys at this head; `fresh` is by runs.engine.preload.pack."""
+    """What a message says: there may be work for these keys at this head; `preloaded` is by
+    runs.engine.preload.pack.
+    """
 
     plan: Plan
     head: str
     keys: Sequence[Key]
-    fresh: str = ""
+    preloaded: str = ""
 
 
 def send(knocks: Sequence[Knock]) -> None:
@@ -114,15 +116,15 @@ def _pattern(knock: Knock) -> Pattern | None:
     patterns = _of_one_link if len(heads) == 1 else plan.patterns
     found: Pattern | None = patterns.get(place)
     if found is None and len(patterns) < _MOST_PATTERNS:
-        found = _on_paper(compile_chain([(_NOBODY, item)], plan=plan, head=head, heads=heads), marked=len(heads) == 1)
+        found = _template(compile_chain([(_NOBODY, item)], plan=plan, head=head, heads=heads), marked=len(heads) == 1)
         patterns[place] = found
     return found
 
 
-def _on_paper(chain: Signature, *, marked: bool) -> Pattern:
+def _template(chain: Signature, *, marked: bool) -> Pattern:
     """What Celery writes for it, to a broker in memory instead of ours; `marked` where one link stands for any."""
     queue = current_app.conf.task_default_queue
-    with _paper, Connection("memory://") as connection:
+    with _template_lock, Connection("memory://") as connection:
         channel: Any = connection.default_channel
         channel._purge(queue)  # its queues are the process's
         chain.apply_async(connection=connection)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Hand:
+class Actor:
     """Who does it and why. `user_id` is None for a command on the server."""
 
     user_id: int | None = None
-    why: str = ""
+    reason: str = ""

@@ -62,10 +62,10 @@ class StepResult(NamedTuple):
 
 
 class HeldTicket(NamedTuple):
-    """The fence of an inline link: the ticket read together with the inputs. `again`: the head has a row already."""
+    """The fence of an inline link: the ticket read together with the inputs. `retried`: the head has a row already."""
 
     id: int
-    again: bool = False
+    retried: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Recorded:
 
 
 # One step of one run: run, step and item.
-Place = tuple[UUID, str, int]
+StepKey = tuple[UUID, str, int]
 
 
 @dataclass(frozen=True)

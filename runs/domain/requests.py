@@ -10,7 +10,7 @@ from uuid import UUID
 from actions.base import Json
 
 
-class Leave(NamedTuple):
+class Authorization(NamedTuple):
     """What a request was let in by: its token's sha256, and what the workflow, of the current version, was called."""
 
     token: str
@@ -27,10 +27,10 @@ class Request:
     # -100 to 100, higher ones first; None takes the definition's.
     priority: int | None = None
     # Looked at once more as the run is inserted; None where the door has just done so.
-    leave: Leave | None = None
+    authorization: Authorization | None = None
 
 
-class Fresh(NamedTuple):
+class Preloaded(NamedTuple):
     """What a load would find at a run's first ticket: times in seconds since 1970, the input as the database has it."""
 
     ticket: int
@@ -39,7 +39,7 @@ class Fresh(NamedTuple):
 
 
 class Due(NamedTuple):
-    """A ticket that a knock is to be sent for; `fresh` where its run began a moment ago, in this process."""
+    """A ticket that a knock is to be sent for; `preloaded` where its run began a moment ago, in this process."""
 
     ticket: int
     run_id: UUID
@@ -47,7 +47,7 @@ class Due(NamedTuple):
     version_id: UUID
     head: str
     suspect: bool
-    fresh: Fresh | None = None
+    preloaded: Preloaded | None = None
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def may_follow(step: PlannedStep, *, ending: str) -> bool:
     return step.part is Part.FINALLY or (ending == RunState.FAILED and step.handler)
 
 
-def stopped(plan: Plan, outcome: Outcome, *, ending: RunState | None) -> bool:
+def after_its_work(plan: Plan, outcome: Outcome, *, ending: RunState | None) -> bool:
     """Whether this is an outcome of the work of a run whose work is over: written, and followed by nothing."""
     return ending is not None and not plan.steps[outcome.last.step].handler
 
@@ -50,19 +50,19 @@ def note(plan: Plan, live: Sequence[Outcome], *, endings: Mapping[UUID, RunState
     succeeded = [(o.run.id, o.item, r.step) for o in live for r in o.results if r.state is StepState.SUCCEEDED]
     numbered = [place for place in succeeded if place[2] in plan.undos]
     if numbered:
-        run(ending_queries.NUMBER, **values.places(numbered))
+        run(ending_queries.NUMBER, **values.step_keys(numbered))
     undone = [
         (run_id, item, undoes) for run_id, item, step in succeeded if (undoes := plan.steps[step].undoes) is not None
     ]
     if undone:
-        run(ending_queries.COMPENSATED, **values.places(undone))
+        run(ending_queries.COMPENSATED, **values.step_keys(undone))
     cut = [
         (o.run.id, o.item, o.last.step)
         for o in live
-        if o.last.state in _OPEN and stopped(plan, o, ending=endings.get(o.run.id))
+        if o.last.state in _OPEN and after_its_work(plan, o, ending=endings.get(o.run.id))
     ]
     if cut:
-        run(ending_queries.CUT_SHORT, **values.places(cut))
+        run(ending_queries.CUT_SHORT, **values.step_keys(cut))
 
 
 def followed(plan: Plan, releases: Sequence[Release], *, marks: Mapping[UUID, Mapping[str, Mark]]) -> list[Release]:

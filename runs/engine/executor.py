@@ -8,21 +8,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 from uuid import UUID
 
-import orjson
 from django.db import InterfaceError, OperationalError, connection
 
 from runs.domain.outcomes import NO_STEPS, HeldTicket, Key, Outcome, Recorded, RunFacts
-from runs.domain.requests import Fresh
+from runs.domain.requests import Preloaded
 from runs.engine import attempt as performing
 from runs.engine import for_each, lease, record, sub_workflows, tickets, transactional
 from runs.engine.parallel import BUDGET_SECONDS, Done, Together
-from runs.engine.preload import NONE, heard, loaded
+from runs.engine.preload import NONE, loaded, remember_clock
 from runs.engine.work import Clock, Work
 from runs.planning.plan import Link, Plan
 from runs.queries.database import Row
+from runs.queries.values import loads
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +37,11 @@ def advance(  # noqa: PLR0913 - a delivery, and whom to tell
     head: str,
     carried: str | None,
     meanwhile: Callable[[Recorded], None],
-    fresh: Mapping[Key, Fresh] = NONE,
+    preloaded: Mapping[Key, Preloaded] = NONE,
 ) -> Recorded:
     """Take the runs that have a ticket at this head through its link; answers those won and those handed on.
 
-    `meanwhile` is called with what is recorded while others of the delivery are still performed. What is `fresh` is
+    `meanwhile` is called with what is recorded while others of the delivery are still performed. What is `preloaded` is
     not loaded again.
     """
     link = plan.link(head)
@@ -53,7 +52,7 @@ def advance(  # noqa: PLR0913 - a delivery, and whom to tell
         return first.joined(advance(single, plan=plan, head=head, carried=carried, meanwhile=meanwhile))
     # A for_each begins by its list, which is no more than an expression.
     if link.head.inline or (link.head.definition.for_each is not None and not single):
-        recorded, suspects = _inline(keys, plan=plan, link=link, carried=carried, fresh=fresh)
+        recorded, suspects = _inline(keys, plan=plan, link=link, carried=carried, preloaded=preloaded)
         # A suspect is claimed even though it is pure, so that a death in it is seen, and counted against it alone.
         link, keys = link.alone(), suspects
         if not keys:
@@ -64,11 +63,11 @@ def advance(  # noqa: PLR0913 - a delivery, and whom to tell
 
 
 def _inline(
-    keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None, fresh: Mapping[Key, Fresh]
+    keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None, preloaded: Mapping[Key, Preloaded]
 ) -> tuple[Recorded, list[Key]]:
     """What was recorded, and the suspects, which are left alone."""
     each = bool(keys) and keys[0][1] >= 0
-    found = loaded(keys, fresh) or _load(keys, plan=plan, link=link)
+    found = loaded(keys, preloaded) or _load(keys, plan=plan, link=link)
     ready: list[tuple[Work, HeldTicket]] = []
     suspects: list[Key] = []
     clock = _clock(found)
@@ -78,10 +77,10 @@ def _inline(
             suspects.append((row[0], row[1]))
             continue
         work = _work(row, clock=clock, attempt=(attempt or 0) + 1, attempts=attempts, edited=edited)
-        ready.append((work, HeldTicket(ticket, again=attempt is not None)))
+        ready.append((work, HeldTicket(ticket, retried=attempt is not None)))
     if each:
-        furnished = for_each.furnished([work for work, _ in ready], plan=plan, step=link.head)
-        ready = [(work, ticket) for work, (_, ticket) in zip(furnished, ready, strict=True)]
+        with_values = for_each.with_values([work for work, _ in ready], plan=plan, step=link.head)
+        ready = [(work, ticket) for work, (_, ticket) in zip(with_values, ready, strict=True)]
     walked = [(work, ticket, performing.walk(plan, link, work)) for work, ticket in ready]
     lasts = sub_workflows.resolved(
         [results[-1] for _, _, results in walked], [work for work, _, _ in walked], plan=plan
@@ -100,7 +99,7 @@ def _load(keys: Sequence[Key], *, plan: Plan, link: Link) -> list[Row]:
     if plan.linear and link.follower is None:
         reads |= plan.output_reads - {step.id for step in link.steps}
     found = tickets.load(keys, head=link.head.id, reads=plan.step_ids(reads))
-    heard(found)
+    remember_clock(found)
     return found
 
 
@@ -167,7 +166,7 @@ def _claim(
     clock = _clock(claimed)
     work = [_work(row, clock=clock, attempt=row[9], attempts=row[10], edited=row[11]) for row in claimed]
     take([(one.run.id, one.item, link.head.id, one.attempt) for one in work])
-    return for_each.furnished(work, plan=plan, step=link.head) if each else work, process
+    return for_each.with_values(work, plan=plan, step=link.head) if each else work, process
 
 
 def _record_surely(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
@@ -200,17 +199,13 @@ def _clock(found: Sequence[Row]) -> Clock:
 
 def _work(row: Row, *, clock: Clock, attempt: int, attempts: str | None, edited: str | None) -> Work:
     run_id, item, given, began, generation, steps, _, ending, below = row[:9]
-    facts = RunFacts(run_id, _json(given), began, generation, ending, below)
+    facts = RunFacts(run_id, loads(given), began, generation, ending, below)
     return Work(
         run=facts,
         item=item,
-        steps=_json(steps) or NO_STEPS,
+        steps=loads(steps) or NO_STEPS,
         clock=clock,
         attempt=attempt,
-        attempts=_json(attempts) or (),
-        edited=_json(edited),
+        attempts=loads(attempts) or (),
+        edited=loads(edited),
     )
-
-
-def _json(value: Any) -> Any:
-    return orjson.loads(value) if value is not None else None

@@ -100,14 +100,14 @@ def unrecordable(outcome: Outcome, error: Exception, *, plan: Plan) -> Outcome:
     first = outcome.results[0]
     on_error = plan.steps[first.step].definition.on_error
     # What was tried before came from the database; this attempt's own entry may be what it refused.
-    fresh = first.state in (StepState.FAILED, StepState.RETRYING)
+    own_entry = first.state in (StepState.FAILED, StepState.RETRYING)
     failed = StepResult(
         step=first.step,
         state=StepState.FAILED,
         error=told,
         output={"error": told} if on_error == "continue" else None,
         attempt=max(1, first.attempt),
-        attempts=first.attempts[:-1] if fresh else first.attempts,
+        attempts=first.attempts[:-1] if own_entry else first.attempts,
         started_at=first.started_at,
         finished_at=first.finished_at,
         dead_reason="unrecordable" if on_error == "fail" else None,

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-import orjson
 from django.db import transaction
 
 from actions.base import Json, Permanent
@@ -26,6 +25,7 @@ from runs.planning.steps import PlannedStep
 from runs.queries import for_each, marks
 from runs.queries import values as values_queries
 from runs.queries.database import Row, run
+from runs.queries.values import loads
 
 # Results stand in the step's output up to so many items and bytes; beyond, they are read page by page.
 INLINE_RESULTS = 1000
@@ -41,7 +41,7 @@ class Turned:
 
 
 def load(keys: Sequence[Key], *, head: str, reads: Sequence[str]) -> list[Row]:
-    """transitions.load for items: without the run's input and other steps, which `furnished` adds once."""
+    """transitions.load for items: without the run's input and other steps, which `with_values` adds once."""
     return run(for_each.LOAD_ITEMS, head=head, reads=list(reads), **values_queries.keys(keys))
 
 
@@ -51,21 +51,21 @@ def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID
     return run(for_each.CLAIM_ITEMS, **given, **values_queries.keys(keys))
 
 
-def furnished(work: Sequence[Work], *, plan: Plan, step: PlannedStep) -> list[Work]:
+def with_values(work: Sequence[Work], *, plan: Plan, step: PlannedStep) -> list[Work]:
     """The work with each item's value, and what its expressions look at, read once for each run."""
     each = step.definition.for_each
     if each is None or not work:
         return list(work)
     keys = values_queries.keys([(one.run.id, one.item) for one in work])
     found = run(for_each.VALUES, size=each.batch, step=step.id, **keys)
-    values = {(row[0], row[1]): _json(row[2]) for row in found}
+    values = {(row[0], row[1]): loads(row[2]) for row in found}
     runs = list({one.run.id for one in work})
     steps = {}
     if reads := plan.step_ids(step.item_reads):
-        steps = {row[0]: _json(row[1]) for row in run(marks.OUTPUTS, runs=runs, reads=reads)}
+        steps = {row[0]: loads(row[1]) for row in run(marks.OUTPUTS, runs=runs, reads=reads)}
     inputs = {}
     if step.items_read_input:
-        inputs = {row[0]: _json(row[1]) for row in run(for_each.INPUTS, runs=runs)}
+        inputs = {row[0]: loads(row[1]) for row in run(for_each.INPUTS, runs=runs)}
     return [
         one._replace(
             run=one.run._replace(input=inputs.get(one.run.id)),
@@ -93,12 +93,12 @@ def begin(live: Sequence[Outcome], *, plan: Plan) -> tuple[int, ...]:
         for_each.BEGIN,
         runs=[one[0] for one in begun],
         steps=[one[1] for one in begun],
-        progresses=[values_queries.dumps(_fresh(len(one[2]))) for one in begun],
+        progresses=[values_queries.dumps(_nothing_done(len(one[2]))) for one in begun],
     )
     return tuple(row[0] for row in found)
 
 
-def ended(outcomes: Sequence[Outcome]) -> tuple[int, ...]:
+def count_ended(outcomes: Sequence[Outcome]) -> tuple[int, ...]:
     """Count the items that these outcomes end, in their record's transaction; answers the rows of their steps."""
     counts: dict[tuple[UUID, str], dict[StepState, int]] = {}
     for outcome in outcomes:
@@ -143,7 +143,7 @@ def turn(row_ids: Sequence[int]) -> Turned:
         for row in run(for_each.TURN, rows=list(row_ids), runs=runs) if runs else ():
             row_id, run_id, step_id, version_id, open_items, progress, now = row
             step = plans.load(version_id).steps[step_id]
-            taken = _take(step, _json(progress), run_id=run_id, open_items=open_items, now=now)
+            taken = _take(step, loads(progress), run_id=run_id, open_items=open_items, now=now)
             if taken is None:
                 over.setdefault((version_id, step_id), []).append(row_id)
                 continue
@@ -162,7 +162,7 @@ def finish(row_ids: Sequence[int], *, plan: Plan) -> list[Outcome]:
     return [_finished(row, plan=plan) for row in found]
 
 
-def _fresh(count: int) -> dict[str, Json]:
+def _nothing_done(count: int) -> dict[str, Json]:
     return {"count": count, "succeeded": 0, "failed": 0, "skipped": 0, "next": 0, "redo": None, "began": None}
 
 
@@ -215,13 +215,13 @@ def _rest(began: float | None, seconds: float, now: float) -> float | None:
 def _finished(row: Row, *, plan: Plan) -> Outcome:
     run_id, step_id, attempt, attempts, began, now, told, given, started_at, generation, results, failures = row
     step = plan.steps[step_id]
-    facts = RunFacts(id=run_id, input=_json(given), began=started_at.timestamp(), generation=generation)
-    progress = _json(told)
+    facts = RunFacts(id=run_id, input=loads(given), began=started_at.timestamp(), generation=generation)
+    progress = loads(told)
     counts: dict[str, Json] = {key: progress[key] for key in ("count", "succeeded", "failed", "skipped")}
-    tries = _json(attempts) or []
+    tries = loads(attempts) or []
     each = step.definition.for_each
     if each is not None and each.on_item_error == "fail" and progress["failed"]:
-        failed = _json(failures) or []
+        failed = loads(failures) or []
         why = failed[0]["error"] if failed else {}
         error = Permanent(
             f"step {step_id!r}: {progress['failed']} of {progress['count']} items failed; the first, "
@@ -232,12 +232,8 @@ def _finished(row: Row, *, plan: Plan) -> Outcome:
         work = Work(run=facts, item=-1, steps={}, clock=Clock(at=now), attempt=attempt, attempts=tries)
         result = failure.failed(step, work, error, failure.Tried(began))
     else:
-        output: Json = {**counts, "results": _json(results)}
+        output: Json = {**counts, "results": loads(results)}
         result = StepResult(
             step=step_id, state=StepState.SUCCEEDED, output=output, attempt=attempt, attempts=tries, started_at=began
         )
     return Outcome(run=facts, fence=HeldWait(), results=(result,))
-
-
-def _json(value: Any) -> Any:
-    return orjson.loads(value) if value is not None else None

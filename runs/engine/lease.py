@@ -106,7 +106,7 @@ def holding() -> Iterator[Callable[[Iterable[Held]], None]]:
         _in_hand.difference_update(mine)
 
 
-def orphans(process: UUID) -> set[Held]:
+def unclaimed(process: UUID) -> set[Held]:
     """Rows that run under this name and that nobody here performs, as far as one look can tell."""
     return _look(process) - _in_hand
 
@@ -116,12 +116,12 @@ def stopped(held: Held) -> bool:
     return held in _stopped
 
 
-def give_up_orphans(process: UUID, *, before: set[Held]) -> set[Held]:
+def give_up_unclaimed(process: UUID, *, before: set[Held]) -> set[Held]:
     """Let go of rows that were orphans at the last look and still are; answers what is one now.
 
     One look is not enough: a claim may be committed and its answer still be on the way.
     """
-    now = orphans(process)
+    now = unclaimed(process)
     lost = sorted(now & before)
     if lost:
         log.warning("claim_answer_lost", extra={"lease": str(process), "count": len(lost)})
@@ -185,7 +185,7 @@ def _keep(lease: _Lease, process: UUID) -> None:
     try:
         while not lease.stop.wait(settings.PROCESS_LEASE_SECONDS / 4):
             try:
-                suspected = give_up_orphans(process, before=suspected)
+                suspected = give_up_unclaimed(process, before=suspected)
                 if not lease.stop.is_set() and not _renew(lease, process):
                     log.warning("lease_lost", extra={"lease": str(process)})
                     break

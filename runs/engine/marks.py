@@ -14,7 +14,7 @@ from uuid import UUID
 
 from runs.domain.outcomes import Outcome
 from runs.domain.states import RunState, StepState
-from runs.planning.joins import EAGER, RELEASED, Mark, Standing, Verdict, after, decide, standing
+from runs.planning.joins import EAGER, RELEASED, Mark, ParentState, Verdict, after, decide, parent_state
 from runs.planning.plan import Plan
 from runs.planning.steps import PlannedStep
 from runs.queries import marks as mark_queries
@@ -90,7 +90,7 @@ def _look(plan: Plan, outcome: Outcome, others: Sequence[str]) -> _Look:
     ahead = dict.fromkeys(step for own_step in own for step in after(plan.steps[own_step]) if step not in own)
     waited = {step: _waited(plan.steps[step], ends) for step in ahead}
     follow = tuple(step for step, for_ in waited.items() if for_ is None)
-    needed = {need for step in follow for need in (step, *plan.steps[step].parents, *plan.steps[step].jumped_from)}
+    needed = {need for step in follow for need in (step, *plan.steps[step].predecessors, *plan.steps[step].jumped_from)}
     open_ = frozenset(for_ for for_ in waited.values() if for_ is not None)
     return _Look(outcome.run.id, frozenset(needed | own) | open_, follow, open_)
 
@@ -104,7 +104,7 @@ def _waited(step: PlannedStep, ends: set[str]) -> str | None:
 
 def _decides(plan: Plan, look: _Look, known: Mapping[str, Mark]) -> bool:
     """Whether what was read is enough. A skip may lead anywhere, and a retry by hand opens what others went past."""
-    if any(standing(plan.steps[step], known.get(step)) is not Standing.OPEN for step in look.waited):
+    if any(parent_state(plan.steps[step], known.get(step)) is not ParentState.OPEN for step in look.waited):
         return False
     verdicts = (decide(plan, plan.steps[step], known) for step in look.follow if step not in known)
     return all(verdict in (Verdict.RUN, Verdict.WAIT) for verdict in verdicts)

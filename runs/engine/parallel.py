@@ -96,21 +96,21 @@ class Together:
             return
         left = self._until - time.monotonic()
         wait = 0.0 if self._under_way else max(0.0, left)
-        places = 0 if left <= 0 and self._claimed else self._threads.reserve(len(self._left), wait_seconds=wait)
-        if not places:
+        slots = 0 if left <= 0 and self._claimed else self._threads.reserve(len(self._left), wait_seconds=wait)
+        if not slots:
             if left <= 0:
                 tickets.hand_back(self._left, head=self._link.head.id)
                 self._left = []
             return
-        some, self._left = self._left[:places], self._left[places:]
+        some, self._left = self._left[:slots], self._left[slots:]
         ends = time.monotonic() + self._link.head.timeout_seconds
         self._claimed = True
         try:
             work, process = self._claim(some)
         except BaseException:
-            self._threads.give_back(places)
+            self._threads.give_back(slots)
             raise
-        self._threads.give_back(places - len(work))
+        self._threads.give_back(slots - len(work))
         for one in work:
             self._start(one, process=process, ends=ends)
 

@@ -16,28 +16,28 @@ import orjson
 from django.conf import settings
 
 from runs.domain.outcomes import Key
-from runs.domain.requests import Due, Fresh
+from runs.domain.requests import Due, Preloaded
 from runs.engine.work import Clock
 from runs.queries.database import Row
 
-NONE: Mapping[Key, Fresh] = MappingProxyType({})
+NONE: Mapping[Key, Preloaded] = MappingProxyType({})
 
 # For so long a process goes by what the database last said of its clock. These times are told, never decided by:
 # a step that waits for a moment is not told of (runs.dispatch.dispatcher).
 _CLOCK_SECONDS = 10.0
-_heard = SimpleNamespace(clock=None, at=0.0)
+_clock_seen = SimpleNamespace(clock=None, at=0.0)
 
 
 def pack(message: Sequence[Due]) -> str:
     """What the knock says of its runs, as JSON: [[ticket, started_at, input as text], ...]. Empty for nothing."""
-    told = [due.fresh for due in message if due.fresh is not None]
+    told = [due.preloaded for due in message if due.preloaded is not None]
     # Again, for the database may write numbers in more words than the start did.
     if len(told) < len(message) or not short([one.input for one in told]):
         return ""
     return orjson.dumps([[*one] for one in told]).decode()
 
 
-def unpack(keys: Sequence[Key], told: Sequence[Any]) -> Mapping[Key, Fresh]:
+def unpack(keys: Sequence[Key], told: Sequence[Any]) -> Mapping[Key, Preloaded]:
     """By key; none of them where it does not fit the keys, for then all of them are loaded."""
     if len(told) != len(keys):
         return NONE
@@ -49,28 +49,28 @@ def unpack(keys: Sequence[Key], told: Sequence[Any]) -> Mapping[Key, Fresh]:
             return NONE
         if not (isinstance(ticket, int) and isinstance(started_at, float) and isinstance(given, str)):
             return NONE
-        found[key] = Fresh(ticket, started_at, given)
+        found[key] = Preloaded(ticket, started_at, given)
     return found
 
 
-def loaded(keys: Sequence[Key], fresh: Mapping[Key, Fresh]) -> list[Row] | None:
+def loaded(keys: Sequence[Key], preloaded: Mapping[Key, Preloaded]) -> list[Row] | None:
     """Rows as runs.queries.claims.LOAD answers them; None where the database must be asked."""
-    if not fresh or _heard.clock is None or monotonic() > _heard.at + _CLOCK_SECONDS:
+    if not preloaded or _clock_seen.clock is None or monotonic() > _clock_seen.at + _CLOCK_SECONDS:
         return None
-    now = _heard.clock.now().timestamp()
+    now = _clock_seen.clock.now().timestamp()
     rows: list[Row] = []
     for key in keys:
-        if (one := fresh.get(key)) is None:
+        if (one := preloaded.get(key)) is None:
             return None
         now = max(now, one.started_at)
         rows.append((*key, one.input, one.started_at, 1, None, now, None, False, one.ticket, False, None, None, None))
     return rows
 
 
-def heard(found: Sequence[Row]) -> None:
+def remember_clock(found: Sequence[Row]) -> None:
     """Take note of the database's clock in what it has just answered to LOAD."""
     if found:
-        _heard.clock, _heard.at = Clock(at=datetime.fromtimestamp(found[-1][6], UTC)), monotonic()
+        _clock_seen.clock, _clock_seen.at = Clock(at=datetime.fromtimestamp(found[-1][6], UTC)), monotonic()
 
 
 # What a message says of a run besides its input, in bytes.

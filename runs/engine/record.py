@@ -47,8 +47,8 @@ def record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None = Non
     if not outcomes:
         return Recorded()
     try:
-        if _alone(outcomes, plan=plan):
-            return _record_alone(outcomes, plan=plan, carried=carried)
+        if _fits_one_statement(outcomes, plan=plan):
+            return _record_in_one_statement(outcomes, plan=plan, carried=carried)
         with transaction.atomic():
             return _record(outcomes, plan=plan, carried=carried)
     except (DatabaseError, orjson.JSONEncodeError) as error:
@@ -73,13 +73,13 @@ def record_within(outcome: Outcome, *, plan: Plan, carried: str | None) -> Recor
 class _Fenced:
     """The outcomes that passed their fence, those of them whose run is live, and what those runs are coming to.
 
-    `endings` has the runs whose work is over, `children` those that have a parent.
+    `endings` has the runs whose work is over, `with_parent` those that have a parent.
     """
 
     won: list[Outcome]
     live: list[Outcome]
     endings: dict[UUID, RunState]
-    children: frozenset[UUID]
+    with_parent: frozenset[UUID]
 
     def ending(self, outcome: Outcome) -> RunState | None:
         """What the outcome's run is coming to; None while its work goes on."""
@@ -89,19 +89,23 @@ class _Fenced:
 def _record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
     recorded = _write(outcomes, plan=plan, carried=carried)
     # The parents' rows are the last locks of the transaction, taken at once and in order.
-    return replace(recorded, wakes=recorded.wakes + sub_workflows.ended(recorded.below)) if recorded.below else recorded
+    return (
+        replace(recorded, wakes=recorded.wakes + sub_workflows.wake_parents(recorded.below))
+        if recorded.below
+        else recorded
+    )
 
 
-def _alone(outcomes: Sequence[Outcome], *, plan: Plan) -> bool:
+def _fits_one_statement(outcomes: Sequence[Outcome], *, plan: Plan) -> bool:
     """Whether one statement can record all of it: nothing but successes of runs that go one path, and few of them."""
     if not plan.linear or sum(len(outcome.results) for outcome in outcomes) >= _COPIED_ROWS:
         return False
     return all(o.plain and o.item < 0 and not o.run.below and isinstance(o.fence, HeldTicket) for o in outcomes)
 
 
-def _record_alone(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
+def _record_in_one_statement(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
     ordered = sorted(outcomes, key=lambda outcome: outcome.run.id.int)  # Python compares UUIDs slowly
-    releases = _release_path(ordered, plan=plan, carried=carried)
+    releases = _release_linear(ordered, plan=plan, carried=carried)
     new = [(outcome.run.id, -1, result) for outcome in ordered for result in outcome.results]
     new += [(found.run.id, -1, result) for found in releases for result in found.skipped]
     fenced = _fence(ordered, releases, new=new)
@@ -118,7 +122,7 @@ def _write(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> R
     waits.lock_keys(outcomes)
     ordered = sorted(outcomes, key=lambda outcome: outcome.run.id.int)
     if plan.linear:
-        releases = _release_path(ordered, plan=plan, carried=carried)
+        releases = _release_linear(ordered, plan=plan, carried=carried)
         fenced = _fence(ordered, releases)
         if len(fenced.live) < len(ordered):
             winners = {outcome.run.id for outcome in fenced.live}
@@ -129,7 +133,7 @@ def _write(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> R
         _insert_steps(fenced, [])
         endings.note(plan, fenced.live, endings=fenced.endings)
         releases = _release_graph(fenced.live, plan=plan, carried=carried, coming=fenced.endings)
-    telling = [o for o in fenced.live if not (o.plain or endings.stopped(plan, o, ending=fenced.ending(o)))]
+    telling = [o for o in fenced.live if not (o.plain or endings.after_its_work(plan, o, ending=fenced.ending(o)))]
     letters = _dead_letters(telling)
     spawned = sub_workflows.spawn(telling)
     begun = for_each.begin(telling, plan=plan)
@@ -145,8 +149,8 @@ def _write_items(outcomes: Sequence[Outcome], *, plan: Plan) -> Recorded:
     waits.lock_keys(outcomes)
     fenced = _fence(sorted(outcomes, key=lambda outcome: outcome.key), None)
     _insert_steps(fenced, [])
-    stopped = [o for o in fenced.live if endings.stopped(plan, o, ending=fenced.ending(o))]
-    going = [o for o in fenced.live if not endings.stopped(plan, o, ending=fenced.ending(o))]
+    stopped = [o for o in fenced.live if endings.after_its_work(plan, o, ending=fenced.ending(o))]
+    going = [o for o in fenced.live if not endings.after_its_work(plan, o, ending=fenced.ending(o))]
     releases = [
         Release(
             run=o.run,
@@ -158,7 +162,7 @@ def _write_items(outcomes: Sequence[Outcome], *, plan: Plan) -> Recorded:
     if any(found.tickets for found in releases):
         run(records.RELEASE, **columns.releases([found for found in releases if found.tickets]))
     spawned = sub_workflows.spawn(going)
-    wakes = for_each.ended(going)
+    wakes = for_each.count_ended(going)
     ends: list[Release] = []
     if stopped:
         endings.note(plan, stopped, endings=fenced.endings)
@@ -193,37 +197,37 @@ def _fence(
         params["tickets"] = [o.fence.id for o in outcomes if isinstance(o.fence, HeldTicket)]
     else:
         params |= columns.outcomes(outcomes)
-    statement = _statement(outcomes[0], releases) if new is None else _whole(outcomes, releases or ())
+    statement = _statement(outcomes[0], releases) if new is None else _one_statement(outcomes, releases or ())
     if new is not None:
         params |= columns.steps(new)
     if releases is not None:
-        params |= columns.following(releases, last=statement in (records.PATH_LAST, records.PATH_OVER))
+        params |= columns.following(releases, last=statement in (records.LINEAR_LAST, records.LINEAR_OVER))
     found = run(statement, **params)
     alive = {(row[0], row[1]): row[2] for row in found}
     return _Fenced(
         won=[outcome for outcome in outcomes if outcome.key in alive],
         live=[outcome for outcome in outcomes if alive.get(outcome.key)],
         endings={row[0]: RunState(row[3]) for row in found if row[3]},
-        children=frozenset(row[0] for row in found if row[4]),
+        with_parent=frozenset(row[0] for row in found if row[4]),
     )
 
 
-def _whole(outcomes: Sequence[Outcome], releases: Sequence[Release]) -> Statement:
-    again = any(isinstance(o.fence, HeldTicket) and o.fence.again for o in outcomes)
-    return records.PATH_WHOLE if again or any(found.tickets for found in releases) else records.PATH_LAST
+def _one_statement(outcomes: Sequence[Outcome], releases: Sequence[Release]) -> Statement:
+    again = any(isinstance(o.fence, HeldTicket) and o.fence.retried for o in outcomes)
+    return records.LINEAR_ONE_STATEMENT if again or any(found.tickets for found in releases) else records.LINEAR_LAST
 
 
 def _statement(outcome: Outcome, releases: Sequence[Release] | None) -> Statement:
     path = releases is not None
     if isinstance(outcome.fence, HeldTicket) and path:
-        return records.PATH_TICKET if any(found.tickets for found in releases or ()) else records.PATH_OVER
+        return records.LINEAR_TICKET if any(found.tickets for found in releases or ()) else records.LINEAR_OVER
     if isinstance(outcome.fence, HeldTicket):
         return records.FENCE_TICKET
     if isinstance(outcome.fence, HeldClaim):
-        return records.PATH_CLAIM if path else records.FENCE_CLAIM
+        return records.LINEAR_CLAIM if path else records.FENCE_CLAIM
     if isinstance(outcome.fence, HeldChildren):
-        return records.PATH_CHILDREN if path else records.FENCE_CHILDREN
-    return records.PATH_WAIT if path else records.FENCE_WAIT
+        return records.LINEAR_CHILDREN if path else records.FENCE_CHILDREN
+    return records.LINEAR_WAIT if path else records.FENCE_WAIT
 
 
 def _insert_steps(fenced: _Fenced, releases: Iterable[Release]) -> None:
@@ -233,15 +237,15 @@ def _insert_steps(fenced: _Fenced, releases: Iterable[Release]) -> None:
     is split and done one by one.
     """
     new: list[tuple[UUID, int, StepResult]] = []
-    fresh: list[tuple[UUID, int, StepResult]] = []
+    copied: list[tuple[UUID, int, StepResult]] = []
     for outcome in fenced.won:
         if isinstance(outcome.fence, HeldTicket):
-            plain = outcome.plain and not outcome.fence.again
-            (fresh if plain else new).extend((outcome.run.id, outcome.item, result) for result in outcome.results)
-    if len(fresh) < _COPIED_ROWS:
-        new += fresh
+            plain = outcome.plain and not outcome.fence.retried
+            (copied if plain else new).extend((outcome.run.id, outcome.item, result) for result in outcome.results)
+    if len(copied) < _COPIED_ROWS:
+        new += copied
     else:
-        copy(records.COPY_STEPS, columns.copied_steps(fresh))
+        copy(records.COPY_STEPS, columns.copied_steps(copied))
     new += [(found.run.id, -1, result) for found in releases for result in found.skipped]
     if new:
         run(records.INSERT_STEPS, **columns.steps(new))
@@ -270,7 +274,7 @@ def _recorded(
         handed_on=tuple(handed_on),
         released=any(ticket.knock == 0 for found in releases for ticket in found.tickets),
         ended=tuple((found.run.id, found.state.value) for found in releases if found.state in RUN_ENDED),
-        below=tuple(f.run.id for f in releases if f.state in RUN_ENDED and f.run.id in fenced.children),
+        below=tuple(f.run.id for f in releases if f.state in RUN_ENDED and f.run.id in fenced.with_parent),
         failed=tuple(letters),
     )
 
@@ -287,7 +291,7 @@ def _record_refused(outcome: Outcome, error: Exception, *, plan: Plan, carried: 
         return _record([failure.unrecordable(outcome, error, plan=plan)], plan=plan, carried=carried)
 
 
-def _release_path(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> list[Release]:
+def _release_linear(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> list[Release]:
     """What follows in a plan without forks, where each outcome knows all that there is to know."""
     return _with_outputs(plan, [release_along(plan, o, carried=carried) for o in outcomes])
 

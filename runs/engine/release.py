@@ -87,7 +87,9 @@ def _course(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, ending: 
     succeeded = state is RunState.SUCCEEDED and ending is None
     reads = {culprit} if culprit else plan.step_ids(plan.output_reads) if succeeded else ()
     last = outcome.last
-    by_last = plan.definition.output is None and plan.leaves == [last.step] and last.state is StepState.SUCCEEDED
+    by_last = (
+        plan.definition.output is None and plan.authorizations == [last.step] and last.state is StepState.SUCCEEDED
+    )
     return _Course(
         heads=tuple(found.heads),
         skipped=(*skips(found.skipped, blocked=False), *skips(found.blocked, blocked=True)),
@@ -214,9 +216,9 @@ def _at_hand(outcome: Outcome, course: _Course) -> LoadedSteps:
 
 
 def _leaf_output(plan: Plan, steps: LoadedSteps) -> Json:
-    done = {leaf: steps[leaf]["output"] for leaf in plan.leaves if _succeeded(steps.get(leaf))}
-    if len(plan.leaves) == 1:
-        return done.get(plan.leaves[0])
+    done = {leaf: steps[leaf]["output"] for leaf in plan.authorizations if _succeeded(steps.get(leaf))}
+    if len(plan.authorizations) == 1:
+        return done.get(plan.authorizations[0])
     return done
 
 

@@ -55,14 +55,14 @@ def read_by(step: PlannedStep, steps: Steps) -> Steps:
 
 
 def _handed_down(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:
-    if not step.parents:
+    if not step.predecessors:
         return run.input
-    if len(step.parents) == 1:
-        row = steps.get(step.parents[0])
+    if len(step.predecessors) == 1:
+        row = steps.get(step.predecessors[0])
         return None if row is None else row.get("output")
     return {
         parent: steps[parent].get("output")
-        for parent in step.parents
+        for parent in step.predecessors
         if parent in steps and steps[parent].get("state") != "skipped"
     }
 

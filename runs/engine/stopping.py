@@ -62,7 +62,7 @@ def terminate(run_ids: Sequence[UUID]) -> Stopped:
         *((run_id, RunState.CANCELLED.value) for run_id in queued),
         *((one.run.id, one.state.value) for one in found if one.state is not None),
     )
-    sub_workflows.ended([run_id for run_id, _ in ended])
+    sub_workflows.wake_parents([run_id for run_id, _ in ended])
     return Stopped(won=frozenset(row[0] for row in locked), ended=ended)
 
 
@@ -99,7 +99,7 @@ def _stop(run_ids: Sequence[UUID], *, outcome: RunState, overdue: bool) -> Stopp
         *((one.run.id, one.state.value) for one in found if one.state in RUN_ENDED),
     )
     # The last locks: the rows of parents that wait for these.
-    sub_workflows.ended([run_id for run_id, _ in ended])
+    sub_workflows.wake_parents([run_id for run_id, _ in ended])
     return Stopped(won=frozenset(row[0] for row in locked), ended=ended)
 
 

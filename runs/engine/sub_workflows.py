@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
-import orjson
 from django.conf import settings
 
 from actions.base import Json, Permanent, Retryable
@@ -19,6 +17,7 @@ from runs.planning.plan import Plan
 from runs.planning.steps import PlannedStep
 from runs.queries import sub_workflows, values
 from runs.queries.database import Row, run
+from runs.queries.values import loads
 from workflows.definitions.errors import InvalidInput
 from workflows.models import Version
 from workflows.publishing.inputs import check_input
@@ -69,7 +68,7 @@ def spawn(live: Sequence[Outcome]) -> bool:
     return True
 
 
-def ended(run_ids: Sequence[UUID]) -> tuple[int, ...]:
+def wake_parents(run_ids: Sequence[UUID]) -> tuple[int, ...]:
     """Make the rows that wait for these runs due, as the last locks of the transaction that ended them.
 
     Answers the rows' ids. Runs that nobody waits for are passed over.
@@ -96,7 +95,7 @@ def answered(row_ids: Sequence[int]) -> dict[tuple[UUID, str], list[Row]]:
     return found
 
 
-def orphans(*, limit: int) -> dict[int, list[UUID]]:
+def sub_runs_to_cancel(*, limit: int) -> dict[int, list[UUID]]:
     """Children that are still to be cancelled because their parent was, by the parent's row; none where all ended."""
     found: dict[int, list[UUID]] = {}
     for row_id, child in run(sub_workflows.ORPHANS, limit=limit):
@@ -104,7 +103,7 @@ def orphans(*, limit: int) -> dict[int, list[UUID]]:
     return found
 
 
-def orphans_ended(row_ids: Sequence[int]) -> None:
+def sub_runs_cancelled(row_ids: Sequence[int]) -> None:
     """Take note that the children of these cancelled rows are cancelled, too."""
     run(sub_workflows.ORPHANS_ENDED, rows=list(row_ids))
 
@@ -121,18 +120,18 @@ def outcome(row: Row, *, plan: Plan) -> Outcome:
     """What the end of its child means to a step: it succeeds with the child's output, or fails with its error."""
     run_id, item, step_id, attempt, attempts, config, began, now, _, given, started_at, generation = row[:12]
     child, workflow, state, child_input, output, error = row[12:]
-    facts = RunFacts(id=run_id, input=_json(given), began=started_at.timestamp(), generation=generation)
-    tries = _json(attempts) or []
-    used = _json(config)
+    facts = RunFacts(id=run_id, input=loads(given), began=started_at.timestamp(), generation=generation)
+    tries = loads(attempts) or []
+    used = loads(config)
     if state == RunState.SUCCEEDED:
-        told: Json = {"run": str(child), "state": state, "output": _json(output)}
+        told: Json = {"run": str(child), "state": state, "output": loads(output)}
         result = StepResult(
             step=step_id, state=StepState.SUCCEEDED, output=told, config=used, attempt=attempt, attempts=tries
         )
     else:
         work = Work(run=facts, item=item, steps={}, clock=Clock(at=now), attempt=attempt, attempts=tries)
-        tried = failure.Tried(began, given=_json(child_input), used=used)
-        result = failure.failed(plan.steps[step_id], work, _failure(child, workflow, state, _json(error)), tried)
+        tried = failure.Tried(began, given=loads(child_input), used=used)
+        result = failure.failed(plan.steps[step_id], work, _failure(child, workflow, state, loads(error)), tried)
     return Outcome(run=facts, item=item, fence=HeldChildren(), results=(result,))
 
 
@@ -198,7 +197,3 @@ def _uuid(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
-
-
-def _json(value: Any) -> Any:
-    return orjson.loads(value) if value is not None else None

@@ -49,10 +49,10 @@ class Threads:
             self._free -= got
             return got
 
-    def give_back(self, places: int) -> None:
+    def give_back(self, slots: int) -> None:
         """Reserved places that are not needed."""
         with self._changed:
-            self._free += places
+            self._free += slots
             self._changed.notify_all()
 
     def start(self, work: Callable[[], object], *, then: Callable[[], None]) -> Job:

@@ -55,9 +55,9 @@ def unblock(steps: Sequence[tuple[UUID, int, str]]) -> frozenset[Key]:
     """Give steps (run, item, step) a ticket that waited for the code that has their action; answers those won."""
     if not steps:
         return frozenset()
-    return frozenset((row[0], row[1]) for row in run(wait_queries.UNBLOCK, **values.places(steps)))
+    return frozenset((row[0], row[1]) for row in run(wait_queries.UNBLOCK, **values.step_keys(steps)))
 
 
 def keep_blocked(steps: Sequence[tuple[UUID, int, str]], *, seconds: float) -> None:
     """Look at steps (run, item, step) again in so many seconds whose action is still not known."""
-    run(wait_queries.STILL_BLOCKED, seconds=seconds, **values.places(steps))
+    run(wait_queries.STILL_BLOCKED, seconds=seconds, **values.step_keys(steps))

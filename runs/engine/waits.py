@@ -8,8 +8,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from actions import payload as payloads
 from actions.base import ActionError, Json, Woken
 from runs.domain.outcomes import HeldWait, Key, Outcome, RunFacts, StepResult
@@ -22,6 +20,7 @@ from runs.planning import plan as plans
 from runs.planning.plan import Plan
 from runs.queries import signals
 from runs.queries.database import Row, run
+from runs.queries.values import loads
 
 
 @dataclass(frozen=True)
@@ -54,24 +53,24 @@ def read(row: Row) -> Wait:
     """A row of signal_queries.WAIT_COLUMNS."""
     run_id, item, step, attempt, attempts, output, config, edited, since, signal = row[:10]
     version_id, given, started_at, generation, at = row[10:]
-    facts = RunFacts(id=run_id, input=_json(given), began=started_at.timestamp(), generation=generation)
+    facts = RunFacts(id=run_id, input=loads(given), began=started_at.timestamp(), generation=generation)
     return Wait(
         run=facts,
         version_id=version_id,
         item=item,
         step=step,
         attempt=attempt,
-        attempts=_json(attempts) or [],
-        output=_json(output),
-        config=_json(config),
-        given=_json(edited),
+        attempts=loads(attempts) or [],
+        output=loads(output),
+        config=loads(config),
+        given=loads(edited),
         since=since,
         signal=signal,
         at=at,
     )
 
 
-def ended(wait: Wait, came: Came | None = None) -> Outcome:
+def outcome_of(wait: Wait, came: Came | None = None) -> Outcome:
     """The outcome of a wait that its signal ends, or (None) its moment; its action says what that comes to.
 
     A failure goes the way of every attempt's: retry policy, `on_error`, dead letter.
@@ -121,7 +120,7 @@ def met(parked: Sequence[Outcome], *, plan: Plan) -> list[Outcome]:
     keyed = [o for key, o in waiting.items() if key not in found and o.last.signal_key is not None]
     if keyed:
         found |= _take(signals.MEET_BY_KEY, keyed, keys=[o.last.signal_key for o in keyed])
-    return [ended(_of(waiting[key], plan=plan, at=came.at), came) for key, came in found.items()]
+    return [outcome_of(_of(waiting[key], plan=plan, at=came.at), came) for key, came in found.items()]
 
 
 def _take(statement: Any, waiting: Sequence[Outcome], **more: object) -> dict[Key, Came]:
@@ -133,7 +132,7 @@ def _take(statement: Any, waiting: Sequence[Outcome], **more: object) -> dict[Ke
         names=[o.last.signal for o in waiting],
         **more,
     )
-    return {(run_id, item): Came(_json(payload), at) for run_id, item, payload, at in rows}
+    return {(run_id, item): Came(loads(payload), at) for run_id, item, payload, at in rows}
 
 
 def _of(outcome: Outcome, *, plan: Plan, at: datetime) -> Wait:
@@ -169,7 +168,3 @@ def _failed(wait: Wait, error: Exception, *, used: Json, timed_out: bool) -> Ste
         outcome = reason = kind
     step = plans.load(wait.version_id).steps[wait.step]
     return failure.failed(step, work, error, Tried(wait.since, wait.given, used, outcome, reason))
-
-
-def _json(value: Any) -> Any:
-    return orjson.loads(value) if value is not None else None

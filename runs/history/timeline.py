@@ -63,9 +63,9 @@ def timeline(run: Run) -> list[StepView]:
     told = _facts(run)
     # What undoes steps and what on_failure does are no part of a run that did not fail.
     shown = [s for s in planned.steps.values() if s.id in rows or s.part in (Part.MAIN, Part.FINALLY)]
-    children = _children(run, shown)
+    sub_runs = _sub_runs(run, shown)
     views = [_view(step, rows.get(step.id), told, seen, version_id=run.version_id) for step in shown]
-    return [replace(view, child_run=children.get(view.step)) for view in views] if children else views
+    return [replace(view, child_run=sub_runs.get(view.step)) for view in views] if sub_runs else views
 
 
 def latest(workflow_ids: Iterable[UUID]) -> dict[UUID, Run]:
@@ -82,7 +82,7 @@ def interventions(run: Run) -> list[Intervention]:
     return list(rows[:SHOWN_INTERVENTIONS])[::-1]
 
 
-def _children(run: Run, steps: Iterable[PlannedStep]) -> dict[str, UUID]:
+def _sub_runs(run: Run, steps: Iterable[PlannedStep]) -> dict[str, UUID]:
     """The run that each sub-workflow step started, the newest where there were several."""
     if not any(step.definition.action == "sub_workflow" for step in steps):
         return {}

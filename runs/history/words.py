@@ -49,4 +49,4 @@ def pause_line(held: Paused) -> str:
     """`paused since 2026-11-21 14:30:00 UTC by ada: the shop is closed`."""
     through = "its workflow is paused" if held.through is Pause.WORKFLOW else "paused"
     line = f"{through} since {held.since:%Y-%m-%d %H:%M:%S} UTC by {held.by or 'a command'}"
-    return printable(f"{line}: {held.why}" if held.why else line)
+    return printable(f"{line}: {held.reason}" if held.reason else line)

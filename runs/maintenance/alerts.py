@@ -63,9 +63,9 @@ def _start(workflow_id: UUID, rows: list[Row]) -> None:
 
 
 def _told(row: Row) -> dict[str, Json]:
-    letter, _, workflow, run_id, labels, step, item, reason, error, at = row
+    dead_letter, _, workflow, run_id, labels, step, item, reason, error, at = row
     return {
-        "dead_letter": str(letter),
+        "dead_letter": str(dead_letter),
         "workflow": workflow,
         "run": str(run_id),
         "labels": orjson.loads(labels),

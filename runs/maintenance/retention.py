@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 # Runs looked at in one bite, and rows deleted in it: what a transaction of a few hundredths of a second can do.
 PAGE_RUNS = 500
-BITE_ROWS = 2000
+BATCH_ROWS = 2000
 # A single run may have more rows than that: its steps go so many by a statement, in one transaction with the run.
 STATEMENT_ROWS = 10_000
 PAGE_GATES = 500
@@ -39,7 +39,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Bite:
+class Batch:
     """What one short transaction did: runs deleted (dry: to be deleted), and the seconds that it took."""
 
     runs: int
@@ -51,7 +51,7 @@ def due() -> list[Policy]:
     return [Policy(row[0], row[1], float(row[2])) for row in run(retention.DUE)]
 
 
-def prune(policy: Policy, *, dry: bool = False) -> Iterator[Bite]:
+def prune(policy: Policy, *, dry: bool = False) -> Iterator[Batch]:
     """Delete the workflow's old runs with all their rows, oldest first; answers bite by bite.
 
     What is live is never touched, nor what anything still needs (retention_queries.FREE). `dry` only counts. Whoever
@@ -71,12 +71,12 @@ def prune(policy: Policy, *, dry: bool = False) -> Iterator[Bite]:
         chosen, left = _delete(old, seconds=policy.seconds, dry=dry)
         behind = page[-1][0] if len(page) == PAGE_RUNS else None
         after = behind if left is None else UUID(int=left.int - 1)
-        yield Bite(chosen, time.monotonic() - began)
+        yield Batch(chosen, time.monotonic() - began)
 
 
-def rest(bite: Bite) -> float:
+def rest(batch: Batch) -> float:
     """How many seconds to leave the database to others after this bite."""
-    return max(REST_SECONDS, REST * bite.seconds)
+    return max(REST_SECONDS, REST * batch.seconds)
 
 
 def prune_all(*, wait: Callable[[float], bool]) -> int:
@@ -114,10 +114,10 @@ def tell(workflow_id: UUID, *, why: str) -> None:
 
 def _prune_told(policy: Policy, *, wait: Callable[[float], bool]) -> int:
     count, longest = 0, 0.0
-    for bite in prune(policy):
-        count += bite.runs
-        longest = max(longest, bite.seconds)
-        if wait(rest(bite)):
+    for batch in prune(policy):
+        count += batch.runs
+        longest = max(longest, batch.seconds)
+        if wait(rest(batch)):
             break
     if count:
         log.info("runs_pruned", extra={"workflow": policy.name, "count": count, "longest_seconds": round(longest, 3)})
@@ -128,9 +128,9 @@ def _prune_told(policy: Policy, *, wait: Callable[[float], bool]) -> int:
 def _delete(old: Sequence[UUID], *, seconds: float, dry: bool) -> tuple[int, UUID | None]:
     """Delete as many of these as a bite holds; answers how many, and the first that was too much for it."""
     locked = old if dry else [row[0] for row in run(retention.LOCK, runs=list(old), seconds=seconds)]
-    free = run(retention.FREE, runs=list(locked), limit=BITE_ROWS) if locked else []
+    free = run(retention.FREE, runs=list(locked), limit=BATCH_ROWS) if locked else []
     sizes = accumulate(steps + 1 for _, steps in free)
-    fitting = sum(size <= BITE_ROWS for size in sizes)
+    fitting = sum(size <= BATCH_ROWS for size in sizes)
     # One that is too large for any bite goes alone.
     chosen = [row[0] for row in free[: fitting or 1]]
     if chosen and not dry:

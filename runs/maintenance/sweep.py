@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import orjson
 from django.db import InterfaceError, OperationalError
 
 from actions.base import Permanent, Retryable
 from runs.control import stops as stop_verbs
 from runs.dispatch import dispatcher, unsent
 from runs.dispatch.compiler import decode
-from runs.domain import actor
+from runs.domain.actor import Actor
 from runs.domain.outcomes import Death, HeldClaim, Outcome, Recorded, RunFacts, StepResult
 from runs.domain.releases import REPEAT_SECONDS
 from runs.domain.states import StepState
@@ -30,6 +29,7 @@ from runs.queries import leases, stops, values
 from runs.queries import sweep as sweep_queries
 from runs.queries import waits as wait_queries
 from runs.queries.database import Row, run
+from runs.queries.values import loads
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +56,12 @@ def sweep(send: Callable[[], int] = dispatcher.dispatch) -> Swept:
     `send` is what becomes of tickets that are due; without a broker, runs.worker.polling works on them here.
     """
     found = run(sweep_queries.ANYTHING_DUE, host=lease.host())[0]
-    (knocks, waits, lost, overdue, next_seconds, pids, alerts_due, orphans) = found
+    (knocks, waits, lost, overdue, next_seconds, pids, alerts_due, sub_runs_to_cancel) = found
     if gone := lease.dead(pids or ()):
         lost = bool(run(leases.EXPIRE, host=lease.host(), pids=gone)) or lost
         _recall(gone)
-    if orphans:
-        _apart(lambda: stop_verbs.cancel_orphans(hand=actor.Hand(why=sub_workflows.PARENT_STOPPED)))
+    if sub_runs_to_cancel:
+        _apart(lambda: stop_verbs.cancel_sub_runs(actor=Actor(reason=sub_workflows.PARENT_STOPPED)))
     woken = _apart(wake) + _apart(unblock) if waits else 0
     rescued = _apart(rescue) if lost else 0
     late = _apart(time_out) if overdue else 0
@@ -76,7 +76,7 @@ def wake() -> int:
     """End the waits whose time has come or whose child runs have ended, and release what they held."""
     found = run(wait_queries.DUE_WAITS, limit=BATCH)
     due = ((row[10], row[2], row) for row in found)
-    woken = _record_grouped(due, outcome=lambda row: waits.ended(waits.read(row)))
+    woken = _record_grouped(due, outcome=lambda row: waits.outcome_of(waits.read(row)))
     return woken + waking.wake([*sub_workflows.due(limit=BATCH), *for_each.due(limit=BATCH)])
 
 
@@ -108,7 +108,7 @@ def rescue() -> int:
     return count
 
 
-def bereave(deaths: Sequence[Death]) -> None:
+def children_died(deaths: Sequence[Death]) -> None:
     """Take note of children that died: their leases end now, and their deliveries' tickets are knocked for alone."""
     log.warning("child_died", extra={"pids": [death.pid for death in deaths]})
     pids = [death.pid for death in deaths if death.pid is not None]
@@ -194,7 +194,7 @@ def _rescued(row: Row) -> Outcome:
         steps={},
         clock=Clock(at=now),
         attempt=attempt,
-        attempts=_json(attempts),
+        attempts=loads(attempts),
         suspect=True,
     )
     verdict: Callable[[PlannedStep, Work, Any], StepResult] = _late if late else _lost
@@ -232,11 +232,7 @@ def _lost(step: PlannedStep, work: Work, began: Any) -> StepResult:
 
 
 def _facts(run_id: UUID, given: Any, started_at: Any, generation: int) -> RunFacts:
-    return RunFacts(id=run_id, input=_json(given), began=started_at.timestamp(), generation=generation)
-
-
-def _json(value: Any) -> Any:
-    return orjson.loads(value) if value is not None else None
+    return RunFacts(id=run_id, input=loads(given), began=started_at.timestamp(), generation=generation)
 
 
 INTERVAL_SECONDS = 1.0

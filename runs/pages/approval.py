@@ -13,10 +13,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from actions.catalogue.approval import SIGNAL
+from actions.moments import to_minute
 from runs.control import approval_links, approvals
 from runs.control.approval_links import Link
 from runs.control.approvals import LINK, Decision
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.domain.states import StepState
 from runs.models import StepRun
 
@@ -55,8 +56,8 @@ def decide(request: HttpRequest, token: str) -> HttpResponse:
 def _decide(request: HttpRequest, link: Link, *, approved: bool, why: str) -> HttpResponse:
     name = _username(request)
     decision = Decision(approved, by=name or LINK, username=name, attempt=link.attempt)
-    hand = Hand(request.user.pk if request.user.is_authenticated else None, why)
-    if approvals.decide([link.place], decision=decision, hand=hand):
+    actor = Actor(request.user.pk if request.user.is_authenticated else None, why)
+    if approvals.decide([link.step_key], decision=decision, actor=actor):
         said = "The run goes on." if approved else "The run is told."
         return _show(
             request, 200, {"title": "Approved" if approved else "Rejected", "says": said, "done": decision.verb}
@@ -83,7 +84,7 @@ def _gone(request: HttpRequest, row: StepRun | None) -> HttpResponse:
     found = approvals.decided(row) if row is not None else None
     if found is not None:
         verb = "approved" if found.verb == approvals.APPROVE else "rejected"
-        said = f"It was {verb} by {approvals.who(found)}, {approvals.moment(found.at)}. Nothing was changed now."
+        said = f"It was {verb} by {approvals.who(found)}, {to_minute(found.at)}. Nothing was changed now."
         return _closed(request, 409, "Decided already", said)
     return _closed(request, 410, "Too late", "The step waits no more: its time was up, or its run has ended.")
 
@@ -95,8 +96,8 @@ def _question(request: HttpRequest, row: StepRun, *, status: int = 200, fault: s
         "question": asked.message if asked else "",
         "workflow": row.run.workflow.name,
         "row": row,
-        "until": approvals.moment(row.wake_at) if row.wake_at else "",
-        "since": approvals.moment(row.started_at) if row.started_at else "",
+        "until": to_minute(row.wake_at) if row.wake_at else "",
+        "since": to_minute(row.started_at) if row.started_at else "",
         "fault": fault,
     }
     return _show(request, status, told)
@@ -111,7 +112,7 @@ def _show(request: HttpRequest, status: int, told: dict[str, Any]) -> HttpRespon
 
 
 def _row(link: Link) -> StepRun | None:
-    run_id, step, item = link.place
+    run_id, step, item = link.step_key
     rows = StepRun.objects.filter(run_id=run_id, step=step, item=item, signal=SIGNAL)
     values = ("input", "output", "error", "attempts", "run__input", "run__output", "run__workflow__settings")
     return rows.select_related("run__workflow").defer(*values).first()

@@ -13,7 +13,7 @@ from runs.planning.steps import PlannedStep
 from workflows.definitions.definition import Join
 
 
-class Standing(Enum):
+class ParentState(Enum):
     """What a step means to those that need it."""
 
     OPEN = "open"
@@ -78,7 +78,7 @@ def ripple(plan: Plan, marks: Mapping[str, Mark], *, ended: Iterable[str]) -> Ri
 def after(step: PlannedStep) -> list[str]:
     """What may follow this step directly: those that need it, and where it jumps to when it fails."""
     goto = step.definition.goto
-    return [*step.children, goto] if goto is not None else list(step.children)
+    return [*step.successors, goto] if goto is not None else list(step.successors)
 
 
 def decide(plan: Plan, step: PlannedStep, marks: Mapping[str, Mark]) -> Verdict:
@@ -86,30 +86,30 @@ def decide(plan: Plan, step: PlannedStep, marks: Mapping[str, Mark]) -> Verdict:
     if step.jumped_from:
         return _jump(step, marks)
     # Thousands of branches may lead to a join that waits, and each asks when it ends: the first open one decides.
-    if step.definition.join not in EAGER and any(_open(plan, parent, marks) for parent in step.parents):
+    if step.definition.join not in EAGER and any(_open(plan, parent, marks) for parent in step.predecessors):
         return Verdict.WAIT
-    standings = [standing(plan.steps[parent], marks.get(parent)) for parent in step.parents]
+    standings = [parent_state(plan.steps[parent], marks.get(parent)) for parent in step.predecessors]
     return _RULES[step.definition.join](standings)
 
 
 def _open(plan: Plan, step: str, marks: Mapping[str, Mark]) -> bool:
     mark = marks.get(step)
-    return mark is None or standing(plan.steps[step], mark) is Standing.OPEN
+    return mark is None or parent_state(plan.steps[step], mark) is ParentState.OPEN
 
 
-def standing(step: PlannedStep, mark: Mark | None) -> Standing:
+def parent_state(step: PlannedStep, mark: Mark | None) -> ParentState:
     """What a step's mark means to its children. A failure that the step handles by `continue` counts as success."""
     if mark is None or mark.state is None:
-        return Standing.OPEN
+        return ParentState.OPEN
     if mark.state is StepState.SUCCEEDED:
-        return Standing.OK
+        return ParentState.OK
     if mark.state is StepState.FAILED:
-        return Standing.OK if step.definition.on_error == "continue" else Standing.FAILED
+        return ParentState.OK if step.definition.on_error == "continue" else ParentState.FAILED
     if mark.state is StepState.SKIPPED:
-        return Standing.FAILED if mark.blocked else Standing.SKIPPED
+        return ParentState.FAILED if mark.blocked else ParentState.SKIPPED
     if mark.state in (StepState.CANCELLED, StepState.COMPENSATED):
-        return Standing.FAILED
-    return Standing.OPEN
+        return ParentState.FAILED
+    return ParentState.OPEN
 
 
 def _jump(step: PlannedStep, marks: Mapping[str, Mark]) -> Verdict:
@@ -120,38 +120,38 @@ def _jump(step: PlannedStep, marks: Mapping[str, Mark]) -> Verdict:
     return Verdict.WAIT if any(state in open_states for state in states) else Verdict.SKIP
 
 
-def _all_succeeded(standings: list[Standing]) -> Verdict:
-    if Standing.OPEN in standings:
+def _all_succeeded(standings: list[ParentState]) -> Verdict:
+    if ParentState.OPEN in standings:
         return Verdict.WAIT
-    if Standing.FAILED in standings:
+    if ParentState.FAILED in standings:
         return Verdict.BLOCK
-    return Verdict.SKIP if Standing.SKIPPED in standings else Verdict.RUN
+    return Verdict.SKIP if ParentState.SKIPPED in standings else Verdict.RUN
 
 
-def _none_failed(standings: list[Standing]) -> Verdict:
-    if Standing.OPEN in standings:
+def _none_failed(standings: list[ParentState]) -> Verdict:
+    if ParentState.OPEN in standings:
         return Verdict.WAIT
-    if Standing.FAILED in standings:
+    if ParentState.FAILED in standings:
         return Verdict.BLOCK
-    return Verdict.RUN if Standing.OK in standings else Verdict.SKIP
+    return Verdict.RUN if ParentState.OK in standings else Verdict.SKIP
 
 
-def _all_done(standings: list[Standing]) -> Verdict:
-    return Verdict.WAIT if Standing.OPEN in standings else Verdict.RUN
+def _all_done(standings: list[ParentState]) -> Verdict:
+    return Verdict.WAIT if ParentState.OPEN in standings else Verdict.RUN
 
 
-def _any_succeeded(standings: list[Standing]) -> Verdict:
-    if Standing.OK in standings:
+def _any_succeeded(standings: list[ParentState]) -> Verdict:
+    if ParentState.OK in standings:
         return Verdict.RUN
-    if Standing.OPEN in standings:
+    if ParentState.OPEN in standings:
         return Verdict.WAIT
-    return Verdict.BLOCK if Standing.FAILED in standings else Verdict.SKIP
+    return Verdict.BLOCK if ParentState.FAILED in standings else Verdict.SKIP
 
 
-def _any_failed(standings: list[Standing]) -> Verdict:
-    if Standing.FAILED in standings:
+def _any_failed(standings: list[ParentState]) -> Verdict:
+    if ParentState.FAILED in standings:
         return Verdict.RUN
-    return Verdict.WAIT if Standing.OPEN in standings else Verdict.SKIP
+    return Verdict.WAIT if ParentState.OPEN in standings else Verdict.SKIP
 
 
 # They may be decided while branches are open.
@@ -172,7 +172,7 @@ def behind(plan: Plan, steps: Iterable[str]) -> set[str]:
     while queue:
         here = plan.steps[queue.pop()]
         goto = here.definition.goto
-        for child in (*here.children, goto):
+        for child in (*here.successors, goto):
             if child is not None and child not in found:
                 found.add(child)
                 queue.append(child)

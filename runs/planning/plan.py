@@ -113,9 +113,9 @@ class Plan:
         return plain and len(self.segments()) == 1
 
     @cached_property
-    def leaves(self) -> list[str]:
+    def authorizations(self) -> list[str]:
         """Steps of `steps` that nothing needs."""
-        return [step.id for step in self.steps.values() if not step.children and not step.handler]
+        return [step.id for step in self.steps.values() if not step.successors and not step.handler]
 
     @cached_property
     def handlers(self) -> list[str]:
@@ -131,7 +131,7 @@ class Plan:
     def output_reads(self) -> frozenset[str]:
         """Ids of the steps that the run's output is made of; may hold `*`."""
         if self.definition.output is None:
-            return frozenset(self.leaves)
+            return frozenset(self.authorizations)
         return expressions.references(self.definition.output)
 
     def step_ids(self, ids: Iterable[str]) -> list[str]:
@@ -142,13 +142,13 @@ class Plan:
         return sorted(wanted & self.steps.keys(), key=self._places.__getitem__)
 
     def _begins(self, part: Part) -> list[str]:
-        return [s.id for s in self.steps.values() if s.part is part and not s.parents and not s.jumped_from]
+        return [s.id for s in self.steps.values() if s.part is part and not s.predecessors and not s.jumped_from]
 
     def _only_child(self, step: PlannedStep) -> PlannedStep | None:
-        if len(step.children) != 1:
+        if len(step.successors) != 1:
             return None
-        child = self.steps[step.children[0]]
-        return child if len(child.parents) == 1 and not child.jumped_from else None
+        child = self.steps[step.successors[0]]
+        return child if len(child.predecessors) == 1 and not child.jumped_from else None
 
 
 @lru_cache(maxsize=512)
@@ -176,19 +176,19 @@ def _undo(step: str, said: Compensation) -> PlannedStep:
     return PlannedStep(
         definition=definition,
         action=_action(said.action),
-        parents=(step,),
-        children=(),
+        predecessors=(step,),
+        successors=(),
         jumped_from=(),
         part=Part.UNDO,
     )
 
 
 def _planned(steps: Sequence[StepDefinition], *, part: Part) -> list[PlannedStep]:
-    children: dict[str, list[str]] = {step.id: [] for step in steps}
+    successors: dict[str, list[str]] = {step.id: [] for step in steps}
     jumps: dict[str, list[str]] = {step.id: [] for step in steps}
     for step in steps:
         for parent in step.needs:
-            children[parent].append(step.id)
+            successors[parent].append(step.id)
         if step.goto is not None:
             jumps[step.goto].append(step.id)
     by_id = {step.id: step for step in steps}
@@ -198,8 +198,8 @@ def _planned(steps: Sequence[StepDefinition], *, part: Part) -> list[PlannedStep
         PlannedStep(
             definition=by_id[key],
             action=_action(by_id[key].action),
-            parents=by_id[key].needs,
-            children=tuple(children[key]),
+            predecessors=by_id[key].needs,
+            successors=tuple(successors[key]),
             jumped_from=tuple(jumps[key]),
             part=part,
         )

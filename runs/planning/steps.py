@@ -54,8 +54,8 @@ class PlannedStep:
 
     definition: StepDefinition
     action: Action[Config]
-    parents: tuple[str, ...]
-    children: tuple[str, ...]
+    predecessors: tuple[str, ...]
+    successors: tuple[str, ...]
     jumped_from: tuple[str, ...]
     part: Part = Part.MAIN
 
@@ -67,7 +67,7 @@ class PlannedStep:
     @cached_property
     def needs(self) -> frozenset[str]:
         """Its parents, to look one up."""
-        return frozenset(self.parents)
+        return frozenset(self.predecessors)
 
     @property
     def handler(self) -> bool:
@@ -77,7 +77,7 @@ class PlannedStep:
     @property
     def undoes(self) -> str | None:
         """The step that this one compensates."""
-        return self.parents[0] if self.part is Part.UNDO else None
+        return self.predecessors[0] if self.part is Part.UNDO else None
 
     @cached_property
     def inline(self) -> bool:
@@ -113,7 +113,7 @@ class PlannedStep:
     def follows(self) -> bool:
         """Whether the success of its only parent is all that it waits for."""
         plain = self.definition.join in (Join.ALL_SUCCEEDED, Join.NONE_FAILED)
-        return plain and len(self.parents) == 1 and not self.jumped_from
+        return plain and len(self.predecessors) == 1 and not self.jumped_from
 
     @cached_property
     def rendering(self) -> expressions.Template:
@@ -162,7 +162,7 @@ class PlannedStep:
         """Ids of the steps whose rows it needs: its parents and what its expressions refer to; may hold `*`."""
         each = self.definition.for_each
         found = self._named if each is None else expressions.references(each.items)
-        found |= frozenset(self.parents)
+        found |= frozenset(self.predecessors)
         if self.definition.if_ is not None and not self.asks_each_item:
             found |= expressions.expression_references(self.definition.if_)
         return found

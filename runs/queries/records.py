@@ -164,7 +164,7 @@ def _insert_steps(rows: str, again: str = _AGAIN) -> str:
 INSERT_STEPS = Statement("insert_steps", _insert_steps(_NEW_STEPS))
 
 
-def _path(name: str, brought: tuple[str, str], fence: str) -> Statement:
+def _linear(name: str, brought: tuple[str, str], fence: str) -> Statement:
     """Lock, fence, release in one statement: safe where a plan is one path, for nothing is counted."""
     return Statement(name, f"WITH {_brought(brought, _NEXT, _END)}, {fence}, {_TICKETS}, {_SETTLED} {_WINNERS}")
 
@@ -174,20 +174,20 @@ def _fence(name: str, brought: tuple[str, str], fence: str) -> Statement:
     return Statement(name, f"WITH {_brought(brought)}, {fence} {_WINNERS}")
 
 
-def _whole(name: str, brought: str, release: str, again: str) -> Statement:
+def _one_statement(name: str, brought: str, release: str, again: str) -> Statement:
     """With the rows of its steps as well: a statement alone is a transaction, too, and the shortest."""
     steps = _insert_steps(_NEW_STEPS + "JOIN won ON won.run_id = d.run_id", again)
     return Statement(name, f"WITH {brought}, {_FENCE_TICKET}, {release}, written AS ({steps} RETURNING 1) {_WINNERS}")
 
 
-PATH_TICKET = _path("path_ticket", _TICKET, _FENCE_TICKET)
-PATH_OVER = Statement("path_over", f"WITH {_brought(_TICKET, _END)}, {_FENCE_TICKET}, {_SETTLED} {_WINNERS}")
-PATH_WHOLE = _whole("path_whole", _brought(_TICKET, _NEXT, _END), f"{_TICKETS}, {_SETTLED}", _AGAIN)
+LINEAR_TICKET = _linear("path_ticket", _TICKET, _FENCE_TICKET)
+LINEAR_OVER = Statement("path_over", f"WITH {_brought(_TICKET, _END)}, {_FENCE_TICKET}, {_SETTLED} {_WINNERS}")
+LINEAR_ONE_STATEMENT = _one_statement("path_whole", _brought(_TICKET, _NEXT, _END), f"{_TICKETS}, {_SETTLED}", _AGAIN)
 # Of runs that end, as PATH_OVER: nothing follows. Their heads were never begun, so that none of their rows is there.
-PATH_LAST = _whole("path_last", _brought(_TICKET, _END), _SETTLED, "")
-PATH_CLAIM = _path("path_claim", _OUTCOME, _FENCE_CLAIM)
-PATH_WAIT = _path("path_wait", _OUTCOME, _FENCE_WAIT)
-PATH_CHILDREN = _path("path_children", _OUTCOME, _FENCE_CHILDREN)
+LINEAR_LAST = _one_statement("path_last", _brought(_TICKET, _END), _SETTLED, "")
+LINEAR_CLAIM = _linear("path_claim", _OUTCOME, _FENCE_CLAIM)
+LINEAR_WAIT = _linear("path_wait", _OUTCOME, _FENCE_WAIT)
+LINEAR_CHILDREN = _linear("path_children", _OUTCOME, _FENCE_CHILDREN)
 FENCE_TICKET = _fence("fence_ticket", _TICKET, _FENCE_TICKET)
 FENCE_CLAIM = _fence("fence_claim", _OUTCOME, _FENCE_CLAIM)
 FENCE_WAIT = _fence("fence_wait", _OUTCOME, _FENCE_WAIT)

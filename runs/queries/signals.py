@@ -67,7 +67,7 @@ WAITING_WITH_KEY = Statement(
 
 # The steps of each run that will not come to wait for it any more (one that waits for this name was woken instead), how
 # many signals of this name are kept for it, its plan, and what its work came to. The runs are locked.
-STANDING = Statement(
+SIGNALLED_RUNS = Statement(
     "signal_standing",
     """
     SELECT r.id, r.version_id,

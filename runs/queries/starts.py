@@ -53,7 +53,7 @@ START = Statement("start", _START.format(also="", asked="", given="", columns=""
 # As START, of requests by leave of a token: it, its user, and what the workflow's name and current version were when
 # the request was read are looked at in the same snapshot. One row at least, of NULLs where nothing was inserted; none
 # where the workflow or its version is gone. Index scans by primary and unique keys.
-START_BY_LEAVE = Statement(
+START_AUTHORIZED = Statement(
     "start_by_leave",
     _START.format(
         also=""",

@@ -25,12 +25,17 @@ def nullable(value: Json) -> str | None:
     return None if value is None else orjson.dumps(value).decode()
 
 
+def loads(text: str | None) -> Any:
+    """The value of a column that was read as JSON text; None for SQL's NULL."""
+    return None if text is None else orjson.loads(text)
+
+
 def keys(found: Sequence[Key]) -> Params:
     """Columns `runs`, `items`."""
     return {"runs": [key[0] for key in found], "items": [key[1] for key in found]}
 
 
-def places(found: Sequence[tuple[UUID, int, str]]) -> Params:
+def step_keys(found: Sequence[tuple[UUID, int, str]]) -> Params:
     """Columns `runs`, `items`, `steps`."""
     names = ("runs", "items", "steps")
     return dict(zip(names, columns(list(found), len(names)), strict=True))

@@ -23,6 +23,6 @@ class Shape(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """The answer as plain values; the renderer writes times as ISO 8601 UTC."""
         return self.model_dump()

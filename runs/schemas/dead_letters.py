@@ -34,7 +34,7 @@ class DeadLetterDetail(DeadLetterSummary):
     attempts: list[Any]
 
 
-class DeadLetterStanding(Shape):
+class DeadLetterStateShape(Shape):
     """How a dead letter and its run stand after a verb."""
 
     id: UUID
@@ -43,26 +43,28 @@ class DeadLetterStanding(Shape):
     run_state: RunState
 
 
-def dead_letter_summary(letter: DeadLetter) -> DeadLetterSummary:
+def dead_letter_summary(dead_letter: DeadLetter) -> DeadLetterSummary:
     """A dead letter with its workflow loaded."""
-    return DeadLetterSummary(**_letter(letter))
+    return DeadLetterSummary(**_dead_letter(dead_letter))
 
 
-def dead_letter_detail(letter: DeadLetter) -> DeadLetterDetail:
+def dead_letter_detail(dead_letter: DeadLetter) -> DeadLetterDetail:
     """A dead letter with its workflow loaded, and all that it keeps."""
-    return DeadLetterDetail(**_letter(letter), input=letter.input, config=letter.config, attempts=letter.attempts)
+    return DeadLetterDetail(
+        **_dead_letter(dead_letter), input=dead_letter.input, config=dead_letter.config, attempts=dead_letter.attempts
+    )
 
 
-def _letter(letter: DeadLetter) -> dict[str, Any]:
+def _dead_letter(dead_letter: DeadLetter) -> dict[str, Any]:
     return {
-        "id": letter.pk,
-        "run": letter.run_id,
-        "workflow": letter.workflow.name,
-        "workflow_id": letter.workflow_id,
-        "step": letter.step,
-        "state": letter.state,
-        "reason": letter.reason,
-        "error": letter.error,
-        "created_at": letter.created_at,
-        "resolved_at": letter.resolved_at,
+        "id": dead_letter.pk,
+        "run": dead_letter.run_id,
+        "workflow": dead_letter.workflow.name,
+        "workflow_id": dead_letter.workflow_id,
+        "step": dead_letter.step,
+        "state": dead_letter.state,
+        "reason": dead_letter.reason,
+        "error": dead_letter.error,
+        "created_at": dead_letter.created_at,
+        "resolved_at": dead_letter.resolved_at,
     }

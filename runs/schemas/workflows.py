@@ -53,7 +53,7 @@ class WorkflowDetail(Shape):
     created_at: datetime
 
 
-class WorkflowStanding(Shape):
+class WorkflowStateShape(Shape):
     """A workflow after it was paused or resumed, and how many runs that call held or let go."""
 
     id: UUID

@@ -10,7 +10,7 @@ from uuid import UUID
 from runs.dispatch import dispatcher
 from runs.dispatch.compiler import decode, encode
 from runs.domain.outcomes import Key, Recorded
-from runs.domain.requests import Fresh
+from runs.domain.requests import Preloaded
 from runs.engine import executor
 from runs.engine.preload import NONE, unpack
 from runs.engine.report import report
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def deliver(
-    texts: Sequence[str], *, version_id: UUID, head: str, carried: str | None, fresh: Sequence[Any] = ()
+    texts: Sequence[str], *, version_id: UUID, head: str, carried: str | None, preloaded: Sequence[Any] = ()
 ) -> list[str]:
     """Answers the keys to hand on along the chain, encoded; empty when none was won.
 
@@ -34,8 +34,8 @@ def deliver(
         dispatcher.refill()
         return []
     keys, plan = understood
-    known = unpack(keys, fresh) if fresh else NONE
-    recorded = work(keys, plan=plan, head=head, carried=carried, send=dispatcher.refill, fresh=known)
+    known = unpack(keys, preloaded) if preloaded else NONE
+    recorded = work(keys, plan=plan, head=head, carried=carried, send=dispatcher.refill, preloaded=known)
     if not recorded.handed_on or recorded.released or recorded.wakes:
         # This delivery left room in the broker's window, or tickets that its chain does not carry.
         dispatcher.refill()
@@ -49,12 +49,12 @@ def work(  # noqa: PLR0913 - a delivery, and who sends meanwhile
     head: str,
     carried: str | None,
     send: Callable[[], object] | None = None,
-    fresh: Mapping[Key, Fresh] = NONE,
+    preloaded: Mapping[Key, Preloaded] = NONE,
 ) -> Recorded:
     """Advance the runs through the link at `head`, and tell what came of it.
 
-    `send` is called for tickets that are released while others of the delivery are still performed. `fresh` are runs
-    of which the message says what a load would find.
+    `send` is called for tickets that are released while others of the delivery are still performed. `preloaded` are
+    runs of which the message says what a load would find.
     """
 
     def meanwhile(part: Recorded) -> None:
@@ -63,7 +63,7 @@ def work(  # noqa: PLR0913 - a delivery, and who sends meanwhile
         if send is not None and (part.released or part.wakes):
             send()
 
-    recorded = executor.advance(keys, plan=plan, head=head, carried=carried, meanwhile=meanwhile, fresh=fresh)
+    recorded = executor.advance(keys, plan=plan, head=head, carried=carried, meanwhile=meanwhile, preloaded=preloaded)
     if len(recorded.won) < len(keys):
         log.info("stale_delivery", extra={"head": head, "count": len(keys) - len(recorded.won)})
     report(recorded)

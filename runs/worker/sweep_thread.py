@@ -66,7 +66,7 @@ class SweepStep(bootsteps.StartStopStep):
         """Sweep once; answers the seconds until the next round."""
         deaths = watch.taken()
         if deaths:
-            sweeping.bereave(deaths)
+            sweeping.children_died(deaths)
         coming = sweeping.sweep().next_seconds
         # Last, for it takes its time where there is much to look at, and holds up nobody then.
         if time.monotonic() - self.audited >= AUDIT_SECONDS:

@@ -47,7 +47,7 @@ def advance(self: Task[Any, Any], runs: list[str], version: str, head: str, fres
     # Celery keeps the links still to come in reverse.
     rest: Any = request.chain
     carried = str(rest[-1]["kwargs"]["head"]) if rest else None
-    handed_on = delivery.deliver(runs, version_id=UUID(version), head=head, carried=carried, fresh=fresh)
+    handed_on = delivery.deliver(runs, version_id=UUID(version), head=head, carried=carried, preloaded=fresh)
     if rest and not handed_on:
         # Nobody to hand on to the next link: the chain ends here. Without one there is nothing to end, and Celery
         # would write a traceback all the same.

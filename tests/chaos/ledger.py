@@ -40,7 +40,7 @@ CREATE TRIGGER chaos AFTER INSERT ON runs_ticket FOR EACH ROW EXECUTE FUNCTION c
 CREATE TRIGGER chaos AFTER INSERT ON runs_process FOR EACH ROW EXECUTE FUNCTION chaos_birth();
 """
 _ENDS = ("succeeded", "failed", "cancelled", "compensated")
-Place = tuple[UUID, str, int]
+StepKey = tuple[UUID, str, int]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Entry:
     due: datetime | None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> StepKey:
         """The step that it is about."""
         return (self.run_id, self.step, self.item)
 
@@ -108,7 +108,7 @@ def started_after_cancel(entries: Sequence[Entry]) -> int:
 
 def early(entries: Sequence[Entry]) -> int:
     """Steps that went on before their time: woken before `wake_at`, or claimed before a ticket's `due_at`."""
-    due: dict[Place, datetime] = {}
+    due: dict[StepKey, datetime] = {}
     found = 0
     for entry in entries:
         if entry.kind == "step" and entry.state in ("running", "succeeded"):
@@ -130,7 +130,7 @@ def lateness(entries: Sequence[Entry]) -> list[float]:
 
 def taken_up(entries: Sequence[Entry], deaths: Sequence[tuple[float, frozenset[int]]]) -> list[float]:
     """Seconds from the death of a process (wall clock, pids) until a step that ran in it was claimed again."""
-    claims: defaultdict[Place, list[Entry]] = defaultdict(list)
+    claims: defaultdict[StepKey, list[Entry]] = defaultdict(list)
     for entry in entries:
         if entry.kind == "step" and entry.state == "running":
             claims[entry.place].append(entry)
@@ -144,7 +144,7 @@ def taken_up(entries: Sequence[Entry], deaths: Sequence[tuple[float, frozenset[i
 
 def noticed(entries: Sequence[Entry], deaths: Sequence[tuple[float, frozenset[int]]]) -> list[float]:
     """Seconds from the death of a process until the database knew that a step which ran in it was to go again."""
-    steps: defaultdict[Place, list[Entry]] = defaultdict(list)
+    steps: defaultdict[StepKey, list[Entry]] = defaultdict(list)
     for entry in entries:
         if entry.kind == "step":
             steps[entry.place].append(entry)

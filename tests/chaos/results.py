@@ -60,7 +60,7 @@ class Results:
         if not SIZE.full or not self.reports:
             return
         known = json.loads(JSON_FILE.read_text(encoding="utf-8")) if JSON_FILE.exists() else {"rows": []}
-        fresh = {(report.row, report.acks): report.told() for report in self.reports}
+        fresh = {(report.row, report.acks): report.as_json() for report in self.reports}
         rows = [*(row for row in known["rows"] if (row["row"], row["acks"]) not in fresh), *fresh.values()]
         rows.sort(key=lambda row: (ROWS.index(row["row"]), row["acks"]))
         told = {"machine": machine(), "seed": SEED, "rows": rows}

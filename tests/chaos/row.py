@@ -65,7 +65,7 @@ class Report:
     drained: float
     notes: dict[str, float] = field(default_factory=dict)
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON has it."""
         return asdict(self)
 

@@ -7,7 +7,7 @@ from functools import partial
 from uuid import UUID
 
 from runs.control import stops
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.maintenance import sweep as sweeping
 from runs.models import Run
 from tests.chaos import ledger, workloads
@@ -102,7 +102,7 @@ def _started(flow: Published, key: str) -> UUID:
 
 def _cancelled_twice(row: Row, chosen: list[UUID]) -> frozenset[UUID]:
     """Cancel each of these from two sides at once; answers those that were won, each by one side."""
-    halves = [partial(stops.cancel, [one], hand=Hand(why="chaos")) for one in chosen for _ in range(2)]
+    halves = [partial(stops.cancel, [one], actor=Actor(reason="chaos")) for one in chosen for _ in range(2)]
     row.dice.shuffle(halves)
     won = [run_id for found in at_once(halves) for run_id in found]
     assert len(won) == len(set(won))

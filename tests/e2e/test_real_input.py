@@ -243,7 +243,7 @@ def test_the_fifth_of_ten_fails_with_its_error_and_input_in_a_dead_letter(api: A
     run = api.run(api.publish({"name": "ten", "steps": steps}), {"customer": 7})
     assert [step["state"] for step in run["steps"]] == ["succeeded"] * 4 + ["failed"] + ["skipped"] * 5
     _, letters = api.call("GET", f"/dead-letters?run={run['id']}")
-    [letter] = letters["results"]
-    _, whole = api.call("GET", f"/dead-letters/{letter['id']}")
+    [dead_letter] = letters["results"]
+    _, whole = api.call("GET", f"/dead-letters/{dead_letter['id']}")
     assert whole["error"]["message"] == "no such customer"
     assert whole["input"] == {"customer": 7}

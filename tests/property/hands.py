@@ -11,7 +11,7 @@ from uuid import UUID
 from actions.catalogue.approval import SIGNAL
 from runs.control import approvals, pauses, retries, signals, stops
 from runs.control import replays as control
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.domain.states import RUN_ENDED
 from runs.models import Intervention, Run, StepRun
 from tests.flows import begun
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.property.world import World
     from workflows.publishing.publish import Published
 
-HAND = Hand(why="the story says so")
+ACTOR = Actor(reason="the story says so")
 REPLAYS = STARTS = 2
 # Of the numbers 0 to 7 that an op may bear.
 OFTEN = 6
@@ -44,7 +44,7 @@ class Hands:
     def cancel(self, at: int) -> None:
         run_id, notes = self._chosen(at, lambda row: row.stoppable)
         legal = self._now.runs[run_id].stoppable
-        won = self._verb(lambda: stops.cancel([run_id], hand=HAND), run_id, "cancel", legal=legal)
+        won = self._verb(lambda: stops.cancel([run_id], actor=ACTOR), run_id, "cancel", legal=legal)
         notes.cancelled = notes.cancelled or won
 
     def start(self, at: int) -> None:
@@ -85,13 +85,13 @@ class Hands:
         run_id, _ = self._chosen(at, lambda row: not row.paused and row.state not in RUN_ENDED)
         was = self._now.runs[run_id]
         legal = was.state not in RUN_ENDED and not was.paused
-        self._verb(lambda: pauses.pause([run_id], hand=HAND), run_id, "pause", legal=legal)
+        self._verb(lambda: pauses.pause([run_id], actor=ACTOR), run_id, "pause", legal=legal)
 
     def resume(self, at: int) -> None:
         run_id, _ = self._chosen(at, lambda row: row.paused)
         was = self._now.runs[run_id]
         legal = was.state not in RUN_ENDED and was.paused
-        self._verb(lambda: pauses.resume([run_id], hand=HAND), run_id, "resume", legal=legal)
+        self._verb(lambda: pauses.resume([run_id], actor=ACTOR), run_id, "resume", legal=legal)
 
     def mend(self, at: int) -> None:
         """Somebody mends what the run's steps call, and retries."""
@@ -105,7 +105,7 @@ class Hands:
         if undos:  # what was undone does not go on, but what could not be undone can
             again = {name for name in undos if marks[name] == "failed"}
         legal = self._now.runs[run_id].state == "failed" and bool(again) and bool(undos or notes.stopped is None)
-        if not self._verb(lambda: retries.retry([run_id], hand=HAND), run_id, "retry", legal=legal):
+        if not self._verb(lambda: retries.retry([run_id], actor=ACTOR), run_id, "retry", legal=legal):
             return
         behind = _behind(notes.document["steps"], again)
         gone = {name for name in marks if part(name) not in ("steps", "undo")} | (again if undos else set())
@@ -146,12 +146,12 @@ class Hands:
 
     def signal(self, at: int) -> None:
         message = self._message(at)
-        self._world.mortal(lambda: signals.send([self._run(at // 2)], message=message, hand=HAND))
+        self._world.mortal(lambda: signals.send([self._run(at // 2)], message=message, actor=ACTOR))
 
     def signal_key(self, at: int) -> None:
         message, key = self._message(at), f"k{1 + at // 2 % 2}"
         place = self._flow.workflow.workspace_id
-        self._world.mortal(lambda: signals.send_by_key(key, workspace_id=place, message=message, hand=HAND))
+        self._world.mortal(lambda: signals.send_by_key(key, workspace_id=place, message=message, actor=ACTOR))
 
     def approve(self, at: int) -> None:
         self._decide(at, approved=True)
@@ -166,7 +166,7 @@ class Hands:
             place = places[at % len(places)]
             decision = approvals.Decision(approved=approved, by="somebody")
             verb = decision.verb
-            self._verb(lambda: approvals.decide([place], decision=decision, hand=HAND), place[0], verb, legal=True)
+            self._verb(lambda: approvals.decide([place], decision=decision, actor=ACTOR), place[0], verb, legal=True)
 
     def _verb(self, act: Callable[[], object], run_id: UUID, verb: str, *, legal: bool) -> bool:
         """Whether the verb won; that it wins where it is legal, and only there, unless its process dies."""
@@ -182,15 +182,15 @@ class Hands:
         """Let go whatever is held, and give everything that waits without an end what it waits for."""
         for run_id, row in self._now.runs.items():
             if row.paused and row.state not in RUN_ENDED:
-                pauses.resume([run_id], hand=HAND)
+                pauses.resume([run_id], actor=ACTOR)
         endless = StepRun.objects.filter(state="waiting", wake_at=None, signal__isnull=False)
         for run_id, step, item, name in list(endless.values_list("run_id", "step", "item", "signal")):
             if name == SIGNAL:
                 yes = approvals.Decision(approved=True, by="all")
-                approvals.decide([(run_id, step, item)], decision=yes, hand=HAND)
+                approvals.decide([(run_id, step, item)], decision=yes, actor=ACTOR)
             else:
                 message = signals.Message(str(name), payload=next(self._payloads))
-                signals.send([run_id], message=message, hand=HAND)
+                signals.send([run_id], message=message, actor=ACTOR)
 
     def _message(self, at: int) -> signals.Message:
         return signals.Message("ab"[at % 2], payload=next(self._payloads))
@@ -218,6 +218,6 @@ def _behind(steps: Sequence[Mapping[str, Any]], names: set[str]) -> set[str]:
 
 def _replayed(run_id: UUID, step: str | None) -> None:
     try:
-        control.replay(run_id, step=step, hand=HAND)
+        control.replay(run_id, step=step, actor=ACTOR)
     except control.NotNow:
         return

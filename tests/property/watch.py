@@ -21,7 +21,7 @@ OPEN_STATES = ("running", "retrying", "waiting")
 PARTS = ("steps", "undo", "on_failure", "finally")
 
 # A step or item of a run: run, step, item.
-Place = tuple[UUID, str, int]
+StepKey = tuple[UUID, str, int]
 
 
 class RunRow(NamedTuple):
@@ -57,8 +57,8 @@ class View:
     """Everything that the engine has written about the runs."""
 
     runs: dict[UUID, RunRow]
-    steps: dict[Place, StepRow]
-    tickets: dict[Place, int]
+    steps: dict[StepKey, StepRow]
+    tickets: dict[StepKey, int]
 
     def marks(self, run_id: UUID) -> dict[str, str]:
         """The run's steps as the oracle calls them."""
@@ -102,8 +102,8 @@ class Notes:
     cancelled: bool = False
     came: set[str] = field(default_factory=set)
     # The rows of `steps` when the run was stopped, and all rows when it was paused.
-    at_stop: dict[Place, StepRow] = field(default_factory=dict)
-    at_pause: dict[Place, StepRow] | None = None
+    at_stop: dict[StepKey, StepRow] = field(default_factory=dict)
+    at_pause: dict[StepKey, StepRow] | None = None
     # Steps that were released so far, compensations in their order, and when each step was first seen to succeed.
     begun: set[str] = field(default_factory=set)
     undone: list[str] = field(default_factory=list)
@@ -167,8 +167,8 @@ class Watch:
         self.now = View({}, {}, {})
         self._child = child
         # Failed items that a retry by hand is to take up again, each once.
-        self._redone: set[Place] = set()
-        self._released: dict[Place, int] = {}
+        self._redone: set[StepKey] = set()
+        self._released: dict[StepKey, int] = {}
         self._keys: dict[str, tuple[str, str, int]] = {}
         self._made: set[tuple[object, ...]] = set()
         self._seen = 0
@@ -366,7 +366,7 @@ class Watch:
         assert booked == sorted(recorded)
 
 
-def _nothing_begins(then: Mapping[Place, StepRow], now: Mapping[Place, StepRow]) -> None:
+def _nothing_begins(then: Mapping[StepKey, StepRow], now: Mapping[StepKey, StepRow]) -> None:
     """In a paused run what runs or waits may end, and what that skips may be written; nothing else moves."""
     for place, row in now.items():
         was = then.get(place)

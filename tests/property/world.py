@@ -25,7 +25,7 @@ from tests.property import actions
 from tests.property.bus import Bus, Message
 from tests.property.faults import Died, Stopped, dying
 from tests.property.hands import Hands
-from tests.property.watch import Notes, Place, StepRow, View, Watch
+from tests.property.watch import Notes, StepKey, StepRow, View, Watch
 from tests.property.worlds import Op, Story
 
 HOUR = timedelta(hours=1)
@@ -43,8 +43,8 @@ class _Late:
     """A worker that stands still, and the fences under which it would record: rows by claim, tickets by their id."""
 
     worker: Stopped
-    claims: dict[Place, StepRow]
-    tickets: dict[Place, int]
+    claims: dict[StepKey, StepRow]
+    tickets: dict[StepKey, int]
 
 
 class World:
@@ -253,7 +253,7 @@ class World:
         return not names or Process.objects.filter(id__in=names).exists()
 
 
-def _loaded(message: Message) -> dict[Place, int]:
+def _loaded(message: Message) -> dict[StepKey, int]:
     """The tickets of a message that claims nothing, as its delivery has read them."""
     (texts, *_), told, _ = message[1]
     keys = decode(texts)

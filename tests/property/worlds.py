@@ -111,13 +111,13 @@ def _documents(draw: st.DrawFn, *, most: int, kinds: Sequence[str]) -> dict[str,
 @st.composite
 def _endings(draw: st.DrawFn) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for part, letter in (("on_failure", "f"), ("finally", "z")):
+    for part, dead_letter in (("on_failure", "f"), ("finally", "z")):
         count = draw(st.sampled_from([0, 0, 1, 2]))
         if count:
             found[part] = []
             for at in range(count):
-                needs = [f"{letter}0"] if at and draw(st.booleans()) else []
-                step = _step(draw, f"{letter}{at}", needs=needs, kinds=_PLAIN)
+                needs = [f"{dead_letter}0"] if at and draw(st.booleans()) else []
+                step = _step(draw, f"{dead_letter}{at}", needs=needs, kinds=_PLAIN)
                 found[part].append({**step, "on_error": draw(st.sampled_from(["fail", "continue"]))})
     if draw(st.integers(0, 2)) == 2:
         found["timeout"] = "300d"

@@ -13,7 +13,7 @@ from runs.control import approvals, signals, starts
 from runs.control.approvals import Decision
 from runs.control.signals import Message
 from runs.domain import requests
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.engine import lease
 from runs.models import Run, StepRun
 from tests.engine import drain
@@ -115,10 +115,10 @@ def test_a_trip_that_cannot_be_paid_is_given_back(workspace: Workspace, owner: U
 def test_the_refund_waits_for_a_person_and_for_the_bank(workspace: Workspace, owner: User) -> None:
     run = run_example("approval", workspace=workspace, owner=owner)
     assert run.state == "waiting"
-    approvals.decide([(run.pk, "ask", -1)], decision=Decision(True, by="ada"), hand=Hand())
+    approvals.decide([(run.pk, "ask", -1)], decision=Decision(True, by="ada"), actor=Actor())
     drain()
     paid = Message("bank.paid", {"reference": "R-1"})
-    signals.send_by_key("4711", workspace_id=workspace.pk, message=paid, hand=Hand())
+    signals.send_by_key("4711", workspace_id=workspace.pk, message=paid, actor=Actor())
     drain()
     run.refresh_from_db()
     assert (run.state, run.output) == ("succeeded", {"reference": "R-1"})

@@ -6,8 +6,10 @@ from typing import Any
 
 from django import forms
 from django.forms.fields import InvalidJSONInput
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from actions import payload
+from actions.base import Json
 
 
 class StrictJson(forms.JSONField):
@@ -19,8 +21,7 @@ class StrictJson(forms.JSONField):
             try:
                 payload.loads(value)
             except payload.PayloadError as error:
-                where = f"{error.path}: " if error.path else ""
-                raise forms.ValidationError(f"{where}{error}") from None
+                raise _refused(error) from None
         return super().to_python(value)
 
     def bound_data(self, data: Any, initial: Any) -> Any:
@@ -30,3 +31,30 @@ class StrictJson(forms.JSONField):
         except payload.PayloadError:
             return InvalidJSONInput(data)
         return super().bound_data(data, initial)
+
+
+class JsonField(forms.CharField):
+    """A value written as JSON; None where it is empty and need not be given. An error names the place."""
+
+    def __init__(
+        self, *, label: str, rows: int, required: bool = True, help_text: str = "", initial: str | None = None
+    ) -> None:
+        widget = UnfoldAdminTextareaWidget(attrs={"rows": rows, "spellcheck": "false", "class": "font-mono"})
+        super().__init__(
+            label=label, widget=widget, strip=False, required=required, help_text=help_text, initial=initial
+        )
+
+    def clean(self, value: str | None) -> Json:
+        """The value. Raises ValidationError."""
+        text = super().clean(value)
+        if not self.required and not text.strip():
+            return None
+        try:
+            return payload.loads(text)
+        except payload.PayloadError as error:
+            raise _refused(error) from None
+
+
+def _refused(error: payload.PayloadError) -> forms.ValidationError:
+    where = f"{error.path}: " if error.path else ""
+    return forms.ValidationError(f"{where}{error}")

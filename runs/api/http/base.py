@@ -114,7 +114,7 @@ def listed(shape: type[Shape]) -> type[BaseModel]:
 
 def answer_page(page: Page[Any], shapes: list[Shape]) -> Response:
     """The page as an answer."""
-    return Response({"results": [shape.told() for shape in shapes], "next": page.next})
+    return Response({"results": [shape.as_json() for shape in shapes], "next": page.next})
 
 
 def _workspace(request: Request) -> Workspace:

@@ -49,7 +49,7 @@ def find_run(key: str, *, workspace: Workspace) -> UUID:
 def find_dead_letter(key: str, *, workspace: Workspace) -> DeadLetter:
     """The workspace's dead letter in this address, its id and run loaded. Raises Refused (404)."""
     found = DeadLetter.objects.filter(workspace=workspace, pk=parse_id(key, what="dead letter"))
-    letter = found.only("id", "run_id").first()
-    if letter is None:
+    dead_letter = found.only("id", "run_id").first()
+    if dead_letter is None:
         raise missing("dead letter", key)
-    return letter
+    return dead_letter

@@ -16,7 +16,7 @@ from runs.api.http.problems import Refused, conflict
 from runs.api.resources.signals import FILTERS
 from runs.control import approvals, preconditions
 from runs.control.approvals import Decision
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.models import StepRun
 from runs.schemas import approvals as approvals_schemas
 from runs.schemas.requests import Decide
@@ -76,9 +76,9 @@ def _decide(view: ApproveStep, request: Request, key: str, step: str) -> Respons
     asked = read_body(request.data, model=Decide)
     run_id = find_run(key, workspace=view.workspace)
     name = view.user.get_username()
-    place = (run_id, step, asked.item)
+    step_key = (run_id, step, asked.item)
     decision = Decision(view.approved, by=name, username=name)
-    if not approvals.decide([place], decision=decision, hand=Hand(view.user.pk, asked.comment)):
+    if not approvals.decide([step_key], decision=decision, actor=Actor(view.user.pk, asked.comment)):
         row = slim(StepRun.objects.filter(run_id=run_id, step=step, item=asked.item)).first()
         said = approvals.cannot_decide(row, step=step, username=name)
         if row is not None and row.state == "waiting" and not approvals.may_decide(row, name):
@@ -87,4 +87,4 @@ def _decide(view: ApproveStep, request: Request, key: str, step: str) -> Respons
     answer = approvals_schemas.Decided(
         run=run_id, step=step, approved=view.approved, state=preconditions.state_of(run_id)
     )
-    return Response(answer.told())
+    return Response(answer.as_json())

@@ -83,7 +83,7 @@ class StartedInBulk(ScopedView):
             started.read(_entries(request))
         except (Broken, UnreadablePostError, OperationalError, InterfaceError) as error:
             raise _stopped(error, started=started) from error
-        told = started.told()
+        told = started.as_json()
         return Response(told, status=201 if told["created"] else 200)
 
 
@@ -122,7 +122,7 @@ class _Starting:
             raise
         self._commit(asked)
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """The members of the answer."""
         counts = {"created": self.created, "known": self.known, "refused": self.refused}
         told = {**counts, "first": self.first, "last": self.last, "refusals": self.refusals}
@@ -236,9 +236,9 @@ def _wants_ids(given: str | None) -> bool:
 def _stopped(error: Exception, *, started: _Starting) -> Refused:
     """The problem for a body that was not read to its end, which tells what was started all the same."""
     if isinstance(error, Broken):
-        return Refused(str(error), status=error.status, members=started.told())
+        return Refused(str(error), status=error.status, members=started.as_json())
     if isinstance(error, UnreadablePostError):
-        return Refused("the connection broke off in the body", members=started.told())
+        return Refused("the connection broke off in the body", members=started.as_json())
     log.warning("bulk_start_stopped", extra={"count": started.created, "error": str(error)})
     detail = "the database does not answer; what is counted here is kept, send the request again for the rest"
-    return Refused(detail, status=503, members=started.told())
+    return Refused(detail, status=503, members=started.as_json())

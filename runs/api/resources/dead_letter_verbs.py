@@ -13,7 +13,7 @@ from runs.api.http.problems import conflict
 from runs.api.resources import dead_letters as listed
 from runs.api.resources.bulk_verbs import Chosen, Legal, choose, result
 from runs.control import dead_letters, preconditions
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.domain.states import DeadLetterState
 from runs.models import DeadLetter
 from runs.schemas import dead_letters as dead_letters_schemas
@@ -31,21 +31,21 @@ class RetryOneDeadLetter(ScopedView):
     @extend_schema(
         operation_id="dead_letters_retry",
         request=RetryDeadLetter,
-        responses={200: dead_letters_schemas.DeadLetterStanding, **VERB},
+        responses={200: dead_letters_schemas.DeadLetterStateShape, **VERB},
     )
     def post(self, request: Request, key: str) -> Response:
         """Let its run go on from this step, with another input where one is given."""
         asked = read_body(request.data, model=RetryDeadLetter)
         found = find_dead_letter(key, workspace=self.workspace)
-        if not dead_letters.retry([found.pk], hand=Hand(self.user.pk, asked.why), given=asked.input):
-            letter = _again(found)
+        if not dead_letters.retry([found.pk], actor=Actor(self.user.pk, asked.why), given=asked.input):
+            dead_letter = _again(found)
             raise conflict(
-                preconditions.cannot_retry_letter(letter, edited=asked.input is not None),
-                state=letter.state,
-                run=str(letter.run_id),
-                run_state=letter.run.state,
+                preconditions.cannot_retry_dead_letter(dead_letter, edited=asked.input is not None),
+                state=dead_letter.state,
+                run=str(dead_letter.run_id),
+                run_state=dead_letter.run.state,
             )
-        return _stands(found)
+        return _state(found)
 
 
 class DiscardOneDeadLetter(ScopedView):
@@ -54,16 +54,16 @@ class DiscardOneDeadLetter(ScopedView):
     @extend_schema(
         operation_id="dead_letters_discard",
         request=DiscardDeadLetter,
-        responses={200: dead_letters_schemas.DeadLetterStanding, **VERB},
+        responses={200: dead_letters_schemas.DeadLetterStateShape, **VERB},
     )
     def post(self, request: Request, key: str) -> Response:
         """Close it for good, with a reason. Its run stays as it is."""
         asked = read_body(request.data, model=DiscardDeadLetter)
         found = find_dead_letter(key, workspace=self.workspace)
-        if not dead_letters.discard([found.pk], hand=Hand(self.user.pk, asked.why)):
+        if not dead_letters.discard([found.pk], actor=Actor(self.user.pk, asked.why)):
             state = _again(found).state
             raise conflict(preconditions.cannot_discard(state), state=state)
-        return _stands(found)
+        return _state(found)
 
 
 class RetryDeadLetters(ScopedView):
@@ -74,8 +74,8 @@ class RetryDeadLetters(ScopedView):
         """Retry the steps of these ids, or up to 1000 open ones that pass the filter, oldest first."""
         asked = read_body(request.data, model=Bulk)
         chosen = _choose(asked, legal=RETRY, workspace=self.workspace)
-        won = dead_letters.retry(chosen.ids, hand=Hand(self.user.pk, asked.why))
-        return Response(result(chosen, won=won, states=preconditions.letter_states).told())
+        won = dead_letters.retry(chosen.ids, actor=Actor(self.user.pk, asked.why))
+        return Response(result(chosen, won=won, states=preconditions.dead_letter_states).as_json())
 
 
 class DiscardDeadLetters(ScopedView):
@@ -86,23 +86,23 @@ class DiscardDeadLetters(ScopedView):
         """Discard these ids, or up to 1000 open ones that pass the filter, oldest first."""
         asked = read_body(request.data, model=BulkDiscard)
         chosen = _choose(asked, legal=DISCARD, workspace=self.workspace)
-        won = dead_letters.discard(chosen.ids, hand=Hand(self.user.pk, asked.why))
-        return Response(result(chosen, won=won, states=preconditions.letter_states).told())
+        won = dead_letters.discard(chosen.ids, actor=Actor(self.user.pk, asked.why))
+        return Response(result(chosen, won=won, states=preconditions.dead_letter_states).as_json())
 
 
 def _choose(asked: Bulk, *, legal: Legal, workspace: Workspace) -> Chosen:
     return choose(asked, legal=legal, matching=lambda given: listed.matching(given, workspace=workspace))
 
 
-def _again(letter: DeadLetter) -> DeadLetter:
+def _again(dead_letter: DeadLetter) -> DeadLetter:
     """The letter and its run as they stand now."""
     slim = DeadLetter.objects.select_related("run").only("id", "step", "state", "run__state")
-    return slim.get(pk=letter.pk)
+    return slim.get(pk=dead_letter.pk)
 
 
-def _stands(found: DeadLetter) -> Response:
-    letter = _again(found)
-    shape = dead_letters_schemas.DeadLetterStanding(
-        id=letter.pk, state=letter.state, run=letter.run_id, run_state=letter.run.state
+def _state(found: DeadLetter) -> Response:
+    dead_letter = _again(found)
+    shape = dead_letters_schemas.DeadLetterStateShape(
+        id=dead_letter.pk, state=dead_letter.state, run=dead_letter.run_id, run_state=dead_letter.run.state
     )
-    return Response(shape.told())
+    return Response(shape.as_json())

@@ -37,7 +37,7 @@ class DeadLetters(ScopedView):
         found = matching(filters.read(request, known=FILTERS, states=DeadLetterState), workspace=self.workspace)
         slim = found.select_related("workflow").defer("input", "config", "attempts", "workflow__settings")
         shown = page(request, of=slim)
-        return answer_page(shown, [dead_letters.dead_letter_summary(letter) for letter in shown.objects])
+        return answer_page(shown, [dead_letters.dead_letter_summary(dead_letter) for dead_letter in shown.objects])
 
 
 class OneDeadLetter(ScopedView):
@@ -47,10 +47,10 @@ class OneDeadLetter(ScopedView):
     def get(self, request: Request, key: str) -> Response:
         """Show it with what its step was given and what it tried."""
         found = DeadLetter.objects.filter(workspace=self.workspace, pk=filters.parse_id(key, what="dead letter"))
-        letter = found.select_related("workflow").defer("workflow__settings").first()
-        if letter is None:
+        dead_letter = found.select_related("workflow").defer("workflow__settings").first()
+        if dead_letter is None:
             raise missing("dead letter", key)
-        return Response(dead_letters.dead_letter_detail(letter).told())
+        return Response(dead_letters.dead_letter_detail(dead_letter).as_json())
 
 
 def matching(given: Filters, *, workspace: Workspace) -> QuerySet[DeadLetter]:

@@ -69,7 +69,7 @@ class Jobs(ScopedView):
         with transaction.atomic():
             [started] = starts.start([asked], version=version, workflow=version.workflow, source="job")
             answer = _detail(_jobs(self.workspace).get(pk=started.run_id))
-        return Response(answer.told(), status=201 if started.created else 200)
+        return Response(answer.as_json(), status=201 if started.created else 200)
 
 
 class OneJob(ScopedView):
@@ -81,7 +81,7 @@ class OneJob(ScopedView):
         run = _jobs(self.workspace).filter(pk=filters.parse_id(key, what="job")).first()
         if run is None:
             raise missing("job", key)
-        return Response(_detail(run).told())
+        return Response(_detail(run).as_json())
 
 
 def _jobs(workspace: Workspace) -> QuerySet[Run]:

@@ -21,7 +21,7 @@ from runs.api.resources.bulk_verbs import Legal, choose, result
 from runs.control import pauses, preconditions, retries, stops
 from runs.control import replays as control
 from runs.control.replays import NotNow
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.domain.states import RunState
 from runs.models import Run
 from runs.schemas import runs
@@ -43,10 +43,10 @@ class CancelRun(ScopedView):
         """Stop a run. A running step is told; its outcome is still written, and only `finally` follows it."""
         asked = read_body(request.data, model=ByHand)
         run_id = find_run(key, workspace=self.workspace)
-        if not stops.cancel([run_id], hand=Hand(self.user.pk, asked.why)):
+        if not stops.cancel([run_id], actor=Actor(self.user.pk, asked.why)):
             state = preconditions.state_of(run_id)
             raise conflict(preconditions.cannot_cancel(run_id, state), state=state)
-        return _stands(run_id)
+        return _state(run_id)
 
 
 class TerminateRun(ScopedView):
@@ -85,10 +85,10 @@ class RetryOneRun(ScopedView):
         asked = read_body(request.data, model=RetryRun)
         run_id = find_run(key, workspace=self.workspace)
         inputs = {(run_id, step): given for step, given in asked.inputs.items()}
-        if not retries.retry([run_id], hand=Hand(self.user.pk, asked.why), inputs=inputs):
+        if not retries.retry([run_id], actor=Actor(self.user.pk, asked.why), inputs=inputs):
             state = preconditions.state_of(run_id)
             raise conflict(preconditions.cannot_retry(run_id, state, edited=asked.inputs), state=state)
-        return _stands(run_id)
+        return _state(run_id)
 
 
 class ReplayOneRun(ScopedView):
@@ -111,13 +111,13 @@ class ReplayOneRun(ScopedView):
                 step=asked.step,
                 latest=asked.version == "latest",
                 given=asked.input,
-                hand=Hand(self.user.pk, asked.why),
+                actor=Actor(self.user.pk, asked.why),
             )
         except NotNow as refusal:
             raise conflict(str(refusal), state=preconditions.state_of(run_id)) from None
         if known is not None:
-            return _stands(known)
-        return Response(runs.RunStarted(id=new, state=RunState.QUEUED).told(), status=201)
+            return _state(known)
+        return Response(runs.RunStarted(id=new, state=RunState.QUEUED).as_json(), status=201)
 
 
 class CancelRuns(ScopedView):
@@ -166,7 +166,7 @@ class RetryRuns(ScopedView):
 
 
 class _Verb(Protocol):
-    def __call__(self, run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]: ...
+    def __call__(self, run_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]: ...
 
 
 def _many(view: ScopedView, request: Request, *, legal: Legal, verb: _Verb, paused: bool | None = None) -> Response:
@@ -178,18 +178,18 @@ def _many(view: ScopedView, request: Request, *, legal: Legal, verb: _Verb, paus
         return found if paused is None or asked.ids is not None else found.filter(paused_at__isnull=not paused)
 
     chosen = choose(asked, legal=legal, matching=matching)
-    won = verb(chosen.ids, hand=Hand(view.user.pk, asked.why))
-    return Response(result(chosen, won=won, states=preconditions.run_states).told())
+    won = verb(chosen.ids, actor=Actor(view.user.pk, asked.why))
+    return Response(result(chosen, won=won, states=preconditions.run_states).as_json())
 
 
 def _held(view: ScopedView, request: Request, key: str, *, verb: _Verb, cannot: Callable[[str], str]) -> Response:
     asked = read_body(request.data, model=ByHand)
     run_id = find_run(key, workspace=view.workspace)
-    if not verb([run_id], hand=Hand(view.user.pk, asked.why)):
+    if not verb([run_id], actor=Actor(view.user.pk, asked.why)):
         state = preconditions.state_of(run_id)
         raise conflict(cannot(state), state=state)
-    return _stands(run_id)
+    return _state(run_id)
 
 
-def _stands(run_id: UUID) -> Response:
-    return Response(runs.RunStarted(id=run_id, state=preconditions.state_of(run_id)).told())
+def _state(run_id: UUID) -> Response:
+    return Response(runs.RunStarted(id=run_id, state=preconditions.state_of(run_id)).as_json())

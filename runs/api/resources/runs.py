@@ -61,7 +61,7 @@ class OneRun(ScopedView):
             interventions=timeline.interventions(one),
             site=request.build_absolute_uri,
         )
-        return Response(told.told())
+        return Response(told.as_json())
 
 
 def matching(given: Filters, *, workspace: Workspace) -> QuerySet[Run]:

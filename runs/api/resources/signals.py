@@ -16,7 +16,7 @@ from runs.api.http.problems import Refused, conflict
 from runs.control import preconditions, signals
 from runs.control.preconditions import cannot_signal
 from runs.control.signals import Message, Sent, TooMany
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.models import Signal
 from runs.schemas import signals as signals_schemas
 from runs.schemas.requests import SendSignal, SendSignalByKey
@@ -34,11 +34,11 @@ class RunSignals(ScopedView):
         asked = read_body(request.data, model=SendSignal)
         run_id = find_run(key, workspace=self.workspace)
         message = Message(asked.name, asked.payload, asked.idempotency_key)
-        sent = signals.send([run_id], message=message, hand=Hand(self.user.pk))
+        sent = signals.send([run_id], message=message, actor=Actor(self.user.pk))
         if not sent:
             state = preconditions.state_of(run_id)
             raise conflict(cannot_signal(run_id, state, name=asked.name), state=state)
-        return Response(_told(sent)[0].told(), status=201 if sent[0].created else 200)
+        return Response(_told(sent)[0].as_json(), status=201 if sent[0].created else 200)
 
 
 class Signals(ScopedView):
@@ -55,12 +55,12 @@ class Signals(ScopedView):
         message = Message(asked.name, asked.payload, asked.idempotency_key)
         try:
             sent = signals.send_by_key(
-                asked.key, workspace_id=self.workspace.pk, message=message, hand=Hand(self.user.pk)
+                asked.key, workspace_id=self.workspace.pk, message=message, actor=Actor(self.user.pk)
             )
         except TooMany as refusal:
             raise Refused(str(refusal), status=409) from None
         answer = signals_schemas.SentByKey(signals=_told(sent))
-        return Response(answer.told(), status=201 if sent[0].created else 200)
+        return Response(answer.as_json(), status=201 if sent[0].created else 200)
 
 
 def _told(sent: Sequence[Sent]) -> list[Any]:

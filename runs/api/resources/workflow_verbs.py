@@ -12,11 +12,11 @@ from runs.api.http.base import PROBLEM, WRITE, ScopedView
 from runs.api.http.lookups import find_workflow
 from runs.api.http.parsers import read_body
 from runs.control import pauses
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.schemas import workflows
 from runs.schemas.requests import ByHand
 
-ANSWERS = {200: workflows.WorkflowStanding, **WRITE, 404: PROBLEM}
+ANSWERS = {200: workflows.WorkflowStateShape, **WRITE, 404: PROBLEM}
 
 
 class PauseWorkflow(ScopedView):
@@ -40,7 +40,7 @@ class ResumeWorkflow(ScopedView):
 def _held(view: ScopedView, request: Request, key: str, *, verb: Callable[..., int]) -> Response:
     asked = read_body(request.data, model=ByHand)
     workflow = find_workflow(key, workspace=view.workspace)
-    runs = verb(workflow, hand=Hand(view.user.pk, asked.why))
+    runs = verb(workflow, actor=Actor(view.user.pk, asked.why))
     workflow.refresh_from_db(fields=["paused_at"])
-    answer = workflows.WorkflowStanding(id=workflow.pk, name=workflow.name, paused_at=workflow.paused_at, runs=runs)
-    return Response(answer.told())
+    answer = workflows.WorkflowStateShape(id=workflow.pk, name=workflow.name, paused_at=workflow.paused_at, runs=runs)
+    return Response(answer.as_json())

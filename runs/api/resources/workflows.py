@@ -84,7 +84,7 @@ class OneWorkflow(ScopedView):
         return Response(
             workflows_schemas.workflow_detail(
                 workflow, latest_run=_newest(workflow, site=request.build_absolute_uri)
-            ).told()
+            ).as_json()
         )
 
 
@@ -107,7 +107,7 @@ class StartedRuns(ScopedView):
         )
         [started] = starts.start([asked], version=workflow.current, workflow=workflow, source="api")
         answer = runs_schemas.RunStarted(id=started.run_id, state=started.state)
-        return Response(answer.told(), status=201 if started.created else 200)
+        return Response(answer.as_json(), status=201 if started.created else 200)
 
 
 def _published(published: Published) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def _published(published: Published) -> dict[str, Any]:
         "warnings": list(published.warnings),
     }
     if published.start_input is None:
-        return workflows_schemas.WorkflowPublished(**told).told()
+        return workflows_schemas.WorkflowPublished(**told).as_json()
     [started] = starts.start(
         [RunRequest(published.start_input)],
         version=published.version,
@@ -127,7 +127,7 @@ def _published(published: Published) -> dict[str, Any]:
         source="api",
     )
     run = runs_schemas.RunStarted(id=started.run_id, state=started.state)
-    return workflows_schemas.WorkflowStarted(**told, state=started.state, status=started.state, run=run).told()
+    return workflows_schemas.WorkflowStarted(**told, state=started.state, status=started.state, run=run).as_json()
 
 
 def _newest(workflow: Workflow, *, site: base.Site) -> runs_schemas.RunDetail | None:

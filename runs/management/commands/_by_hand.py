@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from actions import payload
 from actions.base import Json
 from runs.control.preconditions import AT_ONCE
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from workflows.management.commands import _common
 
 NOTHING_WON = 1
@@ -27,14 +27,14 @@ def add_by(parser: CommandParser) -> None:
     parser.add_argument("--by", metavar="USER", help="on whose behalf (default: nobody's, a command)")
 
 
-def hand(command: BaseCommand, why: str, *, by: str | None = None) -> Hand:
+def actor(command: BaseCommand, why: str, *, by: str | None = None) -> Actor:
     """The hand of whoever is on the server, or of the user `by`.
 
     Leaves with status 2 for a reason that is empty or cannot be stored, or where there is no such user.
     """
     if not why.strip() or len(why) > 2000 or not why.isprintable():
         _common.leave(command, ["--why: must be one line of 1 to 2000 printable characters"])
-    return Hand(why=why, user_id=user_id(command, by))
+    return Actor(reason=why, user_id=user_id(command, by))
 
 
 def user_id(command: BaseCommand, by: str | None) -> int | None:
@@ -47,7 +47,7 @@ def run_ids(command: BaseCommand, keys: Sequence[str]) -> list[UUID]:
     return _ids(command, keys, what="run", hint="run_workflow and the API print them")
 
 
-def letter_ids(command: BaseCommand, keys: Sequence[str]) -> list[UUID]:
+def dead_letter_ids(command: BaseCommand, keys: Sequence[str]) -> list[UUID]:
     """The ids of dead letters, each once. Leaves with status 2 for what is none."""
     return _ids(command, keys, what="dead letter", hint="`dead_letters` prints them")
 

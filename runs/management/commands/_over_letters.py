@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.management.commands import _by_hand
 from runs.models import DeadLetter
 
@@ -26,9 +26,9 @@ class OverLetters(ABC, BaseCommand):
         _by_hand.add_why(parser)
 
     def handle(self, **options: Any) -> None:
-        hand = _by_hand.hand(self, options["why"], by=options["by"])
-        ids = _by_hand.letter_ids(self, options["ids"])
-        won = self.verb(ids, hand=hand, options=options)
+        actor = _by_hand.actor(self, options["why"], by=options["by"])
+        ids = _by_hand.dead_letter_ids(self, options["ids"])
+        won = self.verb(ids, actor=actor, options=options)
         slim = DeadLetter.objects.select_related("run").only("id", "step", "state", "run__state")
         letters = slim.in_bulk([key for key in ids if key not in won])
         told = {
@@ -39,9 +39,9 @@ class OverLetters(ABC, BaseCommand):
         _by_hand.tell(self, ids, won=won, verb=self.done, why_not=told)
 
     @abstractmethod
-    def verb(self, letter_ids: Sequence[UUID], *, hand: Hand, options: dict[str, Any]) -> frozenset[UUID]:
+    def verb(self, dead_letter_ids: Sequence[UUID], *, actor: Actor, options: dict[str, Any]) -> frozenset[UUID]:
         """Do it; answers the dead letters that were won."""
 
     @abstractmethod
-    def cannot(self, letter: DeadLetter, *, options: dict[str, Any]) -> str:
+    def cannot(self, dead_letter: DeadLetter, *, options: dict[str, Any]) -> str:
         """Why this dead letter was not won."""

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandParser
 
 from runs.control import preconditions
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.management.commands import _by_hand
 
 
@@ -24,9 +24,9 @@ class OverRuns(ABC, BaseCommand):
         _by_hand.add_why(parser)
 
     def handle(self, **options: Any) -> None:
-        hand = _by_hand.hand(self, options["why"], by=options["by"])
+        actor = _by_hand.actor(self, options["why"], by=options["by"])
         ids = _by_hand.run_ids(self, options["ids"])
-        won = self.verb(ids, hand=hand)
+        won = self.verb(ids, actor=actor)
         states = preconditions.run_states(ids)
         told = {
             run_id: self.cannot(run_id, states[run_id]) if run_id in states else preconditions.NO_RUN for run_id in ids
@@ -34,7 +34,7 @@ class OverRuns(ABC, BaseCommand):
         _by_hand.tell(self, ids, won=won, verb=self.done, why_not=told)
 
     @abstractmethod
-    def verb(self, run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
+    def verb(self, run_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]:
         """Do it; answers the runs that were won."""
 
     @abstractmethod

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.management.commands import _by_hand
 from workflows.management.commands import _common
 from workflows.models import Workflow
@@ -24,12 +24,12 @@ class OverWorkflow(ABC, BaseCommand):
         _common.add_workspace(parser)
 
     def handle(self, **options: Any) -> None:
-        hand = _by_hand.hand(self, options["why"], by=options["by"])
+        actor = _by_hand.actor(self, options["why"], by=options["by"])
         workspace = _common.find_workspace(self, options["workspace"])
         workflow = _common.find_workflow(self, options["name"], workspace=workspace)
-        count = self.verb(workflow, hand=hand)
+        count = self.verb(workflow, actor=actor)
         self.stdout.write(f"{workflow.name}  {self.done}, {count} {'run' if count == 1 else 'runs'} with it")
 
     @abstractmethod
-    def verb(self, workflow: Workflow, *, hand: Hand) -> int:
+    def verb(self, workflow: Workflow, *, actor: Actor) -> int:
         """Do it; answers how many runs it changed."""

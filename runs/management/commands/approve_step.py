@@ -27,11 +27,11 @@ class Command(BaseCommand):
         _by_hand.add_why(parser)
 
     def handle(self, **options: Any) -> None:
-        hand = _by_hand.hand(self, options["why"], by=options["by"])
+        actor = _by_hand.actor(self, options["why"], by=options["by"])
         ids, step, item = _by_hand.run_ids(self, options["ids"]), options["step"], options["item"]
         decision = Decision(self.approved, by=options["by"] or COMMAND)
-        decided = approvals.decide([(key, step, item) for key in ids], decision=decision, hand=hand)
-        won = frozenset(place[0] for place in decided)
+        decided = approvals.decide([(key, step, item) for key in ids], decision=decision, actor=actor)
+        won = frozenset(step_key[0] for step_key in decided)
         states = preconditions.run_states(ids)
         told = {
             key: self._why_not(key, step, item) if key in states else preconditions.NO_RUN

@@ -40,7 +40,7 @@ class Command(BaseCommand):
             found = found.filter(workflow=self._find(options["workflow"], workspace=workspace))
         letters = list(found.order_by("-id")[: options["limit"]])
         if options["json"]:
-            told = [dead_letters.dead_letter_detail(letter).told() for letter in letters]
+            told = [dead_letters.dead_letter_detail(dead_letter).as_json() for dead_letter in letters]
             self.stdout.write(orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
             return
         for line in _table([_HEADINGS, *map(_row, letters)]) if letters else ["no dead letters"]:
@@ -55,15 +55,15 @@ class Command(BaseCommand):
         return workflow
 
 
-def _row(letter: DeadLetter) -> tuple[str, ...]:
+def _row(dead_letter: DeadLetter) -> tuple[str, ...]:
     told = (
-        str(letter.pk),
-        str(letter.run_id),
-        letter.workflow.name,
-        letter.step,
-        letter.state,
-        f"{letter.created_at:%Y-%m-%d %H:%M:%S}",
-        words.error_line(letter.error)[:200],
+        str(dead_letter.pk),
+        str(dead_letter.run_id),
+        dead_letter.workflow.name,
+        dead_letter.step,
+        dead_letter.state,
+        f"{dead_letter.created_at:%Y-%m-%d %H:%M:%S}",
+        words.error_line(dead_letter.error)[:200],
     )
     return tuple(words.printable(text) for text in told)
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from runs.control import dead_letters, preconditions
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.management.commands._over_letters import OverLetters
 from runs.models import DeadLetter
 
@@ -19,8 +19,8 @@ class Command(OverLetters):
     )
     done = "discarded"
 
-    def verb(self, letter_ids: Sequence[UUID], *, hand: Hand, options: dict[str, Any]) -> frozenset[UUID]:
-        return dead_letters.discard(letter_ids, hand=hand)
+    def verb(self, dead_letter_ids: Sequence[UUID], *, actor: Actor, options: dict[str, Any]) -> frozenset[UUID]:
+        return dead_letters.discard(dead_letter_ids, actor=actor)
 
-    def cannot(self, letter: DeadLetter, *, options: dict[str, Any]) -> str:
-        return preconditions.cannot_discard(letter.state)
+    def cannot(self, dead_letter: DeadLetter, *, options: dict[str, Any]) -> str:
+        return preconditions.cannot_discard(dead_letter.state)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from runs.control import pauses, preconditions
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.management.commands._over_runs import OverRuns
 
 
@@ -17,8 +17,8 @@ class Command(OverRuns):
     )
     done = "paused"
 
-    def verb(self, run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
-        return pauses.pause(run_ids, hand=hand)
+    def verb(self, run_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]:
+        return pauses.pause(run_ids, actor=actor)
 
     def cannot(self, run_id: UUID, state: str) -> str:
         return preconditions.cannot_pause(state)

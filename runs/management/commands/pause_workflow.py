@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runs.control import pauses
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.management.commands._over_workflow import OverWorkflow
 from workflows.models import Workflow
 
@@ -15,5 +15,5 @@ class Command(OverWorkflow):
     )
     done = "paused"
 
-    def verb(self, workflow: Workflow, *, hand: Hand) -> int:
-        return pauses.pause_workflow(workflow, hand=hand)
+    def verb(self, workflow: Workflow, *, actor: Actor) -> int:
+        return pauses.pause_workflow(workflow, actor=actor)

@@ -42,12 +42,12 @@ class Command(BaseCommand):
 
     def _prune(self, workflow: Workflow, *, age: float, given: str, dry: bool) -> None:
         count, told = 0, time.monotonic()
-        for bite in retention.prune(Policy(workflow.pk, workflow.name, age), dry=dry):
-            count += bite.runs
+        for batch in retention.prune(Policy(workflow.pk, workflow.name, age), dry=dry):
+            count += batch.runs
             if time.monotonic() - told >= 5.0:
                 told = time.monotonic()
                 self.stdout.write(f"{workflow.name}  {count} so far")
-            time.sleep(0 if dry else retention.rest(bite))
+            time.sleep(0 if dry else retention.rest(batch))
         if count and not dry:
             retention.tell(workflow.pk, why=f"{count} runs that ended more than {given} ago")
         self.stdout.write(f"{workflow.name}  {count} runs {'would be ' if dry else ''}deleted")

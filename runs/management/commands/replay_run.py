@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from actions.base import Json
 from runs.control import replays as control
 from runs.control.replays import NotNow
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.management.commands import _by_hand
 from runs.models import Run
 from workflows.definitions.errors import InvalidInput
@@ -31,15 +31,15 @@ class Command(BaseCommand):
         _by_hand.add_why(parser)
 
     def handle(self, **options: Any) -> None:
-        hand = _by_hand.hand(self, options["why"], by=options["by"])
+        actor = _by_hand.actor(self, options["why"], by=options["by"])
         [run_id] = _by_hand.run_ids(self, [options["id"]])
         given = None if options["input"] is None else _by_hand.read_json(self, options["input"], name="--input")
-        new = self._replay(run_id, step=options["step"], latest=options["latest"], given=given, hand=hand)
+        new = self._replay(run_id, step=options["step"], latest=options["latest"], given=given, actor=actor)
         self.stdout.write(str(new))
 
-    def _replay(self, run_id: UUID, *, step: str | None, latest: bool, given: Json, hand: Hand) -> UUID:
+    def _replay(self, run_id: UUID, *, step: str | None, latest: bool, given: Json, actor: Actor) -> UUID:
         try:
-            return control.replay(run_id, step=step, latest=latest, given=given, hand=hand)
+            return control.replay(run_id, step=step, latest=latest, given=given, actor=actor)
         except NotNow as refusal:
             _common.leave(self, [refusal], status=_by_hand.NOTHING_WON)
         except InvalidInput as error:

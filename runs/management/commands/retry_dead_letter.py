@@ -9,7 +9,7 @@ from uuid import UUID
 from django.core.management.base import CommandParser
 
 from runs.control import dead_letters, preconditions
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.management.commands import _by_hand
 from runs.management.commands._over_letters import OverLetters
 from runs.models import DeadLetter
@@ -28,9 +28,9 @@ class Command(OverLetters):
             "--input", metavar="JSON|@FILE", help="another input for the step (default: the one it had)"
         )
 
-    def verb(self, letter_ids: Sequence[UUID], *, hand: Hand, options: dict[str, Any]) -> frozenset[UUID]:
+    def verb(self, dead_letter_ids: Sequence[UUID], *, actor: Actor, options: dict[str, Any]) -> frozenset[UUID]:
         given = None if options["input"] is None else _by_hand.read_json(self, options["input"], name="--input")
-        return dead_letters.retry(letter_ids, hand=hand, given=given)
+        return dead_letters.retry(dead_letter_ids, actor=actor, given=given)
 
-    def cannot(self, letter: DeadLetter, *, options: dict[str, Any]) -> str:
-        return preconditions.cannot_retry_letter(letter, edited=options["input"] is not None)
+    def cannot(self, dead_letter: DeadLetter, *, options: dict[str, Any]) -> str:
+        return preconditions.cannot_retry_dead_letter(dead_letter, edited=options["input"] is not None)

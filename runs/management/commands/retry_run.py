@@ -30,11 +30,11 @@ class Command(BaseCommand):
         _by_hand.add_why(parser)
 
     def handle(self, **options: Any) -> None:
-        hand = _by_hand.hand(self, options["why"], by=options["by"])
+        actor = _by_hand.actor(self, options["why"], by=options["by"])
         ids = _by_hand.run_ids(self, options["ids"])
         edited = self._inputs(options["step_input"])
         inputs = {(run_id, step): given for run_id in ids for step, given in edited.items()}
-        won = retries.retry(ids, hand=hand, inputs=inputs)
+        won = retries.retry(ids, actor=actor, inputs=inputs)
         states = preconditions.run_states(ids)
         told = {
             run_id: preconditions.cannot_retry(run_id, states[run_id], edited=edited)

@@ -10,7 +10,7 @@ from actions.catalogue.wait_for_signal import MAX_KEY, signal_name
 from runs.control import preconditions, signals
 from runs.control.preconditions import cannot_signal
 from runs.control.signals import Message, Sent, TooMany
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.management.commands import _by_hand
 from workflows.management.commands import _common
 
@@ -34,11 +34,11 @@ class Command(BaseCommand):
         message = self._message(options)
         if (options["key"] is None) == (not options["ids"]):
             _common.leave(self, ["name the runs by their ids, or give --key; one of the two"])
-        hand = Hand(user_id=_by_hand.user_id(self, options["by"]))
+        actor = Actor(user_id=_by_hand.user_id(self, options["by"]))
         if options["key"] is not None:
-            self._by_key(options, message, hand=hand)
+            self._by_key(options, message, actor=actor)
         else:
-            self._by_ids(options, message, hand=hand)
+            self._by_ids(options, message, actor=actor)
 
     def _message(self, options: dict[str, Any]) -> Message:
         payload = _by_hand.read_json(self, options["payload"], name="--payload")
@@ -50,9 +50,9 @@ class Command(BaseCommand):
         except ValueError as error:
             _common.leave(self, [f"NAME: {error}"])
 
-    def _by_ids(self, options: dict[str, Any], message: Message, *, hand: Hand) -> None:
+    def _by_ids(self, options: dict[str, Any], message: Message, *, actor: Actor) -> None:
         ids = _by_hand.run_ids(self, options["ids"])
-        won = frozenset(one.run_id for one in signals.send(ids, message=message, hand=hand) if one.run_id)
+        won = frozenset(one.run_id for one in signals.send(ids, message=message, actor=actor) if one.run_id)
         states = preconditions.run_states(ids)
         told = {
             run_id: cannot_signal(run_id, states[run_id], name=message.name)
@@ -63,12 +63,12 @@ class Command(BaseCommand):
         }
         _by_hand.tell(self, ids, won=won, verb="took the signal", why_not=told)
 
-    def _by_key(self, options: dict[str, Any], message: Message, *, hand: Hand) -> None:
+    def _by_key(self, options: dict[str, Any], message: Message, *, actor: Actor) -> None:
         if not (0 < len(options["key"]) <= MAX_KEY and options["key"].isprintable()):
             _common.leave(self, [f"--key: must be 1 to {MAX_KEY} printable characters"])
         workspace = _common.find_workspace(self, options["workspace"])
         try:
-            sent = signals.send_by_key(options["key"], workspace_id=workspace.pk, message=message, hand=hand)
+            sent = signals.send_by_key(options["key"], workspace_id=workspace.pk, message=message, actor=actor)
         except TooMany as refusal:
             self.stderr.write(str(refusal))
             raise SystemExit(_by_hand.NOTHING_WON) from None

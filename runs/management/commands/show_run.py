@@ -28,7 +28,7 @@ class Command(BaseCommand):
         run = self._find(options["id"])
         if options["json"]:
             told = runs.run_detail(run, steps=timeline.timeline(run), interventions=timeline.interventions(run))
-            text = orjson.dumps(told.told(), option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
+            text = orjson.dumps(told.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
             self.stdout.write(text)
             return
         for line in [*_report.timeline(run), *_facts(run)]:
@@ -59,10 +59,10 @@ def _facts(run: Run) -> Iterator[str]:
         yield f"replay of  {run.replay_of_id}"
     if run.parent_id is not None:
         yield f"started by  {run.parent_id}, step {run.parent_step}"
-    for letter in DeadLetter.objects.filter(run=run).order_by("id"):
-        yield f"dead letter {letter.pk}  {letter.state}  step {letter.step}  {letter.reason}"
-        yield f"  error  {words.error_line(letter.error)}"
-        yield f"  input  {words.json_line(letter.input)}"
+    for dead_letter in DeadLetter.objects.filter(run=run).order_by("id"):
+        yield f"dead letter {dead_letter.pk}  {dead_letter.state}  step {dead_letter.step}  {dead_letter.reason}"
+        yield f"  error  {words.error_line(dead_letter.error)}"
+        yield f"  input  {words.json_line(dead_letter.input)}"
     for one in timeline.interventions(run):
         by = approvals.who(one)
         yield words.printable(f"{one.verb} by {by} at {one.at:%Y-%m-%d %H:%M:%S} UTC  {one.why}".rstrip())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from runs.control import preconditions, stops
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.management.commands._over_runs import OverRuns
 
 
@@ -17,8 +17,8 @@ class Command(OverRuns):
     )
     done = "terminated"
 
-    def verb(self, run_ids: Sequence[UUID], *, hand: Hand) -> frozenset[UUID]:
-        return stops.terminate(run_ids, hand=hand)
+    def verb(self, run_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]:
+        return stops.terminate(run_ids, actor=actor)
 
     def cannot(self, run_id: UUID, state: str) -> str:
         return preconditions.cannot_terminate(state)

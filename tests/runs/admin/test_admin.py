@@ -42,10 +42,10 @@ def test_the_page_of_a_failed_run_says_why_and_leads_to_its_dead_letter() -> Non
     drain()
     client = admin()
     page = client.get(reverse("admin:runs_run_change", args=[run_id])).content.decode()
-    letter = DeadLetter.objects.get()
-    address = reverse("admin:runs_deadletter_change", args=[letter.pk])
+    dead_letter = DeadLetter.objects.get()
+    address = reverse("admin:runs_deadletter_change", args=[dead_letter.pk])
     assert address in page
-    assert letter.error["message"].split("'")[0] in page
+    assert dead_letter.error["message"].split("'")[0] in page
     assert client.get(address).status_code == 200
 
 

@@ -52,16 +52,16 @@ def run_page(run_id: UUID) -> str:
     return reverse("admin:runs_run_change", args=[run_id])
 
 
-def letter_page(letter: DeadLetter) -> str:
-    return reverse("admin:runs_deadletter_change", args=[letter.pk])
+def letter_page(dead_letter: DeadLetter) -> str:
+    return reverse("admin:runs_deadletter_change", args=[dead_letter.pk])
 
 
 def run_verb(verb: str, run_id: UUID) -> str:
     return reverse(f"admin:runs_run_{verb}", args=[run_id])
 
 
-def letter_verb(verb: str, letter: DeadLetter) -> str:
-    return reverse(f"admin:runs_deadletter_{verb}", args=[letter.pk])
+def letter_verb(verb: str, dead_letter: DeadLetter) -> str:
+    return reverse(f"admin:runs_deadletter_{verb}", args=[dead_letter.pk])
 
 
 def text(client: Client, address: str) -> str:
@@ -174,14 +174,14 @@ def test_a_verb_that_is_not_legal_any_more_changes_nothing_and_says_the_state() 
 
 def test_a_dead_letter_is_retried_with_an_edited_input() -> None:
     client, [run_id] = admin(), failed()
-    letter = letter_of(run_id)
-    page = text(client, letter_verb("edit", letter))
+    dead_letter = letter_of(run_id)
+    page = text(client, letter_verb("edit", dead_letter))
     assert "&lt;b&gt;x&lt;/b&gt;" in page
     assert "<b>x</b>" not in page
-    wrong = client.post(letter_verb("edit", letter), {"input": '{"email": NaN}'})
+    wrong = client.post(letter_verb("edit", dead_letter), {"input": '{"email": NaN}'})
     assert "NaN" in wrong.content.decode()
     assert the_run(run_id).state == "failed"
-    answer = client.post(letter_verb("edit", letter), {"input": '{"email": "e"}', "why": "typo"})
+    answer = client.post(letter_verb("edit", dead_letter), {"input": '{"email": "e"}', "why": "typo"})
     assert answer.headers["Location"] == run_page(run_id)
     drain()
     assert (the_run(run_id).state, steps(run_id)["b"].output) == ("succeeded", {"email": "e"})
@@ -190,25 +190,25 @@ def test_a_dead_letter_is_retried_with_an_edited_input() -> None:
 
 def test_a_dead_letter_offers_only_what_is_legal() -> None:
     client, [run_id] = admin(), failed()
-    letter = letter_of(run_id)
-    page = text(client, letter_page(letter))
-    assert all(letter_verb(verb, letter) in page for verb in LETTER_VERBS)
-    client.post(letter_verb("retry", letter), {"why": ""})
-    page = text(client, letter_page(letter))
-    assert not any(letter_verb(verb, letter) in page for verb in LETTER_VERBS)
+    dead_letter = letter_of(run_id)
+    page = text(client, letter_page(dead_letter))
+    assert all(letter_verb(verb, dead_letter) in page for verb in LETTER_VERBS)
+    client.post(letter_verb("retry", dead_letter), {"why": ""})
+    page = text(client, letter_page(dead_letter))
+    assert not any(letter_verb(verb, dead_letter) in page for verb in LETTER_VERBS)
     for verb in LETTER_VERBS:
-        said = client.post(letter_verb(verb, letter), {"why": "x", "input": "{}"}, follow=True).content.decode()
+        said = client.post(letter_verb(verb, dead_letter), {"why": "x", "input": "{}"}, follow=True).content.decode()
         assert "Nothing was changed: the dead letter is retried" in said
 
 
 def test_a_discard_needs_a_reason() -> None:
     client, [run_id] = admin(), failed()
-    letter = letter_of(run_id)
-    assert "required" in client.post(letter_verb("discard", letter), {"why": "  "}).content.decode()
+    dead_letter = letter_of(run_id)
+    assert "required" in client.post(letter_verb("discard", dead_letter), {"why": "  "}).content.decode()
     assert letter_of(run_id).state == "open"
-    client.post(letter_verb("discard", letter), {"why": "customer gone"})
-    letter.refresh_from_db()
-    assert (letter.state, letter.resolution) == ("discarded", "customer gone")
+    client.post(letter_verb("discard", dead_letter), {"why": "customer gone"})
+    dead_letter.refresh_from_db()
+    assert (dead_letter.state, dead_letter.resolution) == ("discarded", "customer gone")
     assert "customer gone" in text(client, run_page(run_id))
 
 
@@ -245,7 +245,7 @@ def test_a_list_of_dead_letters_retries_and_discards() -> None:
     client = admin()
     first, second, third = failed(3)
     letters = [letter_of(run_id) for run_id in (first, second, third)]
-    keys = [letter.pk for letter in letters]
+    keys = [dead_letter.pk for dead_letter in letters]
     assert "1 dead letter retried." in chosen(client, "deadletter", "retry_chosen", keys[:1], confirmed="yes", why="")
     assert "required" in chosen(client, "deadletter", "discard_chosen", keys, confirmed="yes", why="")
     assert "2 dead letters discarded." in chosen(
@@ -256,14 +256,14 @@ def test_a_list_of_dead_letters_retries_and_discards() -> None:
 
 def test_who_may_only_look_is_offered_no_verb_and_refused_each() -> None:
     [bad], running = failed(), live()
-    letter = letter_of(bad)
+    dead_letter = letter_of(bad)
     client = staff("view_run", "view_deadletter")
     assert run_verb("cancel", running) not in text(client, run_page(running))
-    assert letter_verb("discard", letter) not in text(client, letter_page(letter))
+    assert letter_verb("discard", dead_letter) not in text(client, letter_page(dead_letter))
     assert "cancel_chosen" not in text(client, reverse("admin:runs_run_changelist"))
     for address in (
         *(run_verb(verb, bad) for verb in RUN_VERBS),
-        *(letter_verb(verb, letter) for verb in LETTER_VERBS),
+        *(letter_verb(verb, dead_letter) for verb in LETTER_VERBS),
     ):
         assert client.get(address).status_code == 403
         assert client.post(address, {"why": "x"}).status_code == 403

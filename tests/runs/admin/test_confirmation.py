@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 
 from runs.control import stops
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.models import Intervention
 from tests.flows import begun, published, the_run
 from tests.runs.control.test_terminate import stuck
@@ -19,7 +19,7 @@ NAP = "name: nap\nsteps: [{id: a, action: sleep, with: {seconds: 0}}]"
 
 def test_a_retry_that_wins_nothing_says_why_on_the_run_and_not_that_it_goes_on() -> None:
     run_id = stuck()
-    stops.terminate([run_id], hand=Hand())
+    stops.terminate([run_id], actor=Actor())
     client, address = admin(), reverse("admin:runs_run_retry", args=[run_id])
     assert client.get(address).status_code == 200
     told = client.post(address, {"why": "again"}, follow=True).content.decode()
@@ -30,7 +30,7 @@ def test_a_retry_that_wins_nothing_says_why_on_the_run_and_not_that_it_goes_on()
 
 def test_a_workflow_without_runs_is_paused_and_resumed_all_the_same() -> None:
     [run_id] = begun(published(NAP), {})
-    stops.cancel([run_id], hand=Hand())
+    stops.cancel([run_id], actor=Actor())
     workflow = the_run(run_id).workflow
     client = admin()
     for verb, said, paused in (

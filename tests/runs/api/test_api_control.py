@@ -159,13 +159,13 @@ def test_a_body_that_is_wrong_is_refused_at_its_path(path: str, body: Any, where
 
 def test_a_dead_letter_is_retried_with_another_input() -> None:
     [run_id] = failed()
-    letter = letter_of(run_id)
-    status, told = api().post(f"dead-letters/{letter}/retry", {"input": GOOD, "why": "typo"})
+    dead_letter = letter_of(run_id)
+    status, told = api().post(f"dead-letters/{dead_letter}/retry", {"input": GOOD, "why": "typo"})
     assert status == 200
-    assert told == {"id": str(letter), "state": "retried", "run": str(run_id), "run_state": "running"}
+    assert told == {"id": str(dead_letter), "state": "retried", "run": str(run_id), "run_state": "running"}
     drain()
     assert (the_run(run_id).state, steps(run_id)["b"].output) == ("succeeded", GOOD)
-    status, problem = api().post(f"dead-letters/{letter}/retry", {})
+    status, problem = api().post(f"dead-letters/{dead_letter}/retry", {})
     assert (status, problem["state"], problem["run_state"]) == (409, "retried", "succeeded")
 
 
@@ -179,24 +179,24 @@ steps:
 """
     [run_id] = begun(published(flow))
     drain()
-    letter = letter_of(run_id)
-    answer = api().post(f"dead-letters/{letter}/retry", {})
+    dead_letter = letter_of(run_id)
+    answer = api().post(f"dead-letters/{dead_letter}/retry", {})
     assert "wait until the run has failed" in refused(answer, state="open")
     assert answer[1]["run_state"] == "waiting"
     assert api().post(f"runs/{run_id}/cancel", {})[0] == 200
-    _, told = api().post("dead-letters/retry", {"ids": [str(letter)]})
-    assert (told["won"], told["lost"]) == ([], [{"id": str(letter), "state": "open"}])
+    _, told = api().post("dead-letters/retry", {"ids": [str(dead_letter)]})
+    assert (told["won"], told["lost"]) == ([], [{"id": str(dead_letter), "state": "open"}])
     assert states(run_id)["bad"] == "failed"
 
 
 def test_a_dead_letter_is_discarded_with_a_reason_only() -> None:
     [run_id] = failed()
-    letter = letter_of(run_id)
+    dead_letter = letter_of(run_id)
     for body in ({}, {"why": ""}, {"why": "  "}):
-        assert api().post(f"dead-letters/{letter}/discard", body)[0] == 400
-    status, told = api().post(f"dead-letters/{letter}/discard", {"why": "customer gone"})
+        assert api().post(f"dead-letters/{dead_letter}/discard", body)[0] == 400
+    status, told = api().post(f"dead-letters/{dead_letter}/discard", {"why": "customer gone"})
     assert (status, told["state"], told["run_state"]) == (200, "discarded", "failed")
-    status, problem = api().post(f"dead-letters/{letter}/discard", {"why": "again"})
+    status, problem = api().post(f"dead-letters/{dead_letter}/discard", {"why": "again"})
     assert (status, problem["state"]) == (409, "discarded")
     assert DeadLetter.objects.get().resolution == "customer gone"
 
@@ -211,8 +211,8 @@ def test_a_run_of_another_workspace_is_not_there_for_any_verb(verb: str) -> None
 
 @pytest.mark.parametrize("verb", ["retry", "discard"])
 def test_a_dead_letter_of_another_workspace_is_not_there_for_any_verb(verb: str) -> None:
-    letter = letter_of(failed()[0])
-    for client, key in ((api("theirs"), letter), (api(), uuid7()), (api(), "no-id")):
+    dead_letter = letter_of(failed()[0])
+    for client, key in ((api("theirs"), dead_letter), (api(), uuid7()), (api(), "no-id")):
         assert client.post(f"dead-letters/{key}/{verb}", {"why": "x"})[0] == 404
     assert not Intervention.objects.exists()
 
@@ -231,9 +231,13 @@ def test_a_bulk_cancel_tells_which_it_won_and_how_the_others_stand() -> None:
 
 def test_bulk_verbs_do_not_reach_another_workspace() -> None:
     [run_id] = failed()
-    letter = letter_of(run_id)
+    dead_letter = letter_of(run_id)
     theirs = api("theirs")
-    for path, key in (("runs/retry", run_id), ("dead-letters/retry", letter), ("dead-letters/discard", letter)):
+    for path, key in (
+        ("runs/retry", run_id),
+        ("dead-letters/retry", dead_letter),
+        ("dead-letters/discard", dead_letter),
+    ):
         _, told = theirs.post(path, {"ids": [str(key)], "why": "x"})
         assert (told["won"], told["lost"]) == ([], [{"id": str(key), "state": "unknown"}])
         _, told = theirs.post(path, {"filter": {"workflow": "fails"}, "why": "x"})

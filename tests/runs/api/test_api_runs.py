@@ -14,7 +14,7 @@ from drf_spectacular.validation import validate_schema
 from uuid_utils.compat import uuid7
 
 from runs.control import pauses
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from tests.engine import drain
 from tests.flows import begun, published
 from tests.runs.doors import Api, admin, api, first_error
@@ -70,8 +70,8 @@ def test_a_run_that_fails_in_the_middle_says_where_and_leaves_a_dead_letter() ->
     [summary] = letters["results"]
     assert (summary["step"], summary["run"], summary["workflow"]) == ("s5", str(run_id), "ten")
     assert "no stock" in summary["error"]["message"]
-    status, letter = client.get(f"dead-letters/{summary['id']}")
-    assert (status, letter["input"]) == (200, {"order": 7})
+    status, dead_letter = client.get(f"dead-letters/{summary['id']}")
+    assert (status, dead_letter["input"]) == (200, {"order": 7})
     assert client.get("dead-letters", state="retried")[1]["results"] == []
     assert api("theirs").get(f"dead-letters/{summary['id']}")[0] == 404
 
@@ -161,7 +161,7 @@ def test_pages_of_states_that_few_runs_have_are_merged_and_leave_out_what_is_pau
     drain()
     begun(published(SELECT), {"email": "e"})
     drain()
-    pauses.pause([waiting[0]], hand=Hand(why="because"))
+    pauses.pause([waiting[0]], actor=Actor(reason="because"))
     client = api()
     seen: list[str] = []
     query: dict[str, str] = {"limit": "2", "state": "failed,waiting,cancelled", "paused": "false"}

@@ -21,7 +21,7 @@ from runs.api import fast_start
 from runs.api.fast_start import StartSingle
 from runs.control import starts
 from runs.control.starts import Recipe
-from runs.domain.requests import Leave, Request, Started
+from runs.domain.requests import Authorization, Request, Started
 from runs.models import Run
 from runs.queries.database import observed
 from tests.engine import drain
@@ -250,8 +250,8 @@ def test_one_token_that_holds_no_longer_fails_alone(client: Api) -> None:
     assert other.post(ADDRESS, {})[0] == 201
     recipe = next(iter(fast_start._recipes.values()))
     ApiToken.objects.order_by("id")[0].delete()
-    leaves = [Leave(tokens.digest(one.token), "quick") for one in (other, client, other)]
-    _refuses_the_middle_one(recipe, leaves)
+    authorizations = [Authorization(tokens.digest(one.token), "quick") for one in (other, client, other)]
+    _refuses_the_middle_one(recipe, authorizations)
 
 
 def test_a_version_that_was_just_published_is_the_one_that_is_started(client: Api) -> None:
@@ -275,13 +275,15 @@ def test_one_who_came_by_a_name_that_is_another_workflow_s_now_fails_alone(clien
     recipe = next(iter(fast_start._recipes.values()))
     Workflow.objects.filter(pk=recipe.workflow.pk).update(name="was-quick")
     token = tokens.digest(client.token)
-    _refuses_the_middle_one(recipe, [Leave(token, name) for name in ("was-quick", "quick", "was-quick")])
+    _refuses_the_middle_one(recipe, [Authorization(token, name) for name in ("was-quick", "quick", "was-quick")])
 
 
-def _refuses_the_middle_one(recipe: Recipe, leaves: Sequence[Leave]) -> None:
+def _refuses_the_middle_one(recipe: Recipe, authorizations: Sequence[Authorization]) -> None:
     """Also where it asks for what is there: whoever has no leave is not told of it."""
     count = Run.objects.count()
-    answers = starts.insert_each(recipe, [Request(leave=leave, idempotency_key="k") for leave in leaves])
+    answers = starts.insert_each(
+        recipe, [Request(authorization=authorization, idempotency_key="k") for authorization in authorizations]
+    )
     told = [(answer.created, answer.outdated) for answer in answers if isinstance(answer, Started)]
     assert told == [(True, False), (False, True), (False, False)]
     assert Run.objects.count() == count + 1
@@ -289,8 +291,11 @@ def _refuses_the_middle_one(recipe: Recipe, leaves: Sequence[Leave]) -> None:
 
 def test_who_has_looked_already_goes_with_those_by_leave(client: Api) -> None:
     recipe = next(iter(fast_start._recipes.values()))
-    by_leave = [Request(leave=Leave("no such token", "quick")), Request(leave=Leave("", ""))]
-    answers = starts.insert_each(recipe, [by_leave[0], Request(), by_leave[1]])
+    authorizations = [
+        Request(authorization=Authorization("no such token", "quick")),
+        Request(authorization=Authorization("", "")),
+    ]
+    answers = starts.insert_each(recipe, [authorizations[0], Request(), authorizations[1]])
     assert [answer.created for answer in answers if isinstance(answer, Started)] == [False, True, False]
 
 
@@ -302,7 +307,7 @@ def test_a_workflow_that_is_gone_starts_nothing(client: Api) -> None:
     workflow.save()
     workflow.versions.all().delete()
     workflow.delete()
-    [answer] = starts.insert_each(recipe, [Request(leave=Leave(tokens.digest(client.token), "quick"))])
+    [answer] = starts.insert_each(recipe, [Request(authorization=Authorization(tokens.digest(client.token), "quick"))])
     assert isinstance(answer, Started)
     assert answer.outdated
     assert client.post(ADDRESS, {})[0] == 404

@@ -13,7 +13,7 @@ from runs.models import DeadLetter, Run, StepRun, Ticket
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.doors import api
-from tests.runs.engine.test_engine_endings import HAND, error, order
+from tests.runs.engine.test_engine_endings import ACTOR, error, order
 from tests.runs.locks import in_thread, locked_run, wait_for_waiter
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -58,7 +58,7 @@ def test_failed_compensations_go_again_one_after_the_other_and_the_run_ends_comp
 ) -> None:
     run_id = half_undone()
     mend(monkeypatch)
-    assert retries.retry([run_id], hand=HAND) == {run_id}
+    assert retries.retry([run_id], actor=ACTOR) == {run_id}
     run = the_run(run_id)
     assert (run.state, run.ending, heads(run_id)) == ("compensating", "failed", ["undo:c"])
     assert "undo:a" not in states(run_id), "it is to come again, after the other"
@@ -69,13 +69,13 @@ def test_failed_compensations_go_again_one_after_the_other_and_the_run_ends_comp
     assert (error(run_id)["step"], "compensation" in error(run_id)) == ("end", False)
     assert steps(run_id)["undo:b"].attempt == 1, "what was undone is not undone again"
     assert not DeadLetter.objects.filter(run_id=run_id, state="open").exclude(step="end").exists()
-    assert retries.retry([run_id], hand=HAND) == frozenset()
+    assert retries.retry([run_id], actor=ACTOR) == frozenset()
 
 
 def test_one_that_fails_again_is_said_again_and_can_be_tried_again() -> None:
     run_id = half_undone()
     for _ in range(2):
-        retries.retry([run_id], hand=HAND)
+        retries.retry([run_id], actor=ACTOR)
         drain()
         assert (state(run_id), error(run_id)["compensation"]["failed"]) == ("failed", ["c", "a"])
         assert DeadLetter.objects.filter(run_id=run_id, reason="compensation", state="open").count() == 2
@@ -83,7 +83,7 @@ def test_one_that_fails_again_is_said_again_and_can_be_tried_again() -> None:
 
 def test_a_single_dead_letter_of_a_compensation_is_retried_with_another_input() -> None:
     run_id = half_undone()
-    assert dead_letters.retry([letter_of(run_id, "undo:a")], hand=HAND, given=GIVEN)
+    assert dead_letters.retry([letter_of(run_id, "undo:a")], actor=ACTOR, given=GIVEN)
     drain()
     assert (state(run_id), error(run_id)["compensation"]["failed"]) == ("failed", ["c"])
     assert (states(run_id)["a"], states(run_id)["c"]) == ("compensated", "succeeded")
@@ -95,10 +95,10 @@ def test_a_single_dead_letter_of_a_compensation_is_retried_with_another_input() 
 
 def test_the_work_itself_does_not_go_on_once_it_was_undone() -> None:
     run_id = half_undone()
-    letter = DeadLetter.objects.get(run_id=run_id, step="end")
-    assert dead_letters.retry([letter.pk], hand=HAND) == frozenset()
-    assert "what its steps did is undone" in preconditions.cannot_retry_letter(letter)
-    assert retries.retry([run_id], hand=HAND, inputs={(run_id, "undo:a"): GIVEN}) == frozenset()
+    dead_letter = DeadLetter.objects.get(run_id=run_id, step="end")
+    assert dead_letters.retry([dead_letter.pk], actor=ACTOR) == frozenset()
+    assert "what its steps did is undone" in preconditions.cannot_retry_dead_letter(dead_letter)
+    assert retries.retry([run_id], actor=ACTOR, inputs={(run_id, "undo:a"): GIVEN}) == frozenset()
     assert "one after the other" in preconditions.cannot_retry(run_id, "failed", edited=["undo:a"])
     assert state(run_id) == "failed"
 
@@ -107,7 +107,7 @@ def test_a_run_that_timed_out_can_be_undone_again_though_its_work_cannot_go_on()
     run_id = half_undone()
     run = Run.objects.get(pk=run_id)
     Run.objects.filter(pk=run_id).update(error={**(run.error or {}), "reason": "timed_out"})
-    assert retries.retry([run_id], hand=HAND) == {run_id}
+    assert retries.retry([run_id], actor=ACTOR) == {run_id}
     drain()
     assert error(run_id)["reason"] == "timed_out"
 
@@ -117,7 +117,7 @@ def test_two_retries_at_once_set_the_compensation_going_once() -> None:
     won: list[Any] = []
 
     def retry() -> None:
-        won.append(retries.retry([run_id], hand=HAND))
+        won.append(retries.retry([run_id], actor=ACTOR))
 
     with locked_run(run_id) as other, in_thread(retry):
         first = wait_for_waiter()
@@ -137,7 +137,7 @@ def test_a_compensation_that_starts_a_workflow_starts_another_one_when_it_goes_a
     drain()
     assert error(run_id)["compensation"]["failed"] == ["b", "a"]
     assert Run.objects.filter(source="sub_workflow").count() == 2
-    assert retries.retry([run_id], hand=HAND) == {run_id}
+    assert retries.retry([run_id], actor=ACTOR) == {run_id}
     drain()
     assert Run.objects.filter(source="sub_workflow").count() == 4
     assert state(run_id) == "failed"
@@ -155,7 +155,7 @@ def test_a_late_message_of_the_first_time_does_nothing_when_a_compensation_goes_
             break
     drain()
     assert late
-    retries.retry([run_id], hand=HAND)
+    retries.retry([run_id], actor=ACTOR)
     drain()
     for message in late:
         perform(message)

@@ -11,7 +11,7 @@ from django.db import transaction
 from runs.control import dead_letters, retries, stops
 from runs.control import replays as control
 from runs.control.replays import NotNow
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.engine import lease, record, tickets
 from runs.models import DeadLetter, Intervention, Run, StepRun, Ticket
 from tests.engine import deliver, drain
@@ -40,8 +40,8 @@ steps:
 """
 
 
-def hand(why: str = "because") -> Hand:
-    return Hand(user_id=owner().pk, why=why)
+def actor(why: str = "because") -> Actor:
+    return Actor(user_id=owner().pk, reason=why)
 
 
 def failed_run() -> UUID:
@@ -56,18 +56,18 @@ def test_cancel_ends_a_run_with_its_tickets_waits_and_retries() -> None:
     queued, waiting = begun(flow, {}, {})
     drain()
     Run.objects.filter(id=queued)
-    assert stops.cancel([queued, waiting], hand=hand()) == {queued, waiting}
+    assert stops.cancel([queued, waiting], actor=actor()) == {queued, waiting}
     assert the_run(waiting).state == "cancelled"
     assert states(waiting) == {"a": "succeeded", "nap": "cancelled"}
     assert not Ticket.objects.exists()
-    assert stops.cancel([queued, waiting], hand=hand()) == frozenset()
+    assert stops.cancel([queued, waiting], actor=actor()) == frozenset()
     told = Intervention.objects.get(run_id=waiting)
     assert (told.verb, told.why, told.by) == ("cancel", "because", owner())
 
 
 def test_a_cancelled_run_that_is_queued_never_starts() -> None:
     [run_id] = begun(published(FAILS), {"email": "a"})
-    stops.cancel([run_id], hand=hand())
+    stops.cancel([run_id], actor=actor())
     drain()
     assert states(run_id) == {}
     assert the_run(run_id).state == "cancelled"
@@ -83,7 +83,7 @@ def test_a_running_steps_outcome_is_written_after_a_cancel_and_releases_nothing(
         [run_id] = begun(flow)
         me = lease.current()
         tickets.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
-        stops.cancel([run_id], hand=hand())
+        stops.cancel([run_id], actor=actor())
         result = StepResult(step="a", state=outcome, output={"charged": True})
         done = Outcome(
             run=RunFacts(id=run_id, input={}, began=0.0), fence=HeldClaim(attempt=1, process=me), results=(result,)
@@ -97,7 +97,7 @@ def test_a_running_steps_outcome_is_written_after_a_cancel_and_releases_nothing(
 def test_retry_with_an_edited_input_goes_on_in_the_same_run() -> None:
     run_id = failed_run()
     assert states(run_id) == {"a": "succeeded", "b": "failed", "c": "skipped", "d": "skipped"}
-    won = retries.retry([run_id], hand=hand("typo"), inputs={(run_id, "b"): {"email": "a@b.c"}})
+    won = retries.retry([run_id], actor=actor("typo"), inputs={(run_id, "b"): {"email": "a@b.c"}})
     assert won == {run_id}
     assert states(run_id) == {"a": "succeeded", "b": "retrying"}
     assert the_run(run_id).state == "running"
@@ -106,8 +106,8 @@ def test_retry_with_an_edited_input_goes_on_in_the_same_run() -> None:
     assert set(states(run_id).values()) == {"succeeded"}
     row = steps(run_id)["b"]
     assert (row.attempt, row.input, row.output) == (2, {"email": "a@b.c"}, {"email": "a@b.c"})
-    letter = DeadLetter.objects.get(run_id=run_id)
-    assert (letter.state, letter.resolution, letter.resolved_by) == ("retried", "typo", owner())
+    dead_letter = DeadLetter.objects.get(run_id=run_id)
+    assert (dead_letter.state, dead_letter.resolution, dead_letter.resolved_by) == ("retried", "typo", owner())
     assert Intervention.objects.get(run_id=run_id).details == {"steps": ["b"], "edited": ["b"]}
 
 
@@ -118,7 +118,7 @@ def test_retry_begins_the_policy_anew() -> None:
     [run_id] = begun(flow)
     drain()
     assert steps(run_id)["a"].attempt == 2
-    retries.retry([run_id], hand=hand())
+    retries.retry([run_id], actor=actor())
     drain()
     assert steps(run_id)["a"].attempt == 4
     assert the_run(run_id).state == "failed"
@@ -128,7 +128,7 @@ def test_retry_begins_the_policy_anew() -> None:
 def test_retry_of_a_run_that_did_not_fail_wins_nothing() -> None:
     [run_id] = begun(published(FAILS), {"email": "a@b.c"})
     drain()
-    assert retries.retry([run_id], hand=hand()) == frozenset()
+    assert retries.retry([run_id], actor=actor()) == frozenset()
     assert the_run(run_id).state == "succeeded"
     assert not Intervention.objects.exists()
 
@@ -146,8 +146,8 @@ steps:
     )
     [run_id] = begun(flow, {})
     drain()
-    letter = DeadLetter.objects.get(run_id=run_id, step="x")
-    assert dead_letters.retry([letter.id], hand=hand(), given={"email": "q"}) == {letter.id}
+    dead_letter = DeadLetter.objects.get(run_id=run_id, step="x")
+    assert dead_letters.retry([dead_letter.id], actor=actor(), given={"email": "q"}) == {dead_letter.id}
     drain()
     assert states(run_id) == {"a": "succeeded", "x": "succeeded", "y": "failed", "z": "succeeded"}
     assert the_run(run_id).state == "failed"
@@ -163,7 +163,7 @@ def test_a_delivery_from_before_the_retry_does_nothing() -> None:
     [run_id] = begun(flow, {"mail": "x"})
     old = Ticket.objects.get(run_id=run_id).id
     drain()
-    retries.retry([run_id], hand=hand(), inputs={(run_id, "b"): {"email": "new"}})
+    retries.retry([run_id], actor=actor(), inputs={(run_id, "b"): {"email": "new"}})
     zombie = Outcome(
         run=RunFacts(id=run_id, input={}, began=0.0),
         fence=HeldTicket(old),
@@ -178,7 +178,7 @@ def test_replay_from_a_step_makes_a_new_run_and_leaves_the_old_one() -> None:
     [old] = begun(published(BRANCHES), {"n": 1}, labels={"team": "shop"})
     drain()
     before = list(StepRun.objects.filter(run_id=old).order_by("id").values())
-    new = control.replay(old, step="right", given={"n": 2}, hand=hand())
+    new = control.replay(old, step="right", given={"n": 2}, actor=actor())
     drain()
     assert the_run(new).state == "succeeded"
     assert the_run(new).replay_of_id == old
@@ -193,7 +193,7 @@ def test_replay_with_the_latest_version_takes_its_steps() -> None:
     [old] = begun(published(FAILS), {"mail": "x"})
     drain()
     published(FAILS.replace("select: [email]", "select: [mail]"))
-    new = control.replay(old, step="b", latest=True, hand=hand())
+    new = control.replay(old, step="b", latest=True, actor=actor())
     drain()
     assert the_run(new).state == "succeeded"
     assert steps(new)["b"].output == {"mail": "x"}
@@ -201,22 +201,22 @@ def test_replay_with_the_latest_version_takes_its_steps() -> None:
 
 def test_replay_from_the_beginning_and_of_a_live_run() -> None:
     run_id = failed_run()
-    again = control.replay(run_id, given={"email": "e"}, hand=hand())
+    again = control.replay(run_id, given={"email": "e"}, actor=actor())
     with pytest.raises(NotNow, match=r"queued|running"):
-        control.replay(again, hand=hand())
+        control.replay(again, actor=actor())
     drain()
     assert the_run(again).state == "succeeded"
     with pytest.raises(NotNow, match="no step 'nope'"):
-        control.replay(run_id, step="nope", hand=hand())
+        control.replay(run_id, step="nope", actor=actor())
 
 
 def test_a_discarded_dead_letter_is_closed_with_a_reason() -> None:
     run_id = failed_run()
-    letter = DeadLetter.objects.get(run_id=run_id)
-    assert dead_letters.discard([letter.id], hand=hand("customer gone")) == {letter.id}
-    assert dead_letters.discard([letter.id], hand=hand()) == frozenset()
-    letter.refresh_from_db()
-    assert (letter.state, letter.resolution) == ("discarded", "customer gone")
+    dead_letter = DeadLetter.objects.get(run_id=run_id)
+    assert dead_letters.discard([dead_letter.id], actor=actor("customer gone")) == {dead_letter.id}
+    assert dead_letters.discard([dead_letter.id], actor=actor()) == frozenset()
+    dead_letter.refresh_from_db()
+    assert (dead_letter.state, dead_letter.resolution) == ("discarded", "customer gone")
     assert the_run(run_id).state == "failed"
 
 
@@ -224,7 +224,7 @@ def test_cancel_in_the_middle_stops_what_the_chain_carries_on_to() -> None:
     flow = published("name: middle\nsteps: [{id: a, action: default}, {id: n, action: sleep, with: {seconds: 0}}]")
     [run_id] = begun(flow)
     deliver()
-    stops.cancel([run_id], hand=hand())
+    stops.cancel([run_id], actor=actor())
     drain()
     assert states(run_id) == {"a": "succeeded"}
 
@@ -232,7 +232,7 @@ def test_cancel_in_the_middle_stops_what_the_chain_carries_on_to() -> None:
 def test_replay_from_a_step_whose_parent_never_succeeded_is_refused() -> None:
     run_id = failed_run()
     with pytest.raises(NotNow, match="needs 'c'"):
-        control.replay(run_id, step="d", hand=hand())
+        control.replay(run_id, step="d", actor=actor())
     assert Run.objects.count() == 1
 
 
@@ -241,7 +241,7 @@ def test_replay_with_the_latest_version_holds_the_old_input_against_its_schema()
     drain()
     published(FAILS + "inputs: {type: object, required: [email]}\n")
     with pytest.raises(InvalidInput, match="email"):
-        control.replay(old, latest=True, hand=hand())
+        control.replay(old, latest=True, actor=actor())
 
 
 def test_cancel_waits_for_a_claim_and_leaves_what_it_took() -> None:
@@ -254,7 +254,7 @@ def test_cancel_waits_for_a_claim_and_leaves_what_it_took() -> None:
         # A transaction of its own for each look: within one, pg_stat_activity stands still.
         watcher.autocommit = True
         tickets.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
-        stack.enter_context(in_thread(lambda: won.append(stops.cancel([run_id], hand=Hand()))))
+        stack.enter_context(in_thread(lambda: won.append(stops.cancel([run_id], actor=Actor()))))
         waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         wait_for(lambda: watcher.execute(waits).fetchone(), what="the cancel to wait for the claim")
     assert won == [{run_id}]
@@ -278,7 +278,7 @@ steps:
 def test_a_replay_goes_past_what_a_handled_failure_blocks() -> None:
     [old] = begun(published(JUMPED))
     drain()
-    new = control.replay(old, step="x", hand=hand())
+    new = control.replay(old, step="x", actor=actor())
     drain()
     assert states(new) == states(old)
     assert states(new)["j"] == "succeeded"
@@ -288,7 +288,7 @@ def test_a_retry_leaves_blocked_what_another_failure_blocks() -> None:
     [run_id] = begun(published(JUMPED))
     drain()
     before = states(run_id)
-    assert retries.retry([run_id], hand=hand()) == {run_id}
+    assert retries.retry([run_id], actor=actor()) == {run_id}
     drain()
     assert states(run_id) == before
     assert before["d"] == "skipped"
@@ -301,5 +301,5 @@ def test_a_retry_closes_the_letters_of_what_on_failure_did_for_it_comes_again() 
         drain()
         letters = DeadLetter.objects.filter(run_id=run_id, state="open")
         assert sorted(letters.values_list("step", flat=True)) == ["a", "f"]
-        retries.retry([run_id], hand=hand())
+        retries.retry([run_id], actor=actor())
     assert DeadLetter.objects.filter(run_id=run_id, state="retried").count() == 4

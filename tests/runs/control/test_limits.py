@@ -16,7 +16,7 @@ from django.test import override_settings
 from runs.control import pauses, retries, starts, stops
 from runs.control import replays as control
 from runs.dispatch import admission
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.domain.requests import Request, Started
 from runs.maintenance.sweep import sweep
 from runs.models import Gate, Intervention, Run
@@ -56,7 +56,7 @@ def test_a_workflow_has_no_more_live_runs_than_its_limit() -> None:
     ids = begun(waiting("{limit: 2}"), {}, {}, {})
     drain()
     assert states(ids) == ["waiting", "waiting", "queued"], "a waiting run keeps its place"
-    stops.cancel(ids[:1], hand=Hand())
+    stops.cancel(ids[:1], actor=Actor())
     drain()
     assert states(ids) == ["cancelled", "waiting", "waiting"]
     for _ in range(2):
@@ -71,9 +71,9 @@ def test_a_retry_by_hand_takes_up_its_place_again_even_where_its_limit_is_reache
     assert states([broken, holding, later]) == ["failed"] * 3
     [holding, later] = begun(waiting("{limit: 1}"), {}, {})
     drain()
-    assert retries.retry([broken], hand=Hand()) == {broken}
+    assert retries.retry([broken], actor=Actor()) == {broken}
     assert states([broken, holding, later]) == ["running", "waiting", "queued"]
-    stops.cancel([holding], hand=Hand())
+    stops.cancel([holding], actor=Actor())
     assert admitted() == [], "it holds the place now"
     drain()
     assert states([broken, later]) == ["failed", "waiting"]
@@ -111,7 +111,7 @@ def test_a_start_that_finds_its_gate_full_is_skipped_where_the_policy_says_so() 
     assert run.error is not None
     assert run.error["kind"] == "skipped"
     assert state(first.run_id) == "waiting"
-    stops.cancel([first.run_id], hand=Hand())
+    stops.cancel([first.run_id], actor=Actor())
     assert _started(found, 1)[0].state == "queued"
 
 
@@ -182,7 +182,7 @@ def test_an_admission_does_not_take_a_run_that_is_being_cancelled() -> None:
 def test_a_start_that_skips_waits_for_whoever_holds_the_gate() -> None:
     found = waiting("{limit: 1, policy: skip}")
     begun(found)
-    stops.cancel([Run.objects.get().pk], hand=Hand())
+    stops.cancel([Run.objects.get().pk], actor=Actor())
     with other_connection() as other, in_thread(lambda: begun(found)):
         other.execute("SELECT 1 FROM runs_gate FOR NO KEY UPDATE")
         wait_for_waiter()
@@ -282,19 +282,19 @@ def test_a_high_priority_in_one_workspace_does_not_starve_another() -> None:
 
 def test_a_paused_run_stands_in_no_line_and_comes_back_to_its_gate() -> None:
     [first, second] = queued(flow("{limit: 1}"), {}, {})
-    pauses.pause([first], hand=Hand())
+    pauses.pause([first], actor=Actor())
     assert admitted() == [second]
-    stops.cancel([second], hand=Hand())
-    pauses.resume([first], hand=Hand())
+    stops.cancel([second], actor=Actor())
+    pauses.resume([first], actor=Actor())
     assert state(first) == "running"
 
 
 def test_a_replay_queues_at_its_gate_whatever_the_policy() -> None:
     found = waiting('{limit: 1, key: "{{ input.c }}", policy: skip}')
     [old] = begun(found, {"c": "x"})
-    stops.cancel([old], hand=Hand())
+    stops.cancel([old], actor=Actor())
     [live] = begun(found, {"c": "x"})
-    again, elsewhere = control.replay(old, hand=Hand()), control.replay(old, given={"c": "y"}, hand=Hand())
+    again, elsewhere = control.replay(old, actor=Actor()), control.replay(old, given={"c": "y"}, actor=Actor())
     drain()
     assert states([live, again, elsewhere]) == ["waiting", "queued", "waiting"]
 
@@ -370,10 +370,10 @@ def test_two_replays_with_one_key_at_once_make_one_run() -> None:
     made: list[UUID] = []
 
     def again() -> None:
-        made.append(control.replay(old, key="k", hand=Hand()))
+        made.append(control.replay(old, key="k", actor=Actor()))
 
     with ExitStack() as outer, transaction.atomic():
-        first = control.replay(old, key="k", hand=Hand())
+        first = control.replay(old, key="k", actor=Actor())
         outer.enter_context(in_thread(again))
         until_somebody_waits(outer.enter_context(other_connection()))
     assert made == [first]

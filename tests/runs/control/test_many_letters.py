@@ -122,7 +122,7 @@ def test_letters_are_found_by_workflow_and_by_any_label_of_their_run(rare: Publi
     def found(**query: str) -> list[str]:
         status, body = client.get("dead-letters", **query)
         assert status == 200
-        return [letter["workflow"] for letter in body["results"]]
+        return [dead_letter["workflow"] for dead_letter in body["results"]]
 
     assert found(workflow="rare") == found(workflow=str(rare.workflow.pk)) == ["rare"] * 2
     assert found(**{"label.order": "7"}) == ["rare"]

@@ -15,10 +15,10 @@ from runs.control import inserts, pauses, retries, stops
 from runs.control import replays as control
 from runs.dispatch import admission
 from runs.domain import requests
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.domain.outcomes import Death
 from runs.engine import lease, tickets
-from runs.maintenance.sweep import bereave, rescue, sweep
+from runs.maintenance.sweep import children_died, rescue, sweep
 from runs.models import Intervention, Process, Run, Ticket, WorkflowIntervention
 from runs.queries.database import Row, observed
 from tests.engine import deliver, drain, messages, perform, state
@@ -44,16 +44,16 @@ steps: [{id: a, action: flaky, with: {failure_rate: 1}, retry: {max_attempts: 2,
 """
 
 
-def hand() -> Hand:
-    return Hand(user_id=owner().pk, why="a while")
+def actor() -> Actor:
+    return Actor(user_id=owner().pk, reason="a while")
 
 
 def pause(*run_ids: UUID) -> frozenset[UUID]:
-    return pauses.pause(run_ids, hand=hand())
+    return pauses.pause(run_ids, actor=actor())
 
 
 def resume(*run_ids: UUID) -> frozenset[UUID]:
-    return pauses.resume(run_ids, hand=hand())
+    return pauses.resume(run_ids, actor=actor())
 
 
 def test_a_paused_run_stands_still_whatever_is_delivered_and_goes_on_when_resumed() -> None:
@@ -84,7 +84,7 @@ def test_a_paused_queued_run_is_not_admitted() -> None:
 
 def test_pause_and_resume_win_once_and_never_a_run_that_has_ended() -> None:
     [run_id, ended] = begun(published(TWO), {}, {})
-    stops.cancel([ended], hand=hand())
+    stops.cancel([ended], actor=actor())
     assert resume(run_id, ended) == frozenset()
     assert pause(run_id, ended) == {run_id}
     since = the_run(run_id).paused_at
@@ -205,7 +205,7 @@ def test_a_message_that_was_picked_and_not_sent_does_not_undo_a_pause() -> None:
     ticket = Ticket.objects.get().id
     pause(run_id)
     tickets.unsend([ticket])
-    bereave([Death(pid=None, runs=(str(run_id),), head="a")])
+    children_died([Death(pid=None, runs=(str(run_id),), head="a")])
     drain()
     assert states(run_id) == {}
     resume(run_id)
@@ -229,7 +229,7 @@ def test_a_wait_that_ends_during_a_pause_is_recorded_and_what_follows_is_held() 
 def test_a_paused_run_can_be_cancelled() -> None:
     [run_id] = begun(published(NAP))
     pause(run_id)
-    assert stops.cancel([run_id], hand=hand()) == {run_id}
+    assert stops.cancel([run_id], actor=actor()) == {run_id}
     run = the_run(run_id)
     assert (run.state, run.paused_at, pauses.of_run(run)) == ("cancelled", None, None)
 
@@ -243,7 +243,7 @@ def test_a_retry_by_hand_lets_a_run_go_on_that_failed_while_it_was_paused() -> N
         other.commit()
     run = the_run(run_id)
     assert (run.state, pauses.of_run(run)) == ("failed", None), "nothing is left to hold"
-    retries.retry([run_id], hand=hand())
+    retries.retry([run_id], actor=actor())
     assert the_run(run_id).paused_at is None
     deliver()
     assert state(run_id) == "failed"
@@ -252,18 +252,18 @@ def test_a_retry_by_hand_lets_a_run_go_on_that_failed_while_it_was_paused() -> N
 def test_a_paused_workflow_holds_its_runs_and_those_that_are_started_meanwhile() -> None:
     flow, other = published(TWO), published(NAP)
     [before] = begun(flow)
-    assert pauses.pause_workflow(flow.workflow, hand=hand()) == 1
+    assert pauses.pause_workflow(flow.workflow, actor=actor()) == 1
     [later], [free] = begun(flow), begun(other)
     drain()
     assert [state(run_id) for run_id in (before, later, free)] == ["running", "queued", "succeeded"]
     workflow = Workflow.objects.get(pk=flow.workflow.pk)
     told = pauses.of_workflow(workflow)
     assert told is not None
-    assert (told.by, told.why, told.since) == ("owner", "a while", workflow.paused_at)
+    assert (told.by, told.reason, told.since) == ("owner", "a while", workflow.paused_at)
     held = pauses.of_run(the_run(later))
     assert held is not None
     assert (held.through, held.by) == ("workflow", "owner")
-    assert pauses.resume_workflow(flow.workflow, hand=hand()) == 2
+    assert pauses.resume_workflow(flow.workflow, actor=actor()) == 2
     drain()
     assert [state(run_id) for run_id in (before, later)] == ["succeeded", "succeeded"]
     assert list(WorkflowIntervention.objects.order_by("id").values_list("verb", flat=True)) == ["pause", "resume"]
@@ -273,16 +273,16 @@ def test_a_run_that_was_paused_itself_stays_so_when_its_workflow_goes_on() -> No
     flow = published(TWO)
     [itself, both, through] = begun(flow, {}, {}, {})
     pause(itself)
-    pauses.pause_workflow(flow.workflow, hand=hand())
+    pauses.pause_workflow(flow.workflow, actor=actor())
     assert pause(both) == {both}, "now also by itself"
-    assert pauses.resume_workflow(flow.workflow, hand=hand()) == 1
+    assert pauses.resume_workflow(flow.workflow, actor=actor()) == 1
     drain()
     assert [state(run_id) for run_id in (itself, both, through)] == ["running", "running", "succeeded"]
 
 
 def test_one_run_of_a_paused_workflow_can_go_on_alone() -> None:
     flow = published(TWO)
-    pauses.pause_workflow(flow.workflow, hand=hand())
+    pauses.pause_workflow(flow.workflow, actor=actor())
     [chosen, rest] = begun(flow, {}, {})
     resume(chosen)
     drain()
@@ -293,8 +293,8 @@ def test_pausing_a_workflow_again_finishes_what_was_cut_short() -> None:
     flow = published(TWO)
     begun(flow, {}, {})
     Workflow.objects.update(paused_at="2026-01-01T00:00Z")
-    assert pauses.pause_workflow(flow.workflow, hand=hand()) == 2
-    assert pauses.pause_workflow(flow.workflow, hand=hand()) == 0
+    assert pauses.pause_workflow(flow.workflow, actor=actor()) == 2
+    assert pauses.pause_workflow(flow.workflow, actor=actor()) == 0
 
 
 def test_a_start_that_waits_for_a_pause_of_its_workflow_is_held_by_it() -> None:
@@ -312,7 +312,7 @@ def test_a_pause_waits_for_a_start_that_has_not_seen_it() -> None:
     flow = published(TWO)
     with other_connection() as watcher, ExitStack() as stack, transaction.atomic():
         [run_id] = begun(flow)
-        stack.enter_context(in_thread(lambda: pauses.pause_workflow(flow.workflow, hand=hand())))
+        stack.enter_context(in_thread(lambda: pauses.pause_workflow(flow.workflow, actor=actor())))
         until_somebody_waits(watcher)
     assert the_run(run_id).paused_through == "workflow"
 
@@ -321,8 +321,8 @@ def test_a_replay_of_a_paused_workflow_is_held() -> None:
     flow = published(TWO)
     [old] = begun(flow)
     drain()
-    pauses.pause_workflow(flow.workflow, hand=hand())
-    new = control.replay(old, hand=hand())
+    pauses.pause_workflow(flow.workflow, actor=actor())
+    new = control.replay(old, actor=actor())
     drain()
     assert state(new) == "queued"
 
@@ -330,7 +330,7 @@ def test_a_replay_of_a_paused_workflow_is_held() -> None:
 def test_a_sweep_with_only_paused_runs_sends_nothing_and_looks_no_further() -> None:
     flow = published(TWO)
     [run_id] = begun(flow)
-    pauses.pause_workflow(flow.workflow, hand=hand())
+    pauses.pause_workflow(flow.workflow, actor=actor())
     begun(flow)
     messages()
     with observed() as seen:
@@ -355,10 +355,10 @@ def test_a_pause_of_the_run_above_leaves_a_sub_workflow_alone_and_holds_what_its
     assert resume(above) == {above}
     drain()
     assert state(above) == "succeeded"
-    pauses.pause_workflow(child.workflow, hand=hand())
+    pauses.pause_workflow(child.workflow, actor=actor())
     [other] = begun(published("name: other\nsteps: [{id: call, action: sub_workflow, with: {workflow: child}}]"))
     drain()
     below = Run.objects.get(parent_id=other)
     assert (below.state, below.paused_through, state(other)) == ("queued", "workflow", "waiting")
-    assert stops.cancel([other], hand=hand()) == {other}
+    assert stops.cancel([other], actor=actor()) == {other}
     assert state(below.pk) == "cancelled"

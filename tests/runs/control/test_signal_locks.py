@@ -9,7 +9,7 @@ import pytest
 
 from runs.control import approvals, stops
 from runs.control.approvals import Decision
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.domain.outcomes import HeldTicket, Outcome
 from runs.engine import executor, record, tickets
 from runs.engine.attempt import walk
@@ -18,7 +18,7 @@ from runs.models import DeadLetter, Intervention, Signal, Ticket
 from runs.planning import plan as plans
 from tests.engine import drain, messages, perform, state
 from tests.flows import begun, published, steps, the_run
-from tests.runs.control.test_signals import HAND, output, paid, past, send, send_by_key, waits
+from tests.runs.control.test_signals import ACTOR, output, paid, past, send, send_by_key, waits
 from tests.runs.locks import in_thread, locked_run, other_connection, wait_for_waiter, waiters
 from tests.waiting import wait_for
 
@@ -84,7 +84,7 @@ def test_of_a_signal_and_a_timer_the_first_one_ends_the_wait(signal_first: bool)
 @pytest.mark.parametrize("signal_first", [True, False])
 def test_of_a_signal_and_a_cancel_the_first_one_decides_about_the_step(signal_first: bool) -> None:
     [run_id] = waits()
-    works = [lambda: send(run_id), lambda: stops.cancel([run_id], hand=HAND)]
+    works = [lambda: send(run_id), lambda: stops.cancel([run_id], actor=ACTOR)]
     after_each_other(run_id, *(works if signal_first else works[::-1]))
     drain()
     assert state(run_id) == "cancelled"
@@ -118,7 +118,7 @@ def test_of_an_approval_and_a_rejection_the_first_one_counts(approved: bool) -> 
 
     def decide(verdict: bool) -> None:
         decision = Decision(approved=verdict, by="ada")
-        approvals.decide([(run_id, "ok", -1)], decision=decision, hand=Hand())
+        approvals.decide([(run_id, "ok", -1)], decision=decision, actor=Actor())
 
     after_each_other(run_id, lambda: decide(approved), lambda: decide(not approved))
     drain()

@@ -13,7 +13,7 @@ from actions.base import Json
 from runs.control import retries, signals, stops
 from runs.control.preconditions import cannot_signal
 from runs.control.signals import Message, Sent
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.maintenance import sweep
 from runs.models import DeadLetter, Run, Signal, StepRun
 from runs.queries.database import observed
@@ -22,7 +22,7 @@ from tests.flows import begun, published, states, steps, the_run, workspace
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HAND = Hand()
+ACTOR = Actor()
 DAY = timedelta(days=1)
 
 
@@ -45,11 +45,11 @@ def waits(*inputs: Any, **config: Any) -> list[UUID]:
 
 
 def send(*runs: UUID, name: str = "paid", payload: Json = None, once: str | None = None) -> list[Sent]:
-    return signals.send(runs, message=Message(name, payload, once), hand=HAND)
+    return signals.send(runs, message=Message(name, payload, once), actor=ACTOR)
 
 
 def send_by_key(key: str, *, payload: Json = None, once: str | None = None) -> list[Sent]:
-    return signals.send_by_key(key, workspace_id=workspace().pk, message=Message("paid", payload, once), hand=HAND)
+    return signals.send_by_key(key, workspace_id=workspace().pk, message=Message("paid", payload, once), actor=ACTOR)
 
 
 def output(run_id: UUID, step: str = "pay") -> Any:
@@ -135,7 +135,7 @@ def test_nobody_takes_a_signal_that_no_step_waits_for() -> None:
     drain()
     assert send(run_id) == []
     [cancelled] = waits()
-    stops.cancel([cancelled], hand=HAND)
+    stops.cancel([cancelled], actor=ACTOR)
     assert send(cancelled) == []
     assert Signal.objects.count() == 1
 
@@ -155,11 +155,11 @@ def test_a_wait_that_nobody_ends_times_out_into_a_dead_letter_and_a_retry_waits_
     past()
     drain()
     assert state(run_id) == "failed"
-    letter = DeadLetter.objects.get()
-    assert (letter.reason, letter.error["kind"]) == ("timed_out", "timeout")
-    assert "nobody sent signal 'paid' within 3600 s" in letter.error["message"]
+    dead_letter = DeadLetter.objects.get()
+    assert (dead_letter.reason, dead_letter.error["kind"]) == ("timed_out", "timeout")
+    assert "nobody sent signal 'paid' within 3600 s" in dead_letter.error["message"]
     assert steps(run_id)["pay"].attempts[0]["outcome"] == "timed_out"
-    retries.retry([run_id], hand=HAND)
+    retries.retry([run_id], actor=ACTOR)
     drain()
     row = steps(run_id)["pay"]
     assert (row.state, row.attempt, row.error) == ("waiting", 2, None)
@@ -257,7 +257,7 @@ def test_a_signal_by_key_sent_twice_under_one_idempotency_key_changes_nothing() 
 def test_a_key_of_another_workspace_wakes_nobody() -> None:
     [run_id] = waits(key="7")
     stranger = workspace("stranger")
-    signals.send_by_key("7", workspace_id=stranger.pk, message=Message("paid"), hand=HAND)
+    signals.send_by_key("7", workspace_id=stranger.pk, message=Message("paid"), actor=ACTOR)
     assert state(run_id) == "waiting"
     [also] = waits(key="7")
     assert state(also) == "waiting"
@@ -317,13 +317,13 @@ finally:
     )
     [run_id] = begun(flow)
     drain()
-    stops.cancel([run_id], hand=HAND)
+    stops.cancel([run_id], actor=ACTOR)
     drain()
     assert (state(run_id), the_run(run_id).ending) == ("waiting", "cancelled")
     for name in ("paid", "sorry"):
-        assert signals.send([run_id], message=Message(name), hand=HAND) == []
+        assert signals.send([run_id], message=Message(name), actor=ACTOR) == []
         assert f"no step that may still come waits for signal '{name}'" in cannot_signal(run_id, "waiting", name=name)
-    [sent] = signals.send([run_id], message=Message("shut"), hand=HAND)
+    [sent] = signals.send([run_id], message=Message("shut"), actor=ACTOR)
     past()
     drain()
     assert state(run_id) == "cancelled"

@@ -16,7 +16,7 @@ from runs.models import DeadLetter, Intervention, Run, Ticket
 from tests.engine import drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.doors import admin, api
-from tests.runs.engine.test_engine_endings import HAND, claimed, error, record
+from tests.runs.engine.test_engine_endings import ACTOR, claimed, error, record
 from tests.runs.engine.test_engine_failures import past
 from tests.runs.locks import in_thread, locked_run, wait_for_waiter
 
@@ -45,9 +45,9 @@ def stuck() -> UUID:
 
 def test_a_run_stuck_in_its_compensation_ends_failed_and_says_what_was_not_undone() -> None:
     run_id = stuck()
-    assert stops.cancel([run_id], hand=HAND) == frozenset()
+    assert stops.cancel([run_id], actor=ACTOR) == frozenset()
     assert "terminate it" in preconditions.cannot_cancel(run_id, "compensating")
-    assert stops.terminate([run_id], hand=HAND) == {run_id}
+    assert stops.terminate([run_id], actor=ACTOR) == {run_id}
     run = the_run(run_id)
     assert (run.state, run.ending) == ("failed", None)
     assert error(run_id)["step"] == "end", "what it failed with stays its error"
@@ -63,15 +63,15 @@ def test_a_run_stuck_in_its_compensation_ends_failed_and_says_what_was_not_undon
 
 def test_a_terminated_run_is_final_but_for_a_replay() -> None:
     run_id = stuck()
-    stops.terminate([run_id], hand=HAND)
+    stops.terminate([run_id], actor=ACTOR)
     for verb in (stops.terminate, retries.retry, stops.cancel, pauses.pause):
-        assert verb([run_id], hand=HAND) == frozenset()
+        assert verb([run_id], actor=ACTOR) == frozenset()
     assert "was terminated" in preconditions.cannot_retry(run_id, "failed")
-    letter = DeadLetter.objects.get(run_id=run_id, step="end")
-    assert dead_letters.retry([letter.pk], hand=HAND) == frozenset()
-    assert "was terminated" in preconditions.cannot_retry_letter(letter)
-    assert dead_letters.discard([letter.pk], hand=HAND) == {letter.pk}
-    new = control.replay(run_id, hand=HAND)
+    dead_letter = DeadLetter.objects.get(run_id=run_id, step="end")
+    assert dead_letters.retry([dead_letter.pk], actor=ACTOR) == frozenset()
+    assert "was terminated" in preconditions.cannot_retry_dead_letter(dead_letter)
+    assert dead_letters.discard([dead_letter.pk], actor=ACTOR) == {dead_letter.pk}
+    new = control.replay(run_id, actor=ACTOR)
     drain()
     assert state(new) == "compensating"
 
@@ -79,8 +79,8 @@ def test_a_terminated_run_is_final_but_for_a_replay() -> None:
 def test_a_run_that_is_cancelled_and_waits_for_a_running_step_ends_without_it() -> None:
     [run_id] = begun(published(TIDIES))
     claimed(run_id, "a")
-    stops.cancel([run_id], hand=HAND)
-    assert stops.terminate([run_id], hand=HAND) == {run_id}
+    stops.cancel([run_id], actor=ACTOR)
+    assert stops.terminate([run_id], actor=ACTOR) == {run_id}
     assert state(run_id) == "cancelled"
     assert record(run_id, "a", StepState.SUCCEEDED), "its outcome is still written"
     drain()
@@ -92,7 +92,7 @@ def test_a_run_whose_work_succeeded_ends_cancelled_with_its_output_when_its_fina
     [run_id] = begun(flow, {"n": 1})
     drain()
     assert the_run(run_id).ending == "succeeded"
-    stops.terminate([run_id], hand=HAND)
+    stops.terminate([run_id], actor=ACTOR)
     run = the_run(run_id)
     assert (run.state, run.output, error(run_id)["kind"]) == ("cancelled", {"n": 1}, "terminated")
     assert states(run_id) == {"a": "succeeded", "t": "cancelled"}
@@ -102,7 +102,7 @@ def test_queued_paused_and_waiting_runs_end_at_once_and_others_stay_as_they_are(
     flow = published("name: waits\nsteps: [{id: n, action: wait, with: {for: 1h}}]")
     waiting, paused = begun(flow, {}, {})
     drain()
-    pauses.pause([paused], hand=HAND)
+    pauses.pause([paused], actor=ACTOR)
     [queued] = begun(flow, {})
     Ticket.objects.filter(run_id=queued).delete()
     Run.objects.filter(id=queued).update(state="queued", started_at=None)
@@ -110,7 +110,7 @@ def test_queued_paused_and_waiting_runs_end_at_once_and_others_stay_as_they_are(
     drain()
     Run.objects.filter(id=queued).update(state="queued", started_at=None)
     ids = [waiting, paused, queued, done]
-    assert stops.terminate(ids, hand=HAND) == {waiting, paused, queued}
+    assert stops.terminate(ids, actor=ACTOR) == {waiting, paused, queued}
     assert [state(run_id) for run_id in ids] == ["cancelled"] * 3 + ["succeeded"]
     assert not Ticket.objects.exists()
 
@@ -123,7 +123,7 @@ def test_the_run_that_a_terminated_one_waits_for_is_cancelled_and_its_parent_goe
     drain()
     middle = Run.objects.get(parent_id=top)
     leaf = Run.objects.get(parent_id=middle.pk)
-    assert stops.terminate([middle.pk], hand=HAND) == {middle.pk}
+    assert stops.terminate([middle.pk], actor=ACTOR) == {middle.pk}
     drain()
     assert (state(leaf.pk), state(middle.pk), state(top)) == ("cancelled", "cancelled", "succeeded")
     assert "was cancelled" in str(steps(top)["call"].error or steps(top)["call"].output)
@@ -136,7 +136,7 @@ def test_a_compensation_that_ends_while_its_run_is_terminated_releases_nothing()
             perform(message)
     messages()
     claimed(run_id, "undo:b")
-    with locked_run(run_id) as other, in_thread(lambda: stops.terminate([run_id], hand=HAND)):
+    with locked_run(run_id) as other, in_thread(lambda: stops.terminate([run_id], actor=ACTOR)):
         first = wait_for_waiter()
         with in_thread(lambda: record(run_id, "undo:b", StepState.SUCCEEDED)):
             wait_for_waiter(after=first)

@@ -106,10 +106,10 @@ def test_a_pattern_that_is_made_within_a_task_has_no_parent() -> None:
 
 
 def test_where_somebody_listens_to_celery_it_publishes_itself() -> None:
-    heard = []
+    remember_clock = []
 
     def listen(headers: dict[str, Any], **_: Any) -> None:
-        heard.append(headers["id"])
+        remember_clock.append(headers["id"])
 
     signals.before_task_publish.connect(listen)
     try:
@@ -117,7 +117,7 @@ def test_where_somebody_listens_to_celery_it_publishes_itself() -> None:
     finally:
         signals.before_task_publish.disconnect(listen)
     [message] = written()
-    assert heard == [message["headers"]["id"]]
+    assert remember_clock == [message["headers"]["id"]]
 
 
 def test_a_plan_keeps_no_more_than_so_many_chains_and_celery_writes_the_others(

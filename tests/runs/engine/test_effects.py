@@ -198,8 +198,8 @@ def test_a_broken_connection_books_nothing_and_the_sweep_takes_the_step_up() -> 
     [run_id] = begun(published(a_booking("amount: 1, then: cut")))
     drain()
     assert states(run_id)["a"] == "running"
-    first = lease.orphans(lease.current())
-    assert lease.give_up_orphans(lease.current(), before=first) == set()
+    first = lease.unclaimed(lease.current())
+    assert lease.give_up_unclaimed(lease.current(), before=first) == set()
     sweep()
     assert (states(run_id)["a"], booked()) == ("retrying", [])
 

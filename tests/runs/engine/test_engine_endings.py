@@ -10,7 +10,7 @@ from django.db.models import F
 
 from runs.control import dead_letters, preconditions, retries
 from runs.control import replays as control
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.domain.outcomes import HeldClaim, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
 from runs.engine import lease, tickets
@@ -26,7 +26,7 @@ from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HAND = Hand(why="because")
+ACTOR = Actor(reason="because")
 TRIP = """
 name: trip
 steps:
@@ -174,7 +174,7 @@ def test_a_step_that_a_replay_kept_is_not_undone_by_it() -> None:
     [old] = begun(published(SOUND))
     drain()
     published(BROKEN)
-    new = control.replay(old, step="pay", latest=True, hand=HAND)
+    new = control.replay(old, step="pay", latest=True, actor=ACTOR)
     drain()
     assert states(new) == {
         "flight": "succeeded",
@@ -276,8 +276,8 @@ steps:
     [run_id] = begun(flow)
     drain()
     assert state(run_id) == "compensated"
-    assert retries.retry([run_id], hand=HAND) == frozenset()
-    new = control.replay(run_id, hand=HAND)
+    assert retries.retry([run_id], actor=ACTOR) == frozenset()
+    new = control.replay(run_id, actor=ACTOR)
     drain()
     assert order(new) == ["a", "b", "undo:a"]
 
@@ -293,7 +293,7 @@ finally: [{id: tidy, action: transform, with: {set: {outcome: "{{ run.outcome }}
     [run_id] = begun(flow, {})
     drain()
     assert steps(run_id)["tidy"].output == {"outcome": "failed"}
-    assert retries.retry([run_id], hand=HAND, inputs={(run_id, "a"): {"email": 1}}) == {run_id}
+    assert retries.retry([run_id], actor=ACTOR, inputs={(run_id, "a"): {"email": 1}}) == {run_id}
     drain()
     assert state(run_id) == "succeeded"
     assert steps(run_id)["tidy"].output == {"outcome": "succeeded"}
@@ -305,7 +305,7 @@ def test_a_retry_by_hand_lets_on_failure_start_its_sub_workflow_again(wait: str)
     call = f"{{id: call, action: sub_workflow, with: {{workflow: told, wait: {wait}}}}}"
     [run_id] = begun(published(f"name: again\nsteps: [{{id: a, action: fail}}]\non_failure: [{call}]"))
     drain()
-    assert retries.retry([run_id], hand=HAND) == {run_id}
+    assert retries.retry([run_id], actor=ACTOR) == {run_id}
     drain()
     assert state(run_id) == "failed"
     started = Run.objects.filter(source="sub_workflow").order_by("id").values_list("state", "parent_id")
@@ -319,8 +319,8 @@ def test_a_child_that_is_retried_together_with_its_parent_goes_again_on_its_own(
     [run_id] = begun(published(f"name: both\nsteps: [{{id: a, action: fail}}]\nfinally: {finally_}"))
     drain()
     child = Run.objects.get(parent_id=run_id)
-    assert retries.retry([child.pk, run_id], hand=HAND) == {child.pk, run_id}
-    assert retries.retry([child.pk, run_id], hand=HAND) == frozenset(), "neither has failed any more"
+    assert retries.retry([child.pk, run_id], actor=ACTOR) == {child.pk, run_id}
+    assert retries.retry([child.pk, run_id], actor=ACTOR) == frozenset(), "neither has failed any more"
     drain()
     assert Run.objects.filter(parent_id=run_id).count() == 1
     assert state(run_id) == "failed"
@@ -337,8 +337,8 @@ finally: [{id: tidy, action: fail}]
     )
     begun(flow)
     drain()
-    [letter] = DeadLetter.objects.filter(step="a")
-    assert dead_letters.retry([letter.pk], hand=HAND) == {letter.pk}
+    [dead_letter] = DeadLetter.objects.filter(step="a")
+    assert dead_letters.retry([dead_letter.pk], actor=ACTOR) == {dead_letter.pk}
     assert not DeadLetter.objects.filter(state="open").exists()
     drain()
     assert sorted(DeadLetter.objects.filter(state="open").values_list("step", flat=True)) == ["a", "alert", "tidy"]
@@ -359,7 +359,7 @@ def test_a_dead_letter_of_how_a_run_ended_says_what_can_be_done_and_can_be_disca
     flow = published(f"name: ended\nsteps: [{{id: a, action: default{undo}}}, {{id: b, action: fail}}]\n{last}")
     [run_id] = begun(flow)
     drain()
-    letter = DeadLetter.objects.select_related("run").get(run_id=run_id, step=step)
-    assert dead_letters.retry([letter.pk], hand=HAND) == frozenset()
-    assert told in preconditions.cannot_retry_letter(letter)
-    assert dead_letters.discard([letter.pk], hand=HAND) == {letter.pk}
+    dead_letter = DeadLetter.objects.select_related("run").get(run_id=run_id, step=step)
+    assert dead_letters.retry([dead_letter.pk], actor=ACTOR) == frozenset()
+    assert told in preconditions.cannot_retry_dead_letter(dead_letter)
+    assert dead_letters.discard([dead_letter.pk], actor=ACTOR) == {dead_letter.pk}

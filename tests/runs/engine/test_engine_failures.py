@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import F
 
 from runs.control import retries
-from runs.domain import actor
+from runs.domain.actor import Actor
 from runs.engine import lease, tickets
 from runs.maintenance import invariants
 from runs.maintenance.sweep import sweep
@@ -219,8 +219,8 @@ def test_a_failing_on_failure_step_does_not_hide_why_the_run_failed() -> None:
 def test_a_retry_by_hand_takes_back_what_on_failure_did() -> None:
     [run_id] = begun(published(ALARMED), {"mail": 1})
     drain()
-    hand = actor.Hand(why="mended")
-    assert retries.retry([run_id], hand=hand, inputs={(run_id, "a"): {"email": 2}}) == {run_id}
+    actor = Actor(reason="mended")
+    assert retries.retry([run_id], actor=actor, inputs={(run_id, "a"): {"email": 2}}) == {run_id}
     drain()
     assert states(run_id) == {"a": "succeeded", "b": "succeeded"}
     assert the_run(run_id).state == "succeeded"
@@ -233,12 +233,12 @@ def test_a_claim_whose_answer_was_lost_is_given_up_at_the_second_look() -> None:
     tickets.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
     with lease.holding() as take:
         take([(run_id, -1, "a", 1)])
-        assert lease.give_up_orphans(me, before=lease.orphans(me)) == set()
+        assert lease.give_up_unclaimed(me, before=lease.unclaimed(me)) == set()
         assert states(run_id) == {"a": "running"}
-    first = lease.give_up_orphans(me, before=set())
+    first = lease.give_up_unclaimed(me, before=set())
     assert first == {(run_id, -1, "a", 1)}
     assert sweep().rescued == 0
-    lease.give_up_orphans(me, before=first)
+    lease.give_up_unclaimed(me, before=first)
     assert sweep().rescued == 1
     drain()
     row = steps(run_id)["a"]

@@ -75,10 +75,10 @@ def test_the_fifth_of_ten_steps_fails_for_good_and_the_rest_never_runs() -> None
     assert [found[f"s{n}"] for n in range(1, 6)] == ["succeeded"] * 4 + ["failed"]
     assert [found[f"s{n}"] for n in range(6, 11)] == ["skipped"] * 5
     assert all(steps(run_id)[f"s{n}"].started_at is None for n in range(6, 11))
-    letter = DeadLetter.objects.get(run_id=run_id)
-    assert (letter.step, letter.reason) == ("s5", "failed")
-    assert "no such customer" in letter.error["message"]
-    assert letter.input == {"customer": 7}
+    dead_letter = DeadLetter.objects.get(run_id=run_id)
+    assert (dead_letter.step, dead_letter.reason) == ("s5", "failed")
+    assert "no such customer" in dead_letter.error["message"]
+    assert dead_letter.input == {"customer": 7}
     run = the_run(run_id)
     assert run.state == "failed"
     assert run.error is not None

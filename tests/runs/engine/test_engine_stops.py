@@ -15,7 +15,7 @@ from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Process, Run, Ticket
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
-from tests.runs.engine.test_engine_endings import BROKEN, HAND, claimed, error, order, record
+from tests.runs.engine.test_engine_endings import ACTOR, BROKEN, claimed, error, order, record
 from tests.runs.engine.test_engine_failures import HOUR, past
 from tests.runs.locks import in_thread, locked_run, wait_for_waiter
 from tests.waiting import wait_for
@@ -35,12 +35,12 @@ finally: [{id: tidy, action: transform, with: {set: {outcome: "{{ run.outcome }}
 def test_a_cancelled_run_waits_for_its_running_step_then_does_finally_and_undoes_nothing() -> None:
     [run_id] = begun(published(LONG))
     claimed(run_id, "a")
-    assert stops.cancel([run_id], hand=HAND) == {run_id}
+    assert stops.cancel([run_id], actor=ACTOR) == {run_id}
     run = the_run(run_id)
     assert (run.state, run.ending) == ("running", "cancelled")
     drain()
     assert states(run_id) == {"a": "running"}
-    assert stops.cancel([run_id], hand=HAND) == frozenset()
+    assert stops.cancel([run_id], actor=ACTOR) == frozenset()
     assert record(run_id, "a", StepState.SUCCEEDED)
     drain()
     assert states(run_id) == {"a": "succeeded", "tidy": "succeeded"}
@@ -57,7 +57,7 @@ def test_a_running_step_is_told_of_a_cancel_by_its_processs_heartbeat(last: str,
     [run_id] = begun(flow)
     with in_thread(deliver):
         wait_for(lambda: states(run_id) == {"a": "running"}, what="the step's start")
-        stops.cancel([run_id], hand=HAND)
+        stops.cancel([run_id], actor=ACTOR)
         wait_for(lambda: states(run_id)["a"] == "cancelled", what="the step's early end", timeout_seconds=5)
     drain()
     row = steps(run_id)["a"]
@@ -72,10 +72,10 @@ def test_what_follows_the_work_of_a_stopped_run_is_not_told_to_stop() -> None:
         "name: untold\nsteps: [{id: a, action: default}]\nfinally: [{id: tidy, action: sleep, with: {seconds: 1}}]"
     )
     [run_id] = begun(flow)
-    stops.cancel([run_id], hand=HAND)
+    stops.cancel([run_id], actor=ACTOR)
     with in_thread(drain):
         wait_for(lambda: "tidy" in states(run_id), what="the finally step")
-        lease.orphans(lease.current())  # the look of a heartbeat
+        lease.unclaimed(lease.current())  # the look of a heartbeat
     assert states(run_id)["tidy"] == "succeeded"
 
 
@@ -83,7 +83,7 @@ def test_a_step_that_fails_after_a_cancel_is_neither_retried_nor_a_dead_letter()
     for result, told in ((StepState.RETRYING, {}), (StepState.FAILED, {"dead_reason": "failed", "error": {}})):
         [run_id] = begun(published(LONG))
         claimed(run_id, "a")
-        stops.cancel([run_id], hand=HAND)
+        stops.cancel([run_id], actor=ACTOR)
         record(run_id, "a", result, **told)
         drain()
         assert states(run_id)["a"] in ("cancelled", "failed")
@@ -95,7 +95,7 @@ def test_a_step_that_fails_after_a_cancel_is_neither_retried_nor_a_dead_letter()
 def test_a_run_that_was_cancelled_while_its_worker_died_still_does_finally() -> None:
     [run_id] = begun(published(LONG))
     claimed(run_id, "a")
-    stops.cancel([run_id], hand=HAND)
+    stops.cancel([run_id], actor=ACTOR)
     Process.objects.update(expires_at=F("expires_at") - HOUR)
     lease.give_up()
     sweep()
@@ -108,7 +108,7 @@ def test_a_queued_run_with_finally_ends_at_once_when_cancelled() -> None:
     [run_id] = begun(published(LONG))
     Ticket.objects.all().delete()
     Run.objects.filter(id=run_id).update(state="queued", started_at=None)
-    stops.cancel([run_id], hand=HAND)
+    stops.cancel([run_id], actor=ACTOR)
     drain()
     assert (state(run_id), states(run_id)) == ("cancelled", {})
 
@@ -120,7 +120,7 @@ def test_a_run_that_is_ending_can_no_longer_be_cancelled() -> None:
     )
     [run_id] = begun(flow)
     drain()
-    assert stops.cancel([run_id], hand=HAND) == frozenset()
+    assert stops.cancel([run_id], actor=ACTOR) == frozenset()
     assert state(run_id) == "compensating"
     past()
     drain()
@@ -134,7 +134,7 @@ def test_a_cancel_that_waits_for_the_record_that_begins_the_compensation_changes
     [last] = messages()
     with locked_run(run_id) as other, in_thread(lambda: perform(last)):
         first = wait_for_waiter()
-        with in_thread(lambda: stops.cancel([run_id], hand=HAND)):
+        with in_thread(lambda: stops.cancel([run_id], actor=ACTOR)):
             wait_for_waiter(after=first)
             other.commit()
     drain()
@@ -147,7 +147,7 @@ def test_a_record_that_waits_for_a_cancel_begins_no_compensation() -> None:
     while "note" not in states(run_id):
         deliver()
     [last] = messages()
-    with locked_run(run_id) as other, in_thread(lambda: stops.cancel([run_id], hand=HAND)):
+    with locked_run(run_id) as other, in_thread(lambda: stops.cancel([run_id], actor=ACTOR)):
         first = wait_for_waiter()
         with in_thread(lambda: perform(last)):
             wait_for_waiter(after=first)
@@ -192,7 +192,7 @@ def test_a_plain_run_past_its_timeout_fails_at_once_with_what_waits_in_it() -> N
     sweep()
     assert (state(late), states(late)) == ("failed", {"a": "succeeded", "n": "cancelled"})
     assert state(early) == "waiting"
-    assert retries.retry([late], hand=HAND) == frozenset()
+    assert retries.retry([late], actor=ACTOR) == frozenset()
 
 
 def test_a_run_without_a_timeout_has_no_deadline() -> None:
@@ -202,8 +202,8 @@ def test_a_run_without_a_timeout_has_no_deadline() -> None:
 
 def test_a_paused_run_is_let_go_by_a_cancel_and_does_finally() -> None:
     [run_id] = begun(published(LONG))
-    pauses.pause([run_id], hand=HAND)
-    stops.cancel([run_id], hand=HAND)
+    pauses.pause([run_id], actor=ACTOR)
+    stops.cancel([run_id], actor=ACTOR)
     drain()
     assert (state(run_id), states(run_id)) == ("cancelled", {"tidy": "succeeded"})
 
@@ -218,25 +218,25 @@ finally: [{id: nap, action: wait, with: {for: 1h}}, {id: tidy, action: default}]
     )
     [run_id] = begun(flow)
     drain()
-    assert pauses.pause([run_id], hand=HAND) == {run_id}
-    assert stops.cancel([run_id], hand=HAND) == frozenset()
+    assert pauses.pause([run_id], actor=ACTOR) == {run_id}
+    assert stops.cancel([run_id], actor=ACTOR) == frozenset()
     told = preconditions.cannot_cancel(run_id, state(run_id))
     assert told == "the run is waiting, on its way to its end (failed), and paused: resume it, or terminate it"
     past()
     drain()
     assert state(run_id) == "running", "a pause holds what follows the work, too"
-    assert pauses.resume([run_id], hand=HAND) == {run_id}
+    assert pauses.resume([run_id], actor=ACTOR) == {run_id}
     drain()
     assert state(run_id) == "failed"
 
 
 def test_a_paused_run_comes_to_its_timeout_when_it_is_resumed() -> None:
     [run_id] = begun(published(LONG.replace("name: long", "name: held\ntimeout: 10m")))
-    pauses.pause([run_id], hand=HAND)
+    pauses.pause([run_id], actor=ACTOR)
     overdue(run_id)
     sweep()
     assert (state(run_id), the_run(run_id).ending) == ("running", None)
-    pauses.resume([run_id], hand=HAND)
+    pauses.resume([run_id], actor=ACTOR)
     sweep()
     drain()
     assert (state(run_id), order(run_id)) == ("failed", ["alert", "tidy"])
@@ -248,7 +248,7 @@ def test_a_retry_by_hand_begins_the_timeout_anew() -> None:
     drain()
     assert state(run_id) == "failed"
     overdue(run_id)
-    assert retries.retry([run_id], hand=HAND, inputs={(run_id, "a"): {"email": 1}}) == {run_id}
+    assert retries.retry([run_id], actor=ACTOR, inputs={(run_id, "a"): {"email": 1}}) == {run_id}
     sweep()
     drain()
     assert state(run_id) == "succeeded"

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from runs.control import retries, stops
 from runs.dispatch import dispatcher
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.engine import for_each
 from runs.maintenance import sweep
 from runs.models import DeadLetter, ItemBatch, StepRun, Ticket
@@ -127,7 +127,7 @@ def test_a_failure_begins_no_further_items_and_a_retry_by_hand_does_the_rest() -
     assert item_states(run_id) == ["succeeded", "failed"]
     StepRun.objects.filter(run_id=run_id, item=0).update(output={"kept": True})
     ItemBatch.objects.filter(run_id=run_id, number=0).update(items=[1, 1])
-    assert retries.retry([run_id], hand=Hand()) == {run_id}
+    assert retries.retry([run_id], actor=Actor()) == {run_id}
     drain()
     assert item_states(run_id) == ["succeeded"] * 4
     output = the_run(run_id).output
@@ -137,28 +137,28 @@ def test_a_failure_begins_no_further_items_and_a_retry_by_hand_does_the_rest() -
 
 def test_another_input_for_a_list_that_has_begun_is_refused_and_changes_nothing() -> None:
     run_id = ran(looped(FAILING, each="batch: 2"), [1, 0, 1, 1])
-    letter = DeadLetter.objects.get(run_id=run_id)
+    dead_letter = DeadLetter.objects.get(run_id=run_id)
     client, edited = api(), {"rows": [1, 1]}
     refused = [
         client.post(f"runs/{run_id}/retry", {"inputs": {"each": edited}}),
-        client.post(f"dead-letters/{letter.pk}/retry", {"input": edited}),
+        client.post(f"dead-letters/{dead_letter.pk}/retry", {"input": edited}),
     ]
     for status, problem in refused:
         assert status == 409
         assert "has begun its list, which another input does not change" in problem["detail"]
     assert (state(run_id), controller(run_id).input) == ("failed", None)
-    letter.refresh_from_db()
-    assert letter.state == "open"
+    dead_letter.refresh_from_db()
+    assert dead_letter.state == "open"
     assert client.post(f"runs/{run_id}/retry", {"inputs": {"each": None}})[0] == 200
 
 
 def test_the_admin_says_at_the_field_that_a_list_which_has_begun_stays() -> None:
     run_id = ran(looped(FAILING), [1, 0])
-    letter = DeadLetter.objects.get(run_id=run_id)
-    address = reverse("admin:runs_deadletter_edit", args=[letter.pk])
+    dead_letter = DeadLetter.objects.get(run_id=run_id)
+    address = reverse("admin:runs_deadletter_edit", args=[dead_letter.pk])
     client = admin()
-    offered = client.get(reverse("admin:runs_deadletter_change", args=[letter.pk])).content.decode()
-    assert reverse("admin:runs_deadletter_retry", args=[letter.pk]) in offered
+    offered = client.get(reverse("admin:runs_deadletter_change", args=[dead_letter.pk])).content.decode()
+    assert reverse("admin:runs_deadletter_retry", args=[dead_letter.pk]) in offered
     assert address not in offered
     page = client.post(address, {"input": '{"rows": [1]}', "why": "typo"}).content.decode()
     assert "has begun its list" in page
@@ -219,7 +219,7 @@ def test_a_cancel_ends_the_items_that_were_begun() -> None:
     [run_id] = begun(published(flow), {"rows": [1, 2]})
     drain()
     assert item_states(run_id) == ["waiting", "waiting"]
-    stops.cancel([run_id], hand=Hand())
+    stops.cancel([run_id], actor=Actor())
     assert item_states(run_id) == ["cancelled", "cancelled"]
     assert not Ticket.objects.exists()
 

@@ -14,7 +14,7 @@ from django.db.models import F
 from runs.control import dead_letters
 from runs.dispatch import dispatcher
 from runs.dispatch.compiler import decode
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.domain.outcomes import Death
 from runs.engine import for_each, lease
 from runs.maintenance import sweep
@@ -102,9 +102,9 @@ def test_an_item_that_kills_its_worker_is_given_up_and_its_neighbours_are_not_bl
         2: ("succeeded", ["lost"]),
         3: ("succeeded", ["lost"]),
     }
-    letter = DeadLetter.objects.get(run_id=run_id)
-    assert letter.item == -1
-    [named] = letter.error["details"]["items"]
+    dead_letter = DeadLetter.objects.get(run_id=run_id)
+    assert dead_letter.item == -1
+    [named] = dead_letter.error["details"]["items"]
     assert (named["item"], named["error"]["kind"]) == (1, "lost")
     assert state(run_id) == "failed"
 
@@ -118,8 +118,8 @@ def test_a_poisonous_item_goes_again_alone_when_a_person_retries_it_and_the_othe
     rows = StepRun.objects.filter(run_id=run_id, step="each")
     assert dict(rows.values_list("item", "state")) == {-1: "failed", 0: "succeeded", 1: "failed", 2: "succeeded"}
     tried = dict(rows.values_list("item", "attempt"))
-    letter = DeadLetter.objects.get(run_id=run_id)
-    assert dead_letters.retry([letter.pk], hand=Hand(why="the item was mended")) == {letter.pk}
+    dead_letter = DeadLetter.objects.get(run_id=run_id)
+    assert dead_letters.retry([dead_letter.pk], actor=Actor(reason="the item was mended")) == {dead_letter.pk}
     sweep.wake()
     [(again, message)] = sent().items()
     assert again == (1,)
@@ -149,7 +149,7 @@ def test_computed_items_that_a_dead_child_had_in_hand_are_repeated_each_alone_an
     Ticket.objects.update(knock_at=F("knock_at") - MINUTE)
     [(numbers, message)] = sent().items()
     assert numbers == (0, 1, 2)
-    sweep.bereave([Death(pid=os.getpid(), runs=tuple(message[1][0][0]), head="each")])
+    sweep.children_died([Death(pid=os.getpid(), runs=tuple(message[1][0][0]), head="each")])
     lease.give_up()
     again = sent()
     assert sorted(again) == [(0,), (1,), (2,)]

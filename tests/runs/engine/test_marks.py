@@ -16,7 +16,7 @@ from tests.flows import begun, published, states, the_run
 pytestmark = pytest.mark.django_db(transaction=True)
 
 JOINS = ("all_succeeded", "none_failed", "all_done", "any_succeeded", "any_failed")
-HAND = actor.Hand(why="mended")
+ACTOR = actor.Actor(reason="mended")
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ steps:
     drain()
     ended = {"root": "succeeded", "a": "failed", "b": "succeeded", "late": "succeeded", "end": "succeeded"}
     assert states(run_id) == ended
-    assert retries.retry([run_id], hand=HAND) == {run_id}
+    assert retries.retry([run_id], actor=ACTOR) == {run_id}
     drain()
     assert (the_run(run_id).state, states(run_id)) == ("failed", ended)
 

@@ -103,17 +103,17 @@ def test_the_second_of_two_deliveries_writes_nothing() -> None:
 
 def test_a_run_that_is_paused_before_its_knock_arrives_is_not_begun() -> None:
     [run_id] = begun(published(TOLD), {"n": 1})
-    pauses.pause([run_id], hand=actor.Hand())
+    pauses.pause([run_id], actor=actor.Actor())
     deliver()
     assert states(run_id) == {}
-    pauses.resume([run_id], hand=actor.Hand())
+    pauses.resume([run_id], actor=actor.Actor())
     drain()
     assert state(run_id) == "succeeded"
 
 
 def test_a_run_that_is_cancelled_before_its_knock_arrives_stays_cancelled() -> None:
     [run_id] = begun(published(TOLD), {"n": 1})
-    stops.cancel([run_id], hand=actor.Hand())
+    stops.cancel([run_id], actor=actor.Actor())
     deliver()
     assert (state(run_id), states(run_id)) == ("cancelled", {})
 
@@ -141,7 +141,7 @@ def test_what_makes_no_sense_is_loaded_instead(told: Any) -> None:
 
 
 def test_a_process_that_does_not_know_the_time_asks() -> None:
-    preload._heard.clock = None
+    preload._clock_seen.clock = None
     [run_id] = begun(published(TOLD), {"n": 1})
     assert "load" in seen_in_delivery()
     [again] = begun(published(TOLD), {"n": 1})

@@ -114,7 +114,7 @@ def test_a_step_that_loses_its_process_each_time_is_given_up_after_three_deaths_
 def test_what_a_dead_child_had_in_hand_is_sent_again_alone() -> None:
     ids = begun(published("name: in-hand\nsteps: [{id: a, action: default}]"), {}, {}, {})
     [message] = messages()
-    sweep.bereave([Death(pid=os.getpid(), runs=tuple(message[1][0][0]), head="a")])
+    sweep.children_died([Death(pid=os.getpid(), runs=tuple(message[1][0][0]), head="a")])
     dispatcher.dispatch()
     again = messages()
     assert sorted(found[1][0][0] for found in again) == sorted([str(run_id)] for run_id in ids)
@@ -130,13 +130,13 @@ def test_what_a_child_picked_and_did_not_live_to_send_is_sent_at_once() -> None:
     assert sum(len(message) for message in dispatcher.take(8)) == 3
     window.forget()
 
-    def bereave(pid: int) -> int:
-        sweep.bereave([Death(pid=pid, runs=(), head="a")])
+    def children_died(pid: int) -> int:
+        sweep.children_died([Death(pid=pid, runs=(), head="a")])
         return dispatcher.dispatch()
 
-    assert bereave(os.getpid()) == 0, "who died otherwise had sent what it picked"
-    assert bereave(child) == 1
-    assert bereave(child) == 0
+    assert children_died(os.getpid()) == 0, "who died otherwise had sent what it picked"
+    assert children_died(child) == 1
+    assert children_died(child) == 0
     assert deliver() == 1
     assert {the_run(run_id).state for run_id in ids} == {"succeeded"}
 

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from runs.control import retries as interventions
 from runs.control import stops
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.maintenance import invariants, sweep
 from runs.models import DeadLetter, Intervention, Run, Ticket
 from runs.queries import sub_workflows
@@ -113,7 +113,7 @@ def test_a_parent_retried_by_hand_starts_a_new_child() -> None:
     run_id = calling(BROKEN)
     drain()
     published(CHILD)
-    assert interventions.retry([run_id], hand=Hand())
+    assert interventions.retry([run_id], actor=Actor())
     drain()
     assert state(run_id) == "succeeded"
     assert child_of(run_id).state == "failed"
@@ -123,7 +123,7 @@ def test_a_parent_retried_by_hand_starts_a_new_child() -> None:
 def test_a_child_retried_by_hand_does_not_touch_the_parent_that_has_failed() -> None:
     run_id = calling(BROKEN)
     drain()
-    assert interventions.retry([child_of(run_id).pk], hand=Hand())
+    assert interventions.retry([child_of(run_id).pk], actor=Actor())
     drain()
     assert state(run_id) == "failed"
 
@@ -135,10 +135,10 @@ def test_a_child_retried_before_its_parent_went_on_is_waited_for_again() -> None
     # The end of the child is committed before its delivery asks for the parent.
     with locked_run(run_id) as other, in_thread(lambda: perform(message)):
         wait_for_waiter()
-        assert interventions.retry([child_of(run_id).pk], hand=Hand())
+        assert interventions.retry([child_of(run_id).pk], actor=Actor())
         other.commit()
     assert states(run_id) == {"call": "waiting"}
-    assert stops.cancel([run_id], hand=Hand())
+    assert stops.cancel([run_id], actor=Actor())
     assert child_of(run_id).state == "cancelled"
 
 
@@ -155,7 +155,7 @@ def test_the_end_of_an_earlier_attempts_child_wakes_nobody() -> None:
     Ticket.objects.filter(run_id=run_id).update(due_at=Now(), knock_at=Now())
     drain()
     assert (first.state, child_of(run_id, attempt=2).state) == ("failed", "waiting")
-    assert interventions.retry([first.pk], hand=Hand())
+    assert interventions.retry([first.pk], actor=Actor())
     drain()
     assert state(first.pk) == "failed"
     assert steps(run_id)["call"].awaits == 1
@@ -167,7 +167,7 @@ def test_a_cancel_reaches_the_child_and_its_child() -> None:
     [run_id] = begun(published("name: top\nsteps: [{id: call, action: sub_workflow, with: {workflow: middle}}]"))
     drain()
     middle = child_of(run_id)
-    assert stops.cancel([run_id], hand=Hand(why="enough")) == {run_id}
+    assert stops.cancel([run_id], actor=Actor(reason="enough")) == {run_id}
     assert {state(run_id), state(middle.pk), state(child_of(middle.pk).pk)} == {"cancelled"}
     assert Intervention.objects.get(run=middle).why == "enough"
 
@@ -180,7 +180,7 @@ def test_a_cancel_leaves_children_that_nobody_waits_for() -> None:
     )
     [run_id] = begun(flow)
     drain()
-    stops.cancel([run_id], hand=Hand())
+    stops.cancel([run_id], actor=Actor())
     assert state(child_of(run_id).pk) == "waiting"
 
 
@@ -188,7 +188,7 @@ def test_a_cancelled_child_fails_the_step_that_waits_for_it() -> None:
     run_id = calling(SLOW)
     drain()
     child = child_of(run_id)
-    stops.cancel([child.pk], hand=Hand())
+    stops.cancel([child.pk], actor=Actor())
     drain()
     error = steps(run_id)["call"].error
     assert error is not None
@@ -198,7 +198,7 @@ def test_a_cancelled_child_fails_the_step_that_waits_for_it() -> None:
 def test_children_that_a_crash_left_behind_a_cancel_are_cancelled_by_the_sweep() -> None:
     run_id = calling(SLOW)
     drain()
-    stops.cancel_only([run_id], hand=Hand())
+    stops.cancel_only([run_id], actor=Actor())
     assert state(child_of(run_id).pk) == "waiting"
     sweep.sweep()
     assert state(child_of(run_id).pk) == "cancelled"

@@ -83,7 +83,7 @@ def test_it_waits_on_while_the_action_is_unknown(monkeypatch: pytest.MonkeyPatch
 
 def test_a_run_that_waits_at_an_unknown_action_can_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = removed(monkeypatch)
-    assert stops.cancel([run_id], hand=actor.Hand()) == {run_id}
+    assert stops.cancel([run_id], actor=actor.Actor()) == {run_id}
     brought_back(monkeypatch)
     drain()
     assert states(run_id)["gone"] == "cancelled"

@@ -10,7 +10,7 @@ from django.db.models import F
 from actions import registry
 from runs.control import approvals, pauses, retries, stops
 from runs.control.approvals import Decision
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.maintenance import sweep
 from runs.models import DeadLetter, Run, StepRun
 from runs.planning import plan
@@ -20,7 +20,7 @@ from tests.runs.engine.test_engine_failures import past
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HAND = Hand(why="because")
+ACTOR = Actor(reason="because")
 EACH = 'for_each: {items: "{{ [1, 2, 3] }}", batch: 2}, action: transform, with: {set: {n: "{{ item }}"}}'
 
 
@@ -45,7 +45,7 @@ finally: [{{id: tidy, {EACH}}}]
     assert items(run_id, "tell") == items(run_id, "tidy") == ["succeeded"] * 3
     if not undo:
         first = StepRun.objects.get(run_id=run_id, step="tidy", item=0).pk
-        assert retries.retry([run_id], hand=HAND) == {run_id}
+        assert retries.retry([run_id], actor=ACTOR) == {run_id}
         assert items(run_id, "tidy") == []
         drain()
         assert state(run_id) == "failed"
@@ -65,7 +65,7 @@ finally: [{{id: tidy, {EACH}}}]
     [run_id] = begun(flow)
     drain()
     assert items(run_id, "naps") == ["waiting"]
-    assert stops.cancel([run_id], hand=HAND) == {run_id}
+    assert stops.cancel([run_id], actor=ACTOR) == {run_id}
     past()
     drain()
     assert (state(run_id), items(run_id, "naps")) == ("cancelled", ["cancelled"])
@@ -81,11 +81,11 @@ steps: [{id: naps, for_each: {items: "{{ [1, 2] }}", max_parallel: 1}, action: w
     )
     [run_id] = begun(flow)
     drain()
-    assert pauses.pause([run_id], hand=HAND) == {run_id}
+    assert pauses.pause([run_id], actor=ACTOR) == {run_id}
     StepRun.objects.filter(wake_at__isnull=False, item=0).update(wake_at=F("started_at"))
     drain()
     assert items(run_id, "naps") == ["succeeded"], "a timer runs on; what its end opens is held"
-    assert pauses.resume([run_id], hand=HAND) == {run_id}
+    assert pauses.resume([run_id], actor=ACTOR) == {run_id}
     drain()
     assert items(run_id, "naps") == ["succeeded", "waiting"]
     past()
@@ -110,7 +110,7 @@ steps:
     assert [found.message for row in rows if (found := approvals.asked(row))] == ["take x?", "take y?"]
     for item, yes in ((0, True), (1, False)):
         place = (run_id, "ok", item)
-        assert approvals.decide([place], decision=Decision(yes, by="ada"), hand=HAND) == {place}
+        assert approvals.decide([place], decision=Decision(yes, by="ada"), actor=ACTOR) == {place}
         drain()
     assert state(run_id) == "succeeded"
     output = the_run(run_id).output

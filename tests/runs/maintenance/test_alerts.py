@@ -44,10 +44,10 @@ def test_a_dead_letter_starts_the_alert_workflow_with_what_happened() -> None:
     alert = alerting()
     [run_id] = begun(published(BROKEN))
     drain()
-    letter = DeadLetter.objects.get(run_id=run_id)
+    dead_letter = DeadLetter.objects.get(run_id=run_id)
     [run] = told(alert)
     assert (run.state, run.source) == ("succeeded", "alert")
-    assert run.input["dead_letter"] == str(letter.pk)
+    assert run.input["dead_letter"] == str(dead_letter.pk)
     assert (run.input["workflow"], run.input["run"]) == ("broken", str(run_id))
     assert (run.input["reason"], run.input["labels"], run.input["item"]) == ("failed", {"team": "shop"}, None)
     assert steps(run.pk)["tell"].output == {"channel": "ops", "text": "broken a no such shop"}
@@ -150,8 +150,8 @@ def test_metrics_count_live_runs_and_open_dead_letters_of_the_tokens_workspace()
     begun(published("name: parked\nsteps: [{id: a, action: wait, with: {for: 1h}}]"))
     drain()
     begun(published("name: sent\nsteps: [{id: a, action: default}]"))
-    letter = DeadLetter.objects.latest("id")
-    dead_letters.discard([letter.pk], hand=actor.Hand(why="seen"))
+    dead_letter = DeadLetter.objects.latest("id")
+    dead_letters.discard([dead_letter.pk], actor=actor.Actor(reason="seen"))
     mine = metrics("default")
     assert 'stepwise_runs{state="queued",workspace="default"} 0.0' in mine
     assert 'stepwise_runs{state="waiting",workspace="default"} 1.0' in mine
@@ -177,7 +177,7 @@ def test_alerted_letters_are_not_due_again() -> None:
     alerting()
     begun(published(BROKEN))
     drain()
-    letter = DeadLetter.objects.get()
+    dead_letter = DeadLetter.objects.get()
     DeadLetter.objects.update(alert_due=True)
-    alerts.alerted([letter.pk])
+    alerts.alerted([dead_letter.pk])
     assert alerts.send() == 0

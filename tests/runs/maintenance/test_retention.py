@@ -16,7 +16,7 @@ from uuid_utils.compat import uuid7
 from runs.control import concurrency, dead_letters, inserts, pauses, retries, stops
 from runs.control import replays as control
 from runs.domain import requests
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.engine import lease
 from runs.maintenance import retention
 from runs.maintenance.retention import Policy
@@ -68,7 +68,7 @@ def policy(found: Published, *, days: float = 30) -> Policy:
 
 
 def pruned(found: Published, *, days: float = 30, dry: bool = False) -> int:
-    return sum(bite.runs for bite in retention.prune(policy(found, days=days), dry=dry))
+    return sum(batch.runs for batch in retention.prune(policy(found, days=days), dry=dry))
 
 
 def stored(run_id: UUID) -> bool:
@@ -94,7 +94,7 @@ def test_everything_of_a_run_goes_with_it() -> None:
     [old] = ended(found, days=31)
     Effect.objects.create(run_id=old, step="list", name="x", value=1)
     Signal.objects.create(run_id=old, name="late", workspace=workspace())
-    dead_letters.discard([letter.pk for letter in DeadLetter.objects.all()], hand=Hand(why="seen"))
+    dead_letters.discard([dead_letter.pk for dead_letter in DeadLetter.objects.all()], actor=Actor(reason="seen"))
     assert ItemBatch.objects.exists()
     assert Intervention.objects.exists()
     assert pruned(found) == 1
@@ -106,7 +106,7 @@ def test_an_open_dead_letter_keeps_its_run_until_somebody_has_seen_to_it() -> No
     found = published("name: broken\nsteps: [{id: bad, action: fail}]")
     ended(found, days=400)
     assert pruned(found) == 0
-    dead_letters.discard([letter.pk for letter in DeadLetter.objects.all()], hand=Hand(why="seen"))
+    dead_letters.discard([dead_letter.pk for dead_letter in DeadLetter.objects.all()], actor=Actor(reason="seen"))
     assert pruned(found) == 1
 
 
@@ -122,7 +122,7 @@ def test_a_child_stays_while_its_parent_is_live_and_a_parent_while_its_child_is(
     [below] = Run.objects.filter(parent_id=above).values_list("pk", flat=True)
     aged(below, days=31)
     assert pruned(child) == 0, "its parent waits"
-    stops.cancel([above], hand=Hand(why="enough"))
+    stops.cancel([above], actor=Actor(reason="enough"))
     assert pruned(child) == 1
     aged(above, days=31)
     [again] = begun(child)
@@ -140,14 +140,14 @@ def test_a_run_that_somebody_holds_is_passed_by_and_one_retried_meanwhile_stays(
     with locked_run(held):
         assert pruned(found) == 1
     assert (stored(held), stored(other)) == (True, False)
-    retries.retry([held], hand=Hand(why="once more"))
+    retries.retry([held], actor=Actor(reason="once more"))
     assert pruned(found) == 0
     assert state(held) == "running"
     drain()
 
 
 def test_a_run_with_more_rows_than_a_bite_goes_alone_and_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "BITE_ROWS", 7)
+    monkeypatch.setattr(retention, "BATCH_ROWS", 7)
     monkeypatch.setattr(retention, "STATEMENT_ROWS", 4)
     small = published(SHORT)
     [first, second] = ended(small, {}, {}, days=33)
@@ -157,7 +157,7 @@ def test_a_run_with_more_rows_than_a_bite_goes_alone_and_whole(monkeypatch: pyte
         StepRun(run_id=large, step="many", item=n, state="succeeded", finished_at=the_run(large).finished_at)
         for n in range(30)
     )
-    bites = [bite.runs for bite in retention.prune(policy(small))]
+    bites = [batch.runs for batch in retention.prune(policy(small))]
     assert bites == [2, 1, 1]
     assert not any(map(stored, (first, second, large, third)))
     assert not StepRun.objects.exists()
@@ -254,7 +254,7 @@ def test_a_gate_goes_that_no_run_is_in_or_could_come_back_to() -> None:
     waiting = published(GATED % "wait, with: {for: 1h}")
     begun(waiting, {"k": "waits"})
     [held] = queued(waiting, {"k": "paused"})
-    pauses.pause([held], hand=Hand(why="hold"))
+    pauses.pause([held], actor=Actor(reason="hold"))
     queued(waiting, {"k": "waits"}, {"k": "queued"})
     assert keys() == {"done", "failed", "waits", "paused", "queued"}
     assert retention.prune_gates(wait=go_on) == 1
@@ -327,7 +327,7 @@ def test_the_page_of_a_run_whose_original_was_pruned_still_stands() -> None:
 
     found = published(SHORT)
     [old] = ended(found, days=31)
-    new = control.replay(old, hand=Hand(why="again"))
+    new = control.replay(old, actor=Actor(reason="again"))
     drain()
     assert pruned(found) == 1
     assert admin().get(f"/admin/runs/run/{new}/change/").status_code == 200

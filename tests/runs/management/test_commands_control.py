@@ -133,18 +133,18 @@ def test_bad_input_ends_with_status_two_and_one_line(arguments: list[str], said:
 
 def test_dead_letters_lists_the_open_ones(capsys: Captured) -> None:
     run_id = failed()
-    letter = DeadLetter.objects.get()
+    dead_letter = DeadLetter.objects.get()
     capsys.readouterr()
     call_command("dead_letters", "--workflow", "fails")
     [headings, line] = capsys.readouterr().out.splitlines()
     assert headings.split()[:5] == ["ID", "RUN", "WORKFLOW", "STEP", "STATE"]
-    assert line.split()[:5] == [str(letter.pk), str(run_id), "fails", "b", "open"]
+    assert line.split()[:5] == [str(dead_letter.pk), str(run_id), "fails", "b", "open"]
     assert "email" in line
     call_command("dead_letters", "--state", "retried")
     assert capsys.readouterr().out == "no dead letters\n"
     call_command("dead_letters", "--json")
     [told] = json.loads(capsys.readouterr().out)
-    assert (told["id"], told["input"]) == (str(letter.pk), {"mail": "a@b.c"})
+    assert (told["id"], told["input"]) == (str(dead_letter.pk), {"mail": "a@b.c"})
 
 
 def test_show_run_tells_what_was_done_by_hand(capsys: Captured) -> None:

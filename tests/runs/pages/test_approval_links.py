@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from runs.control import approval_links, retries, stops
 from runs.control.approval_links import Link
-from runs.domain.actor import Hand
+from runs.domain.actor import Actor
 from runs.models import Intervention
 from tests.engine import drain, state
 from tests.flows import steps
@@ -85,7 +85,7 @@ def test_a_link_that_was_used_says_who_decided() -> None:
 
 def test_a_link_that_comes_too_late_is_gone() -> None:
     [run_id] = asking()
-    stops.cancel([run_id], hand=Hand())
+    stops.cancel([run_id], actor=Actor())
     assert "Too late" in shown(Client(), link(run_id), status=410)
     assert press(link(run_id))[0] == 410
     assert state(run_id) == "cancelled"
@@ -96,7 +96,7 @@ def test_a_link_to_an_earlier_attempt_does_not_decide_about_a_later_one() -> Non
     past()
     drain()
     assert state(run_id) == "failed"
-    retries.retry([run_id], hand=Hand())
+    retries.retry([run_id], actor=Actor())
     drain()
     assert press(link(run_id, attempt=1))[0] == 410
     assert (steps(run_id)["ok"].attempt, state(run_id)) == (2, "waiting")

@@ -22,10 +22,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 _SENT = [tickets.PEEK, tickets.PICK, tickets.UNSEND, claims.HAND_BACK, admission.ADMIT]
 _TAKEN = [claims.LOAD, claims.CLAIM, for_each.LOAD_ITEMS, for_each.CLAIM_ITEMS]
-_COMPUTED = [records.PATH_TICKET, records.PATH_OVER, records.PATH_WHOLE, records.PATH_LAST, records.FENCE_TICKET]
+_COMPUTED = [
+    records.LINEAR_TICKET,
+    records.LINEAR_OVER,
+    records.LINEAR_ONE_STATEMENT,
+    records.LINEAR_LAST,
+    records.FENCE_TICKET,
+]
 MANY_ROWS = ("runs_run", "runs_steprun", "runs_ticket")
 # What asks for some of the runs that are queued, of which there may be very many.
-_QUEUED = [starts.START, starts.START_BY_LEAVE, concurrency.IN_GATES, admission.LOCK_LIMITED]
+_QUEUED = [starts.START, starts.START_AUTHORIZED, concurrency.IN_GATES, admission.LOCK_LIMITED]
 _QUEUED += [
     admission.LOCK_OPEN_GATES,
     admission.GATED,
@@ -35,7 +41,7 @@ _QUEUED += [
 ]
 MANY = [*_SENT, *_TAKEN, *_COMPUTED, *_QUEUED, records.RELEASE, sweep.RECALL]
 # Of a few runs at once: not looked at while no step has a row yet, for then they read what is not there.
-FEW = [records.PATH_CLAIM, records.PATH_WAIT, records.PATH_CHILDREN]
+FEW = [records.LINEAR_CLAIM, records.LINEAR_WAIT, records.LINEAR_CHILDREN]
 FEW += [records.FENCE_CLAIM, records.FENCE_WAIT, records.FENCE_CHILDREN]
 PURE = "{name: kept-plans, steps: [{id: a, action: transform, with: {select: [n]}}]}"
 # So many users, workspaces, workflows, gates and tokens there are.
