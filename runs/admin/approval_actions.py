@@ -2,73 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.urls import reverse
 
 from actions.catalogue.approval import SIGNAL
-from runs.admin.buttons import Button, run_page
+from runs.admin.buttons import run_page
 from runs.admin.confirmation import Page, ask, refused
-from runs.admin.permissions import may_change_run, require_change_run
-from runs.control import approvals
+from runs.admin.permissions import require_change_run
+from runs.control import approvals, verbs
 from runs.control.approvals import Decision
+from runs.control.verbs import Verb
 from runs.domain.states import StepState
 from runs.models import Approval, StepRun
 
 WAITING_COLUMNS = ("input", "output", "error", "attempts", "run__input", "run__output", "run__workflow__settings")
 
 
-def buttons(request: HttpRequest, row: int, *, approvers: Sequence[str]) -> list[Button]:
-    """Approve and Reject, for those who may."""
-    if not may_change_run(request) or (approvers and request.user.get_username() not in approvers):
-        return []
-    return [
-        Button("Approve", reverse("admin:runs_approval_approve", args=[row]), "check"),
-        Button("Reject", reverse("admin:runs_approval_reject", args=[row]), "close"),
-    ]
-
-
 def approve(request: HttpRequest, key: int) -> HttpResponse:
     """Approve the step."""
-    return _decide(request, key, approved=True)
+    return _decide(request, key, verb=verbs.APPROVE)
 
 
 def reject(request: HttpRequest, key: int) -> HttpResponse:
     """Reject the step."""
-    return _decide(request, key, approved=False)
+    return _decide(request, key, verb=verbs.REJECT)
 
 
-def _decide(request: HttpRequest, key: int, *, approved: bool) -> HttpResponse:
+def _decide(request: HttpRequest, key: int, *, verb: Verb) -> HttpResponse:
     require_change_run(request)
     row = _row(key)
     step_key, name = (row.run_id, row.step, row.item), request.user.get_username()
     back = run_page(row.run_id)
     if row.state != StepState.WAITING or row.signal != SIGNAL or not approvals.may_decide(row, name):
         return refused(request, approvals.cannot_decide(row, step=row.step, username=name), to=back)
-    page = _page(row, verb="Approve" if approved else "Reject", back=back)
-    decision = Decision(approved, by=name, username=name, attempt=row.attempt)
+    page = _page(row, verb=verb, back=back)
+    decision = Decision(verb is verbs.APPROVE, by=name, username=name, attempt=row.attempt)
     return ask(
         request,
         page,
         verb=lambda actor: approvals.decide([step_key], decision=decision, actor=actor),
-        done=lambda _: f"Step {row.step} is {'approved' if approved else 'rejected'}.",
+        done=lambda _: f"Step {row.step} is {verb.past}.",
         refusal=lambda: approvals.cannot_decide(_row(key), step=row.step, username=name),
     )
 
 
-def _page(row: StepRun, *, verb: str, back: str) -> Page:
+def _page(row: StepRun, *, verb: Verb, back: str) -> Page:
     asked = approvals.asked(row)
     return Page(
         of=Approval,
-        verb=verb,
+        verb=verb.title,
         name=row.step,
         detail=f"of {row.run.workflow.name}, run {row.run_id}",
         state=row.state,
-        says=asked.message if asked else "",
+        says=f"{asked.message} {verb.does}" if asked else verb.does,
         back=back,
-        danger=verb == "Reject",
+        danger=verb.dangerous,
     )
 
 

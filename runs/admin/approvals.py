@@ -13,26 +13,44 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
 from runs.admin import bulk_actions
-from runs.admin.approval_actions import WAITING_COLUMNS, approve, buttons, reject
+from runs.admin.approval_actions import WAITING_COLUMNS, approve, reject
 from runs.admin.base import ReadOnlyAdmin, RunsWorkflowFilter
 from runs.admin.bulk_actions import Bulk
+from runs.admin.buttons import approval_buttons
 from runs.admin.formatting import moment, run_link, short_run_link
 from runs.admin.permissions import may_change_run
-from runs.control import approvals
+from runs.control import approvals, verbs
 from runs.control.approvals import Decision
 from runs.domain.actor import Actor
 from runs.domain.outcomes import StepKey
-from runs.domain.states import StepState
 from runs.models import Approval, StepRun
 
 SHOWN_QUESTION = 200
+
+
+def _decide_rows(rows: Sequence[int], *, approved: bool, actor: Actor) -> frozenset[StepKey]:
+    """Decide about the steps of these rows as the hand's user; answers those that were won."""
+    name = get_user_model().objects.get(pk=actor.user_id or 0).get_username()
+    step_keys = StepRun.objects.filter(pk__in=rows).values_list("run_id", "step", "item")
+    return approvals.decide(list(step_keys), decision=Decision(approved, by=name, username=name), actor=actor)
+
+
+def _approve_rows(ids: Sequence[Any], /, *, actor: Actor) -> frozenset[Any]:
+    return _decide_rows(ids, approved=True, actor=actor)
+
+
+def _reject_rows(ids: Sequence[Any], /, *, actor: Actor) -> frozenset[Any]:
+    return _decide_rows(ids, approved=False, actor=actor)
 
 
 @admin.register(Approval)
 class ApprovalAdmin(ReadOnlyAdmin):
     """Steps of all runs that wait for approval."""
 
-    actions = ("approve_chosen", "reject_chosen")
+    actions = (
+        bulk_actions.action(Bulk(verbs.APPROVE, _approve_rows)),
+        bulk_actions.action(Bulk(verbs.REJECT, _reject_rows)),
+    )
     list_display = ("step", "workflow_name", "short_run", "question", "approvers", "since", "until")
     list_filter = (RunsWorkflowFilter,)
     search_fields = ("run", "step")
@@ -97,55 +115,12 @@ class ApprovalAdmin(ReadOnlyAdmin):
         """Who may choose an action in the list."""
         return may_change_run(request)
 
-    @admin.action(description="Approve", permissions=["verbs"])
-    def approve_chosen(self, request: HttpRequest, chosen: QuerySet[Any]) -> HttpResponse | None:
-        return bulk_actions.confirm(request, chosen, bulk=APPROVE)
-
-    @admin.action(description="Reject", permissions=["verbs"])
-    def reject_chosen(self, request: HttpRequest, chosen: QuerySet[Any]) -> HttpResponse | None:
-        return bulk_actions.confirm(request, chosen, bulk=REJECT)
-
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """The page, with the two buttons."""
         row = kwargs.get("obj")
         asked = approvals.asked(row) if isinstance(row, StepRun) else None
-        told = {"buttons": buttons(request, row.pk, approvers=asked.approvers if asked else ())} if row else {}
+        told = {"buttons": approval_buttons(request, row.pk, approvers=asked.approvers if asked else ())} if row else {}
         answer: HttpResponse = super().render_change_form(request, {**context, **told}, *args, **kwargs)
         return answer
-
-
-def _decide_rows(rows: Sequence[int], *, approved: bool, actor: Actor) -> frozenset[StepKey]:
-    """Decide about the steps of these rows as the hand's user; answers those that were won."""
-    name = get_user_model().objects.get(pk=actor.user_id or 0).get_username()
-    step_keys = StepRun.objects.filter(pk__in=rows).values_list("run_id", "step", "item")
-    return approvals.decide(list(step_keys), decision=Decision(approved, by=name, username=name), actor=actor)
-
-
-def _approve_rows(ids: Sequence[Any], /, *, actor: Actor) -> frozenset[Any]:
-    return _decide_rows(ids, approved=True, actor=actor)
-
-
-def _reject_rows(ids: Sequence[Any], /, *, actor: Actor) -> frozenset[Any]:
-    return _decide_rows(ids, approved=False, actor=actor)
-
-
-_WAITING = frozenset({StepState.WAITING})
-APPROVE = Bulk(
-    "approve_chosen",
-    "Approve",
-    "approved",
-    "These steps are approved, and their runs go on. Those that others must decide about are left.",
-    _WAITING,
-    _approve_rows,
-)
-REJECT = Bulk(
-    "reject_chosen",
-    "Reject",
-    "rejected",
-    "These steps are rejected; unless their workflow says otherwise, they fail. Those of others are left.",
-    _WAITING,
-    _reject_rows,
-    danger=True,
-)

@@ -51,7 +51,7 @@ class ReadOnlyAdmin(ModelAdmin):
     ordering: ClassVar[Any] = ("-id",)
     search_ids: ClassVar[tuple[str, ...]] = ("id",)
     search_texts: ClassVar[tuple[str, ...]] = ()
-    actions: Sequence[str] | None = None
+    actions: Sequence[Any] | None = None
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

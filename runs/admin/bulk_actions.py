@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,108 +14,79 @@ from django.template.response import TemplateResponse
 
 from runs.admin.confirmation import actor_of
 from runs.admin.forms import ReasonForm, WhyForm
-from runs.control import dead_letters, pauses, preconditions, retries, stops
+from runs.control import preconditions, verbs
+from runs.control.verbs import DeadLetterVerb, RunVerb, Verb
 from runs.domain.actor import Actor
 
-
-class Verb(Protocol):
-    """A control verb over a set."""
-
-    def __call__(self, ids: Sequence[Any], /, *, actor: Actor) -> frozenset[Any]:
-        """Answers those that it won."""
-        ...
+Chosen = QuerySet[Any]
 
 
 @dataclass(frozen=True)
 class Bulk:
-    """A verb as the list offers it. `action` is the method's name, `done` the participle for the message."""
+    """A verb as the list offers it.
 
-    action: str
-    title: str
-    done: str
-    says: str
-    legal: Collection[str]
+    `function` does it to the ids of rows; `narrow` leaves out rows that it would not change whatever their state.
+    """
+
     verb: Verb
+    function: OverRows
     form: type[WhyForm | ReasonForm] = WhyForm
-    danger: bool = False
+    narrow: Callable[[Chosen], Chosen] = QuerySet.all
+
+    @property
+    def action(self) -> str:
+        """The action's name in the list's form."""
+        return f"{self.verb.name}_chosen"
 
 
-CANCEL = Bulk(
-    "cancel_chosen",
-    "Cancel",
-    "cancelled",
-    "These runs are stopped. Running steps are told, and their outcome is written; only `finally` steps follow.",
-    preconditions.CANCELLABLE,
-    stops.cancel,
-    danger=True,
-)
-TERMINATE = Bulk(
-    "terminate_chosen",
-    "Terminate",
-    "terminated",
-    "These runs end at once: no compensation, `on_failure` or `finally` follows or goes on.",
-    preconditions.TERMINABLE,
-    stops.terminate,
-    danger=True,
-)
-PAUSE = Bulk(
-    "pause_chosen",
-    "Pause",
-    "paused",
-    "Nothing of these runs is begun until they are resumed. Steps that are running run on; what follows them is held.",
-    preconditions.PAUSABLE,
-    pauses.pause,
-)
-RESUME = Bulk(
-    "resume_chosen",
-    "Resume",
-    "resumed",
-    "These runs go on where they were held; a retry when it would have been due.",
-    preconditions.PAUSABLE,
-    pauses.resume,
-)
-RETRY = Bulk(
-    "retry_chosen",
-    "Retry",
-    "retried",
-    "These failed runs go on from their failed steps, with the inputs that the steps had.",
-    preconditions.RETRYABLE,
-    retries.retry,
-)
-RETRY_DEAD_LETTERS = Bulk(
-    "retry_chosen",
-    "Retry",
-    "retried",
-    "The runs of these dead letters go on from their steps, with the inputs that the steps had.",
-    preconditions.OPEN,
-    dead_letters.retry,
-)
-DISCARD = Bulk(
-    "discard_chosen",
-    "Discard",
-    "discarded",
-    "These dead letters are closed for good. Their runs stay as they are.",
-    preconditions.OPEN,
-    dead_letters.discard,
-    ReasonForm,
-    danger=True,
-)
+class OverRows(Protocol):
+    """Does a verb to rows, and returns those that it changed."""
+
+    def __call__(self, ids: Sequence[Any], /, *, actor: Actor) -> frozenset[Any]: ...
+
+
+Action = Callable[[Any, HttpRequest, Chosen], HttpResponse | None]
+
+
+def action(bulk: Bulk) -> Action:
+    """The verb as an action of a list, for those who have its permission `verbs`."""
+
+    @admin.action(description=bulk.verb.title, permissions=["verbs"])
+    def chosen(_: Any, request: HttpRequest, rows: Chosen) -> HttpResponse | None:
+        return confirm(request, bulk.narrow(rows), bulk=bulk)
+
+    chosen.__name__ = bulk.action
+    return chosen
+
+
+def of_runs(verb: RunVerb) -> Action:
+    """The action of the list of runs; pause and resume leave out what is paused, or is not."""
+    narrow: dict[str, Callable[[Chosen], Chosen]] = {
+        verbs.PAUSE.name: lambda rows: rows.filter(paused_at__isnull=True),
+        verbs.RESUME.name: lambda rows: rows.filter(paused_at__isnull=False),
+    }
+    return action(Bulk(verb, verb.function, narrow=narrow.get(verb.name, QuerySet.all)))
+
+
+def of_dead_letters(verb: DeadLetterVerb) -> Action:
+    """The action of the list of dead letters; a discard must be given a reason."""
+    return action(Bulk(verb, verb.function, ReasonForm if verb is verbs.DISCARD else WhyForm))
 
 
 def confirm(request: HttpRequest, chosen: QuerySet[Any], *, bulk: Bulk) -> HttpResponse | None:
     """The page that asks why; once it is answered, do it, say how many were won, and return None for the list."""
     ids = _legal(chosen, bulk=bulk)
     if not ids:
-        messages.warning(request, f"Nothing was changed: none of the chosen can be {bulk.done} as they stand.")
+        messages.warning(request, f"Nothing was changed: none of the chosen can be {bulk.verb.past} as they stand.")
         return None
     form = bulk.form(request.POST if "confirmed" in request.POST else None)
     if form.is_valid():
-        won = bulk.verb(ids, actor=actor_of(request, form.cleaned_data["why"]))
+        won = bulk.function(ids, actor=actor_of(request, form.cleaned_data["why"]))
         _say(request, _counted(chosen, len(won)), left=len(ids) - len(won), bulk=bulk)
         return None
     context: dict[str, Any] = {
         **admin.site.each_context(request),
-        "title": bulk.title,
+        "title": bulk.verb.title,
         "opts": chosen.model._meta,
         "form": form,
         "bulk": bulk,
@@ -130,15 +101,15 @@ def confirm(request: HttpRequest, chosen: QuerySet[Any], *, bulk: Bulk) -> HttpR
 
 def _legal(chosen: QuerySet[Any], *, bulk: Bulk) -> list[Any]:
     """Those in a legal state, oldest first, as many as go at once."""
-    found = chosen.filter(state__in=sorted(bulk.legal)).order_by("pk")
+    found = chosen.filter(state__in=sorted(bulk.verb.states)).order_by("pk")
     return list(found.values_list("pk", flat=True)[: preconditions.AT_ONCE])
 
 
 def _say(request: HttpRequest, won: str, *, left: int, bulk: Bulk) -> None:
     if left == 0:
-        messages.success(request, f"{won} {bulk.done}.")
+        messages.success(request, f"{won} {bulk.verb.past}.")
     else:
-        messages.warning(request, f"{won} {bulk.done}; {left} more could not be, as they stand.")
+        messages.warning(request, f"{won} {bulk.verb.past}; {left} more could not be, as they stand.")
 
 
 def _counted(chosen: QuerySet[Any], count: int) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpRequest
 from django.urls import reverse
 
 from runs.admin.permissions import may_change_dead_letter, may_change_run
-from runs.control import preconditions
+from runs.control import preconditions, verbs
+from runs.control.verbs import Verb
 from runs.models import DeadLetter, Run
 
 
@@ -26,45 +29,45 @@ def run_buttons(request: HttpRequest, run: Run) -> list[Button]:
     """The verbs that are legal for the run as it stands, for those who may."""
     if not may_change_run(request):
         return []
-    pausable = run.state in preconditions.PAUSABLE
-    held = ("Resume", "resume", "play_arrow", pausable)
-    if run.paused_at is None:
-        held = ("Pause", "pause", "pause", pausable)
-    offered = (
-        ("Cancel", "cancel", "cancel", preconditions.can_cancel(run)),
-        # Where the work is still to be stopped, a cancel is what is meant.
-        (
-            "Terminate",
-            "terminate",
-            "dangerous",
-            run.state in preconditions.TERMINABLE and not preconditions.can_cancel(run),
-        ),
-        held,
-        ("Retry", "retry", "refresh", preconditions.can_retry(run)),
-        ("Replay…", "replay", "replay", run.state in preconditions.REPLAYABLE),
-    )
-    return [
-        Button(title, reverse(f"admin:runs_run_{name}", args=[run.pk]), icon)
-        for title, name, icon, legal in offered
-        if legal
+    # Where the work can still be stopped, a cancel is what is meant.
+    legal = [verb for verb in verbs.OVER_RUNS if verb.legal(run)]
+    offered: list[tuple[str, Verb]] = [
+        (verb.title, verb) for verb in legal if verb is not verbs.TERMINATE or verbs.CANCEL not in legal
     ]
+    if run.state in verbs.REPLAY.states:
+        offered.append((f"{verbs.REPLAY.title}…", verbs.REPLAY))
+    return [Button(title, reverse(f"admin:runs_run_{verb.name}", args=[run.pk]), verb.icon) for title, verb in offered]
 
 
 def dead_letter_buttons(request: HttpRequest, dead_letter: DeadLetter) -> list[Button]:
     """The verbs that are legal for the dead letter as it and its run stand, for those who may."""
-    if not may_change_dead_letter(request) or dead_letter.state not in preconditions.OPEN:
+    if not may_change_dead_letter(request):
         return []
-    goes_on = dead_letter.run.state in preconditions.RETRYABLE
-    offered = (
-        ("Retry", "retry", "refresh", goes_on),
-        ("Retry with edited input…", "edit", "edit", goes_on and preconditions.cannot_edit(dead_letter) is None),
-        ("Discard", "discard", "delete", True),
-    )
+    offered = [(verb.title, verb.name, verb.icon) for verb in verbs.OVER_DEAD_LETTERS if verb.legal(dead_letter)]
+    if verbs.RETRY_DEAD_LETTER.legal(dead_letter) and preconditions.cannot_edit(dead_letter) is None:
+        offered.insert(1, ("Retry with edited input…", "edit", "edit"))
     return [
         Button(title, reverse(f"admin:runs_deadletter_{name}", args=[dead_letter.pk]), icon)
-        for title, name, icon, legal in offered
-        if legal
+        for title, name, icon in offered
     ]
+
+
+def approval_buttons(request: HttpRequest, row: int, *, approvers: Sequence[str]) -> list[Button]:
+    """Approve and Reject, for those who may."""
+    if not may_change_run(request) or (approvers and request.user.get_username() not in approvers):
+        return []
+    return [
+        Button(verb.title, reverse(f"admin:runs_approval_{verb.name}", args=[row]), verb.icon)
+        for verb in (verbs.APPROVE, verbs.REJECT)
+    ]
+
+
+def signal_buttons(request: HttpRequest, run_id: UUID, *, name: str) -> list[Button]:
+    """What lets a step go on that waits for this signal, for those who may."""
+    if not may_change_run(request):
+        return []
+    address = reverse("admin:runs_run_signal", args=[run_id])
+    return [Button("Send signal…", f"{address}?{urlencode({'name': name})}", verbs.SIGNAL.icon)]
 
 
 def run_page(key: UUID) -> str:

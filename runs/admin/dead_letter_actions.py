@@ -14,42 +14,42 @@ from runs.admin.buttons import run_page
 from runs.admin.confirmation import Page, actor_of, ask, filled, refused, show, succeeded
 from runs.admin.forms import EditedRetryForm, ReasonForm, WhyForm, as_json
 from runs.admin.permissions import may_change_dead_letter
-from runs.control import dead_letters, preconditions
+from runs.control import dead_letters, preconditions, verbs
 from runs.models import DeadLetter
 
 
 def retry_dead_letter(request: HttpRequest, key: UUID) -> HttpResponse:
     """Let the letter's run go on from its step."""
-    says = "The run goes on from this step, with the input that the step had."
-    return _dead_letter_verb(request, key, WhyForm, verb="Retry", says=says)
+    verb = verbs.RETRY_DEAD_LETTER
+    return _retried(request, key, WhyForm, title=verb.title, says=verb.does)
 
 
 def edit_dead_letter(request: HttpRequest, key: UUID) -> HttpResponse:
     """Let the letter's run go on from its step with another input."""
-    says = "The run goes on from this step, with the input below. The run's own input stays as it is."
-    return _dead_letter_verb(request, key, EditedRetryForm, verb="Retry with edited input", says=says)
+    says = f"{verbs.RETRY_DEAD_LETTER.does} Here it is given the input below; the run's own input stays as it is."
+    return _retried(request, key, EditedRetryForm, title="Retry with edited input", says=says)
 
 
 def discard(request: HttpRequest, key: UUID) -> HttpResponse:
     """Close the letter for good."""
     dead_letter = _dead_letter(request, key)
-    says = "The dead letter is closed for good. Its run stays as it is."
-    page = _of_dead_letter(dead_letter, verb="Discard", says=says, form=ReasonForm, danger=True)
-    if dead_letter.state not in preconditions.OPEN:
-        return refused(request, preconditions.cannot_discard(dead_letter.state), to=page.back)
+    verb = verbs.DISCARD
+    page = _of_dead_letter(dead_letter, verb=verb.title, says=verb.does, form=ReasonForm, danger=verb.dangerous)
+    if not verb.legal(dead_letter):
+        return refused(request, verb.why_not(dead_letter), to=page.back)
     return ask(
         request,
         page,
-        verb=lambda actor: dead_letters.discard([key], actor=actor),
-        done=lambda _: "The dead letter is discarded.",
-        refusal=lambda: preconditions.cannot_discard(_dead_letter(request, key).state),
+        verb=lambda actor: verb.function([key], actor=actor),
+        done=lambda _: f"The dead letter is {verb.past}.",
+        refusal=lambda: verb.why_not(_dead_letter(request, key)),
     )
 
 
-def _dead_letter_verb(request: HttpRequest, key: UUID, shape: type[WhyForm], *, verb: str, says: str) -> HttpResponse:
+def _retried(request: HttpRequest, key: UUID, shape: type[WhyForm], *, title: str, says: str) -> HttpResponse:
     dead_letter = _dead_letter(request, key)
-    page = _of_dead_letter(dead_letter, verb=verb, says=says, form=shape)
-    if dead_letter.state not in preconditions.OPEN or dead_letter.run.state not in preconditions.RETRYABLE:
+    page = _of_dead_letter(dead_letter, verb=title, says=says, form=shape)
+    if not verbs.RETRY_DEAD_LETTER.legal(dead_letter):
         return refused(request, preconditions.cannot_retry_dead_letter(dead_letter), to=page.back)
     form = filled(request, page, input=as_json(dead_letter.input))
     if not form.is_valid():

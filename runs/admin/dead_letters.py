@@ -16,6 +16,7 @@ from runs.admin import (
     permissions,
 )
 from runs.admin.base import Columns, WorkflowFilter
+from runs.control import verbs
 from runs.models import DeadLetter
 
 
@@ -23,7 +24,7 @@ from runs.models import DeadLetter
 class DeadLetterAdmin(Columns):
     """Steps that gave up, with what they were given; the buttons let them go on, or close them."""
 
-    actions = ("retry_chosen", "discard_chosen")
+    actions = tuple(map(bulk_actions.of_dead_letters, verbs.OVER_DEAD_LETTERS))
     list_display = ("step", "workflow_name", "short_run", "state_label", "reason", "error_text", "made")
     list_filter = ("state", WorkflowFilter)
     list_select_related = ("workflow",)
@@ -58,14 +59,6 @@ class DeadLetterAdmin(Columns):
     def has_verbs_permission(self, request: HttpRequest) -> bool:
         """Who may choose an action in the list."""
         return permissions.may_change_dead_letter(request)
-
-    @admin.action(description="Retry", permissions=["verbs"])
-    def retry_chosen(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> HttpResponse | None:
-        return bulk_actions.confirm(request, chosen, bulk=bulk_actions.RETRY_DEAD_LETTERS)
-
-    @admin.action(description="Discard", permissions=["verbs"])
-    def discard_chosen(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> HttpResponse | None:
-        return bulk_actions.confirm(request, chosen, bulk=bulk_actions.DISCARD)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

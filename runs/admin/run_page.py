@@ -9,8 +9,8 @@ from uuid import UUID
 from django.http import HttpRequest
 from django.urls import reverse
 
-from runs.admin import approval_actions, item_tables, send_signal
-from runs.admin.buttons import Button
+from runs.admin import item_tables
+from runs.admin.buttons import Button, approval_buttons, signal_buttons
 from runs.admin.formatting import colour, json_text, moment
 from runs.admin.item_tables import ItemsTable
 from runs.control import approvals, pauses
@@ -79,9 +79,9 @@ def _row(view: StepView, *, run_id: UUID, request: HttpRequest, items: ItemsTabl
     asked = view.waiting_for
     buttons: list[Button] = []
     if asked is not None and asked.kind == "approval":
-        buttons = approval_actions.buttons(request, asked.row, approvers=asked.approvers)
+        buttons = approval_buttons(request, asked.row, approvers=asked.approvers)
     if asked is not None and asked.kind == "signal" and asked.signal is not None:
-        buttons = send_signal.buttons(request, run_id, name=asked.signal)
+        buttons = signal_buttons(request, run_id, name=asked.signal)
     titled = (
         ("error", view.error),
         ("input", view.input),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -24,6 +25,7 @@ from runs.admin import (
 from runs.admin import run_page as run_page_admin
 from runs.admin.base import Columns, PausedFilter, WorkflowFilter
 from runs.admin.formatting import COLOURS, json_block, moment
+from runs.control import verbs
 from runs.control.preconditions import PAUSABLE
 from runs.models import Run
 from workflows.models import Workflow
@@ -33,7 +35,7 @@ from workflows.models import Workflow
 class RunAdmin(Columns):
     """Runs, and the timeline of each; the buttons start one, and do what is legal for it."""
 
-    actions = ("cancel_chosen", "terminate_chosen", "pause_chosen", "resume_chosen", "retry_chosen")
+    actions = tuple(map(bulk_actions.of_runs, verbs.OVER_RUNS))
     list_display = ("key", "workflow", "version_number", "state_label", "made", "took", "error_text")
     list_filter = ("state", PausedFilter, WorkflowFilter)
     search_fields = ("id", "idempotency_key")
@@ -101,16 +103,19 @@ class RunAdmin(Columns):
         own = [
             path("start/", site.admin_view(start_run.choose), name="runs_run_choose"),
             path("start/<uuid:workflow_id>/", site.admin_view(start_run.start), name="runs_run_start"),
-            path("<uuid:key>/cancel/", site.admin_view(run_actions.cancel), name="runs_run_cancel"),
-            path("<uuid:key>/terminate/", site.admin_view(run_actions.terminate), name="runs_run_terminate"),
             path("<uuid:key>/signal/", site.admin_view(send_signal.send), name="runs_run_signal"),
-            path("<uuid:key>/pause/", site.admin_view(run_actions.pause), name="runs_run_pause"),
-            path("<uuid:key>/resume/", site.admin_view(run_actions.resume), name="runs_run_resume"),
             path("of/<uuid:key>/pause/", site.admin_view(workflow_actions.pause_workflow), name="runs_workflow_pause"),
             path(
                 "of/<uuid:key>/resume/", site.admin_view(workflow_actions.resume_workflow), name="runs_workflow_resume"
             ),
-            path("<uuid:key>/retry/", site.admin_view(run_actions.retry), name="runs_run_retry"),
+            *(
+                path(
+                    f"<uuid:key>/{verb.name}/",
+                    site.admin_view(partial(run_actions.act, verb=verb)),
+                    name=f"runs_run_{verb.name}",
+                )
+                for verb in verbs.OVER_RUNS
+            ),
             path("<uuid:key>/replay/", site.admin_view(run_actions.replay), name="runs_run_replay"),
         ]
         return [*own, *super().get_urls()]
@@ -118,26 +123,6 @@ class RunAdmin(Columns):
     def has_verbs_permission(self, request: HttpRequest) -> bool:
         """Who may choose an action in the list."""
         return permissions.may_change_run(request)
-
-    @admin.action(description="Cancel", permissions=["verbs"])
-    def cancel_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
-        return bulk_actions.confirm(request, chosen, bulk=bulk_actions.CANCEL)
-
-    @admin.action(description="Terminate", permissions=["verbs"])
-    def terminate_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
-        return bulk_actions.confirm(request, chosen, bulk=bulk_actions.TERMINATE)
-
-    @admin.action(description="Pause", permissions=["verbs"])
-    def pause_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
-        return bulk_actions.confirm(request, chosen.filter(paused_at__isnull=True), bulk=bulk_actions.PAUSE)
-
-    @admin.action(description="Resume", permissions=["verbs"])
-    def resume_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
-        return bulk_actions.confirm(request, chosen.filter(paused_at__isnull=False), bulk=bulk_actions.RESUME)
-
-    @admin.action(description="Retry", permissions=["verbs"])
-    def retry_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
-        return bulk_actions.confirm(request, chosen, bulk=bulk_actions.RETRY)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         """Lists do without the values, which may be large."""

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.urls import reverse
 
-from runs.admin.buttons import Button, run_page
+from runs.admin.buttons import run_page
 from runs.admin.confirmation import Page, actor_of, filled, refused, show, succeeded
 from runs.admin.forms import SignalForm
-from runs.admin.permissions import may_change_run, require_change_run
-from runs.control import preconditions, signals
+from runs.admin.permissions import require_change_run
+from runs.control import preconditions, signals, verbs
 from runs.control.preconditions import cannot_signal
 from runs.control.signals import Message
 from runs.models import Run
-
-
-def buttons(request: HttpRequest, run_id: UUID, *, name: str) -> list[Button]:
-    """What lets a step go on that waits for this signal, for those who may."""
-    if not may_change_run(request):
-        return []
-    address = reverse("admin:runs_run_signal", args=[run_id])
-    return [Button("Send signal…", f"{address}?{urlencode({'name': name})}", "notifications_active")]
 
 
 def send(request: HttpRequest, key: UUID) -> HttpResponse:
@@ -37,11 +27,11 @@ def send(request: HttpRequest, key: UUID) -> HttpResponse:
         name=run.workflow.name,
         detail=f"run {run.pk}",
         state=run.state,
-        says="It ends the wait of the step that has waited longest for this name; or it is kept until one does.",
+        says=verbs.SIGNAL.does,
         back=run_page(key),
         form=SignalForm,
     )
-    if run.state not in preconditions.SIGNALLABLE:
+    if run.state not in verbs.SIGNAL.states:
         return refused(request, cannot_signal(key, run.state, name=""), to=page.back)
     form = filled(request, page, name=request.GET.get("name", ""))
     if not form.is_valid():

@@ -15,7 +15,7 @@ from django.template.response import TemplateResponse
 from runs.admin.formatting import json_text
 from runs.admin.forms import StartForm
 from runs.admin.permissions import may_start
-from runs.control import starts
+from runs.control import starts, verbs
 from runs.domain.requests import Request
 from runs.models import Run
 from workflows.definitions.errors import InvalidInput
@@ -49,7 +49,7 @@ def start(request: HttpRequest, workflow_id: UUID) -> HttpResponse:
             return redirect("admin:runs_run_change", run_id)
     return _page(
         request, "runs/start_run.html", f"Start {workflow.name}", form=form, workflow=workflow,
-        inputs=_inputs(workflow),
+        inputs=_inputs(workflow), says=verbs.START.does,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from runs.admin.confirmation import Page, ask
 from runs.admin.permissions import require_change_run
-from runs.control import pauses
+from runs.control import pauses, verbs
 from runs.models import Run
 from workflows.models import Workflow
 
@@ -19,13 +19,9 @@ from workflows.models import Workflow
 def pause_workflow(request: HttpRequest, key: UUID) -> HttpResponse:
     """Hold the workflow's runs, those to come included."""
     workflow = _workflow(request, key)
-    says = (
-        "Its runs are held, and so are those that are started from now on: they are accepted and queue. Steps that are "
-        "running run on; what follows them is held."
-    )
     return ask(
         request,
-        _of_workflow(workflow, verb="Pause", says=says),
+        _of_workflow(workflow, verb=verbs.PAUSE_WORKFLOW.title, says=verbs.PAUSE_WORKFLOW.does),
         verb=lambda actor: pauses.pause_workflow(workflow, actor=actor),
         done=lambda count: f"The workflow is paused; {_runs_were(count)} held.",
     )
@@ -34,10 +30,9 @@ def pause_workflow(request: HttpRequest, key: UUID) -> HttpResponse:
 def resume_workflow(request: HttpRequest, key: UUID) -> HttpResponse:
     """Let the workflow's runs go on."""
     workflow = _workflow(request, key)
-    says = "Its runs go on, but for those that were paused themselves."
     return ask(
         request,
-        _of_workflow(workflow, verb="Resume", says=says),
+        _of_workflow(workflow, verb=verbs.RESUME_WORKFLOW.title, says=verbs.RESUME_WORKFLOW.does),
         verb=lambda actor: pauses.resume_workflow(workflow, actor=actor),
         done=lambda count: f"The workflow is resumed; {_runs_were(count)} let go.",
     )

@@ -42,6 +42,21 @@ def can_cancel(run: Run) -> bool:
     return run.state in CANCELLABLE and run.ending is None
 
 
+def can_terminate(run: Run) -> bool:
+    """Whether the run can still be ended at once."""
+    return run.state in TERMINABLE
+
+
+def can_pause(run: Run) -> bool:
+    """Whether the run can be held."""
+    return run.state in PAUSABLE and run.paused_at is None
+
+
+def can_resume(run: Run) -> bool:
+    """Whether the run is held."""
+    return run.state in PAUSABLE and run.paused_at is not None
+
+
 def can_retry(run: Run) -> bool:
     """Whether the run may go on; where nothing of it can, the verb says so."""
     return run.state in RETRYABLE and "terminated" not in (run.error or {})
@@ -60,19 +75,19 @@ def cannot_cancel(run_id: UUID, state: str) -> str:
     return f"the run is {state}; only a run that has not ended can be cancelled"
 
 
-def cannot_terminate(state: str) -> str:
+def cannot_terminate(_: UUID, state: str) -> str:
     """Why a terminate won nothing."""
     return f"the run is {state}; only a run that has not ended can be terminated"
 
 
-def cannot_pause(state: str) -> str:
+def cannot_pause(_: UUID, state: str) -> str:
     """Why a pause won nothing."""
     if state in RUN_ENDED:
         return f"the run is {state}; only a run that has not ended can be paused"
     return f"the run is {state} and paused already; resume lets it go on"
 
 
-def cannot_resume(state: str) -> str:
+def cannot_resume(_: UUID, state: str) -> str:
     """Why a resume won nothing."""
     if state in RUN_ENDED:
         return f"the run is {state}; only a paused run that has not ended can be resumed"
@@ -113,14 +128,24 @@ def cannot_retry_dead_letter(dead_letter: DeadLetter, *, edited: bool = False) -
     return f"the run of this dead letter is {state}: {hint}"
 
 
+def is_open(dead_letter: DeadLetter) -> bool:
+    """Whether nobody has retried or discarded it yet."""
+    return dead_letter.state in OPEN
+
+
+def can_retry_dead_letter(dead_letter: DeadLetter) -> bool:
+    """Whether its step may go on: it is open, and its run, which is loaded, has failed."""
+    return is_open(dead_letter) and dead_letter.run.state in RETRYABLE
+
+
 def cannot_edit(dead_letter: DeadLetter) -> str | None:
     """Why the letter's step cannot be given another input, where that is so."""
     return _fixed_list(dead_letter.run_id, [dead_letter.step])
 
 
-def cannot_discard(state: str) -> str:
-    """Why a discard won nothing."""
-    return f"the dead letter is {state}; only an open one can be discarded"
+def cannot_discard(dead_letter: DeadLetter) -> str:
+    """Why a discard changed nothing."""
+    return f"the dead letter is {dead_letter.state}; only an open one can be discarded"
 
 
 def _past_retry(run_id: UUID, *, step: str | None = None) -> str | None:

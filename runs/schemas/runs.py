@@ -173,7 +173,9 @@ def _run(run: Run) -> dict[str, Any]:
 
 
 def pause_shape(found: Paused | None) -> PauseShape | None:
-    return None if found is None else PauseShape(**dataclasses.asdict(found))
+    if found is None:
+        return None
+    return PauseShape(since=found.since, through=found.through, by=found.by, why=found.reason)
 
 
 def times(run: Run) -> Mapping[str, datetime | None]:

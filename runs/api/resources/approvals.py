@@ -13,8 +13,9 @@ from runs.api.http.lookups import find_run
 from runs.api.http.pagination import page
 from runs.api.http.parsers import read_body
 from runs.api.http.problems import Refused, conflict
+from runs.api.resources.bulk_verbs import described
 from runs.api.resources.signals import FILTERS
-from runs.control import approvals, preconditions
+from runs.control import approvals, preconditions, verbs
 from runs.control.approvals import Decision
 from runs.domain.actor import Actor
 from runs.models import StepRun
@@ -44,26 +45,22 @@ class Approvals(ScopedView):
         )
 
 
+@described(verbs.APPROVE, request=Decide, responses={200: approvals_schemas.Decided, **VERB}, more="`comment` is kept.")
 class ApproveStep(ScopedView):
     """The approval of one step."""
 
     approved = True
 
-    @extend_schema(operation_id="steps_approve", request=Decide, responses={200: approvals_schemas.Decided, **VERB})
     def post(self, request: Request, key: str, step: str) -> Response:
-        """Approve a step that waits for it; `comment` is kept with the run."""
+        """Decide it; 403 for who is not an approver of it, 409 where it does not wait."""
         return _decide(self, request, key, step)
 
 
+@described(verbs.REJECT, request=Decide, responses={200: approvals_schemas.Decided, **VERB}, more="`comment` is kept.")
 class RejectStep(ApproveStep):
     """The rejection of one step."""
 
     approved = False
-
-    @extend_schema(operation_id="steps_reject", request=Decide, responses={200: approvals_schemas.Decided, **VERB})
-    def post(self, request: Request, key: str, step: str) -> Response:
-        """Reject a step that waits for approval; `comment` is kept with the run."""
-        return _decide(self, request, key, step)
 
 
 def slim(rows: QuerySet[StepRun]) -> QuerySet[StepRun]:

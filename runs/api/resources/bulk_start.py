@@ -11,7 +11,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import UnreadablePostError
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from pydantic import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,7 +24,8 @@ from runs.api.http.lookups import find_workflow
 from runs.api.http.parsers import MAX_BYTES, read_body
 from runs.api.http.problems import Refused, bad
 from runs.api.http.streams import Broken, Entry
-from runs.control import concurrency, starts
+from runs.api.resources.bulk_verbs import described
+from runs.control import concurrency, starts, verbs
 from runs.domain.requests import Request as RunRequest
 from runs.schemas.bulk import RunsStarted
 from runs.schemas.requests import StartRun, StartRuns
@@ -46,33 +47,26 @@ log = logging.getLogger(__name__)
 _Asked = tuple[int, RunRequest]
 
 
+@described(
+    verbs.START,
+    request={"application/json": StartRuns, "application/x-ndjson": StartRun},
+    responses={200: RunsStarted, 201: RunsStarted, **WRITE, 404: PROBLEM, 409: PROBLEM, 503: PROBLEM},
+    more="One for each object of an array, or of each line (NDJSON); the good ones are kept. `refusals` says what is "
+    "wrong with the others. The runs are committed 1,000 at a time: where the body cannot be read to its end, the "
+    "problem has the same members and says what was started.",
+    operation_id="workflows_start_bulk",
+    parameters=[
+        OpenApiParameter("ids", bool, description="`true`: answer the id of every line's run, in their order."),
+        OpenApiParameter("label.<key>", str, description="A label for all of the runs, to find them by."),
+    ],
+)
 class StartedInBulk(ScopedView):
     """Many runs of one workflow at once."""
 
     streams: ClassVar[bool] = True
 
-    @extend_schema(
-        operation_id="workflows_start_bulk",
-        parameters=[
-            OpenApiParameter("ids", bool, description="`true`: answer the id of every line's run, in their order."),
-            OpenApiParameter("label.<key>", str, description="A label for all of the runs, to find them by."),
-        ],
-        request={"application/json": StartRuns, "application/x-ndjson": StartRun},
-        responses={
-            200: RunsStarted,
-            201: RunsStarted,
-            **WRITE,
-            404: PROBLEM,
-            409: PROBLEM,
-            503: PROBLEM,
-        },
-    )
     def post(self, request: Request, key: str) -> Response:
-        """Start a run for each object of an array, or of each line (NDJSON); the good ones are kept.
-
-        What is wrong with a line is told in `refusals`. The runs are committed 1,000 at a time: where the body cannot
-        be read to its end, the problem has the same members and says what was started.
-        """
+        """Start them, and return how many were started, known and refused."""
         workflow = find_workflow(key, workspace=self.workspace)
         if workflow.current is None:
             raise Refused(f"workflow {workflow.name!r} is not published yet; publish it first", status=409)

@@ -2,31 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db.models import Model, QuerySet
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.views import APIView
 
 from runs.api.http import filters
+from runs.api.http.base import WRITE
 from runs.api.http.filters import Filters
 from runs.api.http.problems import bad
 from runs.control.preconditions import AT_ONCE, UNKNOWN
+from runs.control.verbs import Target, Verb
 from runs.schemas.bulk import BulkResult, Lost
-from runs.schemas.requests import Bulk
+from runs.schemas.requests import Bulk as BulkRequest
 
 M = TypeVar("M", bound=Model)
+V = TypeVar("V", bound=type[APIView])
 States = dict[UUID, str]
+_PLURALS = {Target.RUN: "runs", Target.STEP: "steps", Target.DEAD_LETTER: "dead_letters", Target.WORKFLOW: "workflows"}
+
+
+def described(
+    verb: Verb, *, request: object, responses: Mapping[int, object], more: str = "", **schema: Any
+) -> Callable[[V], V]:
+    """Give a view's POST the verb's name and sentence in the OpenAPI document; `more` is what the API adds to it.
+
+    `schema` are further keywords of drf-spectacular's extend_schema.
+    """
+    named = {"operation_id": f"{_PLURALS[verb.target]}_{verb.name}", **schema}
+    description = f"{verb.does} {more}".strip()
+    return extend_schema_view(
+        post=extend_schema(description=description, request=request, responses=dict(responses), **named)
+    )
+
+
+def described_many(verb: Verb, *, request: object = BulkRequest) -> Callable[[V], V]:
+    """The same of a view over many: those of `ids`, or up to 1000 that pass `filter`."""
+    return extend_schema_view(
+        post=extend_schema(
+            operation_id=f"{_PLURALS[verb.target]}_{verb.name}_many",
+            description=f"{verb.does} It is done to `ids`, or to up to {AT_ONCE} that pass `filter`, oldest first.",
+            request=request,
+            responses={200: BulkResult, **WRITE},
+        )
+    )
 
 
 @dataclass(frozen=True)
-class Legal:
-    """What a verb begins from: its name, the states it is legal in, and the filters and states that there are."""
+class Bulk:
+    """A verb over many: the verb, and the filters and states by which they may be chosen."""
 
-    verb: str
-    states: frozenset[StrEnum]
+    verb: Verb
     known: tuple[str, ...]
     all_states: type[StrEnum]
 
@@ -40,7 +71,7 @@ class Chosen:
     more: int
 
 
-def choose(wanted: Bulk, *, legal: Legal, matching: Callable[[Filters], QuerySet[M]]) -> Chosen:
+def choose(wanted: BulkRequest, *, bulk: Bulk, matching: Callable[[Filters], QuerySet[M]]) -> Chosen:
     """The ones that `ids` or `filter` means, legal states first. Raises Refused (400)."""
     if (wanted.ids is None) == (wanted.filter is None):
         raise bad("", "send either `ids` or `filter`")
@@ -49,11 +80,11 @@ def choose(wanted: Bulk, *, legal: Legal, matching: Callable[[Filters], QuerySet
         return _named(list(dict.fromkeys(named)), among=matching(Filters()))
     given = filters.parse(
         [(name, [value]) for name, value in (wanted.filter or {}).items()],
-        known=legal.known,
-        states=legal.all_states,
+        known=bulk.known,
+        states=bulk.all_states,
         path="filter.",
     )
-    states = _legal_states(given, legal=legal)
+    states = _legal_states(given, verb=bulk.verb)
     return _first(matching(Filters(given.values, states, given.labels)))
 
 
@@ -79,9 +110,9 @@ def _first(found: QuerySet[M]) -> Chosen:
     return Chosen(ids, [], more)
 
 
-def _legal_states(given: Filters, *, legal: Legal) -> list[str]:
-    allowed = sorted(state.value for state in legal.states)
+def _legal_states(given: Filters, *, verb: Verb) -> list[str]:
+    allowed = sorted(state.value for state in verb.states)
     wrong = [state for state in given.states if state not in allowed]
     if wrong:
-        raise bad("filter.state", f"{wrong[0]!r} ones cannot be {legal.verb}; name only {', '.join(allowed)}")
+        raise bad("filter.state", f"{wrong[0]!r} ones cannot be {verb.past}; name only {', '.join(allowed)}")
     return given.states or allowed

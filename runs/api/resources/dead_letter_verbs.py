@@ -1,40 +1,38 @@
-"""What is done to dead letters by hand: retry and discard; to one, or to many at once."""
+"""The verbs over dead letters: retry and discard, of one or of many."""
 
 from __future__ import annotations
 
-from drf_spectacular.utils import extend_schema
+from typing import ClassVar
+
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs.api.http.base import VERB, WRITE, ScopedView
+from runs.api.http.base import VERB, ScopedView
 from runs.api.http.lookups import find_dead_letter
 from runs.api.http.parsers import read_body
 from runs.api.http.problems import conflict
+from runs.api.resources import bulk_verbs
 from runs.api.resources import dead_letters as listed
-from runs.api.resources.bulk_verbs import Chosen, Legal, choose, result
-from runs.control import dead_letters, preconditions
+from runs.api.resources.bulk_verbs import choose, described, described_many, result
+from runs.control import dead_letters, preconditions, verbs
+from runs.control.verbs import DeadLetterVerb
 from runs.domain.actor import Actor
 from runs.domain.states import DeadLetterState
 from runs.models import DeadLetter
 from runs.schemas import dead_letters as dead_letters_schemas
-from runs.schemas.bulk import BulkResult
 from runs.schemas.requests import Bulk, BulkDiscard, DiscardDeadLetter, RetryDeadLetter
-from workflows.models import Workspace
 
-RETRY = Legal("retried", preconditions.OPEN, listed.FILTERS, DeadLetterState)
-DISCARD = Legal("discarded", preconditions.OPEN, listed.FILTERS, DeadLetterState)
+DONE = {200: dead_letters_schemas.DeadLetterStateShape, **VERB}
 
 
+@described(
+    verbs.RETRY_DEAD_LETTER, request=RetryDeadLetter, responses=DONE, more="`input` gives the step another input."
+)
 class RetryOneDeadLetter(ScopedView):
     """The retry of one dead letter."""
 
-    @extend_schema(
-        operation_id="dead_letters_retry",
-        request=RetryDeadLetter,
-        responses={200: dead_letters_schemas.DeadLetterStateShape, **VERB},
-    )
     def post(self, request: Request, key: str) -> Response:
-        """Let its run go on from this step, with another input where one is given."""
+        """Do it; 409 and the states of both where it is not legal."""
         asked = read_body(request.data, model=RetryDeadLetter)
         found = find_dead_letter(key, workspace=self.workspace)
         if not dead_letters.retry([found.pk], actor=Actor(self.user.pk, asked.why), given=asked.input):
@@ -48,50 +46,48 @@ class RetryOneDeadLetter(ScopedView):
         return _state(found)
 
 
+@described(verbs.DISCARD, request=DiscardDeadLetter, responses=DONE, more="The reason is required.")
 class DiscardOneDeadLetter(ScopedView):
     """The discard of one dead letter."""
 
-    @extend_schema(
-        operation_id="dead_letters_discard",
-        request=DiscardDeadLetter,
-        responses={200: dead_letters_schemas.DeadLetterStateShape, **VERB},
-    )
     def post(self, request: Request, key: str) -> Response:
-        """Close it for good, with a reason. Its run stays as it is."""
+        """Do it; 409 and its state where it is not legal."""
         asked = read_body(request.data, model=DiscardDeadLetter)
         found = find_dead_letter(key, workspace=self.workspace)
         if not dead_letters.discard([found.pk], actor=Actor(self.user.pk, asked.why)):
-            state = _again(found).state
-            raise conflict(preconditions.cannot_discard(state), state=state)
+            dead_letter = _again(found)
+            raise conflict(preconditions.cannot_discard(dead_letter), state=dead_letter.state)
         return _state(found)
 
 
-class RetryDeadLetters(ScopedView):
+class ManyDeadLetters(ScopedView):
+    """A verb on many dead letters."""
+
+    verb: ClassVar[DeadLetterVerb]
+    body: ClassVar[type[Bulk]] = Bulk
+
+    def post(self, request: Request) -> Response:
+        """Do it to these ids, or to up to 1000 open ones that pass the filter."""
+        asked = read_body(request.data, model=self.body)
+        bulk = bulk_verbs.Bulk(self.verb, listed.FILTERS, DeadLetterState)
+        chosen = choose(asked, bulk=bulk, matching=lambda given: listed.matching(given, workspace=self.workspace))
+        won = self.verb.function(chosen.ids, actor=Actor(self.user.pk, asked.why))
+        return Response(result(chosen, won=won, states=preconditions.dead_letter_states).as_json())
+
+
+@described_many(verbs.RETRY_DEAD_LETTER)
+class RetryDeadLetters(ManyDeadLetters):
     """The retry of many dead letters."""
 
-    @extend_schema(operation_id="dead_letters_retry_many", request=Bulk, responses={200: BulkResult, **WRITE})
-    def post(self, request: Request) -> Response:
-        """Retry the steps of these ids, or up to 1000 open ones that pass the filter, oldest first."""
-        asked = read_body(request.data, model=Bulk)
-        chosen = _choose(asked, legal=RETRY, workspace=self.workspace)
-        won = dead_letters.retry(chosen.ids, actor=Actor(self.user.pk, asked.why))
-        return Response(result(chosen, won=won, states=preconditions.dead_letter_states).as_json())
+    verb = verbs.RETRY_DEAD_LETTER
 
 
-class DiscardDeadLetters(ScopedView):
+@described_many(verbs.DISCARD, request=BulkDiscard)
+class DiscardDeadLetters(ManyDeadLetters):
     """The discard of many dead letters."""
 
-    @extend_schema(operation_id="dead_letters_discard_many", request=BulkDiscard, responses={200: BulkResult, **WRITE})
-    def post(self, request: Request) -> Response:
-        """Discard these ids, or up to 1000 open ones that pass the filter, oldest first."""
-        asked = read_body(request.data, model=BulkDiscard)
-        chosen = _choose(asked, legal=DISCARD, workspace=self.workspace)
-        won = dead_letters.discard(chosen.ids, actor=Actor(self.user.pk, asked.why))
-        return Response(result(chosen, won=won, states=preconditions.dead_letter_states).as_json())
-
-
-def _choose(asked: Bulk, *, legal: Legal, workspace: Workspace) -> Chosen:
-    return choose(asked, legal=legal, matching=lambda given: listed.matching(given, workspace=workspace))
+    verb = verbs.DISCARD
+    body = BulkDiscard
 
 
 def _again(dead_letter: DeadLetter) -> DeadLetter:

@@ -13,7 +13,8 @@ from runs.api.http.base import PROBLEM, VERB, WRITE, ScopedView
 from runs.api.http.lookups import find_run
 from runs.api.http.parsers import read_body
 from runs.api.http.problems import Refused, conflict
-from runs.control import preconditions, signals
+from runs.api.resources.bulk_verbs import described
+from runs.control import preconditions, signals, verbs
 from runs.control.preconditions import cannot_signal
 from runs.control.signals import Message, Sent, TooMany
 from runs.domain.actor import Actor
@@ -25,12 +26,17 @@ SENT = {200: signals_schemas.SignalShape, 201: signals_schemas.SignalShape, **VE
 FILTERS = ("workflow", "run")
 
 
+@described(
+    verbs.SIGNAL,
+    request=SendSignal,
+    responses=SENT,
+    more="200 and the first signal when the idempotency key is known.",
+)
 class RunSignals(ScopedView):
     """The signals of one run."""
 
-    @extend_schema(operation_id="runs_signal", request=SendSignal, responses=SENT)
     def post(self, request: Request, key: str) -> Response:
-        """Send a signal to the run. 200 and the first one when the idempotency key is known."""
+        """Send it; 409 and the run's state where the run does not take it."""
         asked = read_body(request.data, model=SendSignal)
         run_id = find_run(key, workspace=self.workspace)
         message = Message(asked.name, asked.payload, asked.idempotency_key)

@@ -1,17 +1,17 @@
-"""What is done to a workflow as a whole by hand: pause and resume."""
+"""The verbs over a workflow as a whole: pause and resume."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from runs.api.http.base import PROBLEM, WRITE, ScopedView
 from runs.api.http.lookups import find_workflow
 from runs.api.http.parsers import read_body
-from runs.control import pauses
+from runs.api.resources.bulk_verbs import described
+from runs.control import pauses, verbs
 from runs.domain.actor import Actor
 from runs.schemas import workflows
 from runs.schemas.requests import ByHand
@@ -19,21 +19,21 @@ from runs.schemas.requests import ByHand
 ANSWERS = {200: workflows.WorkflowStateShape, **WRITE, 404: PROBLEM}
 
 
+@described(verbs.PAUSE_WORKFLOW, request=ByHand, responses=ANSWERS, more="Again is a no-op.")
 class PauseWorkflow(ScopedView):
     """The pause of one workflow."""
 
-    @extend_schema(operation_id="workflows_pause", request=ByHand, responses=ANSWERS)
     def post(self, request: Request, key: str) -> Response:
-        """Hold its runs, and those that are started from now on, which are accepted and queue. Again is a no-op."""
+        """Do it, and return how many runs this call paused."""
         return _held(self, request, key, verb=pauses.pause_workflow)
 
 
+@described(verbs.RESUME_WORKFLOW, request=ByHand, responses=ANSWERS, more="Again is a no-op.")
 class ResumeWorkflow(ScopedView):
     """The resume of one workflow."""
 
-    @extend_schema(operation_id="workflows_resume", request=ByHand, responses=ANSWERS)
     def post(self, request: Request, key: str) -> Response:
-        """Let its runs go on, but for those that were paused themselves. Again is a no-op."""
+        """Do it, and return how many runs this call resumed."""
         return _held(self, request, key, verb=pauses.resume_workflow)
 
 

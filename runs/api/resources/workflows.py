@@ -16,7 +16,8 @@ from runs.api.http.lookups import find_workflow
 from runs.api.http.pagination import page
 from runs.api.http.parsers import DEFINITION_PARSERS, read_body
 from runs.api.http.problems import Refused
-from runs.control import starts
+from runs.api.resources.bulk_verbs import described
+from runs.control import starts, verbs
 from runs.domain.requests import Request as RunRequest
 from runs.history import timeline
 from runs.models import Run
@@ -88,16 +89,17 @@ class OneWorkflow(ScopedView):
         )
 
 
+@described(
+    verbs.START,
+    request=StartRun,
+    responses={200: runs_schemas.RunStarted, 201: runs_schemas.RunStarted, **WRITE, 404: PROBLEM, 409: PROBLEM},
+    more="200 and the first run when the idempotency key is known.",
+)
 class StartedRuns(ScopedView):
     """The runs of one workflow."""
 
-    @extend_schema(
-        operation_id="workflows_start",
-        request=StartRun,
-        responses={200: runs_schemas.RunStarted, 201: runs_schemas.RunStarted, **WRITE, 404: PROBLEM, 409: PROBLEM},
-    )
     def post(self, request: Request, key: str) -> Response:
-        """Start a run of its current version. 200 and the first run when the idempotency key is known."""
+        """Start it."""
         wanted = read_body(request.data, model=StartRun)
         workflow = find_workflow(key, workspace=self.workspace)
         if workflow.current is None:

@@ -1,4 +1,4 @@
-"""What the commands that do something by hand share: ids, reason, JSON values, and the telling of won and lost."""
+"""What the commands that do something by hand share: ids, the reason, JSON values, and the lines they print."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from django.core.management.base import BaseCommand, CommandParser
 from actions import payload
 from actions.base import Json
 from runs.control.preconditions import AT_ONCE
+from runs.control.verbs import Verb
 from runs.domain.actor import Actor
 from workflows.management.commands import _common
 
 NOTHING_WON = 1
+
+
+def help_of(verb: Verb) -> str:
+    """What `manage.py help` says of a command that does the verb to many."""
+    return f"{verb.does} Exit status: 0 when at least one was {verb.past}, 1 when none was, 2 bad input."
 
 
 def add_why(parser: CommandParser) -> None:
@@ -28,7 +34,7 @@ def add_by(parser: CommandParser) -> None:
 
 
 def actor(command: BaseCommand, why: str, *, by: str | None = None) -> Actor:
-    """The hand of whoever is on the server, or of the user `by`.
+    """The actor of a command: nobody by name, or the user `by`.
 
     Leaves with status 2 for a reason that is empty or cannot be stored, or where there is no such user.
     """
@@ -65,7 +71,7 @@ def read_json(command: BaseCommand, given: str, *, name: str) -> Json:
 def tell(
     command: BaseCommand, ids: Iterable[UUID], *, won: frozenset[UUID], verb: str, why_not: dict[UUID, str]
 ) -> None:
-    """A line for each run; leaves with status 1 where nothing was won."""
+    """Print a line for each id; leave with status 1 where nothing was changed."""
     for run_id in ids:
         if run_id in won:
             command.stdout.write(f"{run_id}  {verb}")

@@ -1,23 +1,20 @@
-"""A command that does one verb to the runs that it is given, with a reason, and tells which it won."""
+"""A command that does one verb to the runs whose ids it is given, with a reason, and prints which it changed."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
-from uuid import UUID
+from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand, CommandParser
 
 from runs.control import preconditions
-from runs.domain.actor import Actor
+from runs.control.verbs import RunVerb
 from runs.management.commands import _by_hand
 
 
-class OverRuns(ABC, BaseCommand):
-    """`done` is what the line of a run says that was won."""
+class OverRuns(BaseCommand):
+    """`control_verb` is the verb of the catalogue; `help` is made of it by `_by_hand.help_of`."""
 
-    done: str
+    control_verb: ClassVar[RunVerb]
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("ids", nargs="+", metavar="ID")
@@ -26,17 +23,11 @@ class OverRuns(ABC, BaseCommand):
     def handle(self, **options: Any) -> None:
         actor = _by_hand.actor(self, options["why"], by=options["by"])
         ids = _by_hand.run_ids(self, options["ids"])
-        won = self.verb(ids, actor=actor)
+        won = self.control_verb.function(ids, actor=actor)
         states = preconditions.run_states(ids)
-        told = {
-            run_id: self.cannot(run_id, states[run_id]) if run_id in states else preconditions.NO_RUN for run_id in ids
+        why_not = {
+            run_id: self.control_verb.why_not(run_id, states[run_id]) if run_id in states else preconditions.NO_RUN
+            for run_id in ids
+            if run_id not in won
         }
-        _by_hand.tell(self, ids, won=won, verb=self.done, why_not=told)
-
-    @abstractmethod
-    def verb(self, run_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]:
-        """Do it; answers the runs that were won."""
-
-    @abstractmethod
-    def cannot(self, run_id: UUID, state: str) -> str:
-        """Why a run in this state was not won."""
+        _by_hand.tell(self, ids, won=won, verb=self.control_verb.past, why_not=why_not)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from runs.control.verbs import Verb
 from runs.domain.actor import Actor
 from runs.management.commands import _by_hand
 from workflows.management.commands import _common
@@ -14,9 +15,9 @@ from workflows.models import Workflow
 
 
 class OverWorkflow(ABC, BaseCommand):
-    """`done` is what the line says of the workflow's runs."""
+    """`control_verb` is the verb of the catalogue."""
 
-    done: str
+    control_verb: ClassVar[Verb]
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", metavar="NAME")
@@ -28,8 +29,10 @@ class OverWorkflow(ABC, BaseCommand):
         workspace = _common.find_workspace(self, options["workspace"])
         workflow = _common.find_workflow(self, options["name"], workspace=workspace)
         count = self.verb(workflow, actor=actor)
-        self.stdout.write(f"{workflow.name}  {self.done}, {count} {'run' if count == 1 else 'runs'} with it")
+        self.stdout.write(
+            f"{workflow.name}  {self.control_verb.past}, {count} {'run' if count == 1 else 'runs'} with it"
+        )
 
     @abstractmethod
     def verb(self, workflow: Workflow, *, actor: Actor) -> int:
-        """Do it; answers how many runs it changed."""
+        """Do it, and return how many runs it changed."""

@@ -1,4 +1,4 @@
-"""Approve a step that waits for it, by hand."""
+"""Approve a step that waits for approval, by hand. A command stands above the step's approvers: they are not asked."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs.control import approvals, preconditions
+from runs.control import approvals, preconditions, verbs
 from runs.control.approvals import COMMAND, Decision
+from runs.control.verbs import Verb
 from runs.management.commands import _by_hand
+from runs.management.commands._by_hand import help_of
 from runs.models import StepRun
 
 
 class Command(BaseCommand):
-    help = (
-        "Decide a step that waits for approval, in one or more runs; its approvers are not asked. Exit status: 0 when "
-        "at least one was decided, 1 when none was, 2 bad input."
-    )
-    approved: ClassVar[bool] = True
+    control_verb: ClassVar[Verb] = verbs.APPROVE
+    help = help_of(verbs.APPROVE)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("step", metavar="STEP")
@@ -29,7 +28,7 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         actor = _by_hand.actor(self, options["why"], by=options["by"])
         ids, step, item = _by_hand.run_ids(self, options["ids"]), options["step"], options["item"]
-        decision = Decision(self.approved, by=options["by"] or COMMAND)
+        decision = Decision(self.control_verb is verbs.APPROVE, by=options["by"] or COMMAND)
         decided = approvals.decide([(key, step, item) for key in ids], decision=decision, actor=actor)
         won = frozenset(step_key[0] for step_key in decided)
         states = preconditions.run_states(ids)
@@ -38,7 +37,7 @@ class Command(BaseCommand):
             for key in ids
             if key not in won
         }
-        _by_hand.tell(self, ids, won=won, verb="approved" if self.approved else "rejected", why_not=told)
+        _by_hand.tell(self, ids, won=won, verb=self.control_verb.past, why_not=told)
 
     def _why_not(self, run_id: UUID, step: str, item: int) -> str:
         row = StepRun.objects.select_related("run").filter(run_id=run_id, step=step, item=item).first()

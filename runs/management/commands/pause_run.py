@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from uuid import UUID
-
-from runs.control import pauses, preconditions
-from runs.domain.actor import Actor
+from runs.control import verbs
+from runs.management.commands._by_hand import help_of
 from runs.management.commands._over_runs import OverRuns
 
 
 class Command(OverRuns):
-    help = (
-        "Pause runs that have not ended, until they are resumed. "
-        "Exit status: 0 when at least one was paused, 1 when none was, 2 bad input."
-    )
-    done = "paused"
-
-    def verb(self, run_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]:
-        return pauses.pause(run_ids, actor=actor)
-
-    def cannot(self, run_id: UUID, state: str) -> str:
-        return preconditions.cannot_pause(state)
+    control_verb = verbs.PAUSE
+    help = help_of(verbs.PAUSE)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
+from runs.control import verbs
 from runs.management.commands import approve_step
+from runs.management.commands._by_hand import help_of
 
 
 class Command(approve_step.Command):
-    approved: ClassVar[bool] = False
+    control_verb = verbs.REJECT
+    help = help_of(verbs.REJECT)

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandParser
 
 from actions.base import Json
-from runs.control import replays as control
+from runs.control import replays, verbs
 from runs.control.replays import NotNow
 from runs.domain.actor import Actor
 from runs.management.commands import _by_hand
@@ -19,7 +19,7 @@ from workflows.management.commands import _common
 
 class Command(BaseCommand):
     help = (
-        "Start a new run from a step of one that has ended, and print its id; the old run stays as it is. "
+        f"{verbs.REPLAY.does} Prints the new run's id. "
         "Exit status: 0 started, 1 not legal as the run stands, 2 bad input."
     )
 
@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
     def _replay(self, run_id: UUID, *, step: str | None, latest: bool, given: Json, actor: Actor) -> UUID:
         try:
-            return control.replay(run_id, step=step, latest=latest, given=given, actor=actor)
+            return replays.replay(run_id, step=step, latest=latest, given=given, actor=actor)
         except NotNow as refusal:
             _common.leave(self, [refusal], status=_by_hand.NOTHING_WON)
         except InvalidInput as error:

@@ -1,4 +1,4 @@
-"""Let the steps of dead letters go on, by hand."""
+"""Retry the steps of dead letters by hand."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from uuid import UUID
 
 from django.core.management.base import CommandParser
 
-from runs.control import dead_letters, preconditions
+from runs.control import dead_letters, preconditions, verbs
 from runs.domain.actor import Actor
 from runs.management.commands import _by_hand
-from runs.management.commands._over_letters import OverLetters
+from runs.management.commands._by_hand import help_of
+from runs.management.commands._over_dead_letters import OverDeadLetters
 from runs.models import DeadLetter
 
 
-class Command(OverLetters):
-    help = (
-        "Let the runs of dead letters go on from their steps. Exit status: 0 when at least one goes on, 1 when none "
-        "does, 2 bad input."
-    )
-    done = "goes on"
+class Command(OverDeadLetters):
+    control_verb = verbs.RETRY_DEAD_LETTER
+    help = help_of(verbs.RETRY_DEAD_LETTER)
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -28,9 +26,9 @@ class Command(OverLetters):
             "--input", metavar="JSON|@FILE", help="another input for the step (default: the one it had)"
         )
 
-    def verb(self, dead_letter_ids: Sequence[UUID], *, actor: Actor, options: dict[str, Any]) -> frozenset[UUID]:
+    def verb(self, ids: Sequence[UUID], *, actor: Actor, options: dict[str, Any]) -> frozenset[UUID]:
         given = None if options["input"] is None else _by_hand.read_json(self, options["input"], name="--input")
-        return dead_letters.retry(dead_letter_ids, actor=actor, given=given)
+        return dead_letters.retry(ids, actor=actor, given=given)
 
-    def cannot(self, dead_letter: DeadLetter, *, options: dict[str, Any]) -> str:
+    def why_not(self, dead_letter: DeadLetter, *, options: dict[str, Any]) -> str:
         return preconditions.cannot_retry_dead_letter(dead_letter, edited=options["input"] is not None)

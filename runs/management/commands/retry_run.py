@@ -1,4 +1,4 @@
-"""Let failed runs go on, by hand."""
+"""Retry failed runs by hand."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from actions.base import Json
-from runs.control import preconditions, retries
+from runs.control import preconditions, retries, verbs
 from runs.management.commands import _by_hand
 from workflows.management.commands import _common
 
 
 class Command(BaseCommand):
-    help = (
-        "Let failed runs go on from their failed steps. Exit status: 0 when at least one goes on, 1 when none does, "
-        "2 bad input."
-    )
+    help = _by_hand.help_of(verbs.RETRY)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("ids", nargs="+", metavar="ID")
@@ -43,7 +40,7 @@ class Command(BaseCommand):
             for run_id in ids
             if run_id not in won
         }
-        _by_hand.tell(self, ids, won=won, verb="goes on", why_not=told)
+        _by_hand.tell(self, ids, won=won, verb=verbs.RETRY.past, why_not=told)
 
     def _inputs(self, given: list[str]) -> dict[str, Json]:
         found = {}

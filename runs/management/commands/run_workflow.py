@@ -14,7 +14,7 @@ from django.db import transaction
 
 from actions import payload
 from actions.base import Json
-from runs.control import starts
+from runs.control import starts, verbs
 from runs.domain.requests import Request
 from runs.domain.states import RUN_ENDED, STEP_ENDED, RunState
 from runs.management.commands import _report
@@ -31,7 +31,7 @@ _LONGEST_PAUSE_SECONDS = 0.5
 
 class Command(BaseCommand):
     help = (
-        "Start a workflow, wait for its end and print its timeline. Exit status: 0 succeeded, 1 ended otherwise, "
+        f"{verbs.START.does} Waits for its end and prints its timeline. Exit status: 0 succeeded, 1 ended otherwise, "
         "2 bad input or unknown workflow, 3 still running after the timeout."
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from actions.catalogue.wait_for_signal import MAX_KEY, signal_name
-from runs.control import preconditions, signals
+from runs.control import preconditions, signals, verbs
 from runs.control.preconditions import cannot_signal
 from runs.control.signals import Message, Sent, TooMany
 from runs.domain.actor import Actor
@@ -17,8 +17,8 @@ from workflows.management.commands import _common
 
 class Command(BaseCommand):
     help = (
-        "Send a signal to runs, or with --key to whatever runs wait for it with that key. Exit status: 0 when at least "
-        "one took it or it is kept for the key, 1 when none did, 2 bad input."
+        f"{verbs.SIGNAL.does} With --key it reaches every run that waits for it with that key. "
+        "Exit status: 0 when at least one run took it or it is kept for the key, 1 when none did, 2 bad input."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

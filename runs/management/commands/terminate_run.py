@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from uuid import UUID
-
-from runs.control import preconditions, stops
-from runs.domain.actor import Actor
+from runs.control import verbs
+from runs.management.commands._by_hand import help_of
 from runs.management.commands._over_runs import OverRuns
 
 
 class Command(OverRuns):
-    help = (
-        "End runs at once that have not ended: no compensation, on_failure or finally follows. Exit status: 0 when at "
-        "least one was ended, 1 when none was, 2 bad input."
-    )
-    done = "terminated"
-
-    def verb(self, run_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]:
-        return stops.terminate(run_ids, actor=actor)
-
-    def cannot(self, run_id: UUID, state: str) -> str:
-        return preconditions.cannot_terminate(state)
+    control_verb = verbs.TERMINATE
+    help = help_of(verbs.TERMINATE)

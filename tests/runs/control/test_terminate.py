@@ -163,7 +163,7 @@ def test_every_door_terminates_and_refuses_in_the_same_words() -> None:
     assert address in page
     assert reverse("admin:runs_run_cancel", args=[four]) not in page
     assert "the compensation of b, a was not done" in client.get(reverse("admin:runs_run_changelist")).content.decode()
-    assert "The run ends at once" in client.get(address).content.decode()
+    assert "End a run at once" in client.get(address).content.decode()
     assert client.post(address, {"why": "hangs"}).status_code == 302
     assert state(four) == "failed"
     assert "only a run that has not ended" in client.get(address, follow=True).content.decode()

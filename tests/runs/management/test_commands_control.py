@@ -165,7 +165,7 @@ def test_dead_letters_are_retried_and_discarded_by_their_ids(capsys: Captured) -
     call_command("retry_dead_letter", str(first), "--input", '{"email": "a"}', "--why", "typo")
     call_command("discard_dead_letter", str(second), NOBODY, "--why", "a test order")
     told = capsys.readouterr()
-    assert [f"{first}  goes on", f"{second}  discarded"] == [line for line in told.out.splitlines() if "  " in line]
+    assert [f"{first}  retried", f"{second}  discarded"] == [line for line in told.out.splitlines() if "  " in line]
     assert told.err.splitlines() == [f"{NOBODY}  there is no such dead letter"]
     drain()
     assert (the_run(mended).output, the_run(given_up).state) == ({"email": "a"}, "failed")
