@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404
 from actions.catalogue.approval import SIGNAL
 from runs.admin.buttons import run_page
 from runs.admin.confirmation import Page, ask, refused
-from runs.admin.permissions import require_change_run
+from runs.admin.permissions import CHANGE_RUNS, require
 from runs.control import approvals, verbs
 from runs.control.approvals import Decision
 from runs.control.verbs import Verb
@@ -29,7 +29,7 @@ def reject(request: HttpRequest, key: int) -> HttpResponse:
 
 
 def _decide(request: HttpRequest, key: int, *, verb: Verb) -> HttpResponse:
-    require_change_run(request)
+    require(request, CHANGE_RUNS)
     row = _row(key)
     step_key, name = (row.run_id, row.step, row.item), request.user.get_username()
     back = run_page(row.run_id)

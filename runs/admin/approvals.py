@@ -24,6 +24,7 @@ from runs.control.approvals import Decision
 from runs.domain.actor import Actor
 from runs.domain.outcomes import StepKey
 from runs.models import Approval, StepRun
+from workflows.workspaces.permissions import may_at_admin
 
 SHOWN_QUESTION = 200
 
@@ -109,7 +110,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whoever may see steps may see those that wait."""
-        return bool(request.user.has_perm("runs.view_steprun") or request.user.has_perm("runs.view_approval"))
+        return any(may_at_admin(request.user, "view", model) for model in (StepRun, Approval))
 
     def has_verbs_permission(self, request: HttpRequest) -> bool:
         """Who may choose an action in the list."""

@@ -19,6 +19,7 @@ from unfold.decorators import display
 from runs.admin.formatting import COLOURS, json_block, moment, run_link, short_id, short_moment, short_run_link
 from runs.control.preconditions import PAUSABLE
 from runs.history.words import duration, error_line
+from workflows.admin.base import AsksPermissions
 from workflows.models import Workflow
 
 COUNTED_ROWS = 10_000
@@ -42,7 +43,7 @@ class BoundedPaginator(_Paginator):
         return rows.order_by()[:COUNTED_ROWS].count() if isinstance(rows, QuerySet) else len(rows)
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class ReadOnlyAdmin(AsksPermissions, ModelAdmin):  # type: ignore[misc]  # bases of unfold's that differ
     """Rows that only the engine writes. `search_ids` are found by an id, `search_texts` by an exact text."""
 
     paginator = BoundedPaginator

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -13,7 +12,7 @@ from django.urls import reverse
 from runs.admin.buttons import run_page
 from runs.admin.confirmation import Page, actor_of, ask, filled, refused, show, succeeded
 from runs.admin.forms import EditedRetryForm, ReasonForm, WhyForm, as_json
-from runs.admin.permissions import may_change_dead_letter
+from runs.admin.permissions import CHANGE_DEAD_LETTERS, require
 from runs.control import dead_letters, preconditions, verbs
 from runs.models import DeadLetter
 
@@ -65,8 +64,7 @@ def _retried(request: HttpRequest, key: UUID, shape: type[WhyForm], *, title: st
 
 
 def _dead_letter(request: HttpRequest, key: UUID) -> DeadLetter:
-    if not may_change_dead_letter(request):
-        raise PermissionDenied("this account may not change dead letters")
+    require(request, CHANGE_DEAD_LETTERS)
     letters = DeadLetter.objects.select_related("run", "workflow").defer(
         "run__input", "run__output", "config", "attempts", "workflow__settings"
     )

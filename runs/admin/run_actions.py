@@ -13,7 +13,7 @@ from runs.admin.buttons import run_page
 from runs.admin.confirmation import Page, actor_of, ask, filled, refused, show, succeeded
 from runs.admin.formatting import json_text
 from runs.admin.forms import ReplayForm
-from runs.admin.permissions import require_change_run
+from runs.admin.permissions import CHANGE_RUNS, require
 from runs.control import preconditions, replays, verbs
 from runs.control.replays import NotNow
 from runs.control.verbs import RunVerb
@@ -81,7 +81,7 @@ def _replayed(request: HttpRequest, form: forms.Form, *, key: UUID) -> UUID | No
 
 
 def _run(request: HttpRequest, key: UUID) -> Run:
-    require_change_run(request)
+    require(request, CHANGE_RUNS)
     runs = Run.objects.select_related("workflow", "version").defer("output", "version__definition")
     return get_object_or_404(runs, pk=key)
 

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404
 from runs.admin.buttons import run_page
 from runs.admin.confirmation import Page, actor_of, filled, refused, show, succeeded
 from runs.admin.forms import SignalForm
-from runs.admin.permissions import require_change_run
+from runs.admin.permissions import CHANGE_RUNS, require
 from runs.control import preconditions, signals, verbs
 from runs.control.preconditions import cannot_signal
 from runs.control.signals import Message
@@ -19,7 +19,7 @@ from runs.models import Run
 
 def send(request: HttpRequest, key: UUID) -> HttpResponse:
     """Send the signal: it ends the wait of the run's step for this name, or is kept for one that is still to come."""
-    require_change_run(request)
+    require(request, CHANGE_RUNS)
     run = get_object_or_404(Run.objects.select_related("workflow").only("state", "workflow__name"), pk=key)
     page = Page(
         of=Run,

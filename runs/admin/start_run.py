@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -14,7 +13,7 @@ from django.template.response import TemplateResponse
 
 from runs.admin.formatting import json_text
 from runs.admin.forms import StartForm
-from runs.admin.permissions import may_start
+from runs.admin.permissions import START, require
 from runs.control import starts, verbs
 from runs.domain.requests import Request
 from runs.models import Run
@@ -26,7 +25,7 @@ OFFERED = 100
 
 def choose(request: HttpRequest) -> HttpResponse:
     """Published workflows by name; `q` narrows them."""
-    _demand(request)
+    require(request, START)
     wanted = request.GET.get("q", "").replace("\x00", "")
     found = Workflow.objects.filter(kind=Workflow.Kind.WORKFLOW, current__isnull=False)
     if wanted:
@@ -38,7 +37,7 @@ def choose(request: HttpRequest) -> HttpResponse:
 
 def start(request: HttpRequest, workflow_id: UUID) -> HttpResponse:
     """The form of one workflow; when it is right, the run's page."""
-    _demand(request)
+    require(request, START)
     holders = Workflow.objects.select_related("current", "workspace").filter(kind=Workflow.Kind.WORKFLOW)
     workflow = get_object_or_404(holders, pk=workflow_id)
     form = StartForm(request.POST if request.method == "POST" else None)
@@ -72,11 +71,6 @@ def _started(form: StartForm, *, workflow: Workflow) -> UUID | None:
         form.add_error("input", [str(problem) for problem in error.problems])
         return None
     return started.run_id
-
-
-def _demand(request: HttpRequest) -> None:
-    if not may_start(request):
-        raise PermissionDenied("this account may not start runs")
 
 
 def _page(request: HttpRequest, template: str, title: str, **context: Any) -> HttpResponse:

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from runs.admin.confirmation import Page, ask
-from runs.admin.permissions import require_change_run
+from runs.admin.permissions import CHANGE_RUNS, require
 from runs.control import pauses, verbs
 from runs.models import Run
 from workflows.models import Workflow
@@ -39,7 +39,7 @@ def resume_workflow(request: HttpRequest, key: UUID) -> HttpResponse:
 
 
 def _workflow(request: HttpRequest, key: UUID) -> Workflow:
-    require_change_run(request)
+    require(request, CHANGE_RUNS)
     return get_object_or_404(Workflow, pk=key, kind=Workflow.Kind.WORKFLOW)
 
 

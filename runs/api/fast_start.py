@@ -31,13 +31,15 @@ from runs.domain.requests import Authorization, Request
 from runs.schemas.requests import StartRun
 from workflows.definitions.errors import InvalidInput
 from workflows.models import Workflow
-from workflows.workspaces import tokens
+from workflows.workspaces import permissions, tokens
+from workflows.workspaces.permissions import Right
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
+WAY = permissions.way("api: workflows_start in front of Django", Right.START)
 _BEFORE, _BEHIND = "/api/v1/workflows/", "/runs"
 _SCHEME = "Bearer "
 # Larger ones take the ordinary way, which knows its limits.
@@ -170,7 +172,7 @@ def _welcome(environ: WSGIEnvironment) -> bool:
 
 def _find_workspace(plaintext: str, token: str) -> UUID | None:
     found = tokens.find(plaintext)
-    if found is None:
+    if found is None or not permissions.may(permissions.over_api(found.user, found), WAY, workspace=found.workspace_id):
         return None
     if len(_workspaces) >= _MOST_KEPT:
         _workspaces.clear()

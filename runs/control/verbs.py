@@ -16,6 +16,7 @@ from runs.control import approvals, dead_letters, pauses, preconditions, replays
 from runs.domain.actor import Actor
 from runs.domain.states import DeadLetterState, StepState
 from runs.models import DeadLetter, Run
+from workflows.workspaces.permissions import Right
 
 
 class Target(StrEnum):
@@ -25,6 +26,14 @@ class Target(StrEnum):
     STEP = "step"
     DEAD_LETTER = "dead letter"
     WORKFLOW = "workflow"
+
+
+_RIGHTS = {
+    Target.RUN: Right.CHANGE_RUNS,
+    Target.STEP: Right.DECIDE,
+    Target.DEAD_LETTER: Right.CHANGE_DEAD_LETTERS,
+    Target.WORKFLOW: Right.CHANGE_RUNS,
+}
 
 
 class Door(StrEnum):
@@ -60,6 +69,11 @@ class Verb:
     def title(self) -> str:
         """The text of its button."""
         return self.name.capitalize()
+
+    @property
+    def right(self) -> Right:
+        """The right that a door asks for before it does it."""
+        return Right.START if self.name == "start" else _RIGHTS[self.target]
 
     @property
     def command_name(self) -> str:

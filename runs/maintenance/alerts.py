@@ -18,9 +18,12 @@ from runs.queries.dead_letters import DUE_ALERTS
 from workflows.definitions.errors import InvalidInput
 from workflows.models import Workflow
 from workflows.publishing.inputs import check_input
+from workflows.workspaces import permissions
+from workflows.workspaces.permissions import Right
 
 log = logging.getLogger(__name__)
 
+WAY = permissions.way("engine: start an alert workflow", Right.START)
 BATCH = 100
 
 
@@ -59,6 +62,7 @@ def _start(workflow_id: UUID, rows: list[Row]) -> None:
         else:
             requests.append(request)
     if requests:
+        permissions.require(permissions.SERVER, WAY, workspace=workflow.workspace_id)
         starts.start(requests, version=version, workflow=workflow, source="alert")
 
 

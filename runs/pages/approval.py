@@ -20,6 +20,10 @@ from runs.control.approvals import LINK, Decision
 from runs.domain.actor import Actor
 from runs.domain.states import StepState
 from runs.models import StepRun
+from workflows.workspaces import permissions
+from workflows.workspaces.permissions import Right
+
+WAY = permissions.way("page: approval link", Right.DECIDE)
 
 
 class DecisionForm(forms.Form):
@@ -56,6 +60,7 @@ def decide(request: HttpRequest, token: str) -> HttpResponse:
 def _decide(request: HttpRequest, link: Link, *, approved: bool, why: str) -> HttpResponse:
     name = _username(request)
     decision = Decision(approved, by=name or LINK, username=name, attempt=link.attempt)
+    permissions.require(permissions.LINK, WAY)
     actor = Actor(request.user.pk if request.user.is_authenticated else None, why)
     if approvals.decide([link.step_key], decision=decision, actor=actor):
         said = "The run goes on." if approved else "The run is told."

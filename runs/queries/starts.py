@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runs.queries.database import Statement
 from runs.queries.lanes import free
+from workflows.workspaces.permissions import TOKENS_THAT_MAY_START
 
 # A new run of a paused workflow is paused from its beginning.
 PAUSED_WITH_RECIPE = """
@@ -56,12 +57,9 @@ START = Statement("start", _START.format(also="", asked="", given="", columns=""
 START_AUTHORIZED = Statement(
     "start_by_leave",
     _START.format(
-        also=""",
+        also=f""",
                CASE WHEN w.current_id = v.id AND w.workspace_id = %(workspace)s THEN w.name END AS name, ARRAY(
-                   SELECT t.sha256 FROM workflows_apitoken t JOIN auth_user u ON u.id = t.user_id
-                   WHERE t.sha256 = ANY(%(tokens)s::text[]) AND u.is_active
-                     AND t.workspace_id IS NOT DISTINCT FROM %(workspace)s  -- by no index: a workspace may have many
-                     AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())) AS good""",
+                   {TOKENS_THAT_MAY_START}) AS good""",
         asked="LATERAL (SELECT * FROM ",
         given=", %(tokens)s::text[], %(names)s::text[]",
         columns=", token, name",

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from workflows.admin.base import AsksPermissions
 from workflows.admin.fields import StrictJson
 from workflows.definitions.definition import Definition
 from workflows.definitions.errors import DefinitionError
@@ -57,7 +58,7 @@ class StepInline(StackedInline):
 
 
 @admin.register(Workflow)
-class WorkflowAdmin(ModelAdmin):
+class WorkflowAdmin(AsksPermissions, ModelAdmin):
     """Editing changes the draft; `publish_draft` makes a version of it that new runs pin."""
 
     list_display = ("name", "workspace", "owner", "kind", "current", "paused_at", "created_at")
@@ -102,7 +103,7 @@ class WorkflowAdmin(ModelAdmin):
 
 
 @admin.register(Version)
-class VersionAdmin(ModelAdmin):
+class VersionAdmin(AsksPermissions, ModelAdmin):
     """Versions are read only: the database refuses to change them."""
 
     list_display = ("workflow", "number", "short_hash", "created_at", "created_by")

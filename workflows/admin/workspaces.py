@@ -9,6 +9,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.html import format_html
 
+from workflows.admin.base import AsksPermissions
 from workflows.models import ApiToken, Workspace
 from workflows.workspaces import tokens
 
@@ -20,13 +21,13 @@ else:
 
 
 @admin.register(Workspace)
-class WorkspaceAdmin(ModelAdmin):
+class WorkspaceAdmin(AsksPermissions, ModelAdmin):
     list_display = ("name", "concurrent_runs", "runs_per_minute", "keep_days", "created_at")
     search_fields = ("name",)
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(ModelAdmin):
+class ApiTokenAdmin(AsksPermissions, ModelAdmin):
     """Tokens are made here and shown once; afterwards only their name and end can be changed."""
 
     list_display = ("name", "prefix", "workspace", "user", "created_at", "expires_at")

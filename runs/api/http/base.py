@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from pydantic import BaseModel, create_model
 from rest_framework.parsers import BaseParser
-from rest_framework.permissions import AllowAny
+from rest_framework.permissions import SAFE_METHODS, AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -18,10 +18,11 @@ from runs.api.http.pagination import DEFAULT_LIMIT, MAX_LIMIT, Page
 from runs.api.http.parsers import JsonBody
 from runs.api.http.problems import Refused
 from runs.schemas.base import Shape
-from workflows.models import ApiToken, Workspace
+from workflows.models import Workspace
+from workflows.workspaces import permissions
+from workflows.workspaces.permissions import Caller, Right, Way
 
-# Whoever logs in at the admin instead of bringing a token looks into this workspace.
-SESSION_WORKSPACE = "default"
+READ = permissions.way("api: read", Right.READ)
 
 
 class ScopedView(APIView):
@@ -30,6 +31,9 @@ class ScopedView(APIView):
     parser_classes: Sequence[type[BaseParser]] = (JsonBody,)
     # Whether the view reads the server's stream itself, and so bodies that do not say their length.
     streams: ClassVar[bool] = False
+    # The way in of requests that change something; a view without one takes none.
+    changes: ClassVar[Way | None] = None
+    caller: Caller
     workspace: Workspace
     user: User
 
@@ -39,9 +43,20 @@ class ScopedView(APIView):
         if not self.streams and without_length(request.META):
             # Django knows no body without a length: it would be read as empty.
             raise Refused("send the body with a Content-Length", status=411)
-        self.workspace = _workspace(request)
+        self.caller = permissions.over_api(request.user, request.auth)
+        self.workspace = _workspace(self.caller)
+        self.require(READ if request.method in SAFE_METHODS else self.changes)
         if isinstance(request.user, User):
             self.user = request.user
+
+    def require(self, way: Way | None) -> None:
+        """Raises Refused (403) where the caller may not go this way in the workspace."""
+        if way is None:
+            return  # a method that the view does not have, which is refused with 405
+        try:
+            permissions.require(self.caller, way, workspace=self.workspace)
+        except permissions.Forbidden as error:
+            raise Refused(str(error), status=403) from None
 
 
 class Nowhere(APIView):
@@ -117,12 +132,8 @@ def answer_page(page: Page[Any], shapes: list[Shape]) -> Response:
     return Response({"results": [shape.as_json() for shape in shapes], "next": page.next})
 
 
-def _workspace(request: Request) -> Workspace:
-    token = request.auth
-    if isinstance(token, ApiToken):
-        return token.workspace
-    if getattr(request.user, "is_superuser", False):
-        found = Workspace.objects.filter(name=SESSION_WORKSPACE).first()
-        if found is not None:
-            return found
+def _workspace(caller: Caller) -> Workspace:
+    found = permissions.workspace_of(caller)
+    if found is not None:
+        return found
     raise Refused("this account belongs to no workspace; send a token of the workspace instead", status=403)

@@ -10,19 +10,19 @@ from uuid import UUID
 
 from django.db.models import Model, QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_view
-from rest_framework.views import APIView
 
 from runs.api.http import filters
-from runs.api.http.base import WRITE
+from runs.api.http.base import WRITE, ScopedView
 from runs.api.http.filters import Filters
 from runs.api.http.problems import bad
 from runs.control.preconditions import AT_ONCE, UNKNOWN
 from runs.control.verbs import Target, Verb
 from runs.schemas.bulk import BulkResult, Lost
 from runs.schemas.requests import Bulk as BulkRequest
+from workflows.workspaces import permissions
 
 M = TypeVar("M", bound=Model)
-V = TypeVar("V", bound=type[APIView])
+V = TypeVar("V", bound=type[ScopedView])
 States = dict[UUID, str]
 _PLURALS = {Target.RUN: "runs", Target.STEP: "steps", Target.DEAD_LETTER: "dead_letters", Target.WORKFLOW: "workflows"}
 
@@ -30,26 +30,35 @@ _PLURALS = {Target.RUN: "runs", Target.STEP: "steps", Target.DEAD_LETTER: "dead_
 def described(
     verb: Verb, *, request: object, responses: Mapping[int, object], more: str = "", **schema: Any
 ) -> Callable[[V], V]:
-    """Give a view's POST the verb's name and sentence in the OpenAPI document; `more` is what the API adds to it.
+    """Make a view's POST the verb: its right is asked for, its name and sentence stand in the OpenAPI document.
 
-    `schema` are further keywords of drf-spectacular's extend_schema.
+    `more` is what the API adds to the sentence; `schema` are further keywords of drf-spectacular's extend_schema.
     """
-    named = {"operation_id": f"{_PLURALS[verb.target]}_{verb.name}", **schema}
-    description = f"{verb.does} {more}".strip()
-    return extend_schema_view(
-        post=extend_schema(description=description, request=request, responses=dict(responses), **named)
+    operation = schema.pop("operation_id", f"{_PLURALS[verb.target]}_{verb.name}")
+    way = permissions.way(f"api: {operation}", verb.right)
+    documented = extend_schema(
+        operation_id=operation,
+        description=f"{verb.does} {more}".strip(),
+        request=request,
+        responses=dict(responses),
+        **schema,
     )
+
+    def decorate(view: V) -> V:
+        view.changes = way
+        return extend_schema_view(post=documented)(view)
+
+    return decorate
 
 
 def described_many(verb: Verb, *, request: object = BulkRequest) -> Callable[[V], V]:
     """The same of a view over many: those of `ids`, or up to 1000 that pass `filter`."""
-    return extend_schema_view(
-        post=extend_schema(
-            operation_id=f"{_PLURALS[verb.target]}_{verb.name}_many",
-            description=f"{verb.does} It is done to `ids`, or to up to {AT_ONCE} that pass `filter`, oldest first.",
-            request=request,
-            responses={200: BulkResult, **WRITE},
-        )
+    return described(
+        verb,
+        request=request,
+        responses={200: BulkResult, **WRITE},
+        more=f"It is done to `ids`, or to up to {AT_ONCE} that pass `filter`, oldest first.",
+        operation_id=f"{_PLURALS[verb.target]}_{verb.name}_many",
     )
 
 

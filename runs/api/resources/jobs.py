@@ -26,6 +26,8 @@ from runs.schemas.requests import StartJob
 from workflows.models import Version, Workflow, Workspace
 from workflows.publishing.jobs import check_payload
 from workflows.publishing.publish import job_version
+from workflows.workspaces import permissions
+from workflows.workspaces.permissions import Right
 
 _MAX_KNOWN = 1000
 # Versions never change, and a million jobs share a handful of them.
@@ -34,6 +36,8 @@ _known: dict[tuple[UUID, str, int | None], Version] = {}
 
 class Jobs(ScopedView):
     """The jobs of the workspace."""
+
+    changes = permissions.way("api: jobs_start", Right.START)
 
     @extend_schema(
         operation_id="jobs_list",

@@ -21,6 +21,7 @@ from runs.domain.actor import Actor
 from runs.models import Signal
 from runs.schemas import signals as signals_schemas
 from runs.schemas.requests import SendSignal, SendSignalByKey
+from workflows.workspaces import permissions
 
 SENT = {200: signals_schemas.SignalShape, 201: signals_schemas.SignalShape, **VERB}
 FILTERS = ("workflow", "run")
@@ -49,6 +50,8 @@ class RunSignals(ScopedView):
 
 class Signals(ScopedView):
     """Signals by name and key, for senders that know no run's id."""
+
+    changes = permissions.way("api: signals_send", verbs.SIGNAL.right)
 
     @extend_schema(
         operation_id="signals_send",

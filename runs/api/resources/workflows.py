@@ -29,12 +29,18 @@ from workflows.definitions.errors import DefinitionError
 from workflows.formats.parse import Source
 from workflows.models import Workflow
 from workflows.publishing.publish import Published, publish
+from workflows.workspaces import permissions
+from workflows.workspaces.permissions import Right
+
+# A definition in an engine's short form may bring the input of a first run.
+PUBLISH_AND_START = permissions.way("api: workflows_publish with a first run", Right.START)
 
 
 class Workflows(ScopedView):
     """The workflows of the workspace."""
 
     parser_classes = DEFINITION_PARSERS
+    changes = permissions.way("api: workflows_publish", Right.PUBLISH)
 
     @extend_schema(
         operation_id="workflows_list",
@@ -68,6 +74,8 @@ class Workflows(ScopedView):
         try:
             with transaction.atomic():
                 published = publish(source.document, workspace=self.workspace, owner=self.user)
+                if published.start_input is not None:
+                    self.require(PUBLISH_AND_START)
                 answer = _published(published)
         except DefinitionError as error:
             raise source.locate(error) from None

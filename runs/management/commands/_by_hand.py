@@ -15,8 +15,11 @@ from runs.control.preconditions import AT_ONCE
 from runs.control.verbs import Verb
 from runs.domain.actor import Actor
 from workflows.management.commands import _common
+from workflows.workspaces import permissions
+from workflows.workspaces.permissions import Right
 
 NOTHING_WON = 1
+WAY = permissions.way("command: verbs by hand", Right.CHANGE_RUNS)
 
 
 def help_of(verb: Verb) -> str:
@@ -44,7 +47,11 @@ def actor(command: BaseCommand, why: str, *, by: str | None = None) -> Actor:
 
 
 def user_id(command: BaseCommand, by: str | None) -> int | None:
-    """The user `by`, None for nobody. Leaves with status 2 where there is no such user."""
+    """The user `by`, None for nobody. Leaves with status 2 where there is no such user.
+
+    Whoever may run commands on the server may do everything; `by` is only whom the history names.
+    """
+    permissions.require(permissions.SERVER, WAY)
     return None if by is None else _common.find_user(command, by).pk
 
 

@@ -22,7 +22,10 @@ from runs.models import Run, StepRun
 from workflows.definitions.errors import InvalidInput
 from workflows.management.commands import _common
 from workflows.models import Workflow
+from workflows.workspaces import permissions
+from workflows.workspaces.permissions import Right
 
+WAY = permissions.way("command: run_workflow", Right.START)
 ENDED_BADLY = 1
 STILL_RUNNING = 3
 _FIRST_PAUSE_SECONDS = 0.02
@@ -69,6 +72,7 @@ class Command(BaseCommand):
             sys.exit(ENDED_BADLY)
 
     def _start(self, request: Request, *, workflow: Workflow) -> UUID:
+        permissions.require(permissions.SERVER, WAY, workspace=workflow.workspace_id)
         if workflow.current is None:
             _common.leave(self, [f"workflow {workflow.name!r} is not published yet; publish it first"])
         try:

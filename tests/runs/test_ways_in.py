@@ -1,0 +1,217 @@
+"""Each kind of caller tries every way in that is registered; a new way fails here until it asks and is tried."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.management import call_command
+from django.test import Client
+from django.urls import URLPattern, reverse
+from drf_spectacular.generators import SchemaGenerator
+
+import runs.api.fast_start
+import runs.maintenance.alerts
+import runs.management.commands._by_hand
+import runs.management.commands.run_workflow
+import runs.pages.approval  # noqa: F401 - every module that registers a way
+from runs.api.http.base import ScopedView
+from runs.api.urls import urlpatterns
+from runs.control import approval_links
+from runs.control.approval_links import Link
+from runs.models import DeadLetter, Run, Signal
+from runs.queries.starts import START_AUTHORIZED
+from tests.architecture.source import files, place, tree
+from tests.engine import drain
+from tests.flows import begun, owner, published, steps, workspace
+from tests.runs.api.test_api_signals import asking
+from tests.runs.doors import posted
+from workflows.models import Workflow
+from workflows.workspaces import permissions, tokens
+from workflows.workspaces.permissions import WAYS, Right
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FAILS = "name: ways\nsteps: [{id: a, action: fail}]"
+BODIES: dict[str, Any] = {
+    "workflows_start": {"input": {}},
+    "workflows_start_bulk": [{"input": {}}],
+    "jobs_start": {"type": "default"},
+    "workflows_publish": {"name": "new", "steps": [{"id": "a", "action": "default"}]},
+    "workflows_publish with a first run": {
+        "name": "job",
+        "steps": [{"name": "a", "type": "default", "payload": {"a": 1}}],
+    },
+    "signals_send": {"name": "paid", "key": "4711"},
+    "runs_signal": {"name": "paid"},
+}
+API = [name.removeprefix("api: ") for name in WAYS if name.startswith("api: ") and name != "api: read"]
+SAME_ADDRESS = {
+    "workflows_publish with a first run": "workflows_publish",
+    "workflows_start in front of Django": "workflows_start",
+}
+ADMIN = {
+    "admin: start a run": "runs.add_run",
+    "admin: change runs": "runs.change_run",
+    "admin: change dead letters": "runs.change_deadletter",
+}
+
+
+@cache
+def paths() -> dict[str, str]:
+    """The address of each operation of the API, by its id."""
+    found = SchemaGenerator().get_schema(request=None, public=True)["paths"]  # type: ignore[no-untyped-call]
+    return {one["operationId"]: path for path, methods in found.items() for one in methods.values()}
+
+
+@pytest.fixture
+def run() -> Run:
+    """A failed run with a dead letter, in the default workspace."""
+    [run_id] = begun(published(FAILS))
+    drain()
+    return Run.objects.get(pk=run_id)
+
+
+def address(operation: str, run: Run) -> str:
+    """Where the operation is asked of this run, its dead letter or its workflow."""
+    path = paths()[SAME_ADDRESS.get(operation, operation)]
+    key = run.pk
+    if "dead-letters" in path:
+        key = DeadLetter.objects.get(run=run).pk
+    elif "workflows" in path:
+        key = run.workflow_id
+    return path.replace("{key}", str(key)).replace("{step}", "a")
+
+
+def body(operation: str, run: Run) -> Any:
+    if operation in BODIES:
+        return BODIES[operation]
+    if operation.startswith("workflows_start in"):
+        return BODIES["workflows_start"]
+    if operation.endswith("_many"):
+        key = DeadLetter.objects.get(run=run).pk if operation.startswith("dead") else run.pk
+        return {"ids": [str(key)], "why": "test"}
+    return {"why": "test"} if "discard" in operation else {}
+
+
+def in_default() -> list[int]:
+    """How much there is in the default workspace."""
+    mine = {"workspace": workspace()}
+    return [model.objects.filter(**mine).count() for model in (Run, Workflow, Signal)]
+
+
+def asked(caller: str, path: str, sent: Any) -> tuple[int, Any]:
+    """Status and body of a POST by this kind of caller."""
+    if "session" in caller:
+        client = Client()
+        client.force_login(User.objects.create(username=caller, is_superuser="superuser" in caller))
+        answer = client.post(path, sent, content_type="application/json")
+        return answer.status_code, answer.json()
+    headers = {}
+    if "token" in caller and caller != "no token":
+        where = workspace("default" if caller == "token" else "theirs")
+        headers["Authorization"] = f"Bearer {tokens.issue(where, owner(), 'test')[1]}"
+    found = posted(path, sent, headers=headers)
+    return found.status, json.loads(found.content)
+
+
+@pytest.mark.parametrize("operation", API)
+@pytest.mark.parametrize("caller", ["token", "another workspace's token", "no token", "superuser's session", "session"])
+def test_who_may_over_the_api(operation: str, caller: str, run: Run) -> None:
+    before = in_default()
+    status, told = asked(caller, address(operation, run), body(operation, run))
+    allowed = status in (200, 201, 409)
+    if allowed and operation.endswith("_many"):
+        allowed = "unknown" not in [one["state"] for one in told["lost"]]
+    elif allowed and "{key}" not in paths()[SAME_ADDRESS.get(operation, operation)]:
+        allowed = in_default() != before  # without an id it is done in the caller's own workspace
+    assert allowed is (caller in ("token", "superuser's session")), (status, told)
+
+
+@pytest.mark.parametrize("way", ADMIN)
+@pytest.mark.parametrize("caller", ["superuser", "staff with the permission", "staff", "user with the permission", ""])
+def test_who_may_at_the_admin(way: str, caller: str, run: Run) -> None:
+    pages = {
+        "admin: start a run": reverse("admin:runs_run_start", args=[run.workflow_id]),
+        "admin: change runs": reverse("admin:runs_run_replay", args=[run.pk]),
+        "admin: change dead letters": reverse("admin:runs_deadletter_discard", args=[DeadLetter.objects.get().pk]),
+    }
+    client = Client()
+    if caller:
+        user = User.objects.create(username="x", is_staff="staff" in caller, is_superuser=caller == "superuser")
+        user.is_staff = user.is_staff or user.is_superuser
+        user.save()
+        if "permission" in caller:
+            label, name = ADMIN[way].split(".")
+            user.user_permissions.add(Permission.objects.get(content_type__app_label=label, codename=name))
+        client.force_login(user)
+    allowed = client.get(pages[way]).status_code == 200
+    assert allowed is (caller in ("superuser", "staff with the permission"))
+
+
+def test_a_signed_link_decides_its_approval_and_no_other_right_comes_with_it() -> None:
+    [run_id] = asking()
+    row = steps(run_id)["ok"]
+    good = approval_links.path(Link((run_id, row.step, row.item), row.attempt))
+    assert Client().post(f"{good}x", {"decision": "approve"}).status_code == 403
+    assert Client().post(good, {"decision": "approve"}).status_code == 200
+    may = {right: permissions.may(permissions.LINK, permissions.Way("", right)) for right in Right}
+    assert [right for right, allowed in may.items() if allowed] == [Right.DECIDE]
+
+
+def test_commands_on_the_server_may_everything(run: Run) -> None:
+    call_command("run_workflow", "ways", "--no-wait")
+    call_command("retry_run", str(run.pk), "--why", "test")
+    assert all(permissions.may(permissions.SERVER, way) for way in WAYS.values())
+
+
+def test_every_way_that_is_registered_is_tried_here() -> None:
+    tried = {f"api: {name}" for name in API} | set(ADMIN)
+    others = {
+        "api: read",
+        "page: approval link",
+        "command: verbs by hand",
+        "command: run_workflow",
+        "engine: start an alert workflow",
+    }
+    assert set(WAYS) == tried | others
+
+
+def views() -> Iterator[type[ScopedView]]:
+    for pattern in urlpatterns:
+        view = getattr(pattern.callback, "view_class", None) if isinstance(pattern, URLPattern) else None
+        if isinstance(view, type) and issubclass(view, ScopedView):
+            yield view
+
+
+def test_every_view_that_takes_a_post_names_its_way() -> None:
+    assert not [view.__name__ for view in views() if hasattr(view, "post") and view.changes is None]
+
+
+STARTS = {"starts": {"start", "insert_together", "insert"}, "replays": {"replay"}, "stops": {"cancel", "terminate"}}
+ASKS = ("permissions.", "described(", "require(request", "_by_hand")
+
+
+@pytest.mark.parametrize("room", ["api", "admin", "pages", "management", "maintenance", "worker"])
+def test_whoever_starts_or_changes_runs_asks_first(room: str) -> None:
+    """A new way in (a webhook, a schedule, a form) is a module that calls these, and must ask."""
+    wrong = [
+        place(path, node.lineno)
+        for path in files(f"runs/{room}")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.attr in STARTS.get(node.func.value.id, ())
+        and not any(word in path.read_text(encoding="utf-8") for word in ASKS)
+    ]
+    assert not wrong
+
+
+def test_the_statement_of_a_start_looks_again_by_the_same_rule() -> None:
+    assert permissions.TOKENS_THAT_MAY_START in START_AUTHORIZED.sql
