@@ -5,8 +5,9 @@ Lock order as in runs.queries.records. Whoever changes `open_items` or `progress
 
 from __future__ import annotations
 
-from runs.queries import claims, paused_tickets
+from runs.queries import claims
 from runs.queries.database import Statement
+from runs.queries.paused_tickets import PAUSE
 
 
 def _lean(name: str, statement: Statement) -> Statement:
@@ -110,8 +111,7 @@ OPEN = Statement(
     f"""
     WITH d AS MATERIALIZED (
         SELECT d.*, s.run_id, s.step,
-               clock_timestamp() + CASE WHEN r.paused_at IS NULL THEN interval '0' ELSE {paused_tickets.PAUSE} END AS
-               base
+               clock_timestamp() + CASE WHEN r.paused_at IS NULL THEN interval '0' ELSE {PAUSE} END AS base
         FROM unnest(%(rows)s::bigint[], %(firsts)s::int[], %(pasts)s::int[], %(opens)s::int[], %(progresses)s::text[],
                     %(waits)s::float8[]) AS d(id, first, past, open, progress, wait)
         JOIN runs_steprun s ON s.id = d.id JOIN runs_run r ON r.id = s.run_id
@@ -148,8 +148,7 @@ REDO = Statement(
         INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
         SELECT a.run_id, a.step, a.item, at.base, at.base, 0, false
         FROM again a JOIN runs_run r ON r.id = a.run_id, LATERAL (
-            SELECT clock_timestamp() + CASE WHEN r.paused_at IS NULL THEN interval '0' ELSE {paused_tickets.PAUSE} END
-            AS base
+            SELECT clock_timestamp() + CASE WHEN r.paused_at IS NULL THEN interval '0' ELSE {PAUSE} END AS base
         ) at RETURNING 1
     )
     SELECT item FROM again ORDER BY item

@@ -16,9 +16,9 @@ DOC = Path(__file__).parents[2] / "docs" / "writing-an-action.md"
 
 def test_example_of_the_documentation_works(monkeypatch: pytest.MonkeyPatch) -> None:
     source, entry, test = re.findall(r"```python\n(.*?)```", DOC.read_text(), re.DOTALL)
-    module = ModuleType("actions.discount")
-    monkeypatch.setitem(sys.modules, "actions.discount", module)
-    exec(compile(source, "actions/discount.py", "exec"), module.__dict__)
+    module = ModuleType("actions.catalogue.discount")
+    monkeypatch.setitem(sys.modules, "actions.catalogue.discount", module)
+    exec(compile(source, "actions/catalogue/discount.py", "exec"), module.__dict__)
     [(name, path)] = re.findall(r'"(\w+)": "([\w.]+)"', entry)
     monkeypatch.setitem(registry.ACTIONS, name, path)
     found: dict[str, object] = {}
