@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from project.stack import postgres
-from project.stack.children import Child, end_leftovers
+from project.stack.children import Child, end_leftovers, stop_together
 from tests.waiting import wait_for
 
 
@@ -24,7 +24,7 @@ def server(tmp_path: Path) -> postgres.Postgres:
 def child(server: postgres.Postgres, tmp_path: Path) -> Iterator[Child]:
     child = Child(server.command(log=tmp_path / "postgres.log"))
     yield child
-    child.stop()
+    stop_together([child])
 
 
 def test_processes_that_outlive_their_server_are_waited_for(server: postgres.Postgres, child: Child) -> None:
