@@ -12,6 +12,10 @@ from tests.servers import start_once
 start_once()
 os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
 django.setup()
+
+from tests import emptying  # noqa: E402  # imports models
+
+emptying.install()
 # Processes of pytest-xdist inherit the environment, and pytest-django would read the settings there before this
 # file has given the process a queue prefix of its own.
 del os.environ["DJANGO_SETTINGS_MODULE"]
