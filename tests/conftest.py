@@ -8,6 +8,8 @@ import django
 
 from tests.servers import start_once
 
+pytest_plugins = ["tests.parts"]
+
 # Here and not in a hook: conftest files further down import models, and pytest reads those before any hook runs.
 start_once()
 os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
