@@ -52,7 +52,7 @@ class Fleet:
         """The children of these groups."""
         return frozenset(pid for name in names for pid in self.groups[name].children())
 
-    def busy(self, *names: str, within: float = 60) -> frozenset[int]:
+    def busy(self, *names: str, within: float = 180) -> frozenset[int]:
         """The children of these groups that have a step in hand, once there is one."""
 
         def found() -> frozenset[int]:
