@@ -41,7 +41,7 @@ def test_processes_that_outlive_their_server_are_waited_for(server: postgres.Pos
         assert waiting.is_alive()
     finally:
         os.kill(lingering, signal.SIGCONT)
-        waiting.join(30)
+        waiting.join(60)
     assert postgres._serving(server.data, named=None) == []
     child._start()
     wait_for(server.answers, what="the next server", timeout_seconds=30)
@@ -52,5 +52,5 @@ def test_a_server_that_still_runs_is_ended_in_order(server: postgres.Postgres, c
     end_leftovers(tmp_path)
     assert child.process.poll() is None
     postgres.end_leftover(server.data)
-    assert child.process.wait(10) == 0
+    assert child.process.wait(60) == 0
     assert "database system is shut down" in child.command.log.read_text(encoding="utf-8")

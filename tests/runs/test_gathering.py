@@ -49,7 +49,7 @@ class Served:
     def _do(self, key: str, numbers: Sequence[int]) -> list[int | Exception]:
         self.groups.append(list(numbers))
         if key == "k":
-            assert self.let.wait(10)
+            assert self.let.wait(60)
         if 13 in numbers:
             raise ValueError("all of them")
         return [2 * number if number >= 0 else ValueError(str(number)) for number in numbers]
@@ -108,7 +108,7 @@ def test_where_several_ask_again_and_again_they_go_together(monkeypatch: pytest.
     together = threading.Barrier(4)
 
     def ask_often() -> None:
-        together.wait(10)
+        together.wait(60)
         for number in range(50):
             assert line.ask("k", number) == number
 

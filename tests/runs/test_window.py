@@ -113,7 +113,7 @@ def alone(settings: LazySettings, tmp_path: Path) -> Iterator[Child]:
     assert window.room()
     yield child
     child.process.kill()
-    child.process.wait(10)
+    child.process.wait(60)
     window.forget()
 
 
