@@ -50,6 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Clock(limit_minutes=config.getoption("--limit-minutes")), "stepwise-clock")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """For `-n auto`: one more than there are processors, for chaos and end-to-end tests mostly wait.
 
@@ -58,6 +59,7 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(1 + (os.cpu_count() or 1), _MOST_PROCESSES)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Under pytest-xdist, whatever `--dist` says."""
     return Together(config, log)
