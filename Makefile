@@ -3,10 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.runtime
 DEV_STAMP := .venv/.development
+# Of the tests; `auto` goes by the number of processors (tests/parts.py).
+PROCESSES ?= auto
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check e2e chaos mutants bench bench-all bench-quick migrate docs
+.PHONY: help up test test-fast check e2e chaos mutants bench bench-all bench-quick migrate docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,8 +16,11 @@ help: ## List the targets
 up: $(STAMP) ## Start everything: PostgreSQL, Valkey, web, worker, beat, Flower; Ctrl-C stops it
 	@exec $(BIN)/python -m project.up
 
-test: $(DEV_STAMP) ## Run the whole suite on servers of its own
-	@$(BIN)/python -m pytest
+test: $(DEV_STAMP) ## Run the whole suite on servers of its own, in several processes; fails after 12 minutes
+	@$(BIN)/python -m pytest -n $(PROCESSES) --limit-minutes 12
+
+test-fast: $(DEV_STAMP) ## Run it without e2e, chaos and property tests, in under 90 seconds
+	@$(BIN)/python -m pytest -n $(PROCESSES) -m "not e2e and not chaos" --ignore tests/property
 
 check: $(DEV_STAMP) ## Lint, types, migrations complete, system checks with deploy settings
 	@$(BIN)/ruff check .

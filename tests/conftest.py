@@ -8,10 +8,23 @@ import django
 
 from tests.servers import start_once
 
+pytest_plugins = ["tests.parts"]
+
 # Here and not in a hook: conftest files further down import models, and pytest reads those before any hook runs.
 start_once()
 os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
 django.setup()
+
+from django.db import connection  # noqa: E402  # not before there are settings
+
+from tests import emptying  # noqa: E402  # imports models
+
+emptying.install()
+# The engine's limits in seconds are for processes that hang. A test may hold one transaction from its begin to its
+# end, and on a busy machine be idle in it, or wait for a lock, for longer. In this process only, not in its workers.
+connection.settings_dict["OPTIONS"]["options"] += "".join(
+    f" -c {name}=60s" for name in ("idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout")
+)
 # Processes of pytest-xdist inherit the environment, and pytest-django would read the settings there before this
 # file has given the process a queue prefix of its own.
 del os.environ["DJANGO_SETTINGS_MODULE"]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -19,8 +23,7 @@ from runs.worker import tasks
 def messages() -> list[tuple[dict[str, Any], list[Any]]]:
     """Take every message off the queue: headers and body of each, oldest first."""
     found = []
-    with current_app.connection_for_read() as connection:
-        waiting = connection.SimpleQueue(current_app.conf.task_default_queue)
+    with _queue() as waiting:
         while True:
             try:
                 message = waiting.get_nowait()
@@ -28,7 +31,6 @@ def messages() -> list[tuple[dict[str, Any], list[Any]]]:
                 break
             message.ack()
             found.append((message.headers, message.payload))
-        waiting.close()
     return found
 
 
@@ -63,3 +65,21 @@ def drain(*, rounds: int = 1000) -> None:
 def state(run_id: UUID) -> str:
     """The run's state as it stands in the database."""
     return str(Run.objects.values_list("state", flat=True).get(pk=run_id))
+
+
+@contextmanager
+def _queue() -> Iterator[Any]:
+    """The queue of task messages; each thread but the first has a connection for each block."""
+    if threading.current_thread() is threading.main_thread():
+        yield _kept_queue(str(current_app.conf.broker_url))
+    else:
+        with current_app.connection_for_read() as connection:
+            waiting = connection.SimpleQueue(current_app.conf.task_default_queue)
+            yield waiting
+            waiting.close()
+
+
+@lru_cache(maxsize=1)
+def _kept_queue(url: str) -> Any:
+    """Over a connection that is kept for this address: to open one takes longer than most that a test does."""
+    return current_app.connection_for_read(url).SimpleQueue(current_app.conf.task_default_queue)

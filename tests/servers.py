@@ -63,7 +63,7 @@ def _postgres(home: Path, children: list[Child]) -> str:
 def _valkey(home: Path, children: list[Child]) -> str:
     server = valkey.prepare(home / "valkey", port=ports.free())
     children.append(Child(server.command(log=home / "valkey.log", settings=valkey.FORGETTING)))
-    wait_for(server.answers, what="the tests' Valkey", timeout_seconds=30)
+    wait_for(server.answers, what="the tests' Valkey", timeout_seconds=60)
     return server.url
 
 

@@ -51,7 +51,7 @@ class Worker:
 
     def wait_ready(self) -> None:
         """Until it consumes."""
-        wait_for(lambda: "ready." in self.said(), what="the worker to be ready", timeout_seconds=60)
+        wait_for(lambda: "ready." in self.said(), what="the worker to be ready", timeout_seconds=180)
 
     def alive(self) -> bool:
         """Whether its main process lives."""
@@ -72,7 +72,7 @@ class Worker:
         assert self.process is not None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the main process and its children."""

@@ -179,5 +179,5 @@ def test_threads_evaluate_side_by_side() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=20)
+        thread.join(timeout=60)
     assert answers == [3] * 1200

@@ -52,25 +52,36 @@ class Fleet:
         """The children of these groups."""
         return frozenset(pid for name in names for pid in self.groups[name].children())
 
-    def busy(self, *names: str, within: float = 60) -> frozenset[int]:
+    def busy(self, *names: str, within: float = 180) -> frozenset[int]:
         """The children of these groups that have a step in hand, once there is one."""
 
-        def found() -> frozenset[int]:
-            rows = StepRun.objects.filter(state="running").values("process")
-            return frozenset(Process.objects.filter(id__in=rows).values_list("pid", flat=True)) & self.pids(*names)
-
-        return wait_for(found, what=f"a step in hand of {names}", timeout_seconds=within)
+        return wait_for(
+            lambda: self._in_hand() & self.pids(*names), what=f"a step in hand of {names}", timeout_seconds=within
+        )
 
     def kill_child(self, *names: str) -> frozenset[int]:
-        """kill -9 of one child that has a step in hand; answers its pid."""
+        """kill -9 of one child that has a step in hand; answers its pid.
+
+        It is stopped first: between the look and the kill it might record the step, and nothing would be lost.
+        """
         while True:
             pid = min(self.busy(*names))
             try:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGSTOP)
+                time.sleep(0.1)  # a statement of it that is under way ends
+                in_hand = pid in self._in_hand()
+                os.kill(pid, signal.SIGKILL if in_hand else signal.SIGCONT)
             except ProcessLookupError:
                 time.sleep(0.01)
             else:
-                return frozenset({pid})
+                if in_hand:
+                    return frozenset({pid})
+
+    @staticmethod
+    def _in_hand() -> frozenset[int]:
+        """Pids of the children by which steps are being performed."""
+        rows = StepRun.objects.filter(state="running").values("process")
+        return frozenset(Process.objects.filter(id__in=rows).values_list("pid", flat=True))
 
     def said(self) -> str:
         """The last that each group logged, and whether it lives, for a row that did not end."""

@@ -190,10 +190,14 @@ class Row:
             time.sleep(0.05)
         return True
 
-    def all_in(self, ids: list[UUID], state: str) -> None:
-        """Wait until these runs stand so."""
-        standing = Run.objects.filter(id__in=ids, state=state)
-        wait_for(lambda: standing.count() == len(ids), what=f"{len(ids)} runs to be {state}", timeout_seconds=60)
+    def all_parked(self, ids: list[UUID], *, step: str) -> None:
+        """Wait until each of these runs has come to this step, at which it waits; some may have gone on."""
+        came = StepRun.objects.filter(run_id__in=ids, step=step, state__in=("waiting", "succeeded"))
+        wait_for(lambda: came.count() == len(ids), what=f"{len(ids)} runs to come to {step}", timeout_seconds=180)
+
+    def waiting(self, ids: list[UUID]) -> int:
+        """How many of these runs wait now."""
+        return Run.objects.filter(id__in=ids, state="waiting").count()
 
     def report(self) -> Report:
         """Count."""

@@ -35,7 +35,7 @@ class Size:
         return full if self.full else short
 
 
-SHORT = Size("short", lease_seconds=3, repeat_seconds=1.0, patience_seconds=60, acks=("mixed",))
+SHORT = Size("short", lease_seconds=3, repeat_seconds=1.0, patience_seconds=120, acks=("mixed",))
 FULL = Size("full", lease_seconds=20, repeat_seconds=10, patience_seconds=150, acks=("early", "late"))
 SIZE = {"short": SHORT, "full": FULL}[os.environ.get("STEPWISE_CHAOS", "short")]
 SEED = int(os.environ.get("STEPWISE_CHAOS_SEED", "20261121"))

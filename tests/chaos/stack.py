@@ -17,6 +17,7 @@ from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import connection
+from kombu import pools
 
 from project.stack import ports, postgres, valkey
 from runs.dispatch import window
@@ -118,7 +119,8 @@ def _lead_to(words: dict[str, Any], url: str) -> None:
     ContentType.objects.clear_cache()
     settings.REDIS_URL = os.environ["REDIS_URL"] = url
     window.forget()
+    # kombu keeps a pool for each address, also a closed one: whoever comes back to an address needs a new one.
+    pools.reset()
     app: Any = current_app
-    app.pool.force_close_all()
     app._pool = app.amqp._producer_pool = None
     app.conf.update(broker_url=url)

@@ -26,7 +26,7 @@ def test_a_wiped_broker_loses_no_run(table: Table, witness: Witness) -> None:
                 # They end when the connection that their messages came by was given up.
                 ids = row.start(workloads.held(witness, seconds=1.5), SIZE.of(4, 8))
                 naps = StepRun.objects.filter(run_id__in=ids, step="nap", state="running")
-                wait_for(naps.exists, what="a step under way", timeout_seconds=60)
+                wait_for(naps.exists, what="a step under way", timeout_seconds=180)
                 row.stack.broker.end(signal.SIGKILL)
                 row.stack.broker.start()
                 row.fault("broker killed")

@@ -48,7 +48,7 @@ def test_a_list_of_effects_goes_on_after_the_death_of_a_child_and_does_each_item
         done = StepRun.objects.filter(run_id__in=ids, step="each", item__gte=0, state="succeeded")
         for share in (3, 5, 7)[: SIZE.of(1, 3)]:
             enough = len(ids) * 20 * share
-            wait_for(done.all()[enough:].exists, what=f"more than {enough} items", timeout_seconds=60)
+            wait_for(done.all()[enough:].exists, what=f"more than {enough} items", timeout_seconds=180)
             row.kill_child("a", "b")
     lists = StepRun.objects.filter(run_id__in=ids, step="each", item=-1)
     assert {(one.output["count"], one.output["succeeded"]) for one in lists if one.output} == {(200, 200)}
@@ -74,7 +74,8 @@ def test_a_frozen_workers_late_results_are_dropped(table: Table, witness: Witnes
 def test_a_rolling_deploy_loses_nothing_and_burns_no_attempt(table: Table, witness: Witness) -> None:
     with table("F4", "rolling deploy under load: SIGTERM, and a new worker in its place") as row:
         for number in range(SIZE.of(1, 8)):
-            row.fleet.ready("a", "b")
+            # Where a machine is busy, the short form's lease may pass while its process lives: not what this is about.
+            row.fleet.ready("a", "b", PROCESS_LEASE_SECONDS=str(SIZE.of(120, SIZE.lease_seconds)))
             row.start(workloads.held(witness, seconds=0.5), SIZE.of(5, 10))
             row.start(workloads.mixed(witness), SIZE.of(5, 10))
             name = "ab"[number % 2]
@@ -90,7 +91,7 @@ def test_a_step_whose_action_was_removed_waits_for_code_that_has_it(table: Table
         row.fleet.ready("a", "b")
         ids = row.start(workloads.late(witness), SIZE.of(10, 60))
         waiting = StepRun.objects.filter(run_id__in=ids, step="new", state="waiting")
-        wait_for(lambda: waiting.count() == len(ids), what="the steps to wait", timeout_seconds=60)
+        wait_for(lambda: waiting.count() == len(ids), what="the steps to wait", timeout_seconds=180)
         assert set(waiting.values_list("error__kind", flat=True)) == {"unknown_action"}
         row.fault("action removed", over=False)
         row.fleet.ready("a", "b", CHAOS_LATE="1")

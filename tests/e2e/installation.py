@@ -45,7 +45,7 @@ class Installation:
                 start_new_session=True,
             )
         try:
-            wait_for(self._ready_or_dead, what="the line `ready`", timeout_seconds=90)
+            wait_for(self._ready_or_dead, what="the line `ready`", timeout_seconds=240)
             assert self.process.poll() is None, self.said()
         except AssertionError:
             self.stop()
@@ -62,7 +62,7 @@ class Installation:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal to the supervisor alone, and answer its exit status."""
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(120)
 
     def credentials(self) -> dict[str, str]:
         """What credentials.env says."""
@@ -90,7 +90,7 @@ class Installation:
         if bearer:
             request.add_header("Authorization", f"Bearer {bearer}")
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             with error:

@@ -81,7 +81,7 @@ def test_manage_py_works_in_a_second_terminal_with_nothing_exported(running: Ins
         env={**bare, "STEPWISE_HOME": str(running.home)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr
     assert "a@b.c" in done.stdout
@@ -104,8 +104,8 @@ def test_a_killed_child_is_started_again(running: Installation, name: str) -> No
     # The oldest process of that name is the parent of the others.
     os.kill(min(before), signal.SIGKILL)
     wait_for(lambda: "(killed by SIGKILL)" in running.said(), what="the line of the death")
-    wait_for(lambda: _named(running, name) - before, what=f"{name} to come back", timeout_seconds=30)
-    wait_for(lambda: running.status("/health") == 200, what="health", timeout_seconds=30)
+    wait_for(lambda: _named(running, name) - before, what=f"{name} to come back", timeout_seconds=120)
+    wait_for(lambda: running.status("/health") == 200, what="health", timeout_seconds=120)
 
 
 def _named(installation: Installation, name: str) -> set[int]:

@@ -36,12 +36,13 @@ def test_no_child_is_replaced_after_so_many_messages_and_all_are_looked_at_often
 def test_a_run_that_is_handed_to_a_child_as_it_ends_is_not_kept_waiting_for_seconds(short_lived: Worker) -> None:
     flow = published("name: quick\nsteps: [{id: a, action: transform, with: {set: {x: 1}}}]")
     first = set(short_lived.children())
-    longest = 0.0
+    took = []
     for _ in range(20):
         began = time.monotonic()
         [run_id] = begun(flow)
         wait_for(lambda run_id=run_id: Run.objects.filter(pk=run_id, state="succeeded").exists(), what="the run")  # type: ignore[misc]
-        longest = max(longest, time.monotonic() - began)
+        took.append(time.monotonic() - began)
     assert not first & set(short_lived.children())
-    # Without the mend it is between four and five seconds each time.
-    assert longest < 3, longest
+    # Without the mend it is between four and five seconds each time that a child ends, about six times here. Any two
+    # may be slow for a reason of the machine's own.
+    assert sorted(took)[-3] < 3, took

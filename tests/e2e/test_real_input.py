@@ -70,7 +70,7 @@ class Api:
             request.add_header("Content-Type", "application/json")
             request.data = json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
@@ -95,7 +95,7 @@ class Api:
             _, body = self.call("GET", path)
             return body if body["state"] in ENDED else None
 
-        return wait_for(look, what=f"the end of {path}", timeout_seconds=30)
+        return wait_for(look, what=f"the end of {path}", timeout_seconds=120)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_the_command_runs_it_and_prints_its_timeline(installation: Installation)
         env=clean,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert answer.returncode == 0, answer.stderr

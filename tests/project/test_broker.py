@@ -24,14 +24,14 @@ def broker(tmp_path: Path) -> Iterator[tuple[Child, str]]:
     wait_for(server.answers, what="the Valkey")
     yield child, server.url
     child.process.kill()
-    child.process.wait(10)
+    child.process.wait(60)
 
 
 def taken(connection: Connection) -> Any:
     """A message that is fetched and not acknowledged, on a channel with one slot."""
     queue = connection.SimpleQueue("q")
     queue.put("x")
-    message: Any = queue.get(timeout=5)
+    message: Any = queue.get(timeout=30)
     message.channel.qos.prefetch_count = 1
     assert not message.channel.qos.can_consume()
     return message
@@ -43,7 +43,7 @@ def test_an_acknowledgement_that_the_broker_does_not_hear_frees_its_slot(broker:
         message = taken(connection)
         assert isinstance(message.channel.qos, PatientQoS)
         child.process.kill()
-        child.process.wait(10)
+        child.process.wait(60)
         with pytest.raises(Exception, match=r"onnect|closed"):
             message.ack()
         assert message.channel.qos.can_consume()
@@ -58,7 +58,7 @@ def test_an_acknowledgement_over_a_connection_that_was_given_up_is_no_error(
     connection = Connection(url)
     message = taken(connection)
     child.process.kill()
-    child.process.wait(10)
+    child.process.wait(60)
     if closed:
         connection.close()
     else:
@@ -74,7 +74,7 @@ def test_messages_that_cannot_be_given_back_end_nothing(broker: tuple[Child, str
     with Connection(url) as connection:
         qos = taken(connection).channel.qos
         child.process.kill()
-        child.process.wait(10)
+        child.process.wait(60)
         qos.restore_unacked_once()
         assert qos.can_consume()
 
@@ -87,7 +87,7 @@ def test_a_message_that_is_taken_without_acknowledgement_is_nowhere_in_the_broke
         with connection.Consumer(queue(), callbacks=[lambda _, message: found.append(message)]):
             connection.Producer().publish("x", routing_key="runs", declare=[queue()])
             while not found:
-                connection.drain_events(timeout=5)
+                connection.drain_events(timeout=30)
             assert channel.client.keys("unacked*") == []
             found[0].ack()
             assert channel.client.keys("unacked*") == []

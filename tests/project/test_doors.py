@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -101,8 +100,9 @@ def hanging_broker(settings: Settings) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("hanging_broker")
-def test_a_flood_of_starts_waits_once_for_a_broker_that_hangs() -> None:
-    assert window.room() == 0
-    begun = time.monotonic()
-    assert [window.room() for _ in range(100)] == [0] * 100
-    assert time.monotonic() - begun < 0.5
+def test_a_flood_of_starts_waits_once_for_a_broker_that_hangs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(window, "_PAUSE_SECONDS", 60.0)  # longer than a hundred questions take on a busy machine
+    assert [window.room() for _ in range(101)] == [0] * 101
+    assert [record.message for record in caplog.records] == ["broker_away"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from project.stack import postgres
-from project.stack.children import Child, end_leftovers
+from project.stack.children import Child, end_leftovers, stop_together
 from tests.waiting import wait_for
 
 
@@ -24,7 +24,7 @@ def server(tmp_path: Path) -> postgres.Postgres:
 def child(server: postgres.Postgres, tmp_path: Path) -> Iterator[Child]:
     child = Child(server.command(log=tmp_path / "postgres.log"))
     yield child
-    child.stop()
+    stop_together([child])
 
 
 def test_processes_that_outlive_their_server_are_waited_for(server: postgres.Postgres, child: Child) -> None:
@@ -41,7 +41,7 @@ def test_processes_that_outlive_their_server_are_waited_for(server: postgres.Pos
         assert waiting.is_alive()
     finally:
         os.kill(lingering, signal.SIGCONT)
-        waiting.join(30)
+        waiting.join(60)
     assert postgres._serving(server.data, named=None) == []
     child._start()
     wait_for(server.answers, what="the next server", timeout_seconds=30)
@@ -52,5 +52,5 @@ def test_a_server_that_still_runs_is_ended_in_order(server: postgres.Postgres, c
     end_leftovers(tmp_path)
     assert child.process.poll() is None
     postgres.end_leftover(server.data)
-    assert child.process.wait(10) == 0
+    assert child.process.wait(60) == 0
     assert "database system is shut down" in child.command.log.read_text(encoding="utf-8")

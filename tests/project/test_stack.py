@@ -27,7 +27,7 @@ def _up(tmp_path: Path, **env: str) -> subprocess.CompletedProcess[str]:
         env={**clean, **words, "FLOWER_PORT": str(ports.free()), **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
 
 
@@ -120,6 +120,6 @@ def test_a_broker_that_a_killed_supervisor_left_is_ended_though_it_lost_its_mark
     try:
         wait_for(broker.answers, what="the broker")
         end_leftovers(tmp_path)
-        assert process.wait(5) != 0
+        assert process.wait(30) != 0
     finally:
         process.kill()

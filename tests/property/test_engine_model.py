@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 from django.db import connection
-from hypothesis import given, note
+from hypothesis import example, given, note
 
 from actions import registry
 from runs.models import DeadLetter, Signal
@@ -17,9 +17,29 @@ from tests.property import actions, oracle
 from tests.property.bus import Bus, opened
 from tests.property.oracle import Facts
 from tests.property.world import World
-from tests.property.worlds import Story, plain, stories
+from tests.property.worlds import Op, Story, plain, stories
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+# What a worker brings that stood still from before the pause of its run: it is dropped, and done again later.
+LATE_IN_A_PAUSED_RUN = Story(
+    document={
+        "name": "model",
+        "steps": [
+            {
+                "id": "s0",
+                "needs": [],
+                "join": "all_succeeded",
+                "on_error": "fail",
+                "action": "scripted_pure",
+                "with": {"fails": 0, "permanent": False},
+                "retry": {"max_attempts": 1, "initial": "1s"},
+            }
+        ],
+    },
+    child=None,
+    ops=[Op("freeze", 0), Op("pause", 0)],
+)
 
 
 @pytest.fixture
@@ -38,6 +58,7 @@ def bus(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bus]:
 
 
 @given(story=stories())
+@example(story=LATE_IN_A_PAUSED_RUN)
 def test_every_run_ends_as_the_oracle_says_whatever_happens_on_the_way(bus: Bus, story: Story) -> None:
     world = World(story, bus)
     try:

@@ -50,7 +50,7 @@ def in_thread(work: Callable[[], object]) -> Iterator[None]:
     try:
         yield
     finally:
-        thread.join(timeout=30)
+        thread.join(timeout=60)
     assert not thread.is_alive(), "the work beside the test did not end"
     if failures:
         raise failures[0]

@@ -189,4 +189,4 @@ def test_a_publisher_waits_for_the_one_before_it(workspace: Workspace, owner: Us
             other = pool.submit(put)
             wait_for(waits, what="the second publisher to wait for the lock")
             Version.objects.create(workflow=workflow, number=2, hash="0" * 64, definition={}, roots=[])
-        assert other.result(timeout=10) == 3
+        assert other.result(timeout=60) == 3

@@ -183,14 +183,17 @@ def test_a_start_that_skips_waits_for_whoever_holds_the_gate() -> None:
     found = waiting("{limit: 1, policy: skip}")
     begun(found)
     stops.cancel([Run.objects.get().pk], actor=Actor())
-    with other_connection() as other, in_thread(lambda: begun(found)):
+    with other_connection() as other:
+        # Before the start: it might come to the gate first.
         other.execute("SELECT 1 FROM runs_gate FOR NO KEY UPDATE")
-        wait_for_waiter()
-        other.execute("UPDATE runs_run SET state = 'waiting', started_at = now(), finished_at = NULL")
-        other.execute(
-            "INSERT INTO runs_ticket (run_id, head, item, sends, suspect) SELECT id, 'a', -1, 0, false FROM runs_run"
-        )
-        other.commit()
+        with in_thread(lambda: begun(found)):
+            wait_for_waiter()
+            other.execute("UPDATE runs_run SET state = 'waiting', started_at = now(), finished_at = NULL")
+            other.execute(
+                "INSERT INTO runs_ticket (run_id, head, item, sends, suspect)"
+                " SELECT id, 'a', -1, 0, false FROM runs_run"
+            )
+            other.commit()
     newest = Run.objects.order_by("-id")[0]
     assert newest.state == "cancelled", "it saw what came in while it waited"
 

@@ -113,7 +113,7 @@ def alone(settings: LazySettings, tmp_path: Path) -> Iterator[Child]:
     assert window.room()
     yield child
     child.process.kill()
-    child.process.wait(10)
+    child.process.wait(60)
     window.forget()
 
 
@@ -127,7 +127,10 @@ def test_a_connection_that_was_closed_while_idle_is_opened_anew(
     assert not caplog.records
 
 
-def test_of_many_threads_one_waits_for_a_broker_that_hangs(alone: Child, caplog: pytest.LogCaptureFixture) -> None:
+def test_of_many_threads_one_waits_for_a_broker_that_hangs(
+    alone: Child, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(window, "_PAUSE_SECONDS", 60.0)  # longer than eight threads need on a busy machine
     alone.process.send_signal(signal.SIGSTOP)
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda _: window.room(), range(8))) == [0] * 8

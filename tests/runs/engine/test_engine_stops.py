@@ -58,7 +58,7 @@ def test_a_running_step_is_told_of_a_cancel_by_its_processs_heartbeat(last: str,
     with in_thread(deliver):
         wait_for(lambda: states(run_id) == {"a": "running"}, what="the step's start")
         stops.cancel([run_id], actor=ACTOR)
-        wait_for(lambda: states(run_id)["a"] == "cancelled", what="the step's early end", timeout_seconds=5)
+        wait_for(lambda: states(run_id)["a"] == "cancelled", what="the step's early end")
     drain()
     row = steps(run_id)["a"]
     assert row.attempts[0]["outcome"] == "cancelled"

@@ -188,7 +188,7 @@ def test_what_has_no_thread_is_performed_by_another_process_while_the_first_are_
     with in_thread(deliver):
         wait_for(lambda: _Held.now == 2, what="the first half under way")
         # Well before their knock would be repeated.
-        wait_for(lambda: due.count() == 2, what="the second half, handed back", timeout_seconds=5)
+        wait_for(lambda: due.count() == 2, what="the second half, handed back", timeout_seconds=9)
         thread_pool._forget()  # from here on as in another process, with threads of its own
         dispatcher.dispatch()
         with in_thread(deliver):
@@ -225,7 +225,7 @@ def test_a_claim_that_fails_leaves_behind_what_is_under_way_recorded(settings: S
         keys = [(first, -1), (second, -1)]
         with pytest.raises(OperationalError, match="lock timeout"):
             delivery.work(keys, plan=plans.load(flow.version.pk), head="a", carried="b")
-        cursor.execute("SET lock_timeout = '4s'")
+        cursor.execute("RESET lock_timeout")
     assert (states(first), states(second)) == ({"a": "succeeded"}, {})
     past()
     drain()
