@@ -16,12 +16,12 @@ from tests.parts import Clock, part_of, piece
 def _pytest(tmp_path: Path, *options: str) -> tuple[int, str]:
     """Status and output of a run of one test that passes, spread over two processes."""
     (tmp_path / "test_one.py").write_text("def test_one() -> None: pass\n", encoding="utf-8")
-    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p tests.parts -p no:django\n", encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p xdist -p tests.parts\n", encoding="utf-8")
     words = [sys.executable, "-m", "pytest", "-n", "2", "--rootdir", str(tmp_path), *options]
     done = subprocess.run(
         [*words, "-c", str(tmp_path / "pytest.ini"), str(tmp_path)],
         cwd=BASE_DIR,
-        env=os.environ,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # else it takes seconds to load them
         check=False,
         capture_output=True,
         text=True,
