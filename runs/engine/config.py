@@ -17,7 +17,12 @@ def rendered(step: PlannedStep, scope: dict[str, Json], *, given: Json) -> Json:
 
 
 def fitted(step: PlannedStep, used: Json) -> Config:
-    """The rendered config as the action's own class. Raises Permanent where it does not fit."""
+    """Return the rendered config as the action's own class; a config without expressions was checked once for all runs.
+
+    Raises Permanent where it does not fit.
+    """
+    if step.fixed_config is not None:
+        return step.fixed_config
     try:
         return step.action.config_class.model_validate(used)
     except ValidationError as error:

@@ -110,6 +110,11 @@ class PlannedStep:
         return self.definition.if_ if self.definition.for_each is None or self.asks_each_item else None
 
     @cached_property
+    def unconditional(self) -> bool:
+        """Whether every attempt performs its action: it has no `if` to evaluate, and this code knows the action."""
+        return self.condition is None and self.missing_action is None
+
+    @cached_property
     def follows(self) -> bool:
         """Whether the success of its only parent is all that it waits for."""
         plain = self.definition.join in (Join.ALL_SUCCEEDED, Join.NONE_FAILED)
