@@ -20,9 +20,11 @@ from runs.planning.plan import Plan
 from runs.planning.steps import Part, PlannedStep
 from runs.queries import endings as ending_queries
 from runs.queries import values
-from runs.queries.database import run
+from runs.queries.database import Statement, run
 
 _OPEN = (StepState.RETRYING, StepState.WAITING)
+# Run, item and step.
+_StepKey = tuple[UUID, int, str]
 
 
 def follows(plan: Plan, outcome: RunState) -> bool:
@@ -43,26 +45,29 @@ def after_its_work(plan: Plan, outcome: Outcome, *, ending: RunState | None) -> 
 
 
 def note(plan: Plan, live: Sequence[Outcome], *, endings: Mapping[UUID, RunState]) -> None:
-    """Write what outcomes mean beyond their own rows: successes that can be undone, and those that were undone.
+    """Write what outcomes mean beyond their own rows: steps to undo and undone ones, and what a stop cuts short.
 
     The runs are locked and live, and the outcomes' rows are written.
     """
+    if plan.undos:
+        _note_undoing(plan, live)
+    if endings:
+        over = [o for o in live if after_its_work(plan, o, ending=endings.get(o.run.id))]
+        cut_short = [(o.run.id, o.item, o.last.step) for o in over if o.last.state in _OPEN]
+        _write_for(ending_queries.CUT_SHORT, cut_short)
+
+
+def _note_undoing(plan: Plan, live: Sequence[Outcome]) -> None:
+    """Number the successes that can be undone, in their order, and mark the steps that compensations have undone."""
     succeeded = [(o.run.id, o.item, r.step) for o in live for r in o.results if r.state is StepState.SUCCEEDED]
-    numbered = [place for place in succeeded if place[2] in plan.undos]
-    if numbered:
-        run(ending_queries.NUMBER, **values.step_keys(numbered))
-    undone = [
-        (run_id, item, undoes) for run_id, item, step in succeeded if (undoes := plan.steps[step].undoes) is not None
-    ]
-    if undone:
-        run(ending_queries.COMPENSATED, **values.step_keys(undone))
-    cut = [
-        (o.run.id, o.item, o.last.step)
-        for o in live
-        if o.last.state in _OPEN and after_its_work(plan, o, ending=endings.get(o.run.id))
-    ]
-    if cut:
-        run(ending_queries.CUT_SHORT, **values.step_keys(cut))
+    _write_for(ending_queries.NUMBER, [key for key in succeeded if key[2] in plan.undos])
+    undone = [(run_id, item, plan.steps[step].undoes) for run_id, item, step in succeeded]
+    _write_for(ending_queries.COMPENSATED, [(run_id, item, step) for run_id, item, step in undone if step is not None])
+
+
+def _write_for(statement: Statement, steps: Sequence[_StepKey]) -> None:
+    if steps:
+        run(statement, **values.step_keys(steps))
 
 
 def followed(plan: Plan, releases: Sequence[Release], *, marks: Mapping[UUID, Mapping[str, Mark]]) -> list[Release]:
@@ -70,27 +75,33 @@ def followed(plan: Plan, releases: Sequence[Release], *, marks: Mapping[UUID, Ma
 
     The runs are locked; `marks` were read after that.
     """
-    over: dict[UUID, RunState] = {}
-    for found in releases:
-        if found.state is not None and found.state in RUN_OUTCOMES:
-            over[found.run.id] = found.ending or found.state
+    over = _outcomes(releases)
     if not any(follows(plan, outcome) for outcome in over.values()):
         return list(releases)
     busy = {row[0] for row in run(ending_queries.UNDER_WAY, runs=list(over))}
-    failed = [run_id for run_id, outcome in over.items() if outcome is RunState.FAILED]
-    undoable_steps = undoable(failed) if failed and plan.undos else {}
-
-    def next_for(found: Release) -> Release:
+    to_undo = _to_undo(plan, over)
+    result = []
+    for found in releases:
         run_id = found.run.id
-        outcome = over[run_id]
-        if run_id in busy:  # nothing begins before everything has answered
-            return _going_on(plan, found, marks[run_id], outcome=outcome, heads=())
-        heads = _heads(plan, marks[run_id], outcome=outcome, undoable=undoable_steps.get(run_id, ()))
-        if heads:
-            return _going_on(plan, found, marks[run_id], outcome=outcome, heads=heads)
-        return _ended(plan, found, marks[run_id])
+        if run_id not in over:
+            result.append(found)
+        elif run_id in busy:  # nothing begins before everything has answered
+            result.append(_going_on(plan, found, marks[run_id], outcome=over[run_id], heads=()))
+        else:
+            undo = to_undo.get(run_id, ())
+            result.append(_next_part(plan, found, marks[run_id], outcome=over[run_id], undoable=undo))
+    return result
 
-    return [next_for(found) if found.run.id in over else found for found in releases]
+
+def _outcomes(releases: Sequence[Release]) -> dict[UUID, RunState]:
+    """What the work of each run came to in which nothing of the part in hand is left."""
+    return {found.run.id: found.ending or found.state for found in releases if found.state in RUN_OUTCOMES}
+
+
+def _to_undo(plan: Plan, over: Mapping[UUID, RunState]) -> dict[UUID, list[str]]:
+    """What is to be undone in those of the runs whose work failed."""
+    failed = [run_id for run_id, outcome in over.items() if outcome is RunState.FAILED]
+    return undoable(failed) if plan.undos else {}
 
 
 def undoable(run_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
@@ -99,6 +110,16 @@ def undoable(run_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
     for run_id, step in run(ending_queries.UNDOABLE, runs=list(run_ids)) if run_ids else ():
         found.setdefault(run_id, []).append(step)
     return found
+
+
+def _next_part(
+    plan: Plan, found: Release, marks: Mapping[str, Mark], *, outcome: RunState, undoable: Iterable[str]
+) -> Release:
+    """The release that begins what follows the work, or its next part; the run's end where nothing is left."""
+    heads = _heads(plan, marks, outcome=outcome, undoable=undoable)
+    if heads:
+        return _going_on(plan, found, marks, outcome=outcome, heads=heads)
+    return _ended(plan, found, marks)
 
 
 def _going_on(
@@ -115,12 +136,16 @@ def _going_on(
 def _heads(plan: Plan, marks: Mapping[str, Mark], *, outcome: RunState, undoable: Iterable[str]) -> list[str]:
     """Where the next part begins: one compensation, else on_failure, else finally. None left: the run ends."""
     if outcome is RunState.FAILED:
-        for step in undoable:
-            if step in plan.undos and plan.undos[step].id not in marks:
-                return [plan.undos[step].id]
-        if plan.handlers and not any(head in marks for head in plan.handlers):
+        undos = [plan.undos[step].id for step in undoable if step in plan.undos]
+        if compensation := next((undo for undo in undos if undo not in marks), None):
+            return [compensation]
+        if _not_begun(plan.handlers, marks):
             return plan.handlers
-    return [] if any(head in marks for head in plan.finals) else plan.finals
+    return plan.finals if _not_begun(plan.finals, marks) else []
+
+
+def _not_begun(heads: Sequence[str], marks: Mapping[str, Mark]) -> bool:
+    return bool(heads) and not any(head in marks for head in heads)
 
 
 def _ended(plan: Plan, found: Release, marks: Mapping[str, Mark]) -> Release:
