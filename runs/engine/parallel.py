@@ -81,9 +81,7 @@ class Together:
                 except (OperationalError, InterfaceError) as error:
                     failure, self._left = error, []
                 last = not self._under_way and not self._left and failure is None
-                for process in dict.fromkeys(one.process for one, _ in ended):
-                    mine = [(one.work, result) for one, result in ended if one.process == process]
-                    yield Done([work for work, _ in mine], [result for _, result in mine], process, last)
+                yield from _done(ended, last=last)
         finally:
             for one in self._under_way.values():
                 self._threads.abandon(one.job)
@@ -151,12 +149,24 @@ class Together:
             if not ended:
                 until = min(until, time.monotonic() + GATHER_SECONDS)
             ended.append((one, result))
+        return ended + self._overdue()
+
+    def _overdue(self) -> list[tuple[_UnderWay, StepResult]]:
+        """Give up the attempts whose time is over."""
+        ended: list[tuple[_UnderWay, StepResult]] = []
         now = time.monotonic()
         for number, one in list(self._under_way.items()):
             if one.ends <= now:
                 self._threads.abandon(one.job)
                 ended.append((self._under_way.pop(number), _timed_out(self._link, one.work)))
         return ended
+
+
+def _done(ended: Sequence[tuple[_UnderWay, StepResult]], *, last: bool) -> Iterator[Done]:
+    """What ended together, apart by the process name under which it was claimed: its lease may have changed."""
+    for process in dict.fromkeys(one.process for one, _ in ended):
+        mine = [(one.work, result) for one, result in ended if one.process == process]
+        yield Done([work for work, _ in mine], [result for _, result in mine], process, last)
 
 
 def _timed_out(link: Link, work: Work) -> StepResult:
