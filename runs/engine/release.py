@@ -18,6 +18,8 @@ from runs.planning.steps import Part
 
 # Kinds of results whose course a plan keeps.
 _MAX_COURSES = 1000
+# States in which a step is still to be performed, or is being performed. None: another branch's ticket, without a row.
+_UNDER_WAY = (None, StepState.RUNNING, StepState.RETRYING)
 
 
 class _Course(NamedTuple):
@@ -75,30 +77,41 @@ def release_along(plan: Plan, outcome: Outcome, *, carried: str | None) -> Relea
 
 
 def _course(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, ending: RunState | None) -> _Course:
-    over = ending is not None and not plan.steps[outcome.last.step].handler
-    ended = [r.step for r in outcome.results if r.state not in (StepState.RETRYING, StepState.WAITING)]
-    again = not over and any(r.state is StepState.RETRYING for r in outcome.results)
-    found = Ripple() if over else ripple(plan, marks, ended=ended)
-    woken = isinstance(outcome.fence, HeldWait)
-    state = _state(plan, marks, goes_on=again or bool(found.heads), woken=woken, ending=ending)
-    culprit = None
-    if state is RunState.FAILED and ending is not RunState.FAILED:
-        culprit = _culprit(plan, outcome, marks, part=Part.MAIN if ending is None else Part.FINALLY)
-    succeeded = state is RunState.SUCCEEDED and ending is None
-    reads = {culprit} if culprit else plan.step_ids(plan.output_reads) if succeeded else ()
     last = outcome.last
-    by_last = (
-        plan.definition.output is None and plan.authorizations == [last.step] and last.state is StepState.SUCCEEDED
-    )
+    over = ending is not None and not plan.steps[last.step].handler
+    again = not over and any(r.state is StepState.RETRYING for r in outcome.results)
+    next_ = Ripple() if over else _ripple(plan, outcome, marks)
+    woken = isinstance(outcome.fence, HeldWait)
+    state = _state(plan, marks, goes_on=again or bool(next_.heads), woken=woken, ending=ending)
+    culprit = _culprit(plan, outcome, marks, state=state, ending=ending)
+    succeeded = state is RunState.SUCCEEDED and ending is None
     return _Course(
-        heads=tuple(found.heads),
-        skipped=(*skips(found.skipped, blocked=False), *skips(found.blocked, blocked=True)),
+        heads=tuple(next_.heads),
+        skipped=(*skips(next_.skipped, blocked=False), *skips(next_.blocked, blocked=True)),
         state=state,
         culprit=culprit,
-        reads=frozenset(reads),
+        reads=_reads(plan, culprit=culprit, succeeded=succeeded),
         again=again,
-        answers=succeeded and by_last and not found.heads,
+        answers=succeeded and _is_output(plan, last),
     )
+
+
+def _ripple(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark]) -> Ripple:
+    """What the steps release that have ended with this outcome."""
+    ended = [r.step for r in outcome.results if r.state not in (StepState.RETRYING, StepState.WAITING)]
+    return ripple(plan, marks, ended=ended)
+
+
+def _reads(plan: Plan, *, culprit: str | None, succeeded: bool) -> frozenset[str]:
+    """The steps that the run's error or its output is made of; none while it goes on."""
+    if culprit is not None:
+        return frozenset({culprit})
+    return frozenset(plan.step_ids(plan.output_reads)) if succeeded else frozenset()
+
+
+def _is_output(plan: Plan, last: StepResult) -> bool:
+    """Whether this step's output is the run's: the workflow defines no `output`, and this is its only last step."""
+    return plan.definition.output is None and plan.authorizations == [last.step] and last.state is StepState.SUCCEEDED
 
 
 def _released(outcome: Outcome, course: _Course, *, carried: str | None, ending: RunState | None) -> Release:
@@ -176,17 +189,26 @@ def _state(
     woken: bool,
     ending: RunState | None,
 ) -> RunState | None:
+    """The state that the run changes to; None where it stays in the one that it is in."""
     states = [mark.state for mark in marks.values()]
-    # A mark without a state is another branch's ticket.
-    if goes_on or any(state in (None, StepState.RUNNING, StepState.RETRYING) for state in states):
+    if goes_on or any(state in _UNDER_WAY for state in states):
         return RunState.RUNNING if woken and not compensating(plan, marks) else None
     if StepState.WAITING in states:
         return None if compensating(plan, marks) else RunState.WAITING
-    part = Part.MAIN if ending is None else Part.FINALLY
-    failed = any(_fails(plan, step, mark.state, part=part) for step, mark in marks.items())
+    return _end(plan, marks, ending=ending)
+
+
+def _end(plan: Plan, marks: Mapping[str, Mark], *, ending: RunState | None) -> RunState:
+    """The state in which a run ends that has nothing left: a step that failed in `finally` fails a success, too."""
     if ending not in (None, RunState.SUCCEEDED):
         return ending
+    failed = any(_fails(plan, step, mark.state, part=_decisive(ending)) for step, mark in marks.items())
     return RunState.FAILED if failed else RunState.SUCCEEDED
+
+
+def _decisive(ending: RunState | None) -> Part:
+    """The part of the workflow whose failures fail the run now: the work, or `finally` once the work is over."""
+    return Part.MAIN if ending is None else Part.FINALLY
 
 
 def _fails(plan: Plan, step: str, state: StepState | None, *, part: Part) -> bool:
@@ -195,15 +217,20 @@ def _fails(plan: Plan, step: str, state: StepState | None, *, part: Part) -> boo
     return state is StepState.FAILED and planned.part is part and planned.definition.on_error == "fail"
 
 
-def _culprit(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, part: Part) -> str:
-    """The step whose failure is the run's: the one in hand, else the first in the plan's order."""
-    states = {result.step: result.state for result in outcome.results}
-    states |= {step: mark.state for step, mark in marks.items() if mark.state is not None and step not in states}
-    return next(
-        step
-        for step in [*(result.step for result in outcome.results), *plan.steps]
-        if _fails(plan, step, states.get(step), part=part)
-    )
+def _culprit(
+    plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, state: RunState | None, ending: RunState | None
+) -> str | None:
+    """The step whose failure is the run's: the one in hand, else the first in the plan's order.
+
+    None where the run does not fail, and where its work failed before: then its error is written already.
+    """
+    if state is not RunState.FAILED or ending is RunState.FAILED:
+        return None
+    part = _decisive(ending)
+    states = {step: mark.state for step, mark in marks.items()}
+    states |= {result.step: result.state for result in outcome.results}
+    candidates = [*(result.step for result in outcome.results), *plan.steps]
+    return next(step for step in candidates if _fails(plan, step, states.get(step), part=part))
 
 
 def _at_hand(outcome: Outcome, course: _Course) -> LoadedSteps:
