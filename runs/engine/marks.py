@@ -55,44 +55,71 @@ def _read(rows: Iterable[tuple[UUID, str, str | None, bool]], run_ids: Sequence[
 
 
 def _partial(plan: Plan, live: Sequence[Outcome]) -> Marks:
-    """The marks of those runs that a few rows decide about."""
-    others: dict[UUID, list[str]] = {}
-    for run_id, head in run(mark_queries.OTHERS, runs=[outcome.run.id for outcome in live]):
-        others.setdefault(run_id, []).append(head)
-    # Without another ticket a run perhaps ends.
-    looks = [_look(plan, outcome, others[outcome.run.id]) for outcome in live if outcome.run.id in others]
-    looks = [look for look in looks if len(look.asked) <= _MOST_STEPS]
-    asked = [(look.run_id, step) for look in looks for step in look.asked]
-    if not asked:
+    """The marks of those runs for which a few rows decide; the other runs are missing from the result."""
+    # A run without another ticket may be at its end, for which all of it counts.
+    tickets = _other_tickets(live)
+    looks = [_look(plan, outcome, tickets[outcome.run.id]) for outcome in live if outcome.run.id in tickets]
+    looks = [look for look in looks if len(look.steps) <= _MOST_STEPS]
+    if not looks:
         return {}
-    names = {"runs": [run_id for run_id, _ in asked], "steps": [step for _, step in asked]}
-    found = _read(run(mark_queries.VIEW_STEPS, **names), [look.run_id for look in looks])
-    decided = {look.run_id: found[look.run_id] for look in looks if _decides(plan, look, found[look.run_id])}
-    for run_id, known in decided.items():
-        for head in others[run_id]:
-            known.setdefault(head, RELEASED)
-    return decided
+    found = _read_steps(looks)
+    return {
+        look.run_id: dict.fromkeys(tickets[look.run_id], RELEASED) | found[look.run_id]
+        for look in looks
+        if _decides(plan, look, found[look.run_id])
+    }
+
+
+def _other_tickets(live: Sequence[Outcome]) -> dict[UUID, list[str]]:
+    """The heads of a few tickets of each run."""
+    found: dict[UUID, list[str]] = {}
+    for run_id, head in run(mark_queries.OTHERS, runs=[outcome.run.id for outcome in live]):
+        found.setdefault(run_id, []).append(head)
+    return found
 
 
 @dataclass(frozen=True)
 class _Look:
-    """What is to be read of one run: steps that may follow, what they need, and `waited`, for which others wait."""
+    """What is to be read of one run: `steps` are `follow`, the steps that may follow, and what decides about them.
+
+    `open_` are ends of other branches that joins wait for; that they are open is known from their branch's ticket.
+    """
 
     run_id: UUID
-    asked: frozenset[str]
+    steps: frozenset[str]
     follow: tuple[str, ...]
-    waited: frozenset[str]
+    open_: frozenset[str]
 
 
-def _look(plan: Plan, outcome: Outcome, others: Sequence[str]) -> _Look:
+def _read_steps(looks: Sequence[_Look]) -> Marks:
+    asked = [(look.run_id, step) for look in looks for step in look.steps]
+    names = {"runs": [run_id for run_id, _ in asked], "steps": [step for _, step in asked]}
+    return _read(run(mark_queries.VIEW_STEPS, **names), [look.run_id for look in looks])
+
+
+def _look(plan: Plan, outcome: Outcome, heads: Sequence[str]) -> _Look:
+    """Work out what decides what follows this outcome, given the heads of other branches' tickets."""
     own = {result.step for result in outcome.results}
-    ends = {plan.end(head) for head in others}
-    ahead = dict.fromkeys(step for own_step in own for step in after(plan.steps[own_step]) if step not in own)
-    waited = {step: _waited(plan.steps[step], ends) for step in ahead}
-    follow = tuple(step for step, for_ in waited.items() if for_ is None)
-    needed = {need for step in follow for need in (step, *plan.steps[step].predecessors, *plan.steps[step].jumped_from)}
-    open_ = frozenset(for_ for for_ in waited.values() if for_ is not None)
-    return _Look(outcome.run.id, frozenset(needed | own) | open_, follow, open_)
+    ends = {plan.end(head) for head in heads}
+    follow: dict[str, None] = {}
+    open_: set[str] = set()
+    for step in _ahead(plan, own):
+        if (end := _waited(plan.steps[step], ends)) is None:
+            follow[step] = None
+        else:
+            open_.add(end)
+    needed = {need for step in follow for need in _needed(plan.steps[step])}
+    return _Look(outcome.run.id, frozenset(own | needed | open_), tuple(follow), frozenset(open_))
+
+
+def _ahead(plan: Plan, own: set[str]) -> set[str]:
+    """Steps that may follow these directly."""
+    return {step for own_step in own for step in after(plan.steps[own_step])} - own
+
+
+def _needed(step: PlannedStep) -> Sequence[str]:
+    """The step, and those whose marks decide about it."""
+    return (step.id, *step.predecessors, *step.jumped_from)
 
 
 def _waited(step: PlannedStep, ends: set[str]) -> str | None:
@@ -104,7 +131,7 @@ def _waited(step: PlannedStep, ends: set[str]) -> str | None:
 
 def _decides(plan: Plan, look: _Look, known: Mapping[str, Mark]) -> bool:
     """Whether what was read is enough. A skip may lead anywhere, and a retry by hand opens what others went past."""
-    if any(parent_state(plan.steps[step], known.get(step)) is not ParentState.OPEN for step in look.waited):
+    if any(parent_state(plan.steps[step], known.get(step)) is not ParentState.OPEN for step in look.open_):
         return False
     verdicts = (decide(plan, plan.steps[step], known) for step in look.follow if step not in known)
     return all(verdict in (Verdict.RUN, Verdict.WAIT) for verdict in verdicts)
