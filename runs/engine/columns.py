@@ -155,24 +155,23 @@ def releases(found: Sequence[Release]) -> Params:
     }
 
 
-def following(found: Sequence[Release], *, last: bool = False) -> Params:
-    """What follows in runs that go one path, a row for each: its ticket, if any, and the state that it changes to.
-
-    `last`: none has a ticket, and no column for it.
-    """
-    ends = [
+def ends(found: Sequence[Release]) -> Params:
+    """Columns of the states that runs of a linear plan change to, a row for each run; NULL where its state stays."""
+    values = [
         (None, None, None, None)
         if r.state is None
         else (r.state.value, nullable(r.output), nullable(r.error), r.ending.value if r.ending else None)
         for r in found
     ]
     names = ["end_states", "end_outputs", "end_errors", "end_endings"]
-    params = dict(zip(names, columns(ends, len(names)), strict=True))
-    if last:
-        return params
+    return dict(zip(names, columns(values, len(names)), strict=True))
+
+
+def next_tickets(found: Sequence[Release]) -> Params:
+    """Columns of the next ticket of each run of a linear plan, which has at most one; NULL where it has none."""
     tickets = [_next(*r.tickets) for r in found]
     names = ["next_heads", "next_items", "next_dues", "next_knocks", "next_sends", "next_suspects"]
-    return params | dict(zip(names, columns(tickets, len(names)), strict=True))
+    return dict(zip(names, columns(tickets, len(names)), strict=True))
 
 
 def _next(ticket: NextTicket | None = None) -> tuple[object, ...]:

@@ -28,11 +28,11 @@ WHOLE_STEPS = 200
 _MOST_STEPS = 2000
 
 
-def marks(plan: Plan, live: Sequence[Outcome], *, coming: Mapping[UUID, RunState]) -> Marks:
+def marks(plan: Plan, live: Sequence[Outcome], *, endings: Mapping[UUID, RunState]) -> Marks:
     """The marks of each run that its outcomes' release asks for. The runs are locked, and the outcomes written."""
     if len(plan.steps) <= WHOLE_STEPS:
         return whole([outcome.run.id for outcome in live])
-    going = [outcome for outcome in live if coming.get(outcome.run.id) is None]
+    going = [outcome for outcome in live if endings.get(outcome.run.id) is None]
     found = _partial(plan, going) if going else {}
     rest = [outcome.run.id for outcome in live if outcome.run.id not in found]
     return {**found, **whole(rest)} if rest else found
