@@ -45,18 +45,18 @@ def advance(  # noqa: PLR0913 - a delivery, and whom to tell
     not loaded again.
     """
     link = plan.link(head)
-    single = [key for key in keys if key[1] >= 0]
-    if single and len(single) < len(keys):
+    items = [key for key in keys if key[1] >= 0]
+    if items and len(items) < len(keys):
         steps = [key for key in keys if key[1] < 0]
         first = advance(steps, plan=plan, head=head, carried=carried, meanwhile=meanwhile)
-        return first.joined(advance(single, plan=plan, head=head, carried=carried, meanwhile=meanwhile))
+        return first.joined(advance(items, plan=plan, head=head, carried=carried, meanwhile=meanwhile))
     # A for_each begins by its list, which is no more than an expression.
-    if link.head.inline or (link.head.definition.for_each is not None and not single):
+    if link.head.inline or (link.head.definition.for_each is not None and not items):
         recorded, suspects = _inline(keys, plan=plan, link=link, carried=carried, preloaded=preloaded)
+        if not suspects:
+            return recorded
         # A suspect is claimed even though it is pure, so that a death in it is seen, and counted against it alone.
         link, keys = link.alone(), suspects
-        if not keys:
-            return recorded
     else:
         recorded = Recorded()
     return recorded.joined(_effectful(keys, plan=plan, link=link, carried=carried, meanwhile=meanwhile))
@@ -66,30 +66,31 @@ def _inline(
     keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None, preloaded: Mapping[Key, Preloaded]
 ) -> tuple[Recorded, list[Key]]:
     """What was recorded, and the suspects, which are left alone."""
-    each = bool(keys) and keys[0][1] >= 0
-    found = loaded(keys, preloaded) or _load(keys, plan=plan, link=link)
-    ready: list[tuple[Work, HeldTicket]] = []
-    suspects: list[Key] = []
-    clock = _clock(found)
-    for row in found:
-        ticket, suspect, attempt, attempts, edited = row[9:]
-        if suspect:
-            suspects.append((row[0], row[1]))
-            continue
-        work = _work(row, clock=clock, attempt=(attempt or 0) + 1, attempts=attempts, edited=edited)
-        ready.append((work, HeldTicket(ticket, retried=attempt is not None)))
-    if each:
-        with_values = for_each.with_values([work for work, _ in ready], plan=plan, step=link.head)
-        ready = [(work, ticket) for work, (_, ticket) in zip(with_values, ready, strict=True)]
-    walked = [(work, ticket, performing.walk(plan, link, work)) for work, ticket in ready]
-    lasts = sub_workflows.resolved(
-        [results[-1] for _, _, results in walked], [work for work, _, _ in walked], plan=plan
-    )
+    rows = loaded(keys, preloaded) or _load(keys, plan=plan, link=link)
+    suspects = [(row[0], row[1]) for row in rows if row[10]]
+    work, held = _ready(rows)
+    if keys and keys[0][1] >= 0:
+        work = for_each.with_values(work, plan=plan, step=link.head)
+    walked = [performing.walk(plan, link, one) for one in work]
+    lasts = sub_workflows.resolved([results[-1] for results in walked], work, plan=plan)
     outcomes = [
-        Outcome(run=work.run, item=work.item, fence=ticket, results=(*results[:-1], last), steps=work.steps)
-        for (work, ticket, results), last in zip(walked, lasts, strict=True)
+        Outcome(run=one.run, item=one.item, fence=ticket, results=(*results[:-1], last), steps=one.steps)
+        for one, ticket, results, last in zip(work, held, walked, lasts, strict=True)
     ]
     return record.record(outcomes, plan=plan, carried=carried), suspects
+
+
+def _ready(rows: Sequence[Row]) -> tuple[list[Work], list[HeldTicket]]:
+    """The work of the rows that are not suspect, each with the ticket that it is recorded under."""
+    work: list[Work] = []
+    held: list[HeldTicket] = []
+    clock = _clock(rows)
+    for row in rows:
+        ticket, suspect, attempt, attempts, edited = row[9:]
+        if not suspect:
+            work.append(_work(row, clock=clock, attempt=(attempt or 0) + 1, attempts=attempts, edited=edited))
+            held.append(HeldTicket(ticket, retried=attempt is not None))
+    return work, held
 
 
 def _load(keys: Sequence[Key], *, plan: Plan, link: Link) -> list[Row]:

@@ -31,20 +31,40 @@ class Tried:
 
 def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) -> StepResult:
     """What a failed attempt comes to: retry policy first, then `on_error`, then a dead letter."""
-    told = _cleaned(retry_policy.described(error))
+    result = _as_failure(step, work, error, tried)
+    if isinstance(error, Cancelled) and stopped(step, work):
+        *before, own = result.attempts
+        return result._replace(state=StepState.CANCELLED, attempts=[*before, {**own, "outcome": "cancelled"}])
     known = error if isinstance(error, ActionError) else Retryable(retry_policy.message(error))
+    # Attempts lost with their worker are no attempts of the policy.
+    tries = work.attempt - retried_by_hand(work.attempts) - lost_attempts(work.attempts)
+    if retry_policy.wanted(step.retry, error=known, attempt=tries):
+        delay = retry_policy.wait_seconds(step.retry, error=known, attempt=tries)
+        return result._replace(state=StepState.RETRYING, delay_seconds=delay, finished_at=None)
+    if work.item >= 0:
+        return result  # what an item's failure means, the step says when all have ended
+    if step.definition.on_error == "continue":
+        return result._replace(output={"error": result.error})
+    if step.definition.goto is not None:
+        return result
+    return result._replace(dead_reason="compensation" if step.undoes is not None else tried.reason)
+
+
+def _as_failure(step: PlannedStep, work: Work, error: BaseException, tried: Tried) -> StepResult:
+    """The step as failed by this attempt, with the attempt in its history."""
+    described = _cleaned(retry_policy.described(error))
     finished_at = work.clock.now()
     history = {
         "number": work.attempt,
         "outcome": tried.outcome,
-        "error": told,
+        "error": described,
         "started_at": iso(tried.started_at),
         "finished_at": iso(finished_at),
     }
-    result = StepResult(
+    return StepResult(
         step=step.id,
         state=StepState.FAILED,
-        error=told,
+        error=described,
         config=tried.used if step.has_expressions else None,
         attempt=work.attempt,
         attempts=[*work.attempts, history],
@@ -54,21 +74,6 @@ def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) ->
         used=tried.used,
         suspect=work.suspect,
     )
-    if isinstance(error, Cancelled) and stopped(step, work):
-        attempts = [*work.attempts, {**history, "outcome": "cancelled"}]
-        return result._replace(state=StepState.CANCELLED, attempts=attempts)
-    # Attempts lost with their worker are no attempts of the policy.
-    tries = work.attempt - retried_by_hand(work.attempts) - lost_attempts(work.attempts)
-    if retry_policy.wanted(step.retry, error=known, attempt=tries):
-        delay = retry_policy.wait_seconds(step.retry, error=known, attempt=tries)
-        return result._replace(state=StepState.RETRYING, delay_seconds=delay, finished_at=None)
-    if work.item >= 0:
-        return result  # what an item's failure means, the step says when all have ended
-    if step.definition.on_error == "continue":
-        return result._replace(output={"error": told})
-    if step.definition.goto is not None:
-        return result
-    return result._replace(dead_reason="compensation" if step.undoes is not None else tried.reason)
 
 
 def retried_by_hand(attempts: Sequence[Any]) -> int:

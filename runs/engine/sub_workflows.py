@@ -16,7 +16,7 @@ from runs.engine.work import Clock, Work
 from runs.planning.plan import Plan
 from runs.planning.steps import PlannedStep
 from runs.queries import sub_workflows, values
-from runs.queries.database import Row, run
+from runs.queries.database import Row, columns, run
 from runs.queries.values import loads
 from workflows.definitions.errors import InvalidInput
 from workflows.models import Version
@@ -51,21 +51,17 @@ def resolved(results: Sequence[StepResult], work: Sequence[Work], *, plan: Plan)
 
 def spawn(live: Sequence[Outcome]) -> bool:
     """Insert the children of attempts that passed their fence, in its transaction; answers whether there were any."""
-    asked = [(outcome, r, r.child) for outcome in live for r in outcome.results if r.child is not None]
-    if not asked:
-        return False
-    run(
-        sub_workflows.SPAWN,
-        ids=[child.id for _, _, child in asked],
-        parents=[outcome.run.id for outcome, _, _ in asked],
-        steps=[result.step for _, result, _ in asked],
-        items=[outcome.item for outcome, _, _ in asked],
-        attempts=[result.attempt for _, result, _ in asked],
-        versions=[child.version_id for _, _, child in asked],
-        labels=[values.dumps(dict(child.asked.labels)) for _, _, child in asked],
-        inputs=[values.dumps(child.asked.input) for _, _, child in asked],
-    )
-    return True
+    rows = [_row(outcome, r, r.child) for outcome in live for r in outcome.results if r.child is not None]
+    if rows:
+        names = ("ids", "parents", "steps", "items", "attempts", "versions", "labels", "inputs")
+        run(sub_workflows.SPAWN, **dict(zip(names, columns(rows, len(names)), strict=True)))
+    return bool(rows)
+
+
+def _row(outcome: Outcome, result: StepResult, child: Child) -> tuple[object, ...]:
+    labels, given = values.dumps(dict(child.asked.labels)), values.dumps(child.asked.input)
+    step = (outcome.run.id, result.step, outcome.item, result.attempt)
+    return (child.id, *step, child.version_id, labels, given)
 
 
 def wake_parents(run_ids: Sequence[UUID]) -> tuple[int, ...]:
