@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from runs.engine import columns, endings, marks, sub_workflows
 from runs.planning import plan as plans
 from runs.planning.plan import Plan
 from runs.queries import records, stops
-from runs.queries.database import run
+from runs.queries.database import Row, run
 
 log = logging.getLogger(__name__)
 
@@ -52,16 +52,25 @@ def terminate(run_ids: Sequence[UUID]) -> Stopped:
     live = {run_id: ending for run_id, state, ending in locked if state != RunState.QUEUED}
     if queued:
         run(stops.CANCEL_QUEUED, runs=queued)
-    found = []
-    if live:
-        run(stops.STOP, runs=list(live))
-        left = endings.undoable([run_id for run_id, ending in live.items() if ending == RunState.FAILED])
-        found = [_terminated(run_id, ending=ending, left=left.get(run_id, ())) for run_id, ending in live.items()]
-        run(records.RELEASE, **columns.releases(found))
+    return _stopped(locked, queued=queued, releases=_terminate_live(live) if live else [])
+
+
+def _terminate_live(live: Mapping[UUID, str | None]) -> list[Release]:
+    """Stop runs, given with what their work came to, and end them with what was left to be undone."""
+    run(stops.STOP, runs=list(live))
+    left = endings.undoable([run_id for run_id, ending in live.items() if ending == RunState.FAILED])
+    releases = [_terminated(run_id, ending=ending, left=left.get(run_id, ())) for run_id, ending in live.items()]
+    run(records.RELEASE, **columns.releases(releases))
+    return releases
+
+
+def _stopped(locked: Sequence[Row], *, queued: Sequence[UUID], releases: Sequence[Release]) -> Stopped:
+    """What a stop won of the locked runs; wakes the parents of those that have ended."""
     ended = (
         *((run_id, RunState.CANCELLED.value) for run_id in queued),
-        *((one.run.id, one.state.value) for one in found if one.state is not None),
+        *((one.run.id, one.state.value) for one in releases if one.state in RUN_ENDED),
     )
+    # The last locks: the rows of parents that wait for these.
     sub_workflows.wake_parents([run_id for run_id, _ in ended])
     return Stopped(won=frozenset(row[0] for row in locked), ended=ended)
 
@@ -93,14 +102,8 @@ def _stop(run_ids: Sequence[UUID], *, outcome: RunState, overdue: bool) -> Stopp
             versions.setdefault(version_id, []).append(run_id)
     if queued:
         run(stops.CANCEL_QUEUED, runs=queued)
-    found = [one for version_id, ids in versions.items() for one in _settle(version_id, ids, outcome=outcome)]
-    ended = (
-        *((run_id, RunState.CANCELLED.value) for run_id in queued),
-        *((one.run.id, one.state.value) for one in found if one.state in RUN_ENDED),
-    )
-    # The last locks: the rows of parents that wait for these.
-    sub_workflows.wake_parents([run_id for run_id, _ in ended])
-    return Stopped(won=frozenset(row[0] for row in locked), ended=ended)
+    releases = [one for version_id, ids in versions.items() for one in _settle(version_id, ids, outcome=outcome)]
+    return _stopped(locked, queued=queued, releases=releases)
 
 
 def _settle(version_id: UUID, run_ids: Sequence[UUID], *, outcome: RunState) -> list[Release]:
