@@ -1,4 +1,4 @@
-"""Perform one step of one run: decide whether it runs, render its config, call its action, name the outcome."""
+"""Make one attempt at one step of one run: evaluate its `if`, render its config, call its action, build the result."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from runs.planning.plan import Link, Plan
 from runs.planning.steps import PlannedStep
 from workflows.definitions.definition import ForEach
 
-# After this long a step whose action is not known is looked at again.
+# A step whose action this code does not know is checked again after this time.
 BLOCKED_SECONDS = 5.0
-# A member is looked up slowly in its class.
+# A module global, because looking a member up in its enum class is slow.
 _SUCCEEDED = StepState.SUCCEEDED
 
 
 def walk(plan: Plan, link: Link, work: Work) -> tuple[StepResult, ...]:
-    """Perform the steps of an inline link in turn, and stop behind one that is to be retried or waits.
+    """Perform the steps of an inline link in turn, and stop after a step that is to be retried or that waits.
 
-    Return one result per step. A step whose predecessor did not succeed is decided by its join, as anywhere else.
+    Return one result per step. If a step's predecessor did not succeed, the step's join decides whether it runs.
     """
     results: list[StepResult] = []
     # The outputs that later steps read: those that were loaded, and each step's own as it ends.
@@ -58,7 +58,7 @@ def walk(plan: Plan, link: Link, work: Work) -> tuple[StepResult, ...]:
 
 
 def _decided(plan: Plan, step: PlannedStep, work: Work, results: Sequence[StepResult]) -> StepResult:
-    """The result of a step for which more counts than its predecessor's success: its join runs it or skips it."""
+    """Return the result of a step that its join runs or skips: its predecessor failed or was skipped, or may do so."""
     # In a link, every step's only predecessor is the step before it.
     marks = {result.step: Mark(state=result.state, blocked=result.error is not None) for result in results}
     verdict = decide(plan, step, marks)
@@ -68,9 +68,9 @@ def _decided(plan: Plan, step: PlannedStep, work: Work, results: Sequence[StepRe
 
 
 def attempt(step: PlannedStep, work: Work, *, began: datetime | None = None) -> StepResult:
-    """Make one attempt at one step, after evaluating its `if`. Never raises: a failure is a result, too.
+    """Make one attempt at one step, or skip the step if its `if` is false. Never raises: a failure is a result, too.
 
-    `began` is the time at which the step before it ended; without it, the attempt begins now.
+    `began` is the time at which the previous step of the link ended; without it, the attempt begins now.
     """
     if step.definition.for_each is not None and work.item < 0:
         return _begin_list(step, work, each=step.definition.for_each)
@@ -87,13 +87,16 @@ def attempt(step: PlannedStep, work: Work, *, began: datetime | None = None) -> 
         if isinstance(answer, (Park, Spawn)):
             return _waiting_or_started(step, work, answer, used=used, started_at=started_at)
         output = payload.clean(answer)
-    except Exception as error:  # the one boundary: whatever an action raises is the step's failure, not ours
+    except Exception as error:  # the one boundary: whatever an action raises fails the step, not the worker
         return failed(step, work, error, Tried(started_at, given, used))
     return _succeeded(step, work, output, used, started_at)
 
 
 def _instead(step: PlannedStep, context: AttemptContext, work: Work) -> StepResult | None:
-    """The result of a step that is not to be performed now: its `if` is false, or its action is not known here."""
+    """Return the result of a step that cannot be performed: its `if` is false, or this code does not know its action.
+
+    Return None for a step that can.
+    """
     if step.condition is not None and not _holds(step.condition, context.names):
         return _skipped(step, blocked=False)
     return None if step.missing_action is None else _blocked(step, work)
@@ -104,17 +107,20 @@ def _holds(condition: str, names: dict[str, Json]) -> bool:
 
 
 def _succeeded(step: PlannedStep, work: Work, output: Json, used: Json, started_at: datetime) -> StepResult:
-    """A success that ends now, with the rendered config where it was made of expressions."""
+    """Return a success that ends now. Its config is stored only if it was rendered from expressions."""
     config = used if step.has_expressions else None
     now = work.clock.now()
-    # By position: so it takes half as long, and there is one for every step of every run.
+    # By position, because that takes half as long, and one is made for every step of every run.
     return StepResult(step.id, _SUCCEEDED, output, None, config, work.attempt, work.attempts, started_at, now)
 
 
 def _waiting_or_started(
     step: PlannedStep, work: Work, answer: Park | Spawn, *, used: Json, started_at: datetime
 ) -> StepResult:
-    """The result of an action that waits, or starts a sub-workflow run; without `wait` the latter has succeeded."""
+    """Return the result of an action that returned Park or Spawn: the step waits.
+
+    A Spawn without `wait` has succeeded instead: it only starts the sub-workflow run.
+    """
     child = _child(answer) if isinstance(answer, Spawn) else None
     output = payload.clean(_output(step, answer, child))
     result = _succeeded(step, work, output, used, started_at)._replace(child=child)
@@ -130,14 +136,14 @@ def _waiting_or_started(
 
 
 def _given(step: PlannedStep, work: Work) -> Json:
-    """The step's input; an item's is the item."""
+    """Return the step's input: the item in a for_each, and otherwise what a retry by hand put in its place, if any."""
     if work.item >= 0:
         return work.value
     return step_input(step, work.run, work.steps) if work.edited is None else work.edited
 
 
 def _begin_list(step: PlannedStep, work: Work, *, each: ForEach) -> StepResult:
-    """The first result of a for_each step: it waits with its list of items. With an empty list it succeeds at once."""
+    """Return the first result of a for_each step: it waits, with its list. With an empty list it succeeds at once."""
     started_at = work.clock.now()
     given: Json = None
     try:
@@ -165,7 +171,7 @@ def _list_of(step: PlannedStep, found: Json) -> list[Json]:
 
 
 def claimed(work: Work, result: StepResult, *, process: UUID) -> Outcome:
-    """What became of a claimed attempt, under the fence of its claim."""
+    """Return the outcome of a claimed attempt, with the claim as its fence."""
     return Outcome(
         run=work.run,
         item=work.item,
@@ -180,7 +186,7 @@ def _child(asked: Spawn) -> Child:
 
 
 def _output(step: PlannedStep, answer: Park | Spawn, child: Child | None) -> Json:
-    """What the step's row says: the child's run already while it waits for it."""
+    """Return the output of a waiting step; with a sub-workflow that is the id of its run, before the run has ended."""
     if isinstance(answer, Park) and answer.wake_at is None and answer.signal is None:
         raise Permanent(f"action {step.action.name!r} parks for neither a moment nor a signal; give one", kind="action")
     if child is not None:
@@ -191,7 +197,10 @@ def _output(step: PlannedStep, answer: Park | Spawn, child: Child | None) -> Jso
 
 
 def _blocked(step: PlannedStep, work: Work) -> StepResult:
-    """The step waits for the code that has its action, and this is no attempt; runs.maintenance.sweep looks again."""
+    """Return the result of a step whose action this code does not know: it waits for a deploy.
+
+    This does not count as an attempt. runs.maintenance.sweep checks again every BLOCKED_SECONDS.
+    """
     message = (
         f"action {step.missing_action!r} of step {step.id!r} is not known to this worker; the step waits, and goes on "
         "by itself once code that has the action is deployed"

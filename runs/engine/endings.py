@@ -1,8 +1,9 @@
-"""How a run ends, in a fixed order: its work; if that failed, compensation and on_failure; finally; the end.
+"""The end of a run, in a fixed order: its work; after a failure compensation and on_failure; finally; the end.
 
-When nothing of the work is left, its outcome is decided and written as the run's `ending`, with its output or error;
-the run stays live until what follows is done. A run that is stopped (cancelled, timed out) comes here as well, once
-its running steps have answered. Each part begins when nothing of the one before is under way.
+The work is what the workflow lists under `steps`. When nothing of it is left, its outcome is written as the run's
+`ending`, with the run's output or error; but the run stays live until the parts that follow are done. A run that is
+stopped (cancelled, timed out) takes the same way, once its running steps have ended. Each part begins when nothing of
+the part before it is under way.
 """
 
 from __future__ import annotations
@@ -28,26 +29,30 @@ _StepKey = tuple[UUID, int, str]
 
 
 def follows(plan: Plan, outcome: RunState) -> bool:
-    """Whether anything may follow work that came to this outcome."""
+    """Whether any part of this workflow follows work with this outcome."""
     if plan.finals:
         return True
     return outcome is RunState.FAILED and bool(plan.undos or plan.handlers)
 
 
 def may_follow(step: PlannedStep, *, ending: str) -> bool:
-    """Whether this step may still come once the run's work has come to this ending."""
+    """Whether this step may still run after the run's work has ended with `ending`."""
     return step.part is Part.FINALLY or (ending == RunState.FAILED and step.handler)
 
 
 def after_its_work(plan: Plan, outcome: Outcome, *, ending: RunState | None) -> bool:
-    """Whether this is an outcome of the work of a run whose work is over: written, and followed by nothing."""
+    """Whether the outcome belongs to the work of a run whose work is over. It is written, but releases nothing.
+
+    Example: a step that was still running when its run was cancelled.
+    """
     return ending is not None and not plan.steps[outcome.last.step].handler
 
 
 def note(plan: Plan, live: Sequence[Outcome], *, endings: Mapping[UUID, RunState]) -> None:
-    """Write what outcomes mean beyond their own rows: steps to undo and undone ones, and what a stop cuts short.
+    """Update step rows for compensation and stops. The runs are locked and live, and the outcomes' rows are written.
 
-    The runs are locked and live, and the outcomes' rows are written.
+    A success that can be compensated gets its number; a step whose compensation has succeeded becomes `compensated`; a
+    step of a stopped run that would be retried or would wait becomes `cancelled`.
     """
     if plan.undos:
         _note_undoing(plan, live)
@@ -58,7 +63,7 @@ def note(plan: Plan, live: Sequence[Outcome], *, endings: Mapping[UUID, RunState
 
 
 def _note_undoing(plan: Plan, live: Sequence[Outcome]) -> None:
-    """Number the successes that can be undone, in their order, and mark the steps that compensations have undone."""
+    """Number the successes that can be compensated, in order, and mark the steps that were compensated."""
     succeeded = [(o.run.id, o.item, r.step) for o in live for r in o.results if r.state is StepState.SUCCEEDED]
     _write_for(ending_queries.NUMBER, [key for key in succeeded if key[2] in plan.undos])
     undone = [(run_id, item, plan.steps[step].undoes) for run_id, item, step in succeeded]
@@ -71,7 +76,7 @@ def _write_for(statement: Statement, steps: Sequence[_StepKey]) -> None:
 
 
 def followed(plan: Plan, releases: Sequence[Release], *, marks: Mapping[UUID, Mapping[str, Mark]]) -> list[Release]:
-    """The releases, those of runs whose work or ending has come to an outcome turned into what follows it.
+    """Return the releases; where a part of a run is over, with the start of the next part in place of the run's end.
 
     The runs are locked; `marks` were read after that.
     """
@@ -85,7 +90,7 @@ def followed(plan: Plan, releases: Sequence[Release], *, marks: Mapping[UUID, Ma
         run_id = found.run.id
         if run_id not in over:
             result.append(found)
-        elif run_id in busy:  # nothing begins before everything has answered
+        elif run_id in busy:  # the next part begins only when no step of the run is under way
             result.append(_going_on(plan, found, marks[run_id], outcome=over[run_id], heads=()))
         else:
             undo = to_undo.get(run_id, ())
@@ -94,18 +99,21 @@ def followed(plan: Plan, releases: Sequence[Release], *, marks: Mapping[UUID, Ma
 
 
 def _outcomes(releases: Sequence[Release]) -> dict[UUID, RunState]:
-    """What the work of each run came to in which nothing of the part in hand is left."""
+    """Return, for the runs whose current part is over, the outcome of their work."""
     return {found.run.id: found.ending or found.state for found in releases if found.state in RUN_OUTCOMES}
 
 
 def _to_undo(plan: Plan, over: Mapping[UUID, RunState]) -> dict[UUID, list[str]]:
-    """What is to be undone in those of the runs whose work failed."""
+    """Return, for the runs whose work failed, the steps to compensate."""
     failed = [run_id for run_id, outcome in over.items() if outcome is RunState.FAILED]
     return undoable(failed) if plan.undos else {}
 
 
 def undoable(run_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
-    """Steps of each run that succeeded, can be undone and are not, the last success first. The runs are locked."""
+    """Return, for each run, the steps that succeeded and can still be compensated, the last success first.
+
+    The runs are locked.
+    """
     found: dict[UUID, list[str]] = {}
     for run_id, step in run(ending_queries.UNDOABLE, runs=list(run_ids)) if run_ids else ():
         found.setdefault(run_id, []).append(step)
@@ -115,7 +123,7 @@ def undoable(run_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
 def _next_part(
     plan: Plan, found: Release, marks: Mapping[str, Mark], *, outcome: RunState, undoable: Iterable[str]
 ) -> Release:
-    """The release that begins what follows the work, or its next part; the run's end where nothing is left."""
+    """Return the release with the start of the next part, or, if there is none, with the run's end."""
     heads = _heads(plan, marks, outcome=outcome, undoable=undoable)
     if heads:
         return _going_on(plan, found, marks, outcome=outcome, heads=heads)
@@ -134,7 +142,7 @@ def _going_on(
 
 
 def _heads(plan: Plan, marks: Mapping[str, Mark], *, outcome: RunState, undoable: Iterable[str]) -> list[str]:
-    """Where the next part begins: one compensation, else on_failure, else finally. None left: the run ends."""
+    """Return the first steps of the next part: one compensation, else on_failure, else finally; empty for the end."""
     if outcome is RunState.FAILED:
         undos = [plan.undos[step].id for step in undoable if step in plan.undos]
         if compensation := next((undo for undo in undos if undo not in marks), None):
@@ -149,7 +157,10 @@ def _not_begun(heads: Sequence[str], marks: Mapping[str, Mark]) -> bool:
 
 
 def _ended(plan: Plan, found: Release, marks: Mapping[str, Mark]) -> Release:
-    """The end. A run whose every compensation succeeded is `compensated`; else it says which ones failed."""
+    """Return the release with the run's end after compensations.
+
+    If all of them succeeded the run is `compensated`; otherwise its error names the steps whose compensation failed.
+    """
     undone = {step: marks[undo.id].state for step, undo in plan.undos.items() if undo.id in marks}
     if found.ending is not RunState.FAILED or not undone:
         return found

@@ -1,8 +1,9 @@
-"""Pass the fence of a record: lock the runs, then let in only the outcomes of deliveries that still hold their step.
+"""The fence of a record: lock the runs, and accept only the outcomes of deliveries that still hold their step.
 
-Every statement here takes its locks in one order: first the runs, by ascending id, then the tickets or step rows. Only
-under the run's lock does it look whether the outcome's fence still holds. Nothing else of a record is written before
-that, or for an outcome that lost: so a delivery that was overtaken uses up no signal, and writes no ticket.
+Each statement here takes its locks in the same order: first the runs, by ascending id, then tickets or step rows. Only
+under a run's lock does it check whether the outcome's fence still holds. A record writes nothing else before that, and
+nothing for an outcome that lost its fence. Example: a worker that was frozen, and whose step another worker has taken
+over since, neither writes a ticket nor uses up a signal.
 """
 
 from __future__ import annotations
@@ -36,10 +37,9 @@ _LINEAR: dict[type, Statement] = {
 
 @dataclass(frozen=True)
 class Fenced:
-    """The outcomes that passed their fence, and those of them whose run is live.
+    """What a fence let through: `won` are the outcomes whose fence held, `live` those of them whose run is live.
 
-    `endings` has what the runs' work came to where that is over and the run has not ended yet; `with_parent` are the
-    runs that have a parent.
+    `endings` has the outcome of the work of those runs whose work is over; `with_parent` are the runs with a parent.
     """
 
     won: list[Outcome]
@@ -48,18 +48,18 @@ class Fenced:
     with_parent: frozenset[UUID]
 
     def ending(self, outcome: Outcome) -> RunState | None:
-        """What the work of the outcome's run came to; None while it goes on."""
+        """Return the outcome of the work of this outcome's run; None while the work goes on."""
         return self.endings.get(outcome.run.id) if self.endings else None
 
 
 def fence(outcomes: Sequence[Outcome]) -> Fenced:
-    """Lock the runs and let in the outcomes whose fence holds; what they release is decided by later statements."""
+    """Lock the runs and check the fences. What the winners release is decided by later statements."""
     rows = run(_FENCES[type(outcomes[0].fence)], **_held(outcomes))
     return _fenced(outcomes, rows)
 
 
 def fence_and_release(outcomes: Sequence[Outcome], releases: Sequence[Release]) -> Fenced:
-    """The same in a linear plan, where one statement also writes what the winners release."""
+    """Lock the runs, check the fences, and write what the winners release, in one statement: for linear plans."""
     if isinstance(outcomes[0].fence, HeldTicket) and not _any_ticket(releases):
         rows = run(records.LINEAR_OVER, **_held(outcomes), **columns.ends(releases))
     else:
@@ -71,7 +71,7 @@ def fence_and_release(outcomes: Sequence[Outcome], releases: Sequence[Release]) 
 def fence_write_and_release(
     outcomes: Sequence[Outcome], releases: Sequence[Release], *, steps: Sequence[tuple[UUID, int, StepResult]]
 ) -> Fenced:
-    """The same for outcomes under tickets, where the statement also writes the winners' rows of `steps`."""
+    """As fence_and_release, for outcomes whose fence is a ticket; the statement also inserts the winners' `steps`."""
     params = _held(outcomes) | columns.steps(steps) | columns.ends(releases)
     if _any_ticket(releases) or any(isinstance(o.fence, HeldTicket) and o.fence.retried for o in outcomes):
         rows = run(records.LINEAR_ONE_STATEMENT, **params, **columns.next_tickets(releases))
@@ -81,7 +81,7 @@ def fence_write_and_release(
 
 
 def _held(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Columns of what the outcomes' deliveries hold; under any other fence than a ticket, with the results as well."""
+    """Columns of the runs and their fences; for other fences than tickets, also of the results, which are updates."""
     runs = [outcome.run.id for outcome in outcomes]
     if not isinstance(outcomes[0].fence, HeldTicket):
         return {"runs": runs, **columns.outcomes(outcomes)}
@@ -94,7 +94,10 @@ def _any_ticket(releases: Sequence[Release]) -> bool:
 
 
 def _fenced(outcomes: Sequence[Outcome], rows: Sequence[Row]) -> Fenced:
-    """Read the winners' rows: run, item, whether the run is live, its ending, whether it has a parent."""
+    """Match outcomes with the winners' rows: run, item, whether the run is live, its ending, whether it has a parent.
+
+    An outcome without a row has lost its fence.
+    """
     alive = {(row[0], row[1]): row[2] for row in rows}
     return Fenced(
         won=[outcome for outcome in outcomes if outcome.key in alive],

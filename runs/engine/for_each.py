@@ -1,8 +1,9 @@
-"""for_each: a step performed over a list, item by item, a window of them open at a time.
+"""for_each: a step is performed for each item of a list, with a limited number of items open at a time (its window).
 
-The step's own row waits: `open_items` says how many items have a ticket or a row that has not ended, `progress` how
-far it got. Each item that ends is counted in the record that ends it, under the run's lock; then the step's turn
-comes, by the delivery that ended the item or by the sweep, and opens as many others as there is room for.
+The step's own row (item -1) waits. `open_items` is the number of items that have a ticket or a row that has not ended;
+`progress` says how far the step got. The record that ends an item counts it, under the run's lock, and makes the step's
+row due. Then comes the step's turn: the delivery that ended the item, or else the sweep, opens as many other items as
+the window has room for.
 """
 
 from __future__ import annotations
@@ -28,32 +29,38 @@ from runs.queries.database import Row, columns, run
 from runs.queries.values import loads
 from workflows.definitions.definition import ForEach
 
-# Results stand in the step's output up to so many items and bytes; beyond, they are read page by page.
+# Up to this number of items and bytes, the step's output contains the results; above it, they are read page by page.
 INLINE_RESULTS = 1000
 INLINE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
 class Turned:
-    """What a turn opened, and the rows of steps whose items have all ended, by version and step."""
+    """The result of turns: the number of items `opened`; `over` are the rows of steps without any item left.
+
+    `over` is grouped by version and step.
+    """
 
     opened: int = 0
     over: dict[tuple[UUID, str], list[int]] = field(default_factory=dict)
 
 
 def load(keys: Sequence[Key], *, head: str, reads: Sequence[str]) -> list[Row]:
-    """transitions.load for items: without the run's input and other steps, which `with_values` adds once."""
+    """tickets.load for items, without the run's input and other steps: `with_values` reads those once per run."""
     return run(for_each.LOAD_ITEMS, head=head, reads=list(reads), **values_queries.keys(keys))
 
 
 def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID, timeout_seconds: float) -> list[Row]:
-    """transitions.claim for items, as `load`."""
+    """tickets.claim for items; as in `load`, without what `with_values` reads."""
     given = {"head": head, "reads": list(reads), "process": process, "timeout": timeout_seconds}
     return run(for_each.CLAIM_ITEMS, **given, **values_queries.keys(keys))
 
 
 def with_values(work: Sequence[Work], *, plan: Plan, step: PlannedStep) -> list[Work]:
-    """The work with each item's value, and what its expressions look at, read once for each run."""
+    """Return the work with each item's value, and with the input and steps that its expressions use.
+
+    Input and steps are read once per run, not once per item.
+    """
     each = step.definition.for_each
     if each is None or not work:
         return list(work)
@@ -78,7 +85,7 @@ def _by_run(rows: Sequence[Row]) -> dict[UUID, Any]:
 
 
 def begin(live: Sequence[Outcome], *, plan: Plan) -> tuple[int, ...]:
-    """Keep the lists of steps that begin one now, in batches, beside their rows; answers the rows, which are due."""
+    """Store the lists of for_each steps that begin now, in batches. Return the ids of their rows, which are due."""
     begun = [(o.run.id, r.step, r.items) for o in live for r in o.results if r.items is not None]
     if not begun:
         return ()
@@ -91,13 +98,16 @@ def begin(live: Sequence[Outcome], *, plan: Plan) -> tuple[int, ...]:
 
 
 def _batches(run_id: UUID, step: PlannedStep, items: list[Json]) -> Iterator[tuple[UUID, str, int, str]]:
-    """Rows of the batches that a list is kept in."""
+    """Yield the rows in which a list is stored, one per batch."""
     for number, at in enumerate(range(0, len(items), step.batch)):
         yield run_id, step.id, number, values_queries.dumps(items[at : at + step.batch])
 
 
 def count_ended(outcomes: Sequence[Outcome]) -> tuple[int, ...]:
-    """Count the items that these outcomes end, in their record's transaction; answers the rows of their steps."""
+    """Count the items that these outcomes end, in the transaction of their record. Return the ids of their steps' rows.
+
+    Retries and waits are not ends, and are not counted.
+    """
     counts: dict[tuple[UUID, str], dict[StepState, int]] = {}
     for outcome in outcomes:
         if outcome.last.state in (StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED):
@@ -114,17 +124,17 @@ def count_ended(outcomes: Sequence[Outcome]) -> tuple[int, ...]:
 
 
 def due(*, limit: int) -> list[int]:
-    """Rows of steps whose items are to go on."""
+    """Return up to `limit` ids of for_each rows whose turn is due, the longest due first."""
     return [row[0] for row in run(for_each.DUE, limit=limit)]
 
 
 def again(found: Sequence[tuple[UUID, str]]) -> None:
-    """Let steps that a human just retried go on with their failed items and those not begun, not with all of them."""
+    """Let steps that were just retried by hand continue where they were: with failed items and those not begun yet."""
     run(for_each.AGAIN, runs=[one[0] for one in found], steps=[one[1] for one in found])
 
 
 def begun(found: Sequence[tuple[UUID, str]]) -> frozenset[tuple[UUID, str]]:
-    """Those of these steps whose list has begun: it stays what it was, whatever their input is now."""
+    """Return those of these steps that have a list already. It stays the same, even if their input was edited since."""
     if not found:
         return frozenset()
     answer = run(for_each.BEGUN, runs=[one[0] for one in found], steps=[one[1] for one in found])
@@ -132,7 +142,10 @@ def begun(found: Sequence[tuple[UUID, str]]) -> frozenset[tuple[UUID, str]]:
 
 
 def turn(row_ids: Sequence[int]) -> Turned:
-    """Open as many items of these steps as there is room for. The runs are locked first, then read."""
+    """Open as many items of these steps as their windows have room for, under the locks of their runs.
+
+    The runs are locked first and read by the next statement.
+    """
     over: dict[tuple[UUID, str], list[int]] = {}
     turns: list[tuple[object, ...]] = []
     count = 0
@@ -155,7 +168,7 @@ def turn(row_ids: Sequence[int]) -> Turned:
 
 
 def finish(row_ids: Sequence[int], *, plan: Plan) -> list[Outcome]:
-    """What steps come to whose items have all ended; the fence is that of any wait that is over."""
+    """Return the outcomes of steps whose items have all ended. Their fence is that of a wait whose time has come."""
     found = run(for_each.FINISH, rows=list(row_ids), results=INLINE_RESULTS, bytes=INLINE_BYTES)
     return [_finished(row, plan=plan) for row in found]
 
@@ -165,9 +178,10 @@ def _nothing_done(count: int) -> dict[str, Json]:
 
 
 class _Opening(NamedTuple):
-    """A step's turn: open items from `first` up to, but not with, `past`; then `open_items` are open in all.
+    """What a step's turn does: open the items from `first` up to, but not including, `past`.
 
-    `progress` is the step's progress after that, `wait` the seconds until the next batch may begin, if it must wait.
+    After that, `open_items` are open in total, and `progress` is the step's progress. `wait` is the number of seconds
+    after which the next batch may begin; None if it need not wait.
     """
 
     first: int
@@ -178,9 +192,10 @@ class _Opening(NamedTuple):
 
 
 def _take(step: PlannedStep, progress: dict[str, Any], *, run_id: UUID, open_items: int, now: float) -> _Opening | None:
-    """Decide what the step's turn opens: failed items that are to be redone first, then new ones.
+    """Decide what the step's turn opens: first failed items that are to be redone, then new ones.
 
-    None where nothing is open and nothing more is to begin. `now` and `began` are seconds since 1970, by the database.
+    Return None if no item is open and none is left to open. `now` is the database's time in seconds since 1970, and so
+    is the progress' `began`, the start of the last batch.
     """
     each = step.definition.for_each
     assert each is not None  # noqa: S101 - a row with a list is of a step with for_each
@@ -197,7 +212,10 @@ def _take(step: PlannedStep, progress: dict[str, Any], *, run_id: UUID, open_ite
 
 
 def _redo(step: PlannedStep, redo: int | None, *, run_id: UUID, room: int) -> tuple[int, int | None]:
-    """Reopen failed items from number `redo` on; return how many, and the number to go on with, None for no more."""
+    """Reopen failed items from item `redo` on. Return their number, and the item to continue at; None if none is left.
+
+    With a `redo` of None there is nothing to reopen.
+    """
     if not room or redo is None:
         return 0, redo
     redone = [row[0] for row in run(for_each.REDO, run=run_id, step=step.id, redo=redo, limit=room)]
@@ -207,9 +225,9 @@ def _redo(step: PlannedStep, redo: int | None, *, run_id: UUID, room: int) -> tu
 def _next_items(
     each: ForEach, progress: dict[str, Any], *, room: int, now: float
 ) -> tuple[int, float | None, float | None]:
-    """Return up to where new items are opened, when the last batch began, and the seconds until another one may.
+    """Decide about new items: return the end of those to open, the start of the last batch, and the next batch's wait.
 
-    With `min_batch_seconds`, no turn opens items of two batches, and a batch begins that long after the one before.
+    With `min_batch_seconds`, a turn opens items of one batch only, and a batch begins that long after the one before.
     """
     first, count, began = progress["next"], progress["count"], progress["began"]
     if not room or first >= count:
@@ -227,7 +245,7 @@ def _next_items(
 
 
 def _rest(began: float | None, seconds: float, now: float) -> float | None:
-    """Seconds until the next batch may begin; None where it may now."""
+    """Return the seconds until the next batch may begin; None if it may begin now."""
     left = 0.0 if began is None else began + seconds - now
     return left if left > 0 else None
 

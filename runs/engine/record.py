@@ -1,4 +1,7 @@
-"""The writer of state: pick, claim and record, each over a set, each answering what it won. Starts: inserting.py."""
+"""Record outcomes: check the fences, write the rows and release what follows, for a set of runs in one transaction.
+
+Nothing else writes the results of steps.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +27,18 @@ from runs.queries.dead_letters import INSERT_DEAD_LETTERS
 
 log = logging.getLogger(__name__)
 
-# From so many on, rows are copied: fewer cost less in one statement.
+# From this number of rows on, COPY is used; fewer cost less in one statement with everything else.
 _COPIED_ROWS = 30
 # A row to insert: run, item and result.
 _StepRow = tuple[UUID, int, StepResult]
 
 
 def record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None = None) -> Recorded:
-    """Write what was done, and release what follows, in one transaction. A lost fence is a no-op.
+    """Write outcomes, and release what follows, in one transaction. An outcome that lost its fence is ignored.
 
-    `carried` is the head that this delivery's chain goes on to. A set that fails is split and recorded one by one:
-    the single whose values the database refuses is recorded as failed, reason `unrecordable`; one that a lock keeps
-    out is answered as `left`. Raises OperationalError where the database is away.
+    `carried` is the head that this delivery's chain continues to. If a set fails, its outcomes are recorded one by one:
+    one with values that the database refuses is recorded as failed, with reason `unrecordable`; one that a lock kept
+    out is returned in `left`. Raises OperationalError if the database cannot be reached.
     """
     if not outcomes:
         return Recorded()
@@ -55,16 +58,17 @@ def record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None = Non
 
 
 def record_within(outcome: Outcome, *, plan: Plan, carried: str | None) -> Recorded:
-    """Record one outcome in the caller's transaction, which also holds its effect. Nothing is mended here.
+    """Record one outcome in the caller's transaction, which also contains the step's effect.
 
-    Raises django.db.DatabaseError and orjson.JSONEncodeError; then the caller's transaction must not be committed.
+    Unlike `record`, this handles no errors. It raises django.db.DatabaseError and orjson.JSONEncodeError; the caller's
+    transaction must then not be committed.
     """
     return _record([outcome], plan=plan, carried=carried)
 
 
 def _record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
     recorded = _write(outcomes, plan=plan, carried=carried)
-    # The parents' rows are the last locks of the transaction, taken at once and in order.
+    # The parents' step rows are the last locks of the transaction; one statement takes them, in order.
     return (
         replace(recorded, wakes=recorded.wakes + sub_workflows.wake_parents(recorded.below))
         if recorded.below
@@ -73,7 +77,7 @@ def _record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> 
 
 
 def _fits_one_statement(outcomes: Sequence[Outcome], *, plan: Plan) -> bool:
-    """Whether one statement can record all of it: nothing but successes of runs that go one path, and few of them."""
+    """Whether one statement can record all outcomes: few, and only of inline steps that succeeded, in a linear plan."""
     if not plan.linear or sum(len(outcome.results) for outcome in outcomes) >= _COPIED_ROWS:
         return False
     return all(o.plain and o.item < 0 and not o.run.below and isinstance(o.fence, HeldTicket) for o in outcomes)
@@ -88,7 +92,7 @@ def _record_in_one_statement(outcomes: Sequence[Outcome], *, plan: Plan, carried
 
 
 def _write(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
-    """Write items and steps, each in its own way. A record's outcomes are mostly of one kind."""
+    """Write outcomes of items and outcomes of steps, each by its own function. Most sets are of one kind only."""
     items = [outcome for outcome in outcomes if outcome.item >= 0]
     steps = [outcome for outcome in outcomes if outcome.item < 0]
     written = _write_items(items, plan=plan) if items else None
@@ -101,9 +105,9 @@ def _write(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> R
 def _write_steps(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
     """Write outcomes of steps, and what they release.
 
-    The order is the protocol. Locks: keys of signals, then runs by ascending id, then tickets and rows. The fence
-    comes first: only for winners is anything else written or, as a kept signal, used up; and only for those whose run
-    is live and not stopped.
+    The order of the statements is the protocol. First the locks: keys of signals, then runs by ascending id, then
+    tickets and step rows. Then the fence, before anything else is written. Only for outcomes that won it, in runs that
+    are live and not stopped, are dead letters, sub-workflow runs and lists written, and kept signals used up.
     """
     waits.lock_keys(outcomes)
     ordered = sorted(outcomes, key=lambda outcome: outcome.run.id.int)
@@ -122,7 +126,10 @@ def _write_steps(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None
 def _fence_linear(
     ordered: Sequence[Outcome], *, plan: Plan, carried: str | None
 ) -> tuple[fences.Fenced, Sequence[Release]]:
-    """Let in the winners and release what follows by one statement, then write their rows: nothing must be counted."""
+    """Check the fences and release what follows in one statement, then insert rows.
+
+    In a linear plan this is safe, because an outcome alone decides what follows.
+    """
     releases: Sequence[Release] = _release_linear(ordered, plan=plan, carried=carried)
     fenced = fences.fence_and_release(ordered, releases)
     releases = _of_live(fenced, releases)
@@ -133,7 +140,11 @@ def _fence_linear(
 def _fence_graph(
     ordered: Sequence[Outcome], *, plan: Plan, carried: str | None
 ) -> tuple[fences.Fenced, Sequence[Release]]:
-    """Let in the winners, write their rows, then read the runs by a statement of its own and release what follows."""
+    """Check the fences and write the winners' rows; then read their runs and release what follows.
+
+    The runs are read by a statement of its own, after the one that locks them: a statement's snapshot is older than the
+    lock that it waits for, and would not show what another branch has recorded meanwhile.
+    """
     fenced = fences.fence(ordered)
     _insert_steps(fenced, [])
     endings.note(plan, fenced.live, endings=fenced.endings)
@@ -141,10 +152,10 @@ def _fence_graph(
 
 
 def _write_items(outcomes: Sequence[Outcome], *, plan: Plan) -> Recorded:
-    """Write outcomes of items of for_each steps: of these, only retries are released; the others are counted.
+    """Write outcomes of items of for_each steps. Retries get tickets; items that ended are counted at their step's row.
 
-    The order is the protocol, as in `_write_steps`. Where the run's work is over, an item is written and not counted:
-    what follows the work begins when no item is under way.
+    The order is the protocol, as in `_write_steps`. If the work of the run is over, because it was stopped, an item is
+    written but not counted; what follows the work begins when no item is under way any more.
     """
     waits.lock_keys(outcomes)
     fenced = fences.fence(sorted(outcomes, key=lambda outcome: outcome.key))
@@ -178,23 +189,26 @@ def _release_retries(fenced: fences.Fenced, items: Sequence[Outcome]) -> bool:
 
 
 def _release_after_work(fenced: fences.Fenced, items: Sequence[Outcome], *, plan: Plan) -> list[Release]:
-    """Release what follows the work of runs whose work was over before these items of theirs ended."""
+    """Release what follows the work of runs whose work was over before these items ended."""
     endings.note(plan, items, endings=fenced.endings)
-    # One for each run: what follows its work begins once.
+    # One outcome for each run, so that what follows its work begins once.
     last = {outcome.run.id: outcome for outcome in items}
     return _release_graph(fenced, list(last.values()), plan=plan, carried=None)
 
 
 def _woken(outcome: Outcome, *, ending: RunState | None) -> RunState | None:
-    """A run that waited goes on when an item of it does; one that does what follows its work may be compensating."""
+    """Return `running` for a run that may be `waiting`, because an item of it has stopped waiting.
+
+    Return None if the run's work is over: then it may be `compensating`, and stays so.
+    """
     return RunState.RUNNING if isinstance(outcome.fence, HeldWait) and ending is None else None
 
 
 def _insert_steps(fenced: fences.Fenced, releases: Iterable[Release]) -> None:
-    """The rows of inline steps of the winners, and of what they skip.
+    """Insert the winners' rows of inline steps, and rows of the steps that `releases` skip.
 
-    Many that cannot be there yet are copied, which costs the server half. Should one be there all the same, the set
-    is split and done one by one.
+    Many rows that cannot exist yet are written by COPY, which costs the server half. If one exists all the same, COPY
+    fails, and `record` repeats the outcomes one by one.
     """
     new: list[_StepRow] = []
     copied: list[_StepRow] = []
@@ -216,7 +230,7 @@ def _skipped(releases: Iterable[Release]) -> list[_StepRow]:
 
 
 def _of_live(fenced: fences.Fenced, releases: Sequence[Release]) -> Sequence[Release]:
-    """The releases of runs that are live and whose outcome passed its fence."""
+    """Return the releases of runs that are live and whose outcome won its fence."""
     if len(fenced.live) == len(releases):
         return releases
     live = {outcome.run.id for outcome in fenced.live}
@@ -249,13 +263,16 @@ def _recorded(
 
 
 def _handed_on(fenced: fences.Fenced, releases: Sequence[Release], *, carried: str) -> tuple[Key, ...]:
-    """The winners whose release has a ticket for the head that the chain goes on to."""
+    """Return the winners with a ticket for `carried`, the head that the chain continues to."""
     by_run = {release.run.id: release for release in releases}
     return tuple(o.key for o in fenced.live if any(t.head == carried for t in by_run[o.run.id].tickets))
 
 
 def _record_refused(outcome: Outcome, error: Exception, *, plan: Plan, carried: str | None) -> Recorded:
-    """What becomes of a single outcome that could not be recorded; see runs.engine.refused."""
+    """Handle a single outcome that could not be recorded: leave it for later, raise, or record it as failed.
+
+    Which of these depends on the error, see by_lock and by_server in runs.queries.database.
+    """
     if database.by_lock(error):
         log.warning("record_locked_out", extra={"run_id": str(outcome.run.id), "error": str(error)})
         return Recorded(left=(outcome,))
@@ -267,12 +284,12 @@ def _record_refused(outcome: Outcome, error: Exception, *, plan: Plan, carried: 
 
 
 def _release_linear(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> list[Release]:
-    """What follows in a plan without forks, where each outcome knows all that there is to know."""
+    """Return what follows in a linear plan, where an outcome alone decides that."""
     return _with_outputs(plan, [releasing.release_along(plan, o, carried=carried) for o in outcomes])
 
 
 def _release_graph(fenced: fences.Fenced, live: Sequence[Outcome], *, plan: Plan, carried: str | None) -> list[Release]:
-    """Read what each run has come to, now that its lock is held, and release from that one snapshot."""
+    """Read the marks of each run in one snapshot, under its lock, and write the releases that follow from them."""
     if not live:
         return []
     marks = engine_marks.marks(plan, live, endings=fenced.endings)
@@ -289,7 +306,7 @@ def _release_graph(fenced: fences.Fenced, live: Sequence[Outcome], *, plan: Plan
 
 
 def _with_outputs(plan: Plan, releases: Sequence[Release]) -> list[Release]:
-    """The releases, those that end a run with its output, for which the steps that are not in hand are read."""
+    """Return the releases with output and error of runs that end, after reading the steps that these are made of."""
     wanting = [found for found in releases if found.missing]
     fetched: dict[UUID, LoadedSteps] = {}
     if wanting:
