@@ -1,3 +1,4 @@
-"""The vocabulary as frozen values: states and transitions, keys, outcomes, releases, requests, the actor. No model, no
-SQL.
+"""The vocabulary of runs as frozen values: states and transitions, keys, outcomes, releases, start requests, the actor.
+
+No Django model and no SQL.
 """

@@ -1,4 +1,4 @@
-"""What a worker says of the steps it performed, on its way to being recorded."""
+"""Outcomes: what a worker reports about the steps that it performed, before it is recorded; and what a record won."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from actions.base import Json, Spawn
 from runs.domain.states import StepState
 
 _SUCCEEDED = StepState.SUCCEEDED
-# (run, item): what every verb takes a set of. The item is -1 outside a for_each.
+# (run, item): a run, or one item of a for_each step of it. The item is -1 outside a for_each.
 Key = tuple[UUID, int]
 
-# What expressions see of each loaded step: output, state, error.
+# Of each loaded step what expressions can read, by step id: output, state, error.
 LoadedSteps = Mapping[str, dict[str, Json]]
 NO_STEPS: LoadedSteps = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Child:
-    """The run that a sub-workflow step starts, written with the step's row; `version_id` once it is known which."""
+    """The run that a sub-workflow step starts; it is inserted in the transaction that writes the step's row.
+
+    `version_id` is None until the workflow's name, given in `asked`, was resolved.
+    """
 
     id: UUID
     asked: Spawn
@@ -31,11 +34,12 @@ class Child:
 
 
 class StepResult(NamedTuple):
-    """One step as it is to be recorded. A tuple, for there is one for every step of every run.
+    """The result of one attempt at one step, as it is to be recorded.
 
-    `config` is None where the config has no expressions. `delay_seconds` goes with `retrying`, `wake_at`, `signal`,
-    `signal_key` and `awaits` (how many child runs) with `waiting`, `dead_reason` with a failure that nothing handles;
-    `given` and `used` are the input and the config that its dead letter keeps.
+    A tuple, because one is made for every step of every run. `config` is None where the config has no expressions. Only
+    with state `retrying`: `delay_seconds`. Only with `waiting`: `wake_at`, `signal`, `signal_key`, `awaits` (the number
+    of sub-workflow runs) and `items`. Only with a failure that nothing handles: `dead_reason`. `given` and `used` are
+    the step's input and rendered config, which its dead letter keeps.
     """
 
     step: str
@@ -52,7 +56,7 @@ class StepResult(NamedTuple):
     signal_key: str | None = None
     awaits: int | None = None
     child: Child | None = None
-    # The list of a for_each that begins.
+    # The whole list of a for_each step that begins.
     items: list[Json] | None = None
     delay_seconds: float | None = None
     dead_reason: str | None = None
@@ -62,7 +66,10 @@ class StepResult(NamedTuple):
 
 
 class HeldTicket(NamedTuple):
-    """The fence of an inline link: the ticket read together with the inputs. `retried`: the head has a row already."""
+    """The fence of an inline link: the ticket that was read together with the inputs.
+
+    `retried`: the head was tried before, and so has a row already.
+    """
 
     id: int
     retried: bool = False
@@ -70,7 +77,7 @@ class HeldTicket(NamedTuple):
 
 @dataclass(frozen=True)
 class HeldClaim:
-    """The fence of an effectful step: this attempt, by this process."""
+    """The fence of an effectful step: its row is still running, with this attempt and this process."""
 
     attempt: int
     process: UUID
@@ -78,18 +85,21 @@ class HeldClaim:
 
 @dataclass(frozen=True)
 class HeldWait:
-    """The fence of a wake-up: this attempt still waits, and its time has come, or it is this signal's."""
+    """The fence of the end of a wait: this attempt still waits, and its time has come or, given `signal`, for that."""
 
     signal: str | None = None
 
 
 @dataclass(frozen=True)
 class HeldChildren(HeldWait):
-    """The fence of what waits for child runs: it still waits, and none is left."""
+    """The fence of a step that waits for a sub-workflow run: this attempt still waits, and its run has ended."""
 
 
 class Outcome(NamedTuple):
-    """What was done for one run: the results of a link's steps in order, under the fence that lets them in."""
+    """What one delivery did for one run or item: the results of a link's steps in order, and the fence to record them.
+
+    `steps` are the other steps that were loaded for it.
+    """
 
     run: RunFacts
     fence: HeldTicket | HeldClaim | HeldWait
@@ -99,12 +109,12 @@ class Outcome(NamedTuple):
 
     @property
     def key(self) -> Key:
-        """The run and item that it is about."""
+        """The run and the item that the results belong to."""
         return (self.run.id, self.item)
 
     @property
     def plain(self) -> bool:
-        """Whether every step succeeded and none started another run: what follows is up to the plan alone."""
+        """Whether every step succeeded and none started a sub-workflow run: what follows depends on the plan alone."""
         for result in self.results:  # noqa: SIM110 - a generator takes twice as long
             if result.state is not _SUCCEEDED or result.child is not None:
                 return False
@@ -118,12 +128,13 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a record won, and what to do about it after its commit.
+    """What a record wrote, and what is to be done after its commit.
 
-    `handed_on` are the winners whose ticket for the chain's next link is written; `released` says that other
-    tickets or child runs were; `ended` are (run id, state) of runs that came to their end, `below` those of them that
-    have a parent; `failed` are results that made a dead letter; `wakes` are ids of step rows whose child runs have now
-    all ended; `left` are outcomes that a lock kept out, to be recorded again.
+    `won` are the keys whose fence held. `handed_on` are those of them for which a ticket of the chain's next link is
+    written. `released`: other tickets that are due, or sub-workflow runs, were written too, and dispatch should look.
+    `ended` are runs that ended, as (run id, state); `below` are those of them that have a parent. `failed` are the
+    results that became dead letters. `wakes` are ids of waiting step rows that are due now, because their sub-workflow
+    run or items of theirs have ended. `left` are outcomes that a lock kept out: they are to be recorded again.
     """
 
     won: frozenset[Key] = frozenset()
@@ -136,7 +147,7 @@ class Recorded:
     left: tuple[Outcome, ...] = ()
 
     def joined(self, other: Recorded) -> Recorded:
-        """Both records as one."""
+        """Return both records as one."""
         return Recorded(
             won=self.won | other.won,
             handed_on=self.handed_on + other.handed_on,
@@ -155,7 +166,10 @@ StepKey = tuple[UUID, str, int]
 
 @dataclass(frozen=True)
 class Death:
-    """A child that died, and the delivery that it had in hand. `pid` is None where it never began."""
+    """A worker child that died, and the runs and head of the delivery that it was performing.
+
+    `pid` is None where no child had begun with the delivery.
+    """
 
     pid: int | None
     runs: tuple[str, ...]
@@ -163,9 +177,10 @@ class Death:
 
 
 class RunFacts(NamedTuple):
-    """What a run knows of itself. `began` is in seconds since 1970; `outcome` is None until its work is over.
+    """The facts of a run that its steps need. `began` is in seconds since 1970.
 
-    `below`: whether it has a parent, as far as that was asked.
+    `outcome` is what its work came to, None until that is over. `below`: whether it has a parent; false also where that
+    was not read.
     """
 
     id: UUID
@@ -176,5 +191,5 @@ class RunFacts(NamedTuple):
     below: bool = False
 
 
-# What expressions see of each step that has a row: output, state, error.
+# Of each step that has a row what expressions can read, by step id: output, state, error.
 Steps = Mapping[str, dict[str, Json]]

@@ -1,4 +1,4 @@
-"""What is to happen next to a run: the tickets to write, the steps to skip, or its end."""
+"""Releases: what follows from a record for one run, namely tickets to write, steps to skip, or the run's end."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from actions.base import Json
 from runs.domain.outcomes import NO_STEPS, LoadedSteps, RunFacts, StepResult
 from runs.domain.states import RunState
 
-# Seconds until a ticket that is sent is knocked for again, doubled with each send.
+# Seconds until the message for a ticket is repeated, doubled with each message.
 REPEAT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class NextTicket:
-    """A ticket to write: due and knocked for so many seconds from now, sent so many times already."""
+    """A ticket to write: `due` seconds from now it can be claimed, `knock` seconds from now a message is sent for it.
+
+    `sends` counts the messages that were, or are just being, sent for it.
+    """
 
     head: str
     item: int = -1
@@ -26,12 +29,11 @@ class NextTicket:
 
 
 class Release(NamedTuple):
-    """What follows for one run. `state` is None while it goes on as it is.
+    """What follows for one run. `state` is the state that the run changes to, None where it stays as it is.
 
-    `ending` is what the run's work came to, where that is known and the run has not ended yet (runs.engine.endings).
-
-    `missing` names steps that the run's output or error is made of and that are not at hand; `culprit` is the step
-    whose failure is the run's; `told`: its output is there already.
+    `ending` is what the run's work came to, where that is over and the run has not ended yet (runs.engine.endings).
+    `culprit` is the step whose failure makes the run fail. The run's output or error is made of steps: `at_hand` has
+    those that are known, `missing` names those that must be read first. `told`: `output` is final already.
     """
 
     run: RunFacts

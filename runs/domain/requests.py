@@ -1,4 +1,4 @@
-"""What a door asks for when it starts runs, and what it is answered."""
+"""Start requests, and their results: a run each, with the tickets that are to be sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from actions.base import Json
 
 
 class Authorization(NamedTuple):
-    """What a request was let in by: its token's sha256, and what the workflow, of the current version, was called."""
+    """What a start request was authorized by: its API token's sha256, and the workflow's name at that time.
+
+    The insert checks both again: whether the token is still valid, and whether the workflow still has this name and the
+    request's version as its current one.
+    """
 
     token: str
     name: str
@@ -19,19 +23,22 @@ class Authorization(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
-    """One run to start. A known idempotency key of the workflow answers the first run instead."""
+    """One run to start. If the workflow has a run with this idempotency key already, that run is the result."""
 
     input: Json = field(default_factory=dict)
     idempotency_key: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
-    # -100 to 100, higher ones first; None takes the definition's.
+    # -100 to 100; runs with a higher one are admitted first. None: the definition's.
     priority: int | None = None
-    # Looked at once more as the run is inserted; None where the door has just done so.
+    # Checked again in the statement that inserts the run; None where the caller has just checked it.
     authorization: Authorization | None = None
 
 
 class Preloaded(NamedTuple):
-    """What a load would find at a run's first ticket: times in seconds since 1970, the input as the database has it."""
+    """What a load would read at a run's first ticket, as it is known from the start already.
+
+    `started_at` is in seconds since 1970, `input` the JSON text that the database returned.
+    """
 
     ticket: int
     started_at: float
@@ -39,7 +46,7 @@ class Preloaded(NamedTuple):
 
 
 class Due(NamedTuple):
-    """A ticket that a knock is to be sent for; `preloaded` where its run began a moment ago, in this process."""
+    """A ticket for which a message is to be sent. `preloaded` only where this process has just started its run."""
 
     ticket: int
     run_id: UUID
@@ -52,12 +59,13 @@ class Due(NamedTuple):
 
 @dataclass(frozen=True)
 class Started:
-    """One answer to one request, in the same order. `created` is false where the key was known.
+    """The result of one start request; results are in the order of their requests.
 
-    A new run is told as queued, also where it begins at once: `due` are its tickets then, which count as sent, and
-    are to be sent after the commit. `behind`: others of its workspace, which nothing limits, were queued before it, a
-    moment ago: within a transaction, which may last, that is not said. `outdated`: nothing was started, and nothing was
-    looked up, for the request's leave holds no longer.
+    `created` is false where a run with this idempotency key existed already. A new run is reported as queued, even if
+    it was admitted at once; then `due` are its first tickets, which are written as sent: the caller must send them
+    after the commit. `behind`: when it was inserted, other runs of its workspace, which has no limits, were queued
+    before it; always false inside a caller's transaction, which may last. `outdated`: no run was started or looked up,
+    because the request's authorization no longer holds.
     """
 
     run_id: UUID

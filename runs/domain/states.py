@@ -35,21 +35,21 @@ class DeadLetterState(StrEnum):
 
 
 class Pause(StrEnum):
-    """What was paused: the run itself, or its workflow. A pause is a time beside the state, and no state."""
+    """What was paused: the run itself, or its workflow. A pause is a time on the run (`paused_at`), not a state."""
 
     RUN = "run"
     WORKFLOW = "workflow"
 
 
 class Lane(IntEnum):
-    """Which line a queued run stands in: that of its workspace, that of its gate, or none while it is paused."""
+    """The queue of a queued run: FREE is its workspace's, GATED its gate's; a PAUSED run is in neither."""
 
     FREE = 0
     GATED = 1
     PAUSED = 2
 
 
-# What the API says of a step that has no row yet.
+# The state that the API shows for a step without a row.
 PENDING = "pending"
 
 RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
@@ -57,25 +57,25 @@ RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.RUNNING: frozenset(
         {RunState.WAITING, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.COMPENSATING}
     ),
-    # It ends at once where the step that woke was the last one.
+    # It may end at once: when the step whose wait ended was its last one.
     RunState.WAITING: frozenset(
         {RunState.RUNNING, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.COMPENSATING}
     ),
     RunState.COMPENSATING: frozenset({RunState.COMPENSATED, RunState.FAILED}),
     RunState.SUCCEEDED: frozenset(),
-    # A human's retry, of its work or of compensations that failed.
+    # By a retry by hand, of its work or of compensations that failed.
     RunState.FAILED: frozenset({RunState.RUNNING, RunState.COMPENSATING}),
     RunState.CANCELLED: frozenset(),
     RunState.COMPENSATED: frozenset(),
 }
 
-# None stands for: no row yet.
+# None: the step has no row yet.
 STEP_TRANSITIONS: dict[StepState | None, frozenset[StepState]] = {
     None: frozenset(
         {
             StepState.RUNNING,
             StepState.SKIPPED,
-            # A pure step is recorded when it has ended, and never stands as running.
+            # A pure step is recorded only when its attempt has ended, so it is never `running`.
             StepState.SUCCEEDED,
             StepState.FAILED,
             StepState.RETRYING,
@@ -89,7 +89,7 @@ STEP_TRANSITIONS: dict[StepState | None, frozenset[StepState]] = {
         {StepState.RUNNING, StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED}
     ),
     StepState.WAITING: frozenset(
-        # It is tried again where it waited for the code that has its action.
+        # To retrying: it had waited for a deploy of the code that has its action.
         {
             StepState.RUNNING,
             StepState.RETRYING,
@@ -100,13 +100,13 @@ STEP_TRANSITIONS: dict[StepState | None, frozenset[StepState]] = {
         }
     ),
     StepState.SUCCEEDED: frozenset({StepState.COMPENSATED}),
-    StepState.FAILED: frozenset({StepState.RETRYING}),  # a human's retry
+    StepState.FAILED: frozenset({StepState.RETRYING}),  # by a retry by hand
     StepState.SKIPPED: frozenset(),
     StepState.CANCELLED: frozenset(),
     StepState.COMPENSATED: frozenset(),
 }
 
-# What the work of a run may come to. Until what follows it is done (compensate, on_failure, finally) the run is live.
+# What a run's work (its `steps`) may come to. The run stays live until compensate, on_failure and finally are done.
 RUN_OUTCOMES = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 RUN_LIVE = frozenset({RunState.RUNNING, RunState.WAITING, RunState.COMPENSATING})
 RUN_ENDED = frozenset(RunState) - RUN_LIVE - {RunState.QUEUED}
@@ -116,5 +116,5 @@ STEP_ENDED = frozenset(
 
 
 def values(states: Iterable[StrEnum]) -> list[str]:
-    """The states as the database has them, sorted."""
+    """Return the states as the database stores them, sorted."""
     return sorted(state.value for state in states)

@@ -1,3 +1,4 @@
-"""One link of one set of runs: load or claim, attempt, record, release; waits, for_each, sub-workflows, endings, the
-lease.
+"""Take a set of runs through one link: load or claim, attempt, record, release.
+
+Also what belongs to it: waits, for_each, sub-workflows, the end of a run, and the process lease.
 """

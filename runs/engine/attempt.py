@@ -1,4 +1,4 @@
-"""Perform one step of one run: decide whether it runs, render its config, call its action, name the outcome."""
+"""Make one attempt at one step of one run: evaluate its `if`, render its config, call its action, build the result."""
 
 from __future__ import annotations
 
@@ -23,29 +23,32 @@ from runs.planning.plan import Link, Plan
 from runs.planning.steps import PlannedStep
 from workflows.definitions.definition import ForEach
 
-# After this long a step whose action is not known is looked at again.
+# A step whose action this code does not know is checked again after this time.
 BLOCKED_SECONDS = 5.0
-# A member is looked up slowly in its class.
+# A module global, because looking a member up in its enum class is slow.
 _SUCCEEDED = StepState.SUCCEEDED
 
 
 def walk(plan: Plan, link: Link, work: Work) -> tuple[StepResult, ...]:
-    """Take a run through an inline link: every step in turn, up to and with the first that does not succeed."""
+    """Perform the steps of an inline link in turn, and stop after a step that is to be retried or that waits.
+
+    Return one result per step. If a step's predecessor did not succeed, the step's join decides whether it runs.
+    """
     results: list[StepResult] = []
-    # Filled as they go; attempts after the head's are first ones.
+    # The outputs that later steps read: those that were loaded, and each step's own as it ends.
     steps = dict(work.steps)
     own = Work(work.run, work.item, steps, *work[3:])  # _replace takes twice as long
     before: StepResult | None = None
     for step in link.steps:
-        # In a link, every step's only parent is the one before.
-        goes_on = before is None or (step.follows and before.state is _SUCCEEDED)
-        if not goes_on and (verdict := decide(plan, step, _marks(results))) is not Verdict.RUN:
-            result = _passed_by(step, blocked=verdict is Verdict.BLOCK)
+        if before is None:
+            result = attempt(step, own)
+            if work.attempt > 1 or work.attempts or work.edited is not None:
+                # These belong to the head; the steps behind it are at their first attempt.
+                own = own._replace(attempt=1, attempts=[], edited=None)
+        elif step.follows and before.state is _SUCCEEDED:
+            result = attempt(step, own, began=before.finished_at)
         else:
-            # Each begins when the one before it ended.
-            result = attempt(step, own, began=None if before is None else before.finished_at)
-        if before is None and (work.attempt > 1 or work.attempts or work.edited is not None):
-            own = own._replace(attempt=1, attempts=[], edited=None)
+            result = _decided(plan, step, own, results)
         before = result
         results.append(result)
         if result.state is not _SUCCEEDED and result.state in (StepState.RETRYING, StepState.WAITING):
@@ -54,88 +57,110 @@ def walk(plan: Plan, link: Link, work: Work) -> tuple[StepResult, ...]:
     return tuple(results)
 
 
-def _marks(results: Sequence[StepResult]) -> dict[str, Mark]:
-    return {result.step: Mark(state=result.state, blocked=result.error is not None) for result in results}
+def _decided(plan: Plan, step: PlannedStep, work: Work, results: Sequence[StepResult]) -> StepResult:
+    """Return the result of a step that its join runs or skips: its predecessor failed or was skipped, or may do so."""
+    # In a link, every step's only predecessor is the step before it.
+    marks = {result.step: Mark(state=result.state, blocked=result.error is not None) for result in results}
+    verdict = decide(plan, step, marks)
+    if verdict is Verdict.RUN:
+        return attempt(step, work, began=results[-1].finished_at)
+    return _skipped(step, blocked=verdict is Verdict.BLOCK)
 
 
 def attempt(step: PlannedStep, work: Work, *, began: datetime | None = None) -> StepResult:
-    """One attempt of one step, whose `if` is looked at first. Never raises: a failure is a result, too."""
+    """Make one attempt at one step, or skip the step if its `if` is false. Never raises: a failure is a result, too.
+
+    `began` is the time at which the previous step of the link ended; without it, the attempt begins now.
+    """
     if step.definition.for_each is not None and work.item < 0:
-        return _spread(step, work, each=step.definition.for_each)
+        return _begin_list(step, work, each=step.definition.for_each)
     started_at = began or work.clock.now()
     given: Json = None
     used: Json = None
     try:
         given = _given(step, work)
         context = AttemptContext(step, work, given)
-        if step.condition is not None and not expressions.truthy(expressions.evaluate(step.condition, context.names)):
-            return _passed_by(step, blocked=False)
-        if step.missing_action is not None:
-            return _blocked(step, work)
+        if not step.unconditional and (instead := _instead(step, context, work)) is not None:
+            return instead
         used = step.template if step.as_written else rendered(step, context.scope, given=given)
-        config = fitted(step, used) if step.fixed_config is None else step.fixed_config
-        answer = step.action.perform(config, context)
-        child = _child(answer) if isinstance(answer, Spawn) else None
-        asked = answer if isinstance(answer, (Park, Spawn)) else None
-        output = payload.clean(answer if asked is None else _output(step, asked, child))
-    except Exception as error:  # the one boundary: whatever an action raises is the step's failure, not ours
+        answer = step.action.perform(fitted(step, used), context)
+        if isinstance(answer, (Park, Spawn)):
+            return _waiting_or_started(step, work, answer, used=used, started_at=started_at)
+        output = payload.clean(answer)
+    except Exception as error:  # the one boundary: whatever an action raises fails the step, not the worker
         return failed(step, work, error, Tried(started_at, given, used))
-    told = used if step.has_expressions else None
-    ended = work.clock.now()
-    # By position: so it takes half as long, and there is one for every step of every run.
-    result = StepResult(step.id, _SUCCEEDED, output, None, told, work.attempt, work.attempts, started_at, ended)
-    if asked is None:
-        return result
-    if child is not None:
-        result = result._replace(child=child)
-    if isinstance(answer, Spawn) and answer.wait:
-        return result._replace(state=StepState.WAITING, awaits=1, finished_at=None)
-    if isinstance(answer, Park):
-        return result._replace(
-            state=StepState.WAITING,
-            wake_at=answer.wake_at,
-            signal=answer.signal,
-            signal_key=answer.key,
-            finished_at=None,
-        )
-    return result
+    return _succeeded(step, work, output, used, started_at)
+
+
+def _instead(step: PlannedStep, context: AttemptContext, work: Work) -> StepResult | None:
+    """Return the result of a step that cannot be performed: its `if` is false, or this code does not know its action.
+
+    Return None for a step that can.
+    """
+    if step.condition is not None and not _holds(step.condition, context.names):
+        return _skipped(step, blocked=False)
+    return None if step.missing_action is None else _blocked(step, work)
+
+
+def _holds(condition: str, names: dict[str, Json]) -> bool:
+    return expressions.truthy(expressions.evaluate(condition, names))
+
+
+def _succeeded(step: PlannedStep, work: Work, output: Json, used: Json, started_at: datetime) -> StepResult:
+    """Return a success that ends now. Its config is stored only if it was rendered from expressions."""
+    config = used if step.has_expressions else None
+    now = work.clock.now()
+    # By position, because that takes half as long, and one is made for every step of every run.
+    return StepResult(step.id, _SUCCEEDED, output, None, config, work.attempt, work.attempts, started_at, now)
+
+
+def _waiting_or_started(
+    step: PlannedStep, work: Work, answer: Park | Spawn, *, used: Json, started_at: datetime
+) -> StepResult:
+    """Return the result of an action that returned Park or Spawn: the step waits.
+
+    A Spawn without `wait` has succeeded instead: it only starts the sub-workflow run.
+    """
+    child = _child(answer) if isinstance(answer, Spawn) else None
+    output = payload.clean(_output(step, answer, child))
+    result = _succeeded(step, work, output, used, started_at)._replace(child=child)
+    if isinstance(answer, Spawn):
+        return result._replace(state=StepState.WAITING, awaits=1, finished_at=None) if answer.wait else result
+    return result._replace(
+        state=StepState.WAITING,
+        wake_at=answer.wake_at,
+        signal=answer.signal,
+        signal_key=answer.key,
+        finished_at=None,
+    )
 
 
 def _given(step: PlannedStep, work: Work) -> Json:
-    """The step's input; an item's is the item."""
+    """Return the step's input: the item in a for_each, and otherwise what a retry by hand put in its place, if any."""
     if work.item >= 0:
         return work.value
     return step_input(step, work.run, work.steps) if work.edited is None else work.edited
 
 
-def _spread(step: PlannedStep, work: Work, *, each: ForEach) -> StepResult:
-    """What a for_each begins with: its list, over which the step then waits. An empty one succeeds at once."""
+def _begin_list(step: PlannedStep, work: Work, *, each: ForEach) -> StepResult:
+    """Return the first result of a for_each step: it waits, with its list. With an empty list it succeeds at once."""
     started_at = work.clock.now()
     given: Json = None
     try:
         given = _given(step, work)
-        scope = AttemptContext(step, work, given).names
+        names = AttemptContext(step, work, given).names
         condition = None if step.asks_each_item else step.definition.if_
-        if condition is not None and not expressions.truthy(expressions.evaluate(condition, scope)):
-            return _passed_by(step, blocked=False)
-        items = _list_of(step, payload.clean(expressions.render(each.items, scope)))
+        if condition is not None and not _holds(condition, names):
+            return _skipped(step, blocked=False)
+        items = _list_of(step, payload.clean(expressions.render(each.items, names)))
     except Exception as error:  # as in attempt
         return failed(step, work, error, Tried(started_at, given))
-    done: Json = {"count": 0, "succeeded": 0, "failed": 0, "skipped": 0, "results": []}
-    result = StepResult(
-        step=step.id,
-        state=StepState.SUCCEEDED,
-        output=done,
-        attempt=work.attempt,
-        attempts=work.attempts,
-        started_at=started_at,
-        finished_at=work.clock.now(),
-    )
-    if not items:
-        return result
-    return result._replace(
-        state=StepState.WAITING, output=None, finished_at=None, wake_at=work.clock.now(), items=items
-    )
+    result = StepResult(step.id, StepState.WAITING, attempt=work.attempt, attempts=work.attempts, started_at=started_at)
+    now = work.clock.now()
+    if items:
+        return result._replace(wake_at=now, items=items)
+    empty: Json = {"count": 0, "succeeded": 0, "failed": 0, "skipped": 0, "results": []}
+    return result._replace(state=StepState.SUCCEEDED, output=empty, finished_at=now)
 
 
 def _list_of(step: PlannedStep, found: Json) -> list[Json]:
@@ -146,7 +171,7 @@ def _list_of(step: PlannedStep, found: Json) -> list[Json]:
 
 
 def claimed(work: Work, result: StepResult, *, process: UUID) -> Outcome:
-    """What became of a claimed attempt, under the fence of its claim."""
+    """Return the outcome of a claimed attempt, with the claim as its fence."""
     return Outcome(
         run=work.run,
         item=work.item,
@@ -161,7 +186,7 @@ def _child(asked: Spawn) -> Child:
 
 
 def _output(step: PlannedStep, answer: Park | Spawn, child: Child | None) -> Json:
-    """What the step's row says: the child's run already while it waits for it."""
+    """Return the output of a waiting step; with a sub-workflow that is the id of its run, before the run has ended."""
     if isinstance(answer, Park) and answer.wake_at is None and answer.signal is None:
         raise Permanent(f"action {step.action.name!r} parks for neither a moment nor a signal; give one", kind="action")
     if child is not None:
@@ -172,7 +197,10 @@ def _output(step: PlannedStep, answer: Park | Spawn, child: Child | None) -> Jso
 
 
 def _blocked(step: PlannedStep, work: Work) -> StepResult:
-    """The step waits for the code that has its action, and this is no attempt; runs.maintenance.sweep looks again."""
+    """Return the result of a step whose action this code does not know: it waits for a deploy.
+
+    This does not count as an attempt. runs.maintenance.sweep checks again every BLOCKED_SECONDS.
+    """
     message = (
         f"action {step.missing_action!r} of step {step.id!r} is not known to this worker; the step waits, and goes on "
         "by itself once code that has the action is deployed"
@@ -188,6 +216,6 @@ def _blocked(step: PlannedStep, work: Work) -> StepResult:
     )
 
 
-def _passed_by(step: PlannedStep, *, blocked: bool) -> StepResult:
+def _skipped(step: PlannedStep, *, blocked: bool) -> StepResult:
     reason: dict[str, Json] = {"kind": "upstream_failed", "message": "a step that it needs has failed"}
     return StepResult(step=step.id, state=StepState.SKIPPED, error=reason if blocked else None, attempt=0)

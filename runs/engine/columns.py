@@ -1,4 +1,4 @@
-"""Turn what is recorded into the columns that the statements of a record take."""
+"""Turn results, outcomes and releases into the parameters of a record's statements: one array for each column."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def steps(results: Sequence[tuple[UUID, int, StepResult]]) -> Params:
     return dict(zip(names, columns(values, len(names)), strict=True))
 
 
-# COPY's binary form: each field with its length before it, -1 for NULL, and times in microseconds since 2000.
+# COPY's binary format: each field is preceded by its length (-1 for NULL); times are in microseconds since 2000.
 _COPY_BEGIN, _COPY_END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 _ID, _NULL = struct.pack(">hi", 10, 16), struct.pack(">i", -1)
 _JSONB, _TIMES = struct.Struct(">iB"), struct.Struct(">iqiq")
@@ -64,7 +64,7 @@ _SINCE, _MICROSECOND = datetime(2000, 1, 1, tzinfo=UTC), timedelta(microseconds=
 
 
 def copied_steps(results: Sequence[tuple[UUID, int, StepResult]]) -> bytes:
-    """What COPY_STEPS reads, in its binary form: first attempts that succeeded."""
+    """Return the rows for COPY_STEPS in COPY's binary format. Only for steps that succeeded at their first attempt."""
     written = [_COPY_BEGIN]
     same: dict[tuple[str, int], bytes] = {}
     before: datetime | None = None
@@ -72,7 +72,7 @@ def copied_steps(results: Sequence[tuple[UUID, int, StepResult]]) -> bytes:
     for run_id, item, r in results:
         if (r.step, item) not in same:
             same[r.step, item] = _first_success(r.step, item)
-        # Mostly when the step before it ended.
+        # In most rows, this is the same object as the end of the row before.
         began = ended if r.started_at is before else _microseconds(r.started_at)
         ended, before = _microseconds(r.finished_at), r.finished_at
         times = _TIMES.pack(8, began, 8, ended)
@@ -82,7 +82,7 @@ def copied_steps(results: Sequence[tuple[UUID, int, StepResult]]) -> bytes:
 
 
 def _first_success(step: str, item: int) -> bytes:
-    """The fields step, item, state, attempt and attempts."""
+    """Return the fields step, item, state, attempt and attempts, which are the same for every run."""
     name, state = step.encode(), StepState.SUCCEEDED.value.encode()
     first = struct.pack(f">i{len(name)}sii", len(name), name, 4, item)
     return first + struct.pack(f">i{len(state)}siiiB2s", len(state), state, 4, 1, 3, 1, b"[]")
@@ -102,7 +102,7 @@ def _jsonb(value: Json) -> bytes:
 
 
 def outcomes(found: Sequence[Outcome]) -> Params:
-    """Columns of the fences by claim and by wait, where an outcome has exactly one result."""
+    """Columns of the fences of claims and waits, where an outcome has exactly one result."""
     values = [
         (
             o.run.id,
@@ -140,7 +140,7 @@ def outcomes(found: Sequence[Outcome]) -> Params:
 
 
 def releases(found: Sequence[Release]) -> Params:
-    """Columns of the tickets to write and of the runs that change their state."""
+    """Columns of RELEASE: the tickets to write, and the runs that change their state."""
     tickets = [(r.run.id, t.head, t.item, t.due, t.knock, t.sends, t.suspect) for r in found for t in r.tickets]
     ends = [
         (r.run.id, r.state.value, nullable(r.output), nullable(r.error), r.ending.value if r.ending else None)
@@ -155,24 +155,23 @@ def releases(found: Sequence[Release]) -> Params:
     }
 
 
-def following(found: Sequence[Release], *, last: bool = False) -> Params:
-    """What follows in runs that go one path, a row for each: its ticket, if any, and the state that it changes to.
-
-    `last`: none has a ticket, and no column for it.
-    """
-    ends = [
+def ends(found: Sequence[Release]) -> Params:
+    """Columns of the states that runs of a linear plan change to: one row per run, NULL where its state stays."""
+    values = [
         (None, None, None, None)
         if r.state is None
         else (r.state.value, nullable(r.output), nullable(r.error), r.ending.value if r.ending else None)
         for r in found
     ]
     names = ["end_states", "end_outputs", "end_errors", "end_endings"]
-    params = dict(zip(names, columns(ends, len(names)), strict=True))
-    if last:
-        return params
+    return dict(zip(names, columns(values, len(names)), strict=True))
+
+
+def next_tickets(found: Sequence[Release]) -> Params:
+    """Columns of the next tickets of runs of a linear plan: one row per run, NULL where it has none."""
     tickets = [_next(*r.tickets) for r in found]
     names = ["next_heads", "next_items", "next_dues", "next_knocks", "next_sends", "next_suspects"]
-    return params | dict(zip(names, columns(tickets, len(names)), strict=True))
+    return dict(zip(names, columns(tickets, len(names)), strict=True))
 
 
 def _next(ticket: NextTicket | None = None) -> tuple[object, ...]:

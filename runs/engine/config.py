@@ -1,4 +1,4 @@
-"""A step's config: rendered from its expressions, and checked by its action's class."""
+"""A step's config: its expressions are rendered, and its action's config class validates the result."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from runs.planning.steps import PlannedStep
 
 
 def rendered(step: PlannedStep, scope: dict[str, Json], *, given: Json) -> Json:
-    """The step's config as its action gets it: expressions rendered, but for the fields it evaluates itself."""
+    """Return the step's config with its expressions rendered, except in fields that the action evaluates itself."""
     if step.definition.payload is not None:
-        # A payload is input and config at once, and so is what was put in its place.
+        # A payload is the step's input and its config at once; so is an input that replaced it at a retry by hand.
         return step.action.from_payload(given)
     return step.rendering.render(scope)
 
 
 def fitted(step: PlannedStep, used: Json) -> Config:
-    """The rendered config as the action's own class. Raises Permanent where it does not fit."""
+    """Validate the rendered config and return it as the action's config class. Raises Permanent if it is invalid.
+
+    A pure step's config without expressions is validated once for all runs.
+    """
+    if step.fixed_config is not None:
+        return step.fixed_config
     try:
         return step.action.config_class.model_validate(used)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What an attempt may know, worked out when its action asks: most ask for little, and there are many attempts."""
+"""The context that an action gets for an attempt. It computes its values on demand: most actions read few of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runs.planning.steps import PlannedStep
 
 
 class AttemptContext:
-    """The context of one attempt. Its `input` is `given`; the rest it looks up itself."""
+    """The context of one attempt, actions.base.Context. `given` is the step's input; the rest is computed on demand."""
 
     def __init__(self, step: PlannedStep, work: Work, given: Json) -> None:
         self.input = given
@@ -35,12 +35,12 @@ class AttemptContext:
 
     @property
     def attempt(self) -> int:
-        """Counted from 1."""
+        """The number of this attempt, from 1."""
         return self._work.attempt
 
     @property
     def timeout_seconds(self) -> float:
-        """How long this attempt may take."""
+        """The timeout of this attempt."""
         return self._step.timeout_seconds
 
     @property
@@ -50,8 +50,8 @@ class AttemptContext:
 
     @property
     def names(self) -> dict[str, Json]:
-        """The names for the step's expressions."""
-        # No cached_property: it takes a lock, and costs more than the rest of an attempt.
+        """The names that the step's expressions can use."""
+        # Not a cached_property: that takes a lock, which costs more than the rest of an attempt.
         if self._names is None:
             work = self._work
             if work.item >= 0:
@@ -62,7 +62,7 @@ class AttemptContext:
 
     @property
     def scope(self) -> dict[str, Json]:
-        """The names that the step's config needs: all of them, or those that are quickly made where they will do."""
+        """The names that the step's config needs: only `steps`, which is cheap to make, or else all of them."""
         if self._names is None and self._work.item < 0 and self._step.asks_steps_only:
             return {"steps": dict(read_by(self._step, self._work.steps))}
         return self.names
@@ -74,7 +74,7 @@ class AttemptContext:
 
     @cached_property
     def idempotency_key(self) -> str:
-        """The same for every attempt of this step, item and generation."""
+        """The idempotency key of this step, item and generation; the same for each of its attempts."""
         return idempotency_key(self._work.run, step=self._step.id, item=self._work.item)
 
     @cached_property
@@ -83,17 +83,22 @@ class AttemptContext:
         return self._work.clock.now()
 
     def once(self, name: str, effect: Callable[[], Json], /) -> Json:
-        """Make a named effect, or answer what it came to in an earlier attempt (runs.engine.effects)."""
+        """Call `effect` and return its result, or return the result that an earlier attempt kept under this name.
+
+        See runs.engine.effects.
+        """
         return effects.once(self._work.run.id, step=self._step.id, item=self._work.item, name=name, effect=effect)
 
     def cancelled(self) -> bool:
-        """Whether the run was stopped meanwhile."""
+        """Whether the run was cancelled, or timed out, since the attempt began."""
         return stopped(self._step, self._work)
 
 
 def idempotency_key(run: RunFacts, *, step: str, item: int) -> str:
-    """The same for every attempt of this step, item and generation; HMAC-SHA256 under the installation's key."""
-    said = f"{run.id}|{step}|{item}|{run.generation}".encode()
-    return (
-        base64.urlsafe_b64encode(hmac.digest(settings.SECRET_KEY.encode(), said, hashlib.sha256)).decode().rstrip("=")
-    )
+    """Return the idempotency key of all attempts at a step: an HMAC-SHA256 of run, step, item and generation.
+
+    It is keyed with the installation's SECRET_KEY, so that nobody outside can guess it.
+    """
+    message = f"{run.id}|{step}|{item}|{run.generation}".encode()
+    digest = hmac.digest(settings.SECRET_KEY.encode(), message, hashlib.sha256)
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")

@@ -1,4 +1,4 @@
-"""Keep what the named effects of a step answered, so that a later attempt does not make them again."""
+"""Keep the results of a step's named effects (`context.once`), so that a later attempt does not repeat them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MAX_NAME = 200
 
 
 def once(run_id: UUID, *, step: str, item: int, name: str, effect: Callable[[], Json]) -> Json:
-    """The `once` of a step's context. Answers what was kept under the name, else makes the effect and keeps it.
+    """Return the result that is kept under this name; if there is none, call `effect` and keep its result.
 
-    The effect's own error passes through, and nothing is kept. Raises Permanent for a name that is empty or longer
-    than MAX_NAME, or an answer that is not JSON.
+    An error of the effect is raised as it is, and nothing is kept. Raises Permanent for a name that is empty or longer
+    than MAX_NAME, and for a result that is not JSON.
     """
     if not 0 < len(name) <= MAX_NAME:
         raise Permanent(f"the name of an effect of step {step!r} must have 1 to {MAX_NAME} characters")

@@ -1,8 +1,9 @@
-"""How a run ends, in a fixed order: its work; if that failed, compensation and on_failure; finally; the end.
+"""The end of a run, in a fixed order: its work; after a failure compensation and on_failure; finally; the end.
 
-When nothing of the work is left, its outcome is decided and written as the run's `ending`, with its output or error;
-the run stays live until what follows is done. A run that is stopped (cancelled, timed out) comes here as well, once
-its running steps have answered. Each part begins when nothing of the one before is under way.
+The work is what the workflow lists under `steps`. When nothing of it is left, its outcome is written as the run's
+`ending`, with the run's output or error; but the run stays live until the parts that follow are done. A run that is
+stopped (cancelled, timed out) takes the same way, once its running steps have ended. Each part begins when nothing of
+the part before it is under way.
 """
 
 from __future__ import annotations
@@ -20,85 +21,113 @@ from runs.planning.plan import Plan
 from runs.planning.steps import Part, PlannedStep
 from runs.queries import endings as ending_queries
 from runs.queries import values
-from runs.queries.database import run
+from runs.queries.database import Statement, run
 
 _OPEN = (StepState.RETRYING, StepState.WAITING)
+# Run, item and step.
+_StepKey = tuple[UUID, int, str]
 
 
 def follows(plan: Plan, outcome: RunState) -> bool:
-    """Whether anything may follow work that came to this outcome."""
+    """Whether any part of this workflow follows work with this outcome."""
     if plan.finals:
         return True
     return outcome is RunState.FAILED and bool(plan.undos or plan.handlers)
 
 
 def may_follow(step: PlannedStep, *, ending: str) -> bool:
-    """Whether this step may still come once the run's work has come to this ending."""
+    """Whether this step may still run after the run's work has ended with `ending`."""
     return step.part is Part.FINALLY or (ending == RunState.FAILED and step.handler)
 
 
 def after_its_work(plan: Plan, outcome: Outcome, *, ending: RunState | None) -> bool:
-    """Whether this is an outcome of the work of a run whose work is over: written, and followed by nothing."""
+    """Whether the outcome belongs to the work of a run whose work is over. It is written, but releases nothing.
+
+    Example: a step that was still running when its run was cancelled.
+    """
     return ending is not None and not plan.steps[outcome.last.step].handler
 
 
 def note(plan: Plan, live: Sequence[Outcome], *, endings: Mapping[UUID, RunState]) -> None:
-    """Write what outcomes mean beyond their own rows: successes that can be undone, and those that were undone.
+    """Update step rows for compensation and stops. The runs are locked and live, and the outcomes' rows are written.
 
-    The runs are locked and live, and the outcomes' rows are written.
+    A success that can be compensated gets its number; a step whose compensation has succeeded becomes `compensated`; a
+    step of a stopped run that would be retried or would wait becomes `cancelled`.
     """
+    if plan.undos:
+        _note_undoing(plan, live)
+    if endings:
+        over = [o for o in live if after_its_work(plan, o, ending=endings.get(o.run.id))]
+        cut_short = [(o.run.id, o.item, o.last.step) for o in over if o.last.state in _OPEN]
+        _write_for(ending_queries.CUT_SHORT, cut_short)
+
+
+def _note_undoing(plan: Plan, live: Sequence[Outcome]) -> None:
+    """Number the successes that can be compensated, in order, and mark the steps that were compensated."""
     succeeded = [(o.run.id, o.item, r.step) for o in live for r in o.results if r.state is StepState.SUCCEEDED]
-    numbered = [place for place in succeeded if place[2] in plan.undos]
-    if numbered:
-        run(ending_queries.NUMBER, **values.step_keys(numbered))
-    undone = [
-        (run_id, item, undoes) for run_id, item, step in succeeded if (undoes := plan.steps[step].undoes) is not None
-    ]
-    if undone:
-        run(ending_queries.COMPENSATED, **values.step_keys(undone))
-    cut = [
-        (o.run.id, o.item, o.last.step)
-        for o in live
-        if o.last.state in _OPEN and after_its_work(plan, o, ending=endings.get(o.run.id))
-    ]
-    if cut:
-        run(ending_queries.CUT_SHORT, **values.step_keys(cut))
+    _write_for(ending_queries.NUMBER, [key for key in succeeded if key[2] in plan.undos])
+    undone = [(run_id, item, plan.steps[step].undoes) for run_id, item, step in succeeded]
+    _write_for(ending_queries.COMPENSATED, [(run_id, item, step) for run_id, item, step in undone if step is not None])
+
+
+def _write_for(statement: Statement, steps: Sequence[_StepKey]) -> None:
+    if steps:
+        run(statement, **values.step_keys(steps))
 
 
 def followed(plan: Plan, releases: Sequence[Release], *, marks: Mapping[UUID, Mapping[str, Mark]]) -> list[Release]:
-    """The releases, those of runs whose work or ending has come to an outcome turned into what follows it.
+    """Return the releases; where a part of a run is over, with the start of the next part in place of the run's end.
 
     The runs are locked; `marks` were read after that.
     """
-    over: dict[UUID, RunState] = {}
-    for found in releases:
-        if found.state is not None and found.state in RUN_OUTCOMES:
-            over[found.run.id] = found.ending or found.state
+    over = _outcomes(releases)
     if not any(follows(plan, outcome) for outcome in over.values()):
         return list(releases)
     busy = {row[0] for row in run(ending_queries.UNDER_WAY, runs=list(over))}
-    failed = [run_id for run_id, outcome in over.items() if outcome is RunState.FAILED]
-    undoable_steps = undoable(failed) if failed and plan.undos else {}
-
-    def next_for(found: Release) -> Release:
+    to_undo = _to_undo(plan, over)
+    result = []
+    for found in releases:
         run_id = found.run.id
-        outcome = over[run_id]
-        if run_id in busy:  # nothing begins before everything has answered
-            return _going_on(plan, found, marks[run_id], outcome=outcome, heads=())
-        heads = _heads(plan, marks[run_id], outcome=outcome, undoable=undoable_steps.get(run_id, ()))
-        if heads:
-            return _going_on(plan, found, marks[run_id], outcome=outcome, heads=heads)
-        return _ended(plan, found, marks[run_id])
+        if run_id not in over:
+            result.append(found)
+        elif run_id in busy:  # the next part begins only when no step of the run is under way
+            result.append(_going_on(plan, found, marks[run_id], outcome=over[run_id], heads=()))
+        else:
+            undo = to_undo.get(run_id, ())
+            result.append(_next_part(plan, found, marks[run_id], outcome=over[run_id], undoable=undo))
+    return result
 
-    return [next_for(found) if found.run.id in over else found for found in releases]
+
+def _outcomes(releases: Sequence[Release]) -> dict[UUID, RunState]:
+    """Return, for the runs whose current part is over, the outcome of their work."""
+    return {found.run.id: found.ending or found.state for found in releases if found.state in RUN_OUTCOMES}
+
+
+def _to_undo(plan: Plan, over: Mapping[UUID, RunState]) -> dict[UUID, list[str]]:
+    """Return, for the runs whose work failed, the steps to compensate."""
+    failed = [run_id for run_id, outcome in over.items() if outcome is RunState.FAILED]
+    return undoable(failed) if plan.undos else {}
 
 
 def undoable(run_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
-    """Steps of each run that succeeded, can be undone and are not, the last success first. The runs are locked."""
+    """Return, for each run, the steps that succeeded and can still be compensated, the last success first.
+
+    The runs are locked.
+    """
     found: dict[UUID, list[str]] = {}
     for run_id, step in run(ending_queries.UNDOABLE, runs=list(run_ids)) if run_ids else ():
         found.setdefault(run_id, []).append(step)
     return found
+
+
+def _next_part(
+    plan: Plan, found: Release, marks: Mapping[str, Mark], *, outcome: RunState, undoable: Iterable[str]
+) -> Release:
+    """Return the release with the start of the next part, or, if there is none, with the run's end."""
+    heads = _heads(plan, marks, outcome=outcome, undoable=undoable)
+    if heads:
+        return _going_on(plan, found, marks, outcome=outcome, heads=heads)
+    return _ended(plan, found, marks)
 
 
 def _going_on(
@@ -113,18 +142,25 @@ def _going_on(
 
 
 def _heads(plan: Plan, marks: Mapping[str, Mark], *, outcome: RunState, undoable: Iterable[str]) -> list[str]:
-    """Where the next part begins: one compensation, else on_failure, else finally. None left: the run ends."""
+    """Return the first steps of the next part: one compensation, else on_failure, else finally; empty for the end."""
     if outcome is RunState.FAILED:
-        for step in undoable:
-            if step in plan.undos and plan.undos[step].id not in marks:
-                return [plan.undos[step].id]
-        if plan.handlers and not any(head in marks for head in plan.handlers):
+        undos = [plan.undos[step].id for step in undoable if step in plan.undos]
+        if compensation := next((undo for undo in undos if undo not in marks), None):
+            return [compensation]
+        if _not_begun(plan.handlers, marks):
             return plan.handlers
-    return [] if any(head in marks for head in plan.finals) else plan.finals
+    return plan.finals if _not_begun(plan.finals, marks) else []
+
+
+def _not_begun(heads: Sequence[str], marks: Mapping[str, Mark]) -> bool:
+    return bool(heads) and not any(head in marks for head in heads)
 
 
 def _ended(plan: Plan, found: Release, marks: Mapping[str, Mark]) -> Release:
-    """The end. A run whose every compensation succeeded is `compensated`; else it says which ones failed."""
+    """Return the release with the run's end after compensations.
+
+    If all of them succeeded the run is `compensated`; otherwise its error names the steps whose compensation failed.
+    """
     undone = {step: marks[undo.id].state for step, undo in plan.undos.items() if undo.id in marks}
     if found.ending is not RunState.FAILED or not undone:
         return found

@@ -1,4 +1,4 @@
-"""Take runs through a link: load or claim, perform with no transaction open, record and release."""
+"""Take a set of runs through a link: load or claim, perform with no transaction open, record and release."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from runs.queries.values import loads
 
 log = logging.getLogger(__name__)
 
-# The executor answers at the timeout; the row's deadline lets it.
+# A row's deadline is this much later than its step's timeout, so that the executor records the timeout itself.
 DEADLINE_GRACE_SECONDS = 5
 _RECORD_TRIES = 3
 
 
-def advance(  # noqa: PLR0913 - a delivery, and whom to tell
+def advance(  # noqa: PLR0913 - one argument for each part of a delivery, and a callback
     keys: Sequence[Key],
     *,
     plan: Plan,
@@ -39,24 +39,24 @@ def advance(  # noqa: PLR0913 - a delivery, and whom to tell
     meanwhile: Callable[[Recorded], None],
     preloaded: Mapping[Key, Preloaded] = NONE,
 ) -> Recorded:
-    """Take the runs that have a ticket at this head through its link; answers those won and those handed on.
+    """Take the runs that have a ticket at `head` through its link, and return what was recorded.
 
-    `meanwhile` is called with what is recorded while others of the delivery are still performed. What is `preloaded` is
-    not loaded again.
+    `carried` is the head that the delivery's chain continues to. `meanwhile` is called with what is recorded while
+    other steps of the delivery are still being performed. Inputs that are `preloaded` are not loaded again.
     """
     link = plan.link(head)
-    single = [key for key in keys if key[1] >= 0]
-    if single and len(single) < len(keys):
+    items = [key for key in keys if key[1] >= 0]
+    if items and len(items) < len(keys):
         steps = [key for key in keys if key[1] < 0]
         first = advance(steps, plan=plan, head=head, carried=carried, meanwhile=meanwhile)
-        return first.joined(advance(single, plan=plan, head=head, carried=carried, meanwhile=meanwhile))
-    # A for_each begins by its list, which is no more than an expression.
-    if link.head.inline or (link.head.definition.for_each is not None and not single):
+        return first.joined(advance(items, plan=plan, head=head, carried=carried, meanwhile=meanwhile))
+    # A for_each step without an item only evaluates its list; that needs no claim, even if its action is effectful.
+    if link.head.inline or (link.head.definition.for_each is not None and not items):
         recorded, suspects = _inline(keys, plan=plan, link=link, carried=carried, preloaded=preloaded)
-        # A suspect is claimed even though it is pure, so that a death in it is seen, and counted against it alone.
-        link, keys = link.alone(), suspects
-        if not keys:
+        if not suspects:
             return recorded
+        # A suspect is claimed even if it is pure: then a death in it is noticed, and counted against it alone.
+        link, keys = link.alone(), suspects
     else:
         recorded = Recorded()
     return recorded.joined(_effectful(keys, plan=plan, link=link, carried=carried, meanwhile=meanwhile))
@@ -65,31 +65,32 @@ def advance(  # noqa: PLR0913 - a delivery, and whom to tell
 def _inline(
     keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None, preloaded: Mapping[Key, Preloaded]
 ) -> tuple[Recorded, list[Key]]:
-    """What was recorded, and the suspects, which are left alone."""
-    each = bool(keys) and keys[0][1] >= 0
-    found = loaded(keys, preloaded) or _load(keys, plan=plan, link=link)
-    ready: list[tuple[Work, HeldTicket]] = []
-    suspects: list[Key] = []
-    clock = _clock(found)
-    for row in found:
-        ticket, suspect, attempt, attempts, edited = row[9:]
-        if suspect:
-            suspects.append((row[0], row[1]))
-            continue
-        work = _work(row, clock=clock, attempt=(attempt or 0) + 1, attempts=attempts, edited=edited)
-        ready.append((work, HeldTicket(ticket, retried=attempt is not None)))
-    if each:
-        with_values = for_each.with_values([work for work, _ in ready], plan=plan, step=link.head)
-        ready = [(work, ticket) for work, (_, ticket) in zip(with_values, ready, strict=True)]
-    walked = [(work, ticket, performing.walk(plan, link, work)) for work, ticket in ready]
-    lasts = sub_workflows.resolved(
-        [results[-1] for _, _, results in walked], [work for work, _, _ in walked], plan=plan
-    )
+    """Perform and record an inline link; return what was recorded, and the suspects, which are not performed."""
+    rows = loaded(keys, preloaded) or _load(keys, plan=plan, link=link)
+    suspects = [(row[0], row[1]) for row in rows if row[10]]
+    work, held = _ready(rows)
+    if keys and keys[0][1] >= 0:
+        work = for_each.with_values(work, plan=plan, step=link.head)
+    walked = [performing.walk(plan, link, one) for one in work]
+    lasts = sub_workflows.resolved([results[-1] for results in walked], work, plan=plan)
     outcomes = [
-        Outcome(run=work.run, item=work.item, fence=ticket, results=(*results[:-1], last), steps=work.steps)
-        for (work, ticket, results), last in zip(walked, lasts, strict=True)
+        Outcome(run=one.run, item=one.item, fence=ticket, results=(*results[:-1], last), steps=one.steps)
+        for one, ticket, results, last in zip(work, held, walked, lasts, strict=True)
     ]
     return record.record(outcomes, plan=plan, carried=carried), suspects
+
+
+def _ready(rows: Sequence[Row]) -> tuple[list[Work], list[HeldTicket]]:
+    """Return the work of the rows that are not suspect, and the ticket under which each is to be recorded."""
+    work: list[Work] = []
+    held: list[HeldTicket] = []
+    clock = _clock(rows)
+    for row in rows:
+        ticket, suspect, attempt, attempts, edited = row[9:]
+        if not suspect:
+            work.append(_work(row, clock=clock, attempt=(attempt or 0) + 1, attempts=attempts, edited=edited))
+            held.append(HeldTicket(ticket, retried=attempt is not None))
+    return work, held
 
 
 def _load(keys: Sequence[Key], *, plan: Plan, link: Link) -> list[Row]:
@@ -106,7 +107,10 @@ def _load(keys: Sequence[Key], *, plan: Plan, link: Link) -> list[Row]:
 def _effectful(
     keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None, meanwhile: Callable[[Recorded], None]
 ) -> Recorded:
-    """Claim, perform together and record as they end; only what ends last is handed on along the chain."""
+    """Claim, perform in parallel and record attempts as they end.
+
+    Only the last set of a delivery continues along the chain; steps that the others release get due tickets.
+    """
     if link.head.action.transactional:
         return _in_transactions(keys, plan=plan, link=link, carried=carried)
     recorded = Recorded()
@@ -117,7 +121,7 @@ def _effectful(
             try:
                 part = _record_done(done, plan=plan, carried=carried if done.last else None)
             except (OperationalError, InterfaceError) as error:
-                failure = error  # left to its deadline; the others are still under way, and have a record of their own
+                failure = error  # the sweep takes these up at their deadline; the others are recorded by themselves
                 continue
             if not done.last:
                 meanwhile(part)
@@ -135,7 +139,10 @@ def _record_done(done: Done, *, plan: Plan, carried: str | None) -> Recorded:
 
 
 def _in_transactions(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None) -> Recorded:
-    """Claim, perform and record one by one, each with its own deadline; hand back what takes too long."""
+    """Claim, perform and record transactional steps one by one, each with its own deadline.
+
+    After BUDGET_SECONDS the remaining candidates are handed back.
+    """
     recorded = Recorded()
     began = time.monotonic()
     for number, key in enumerate(keys):
@@ -152,7 +159,7 @@ def _in_transactions(keys: Sequence[Key], *, plan: Plan, link: Link, carried: st
 def _claim(
     keys: Sequence[Key], *, plan: Plan, link: Link, take: Callable[[list[lease.Held]], None]
 ) -> tuple[list[Work], UUID]:
-    """What this process won of the keys, and the name under which it did."""
+    """Claim steps; return the work that this process won, and the process name under which it claimed."""
     process = lease.current()
     each = bool(keys) and keys[0][1] >= 0
     take_tickets = for_each.claim if each else tickets.claim
@@ -170,9 +177,9 @@ def _claim(
 
 
 def _record_surely(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
-    """Record what was done outside, again where a lock kept it out, over a new connection where the old one broke.
+    """Record effectful attempts, and repeat that if a lock or a broken connection prevented it.
 
-    What still is not recorded is left to the step's deadline.
+    After _RECORD_TRIES the attempts remain `running`, and the sweep takes them up at their deadline.
     """
     recorded = Recorded()
     left = tuple(outcomes)
@@ -188,12 +195,12 @@ def _record_surely(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | No
             if not left:
                 break
         log.warning("record_repeated", extra={"number": number, "count": len(left)})
-        time.sleep(0.2 * number)  # a server that restarts needs a moment; the lease runs meanwhile
+        time.sleep(0.2 * number)  # a restarting server needs some time; a thread renews the lease meanwhile
     return recorded
 
 
 def _clock(found: Sequence[Row]) -> Clock:
-    """One for all rows of a statement: the latest, so that nothing seems to end before it began."""
+    """Return one clock for all rows of a statement: the latest of their times, so that no step ends before it began."""
     return Clock(at=datetime.fromtimestamp(max((row[6] for row in found), default=0.0), UTC))
 
 

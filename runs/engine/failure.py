@@ -1,4 +1,4 @@
-"""What a failed attempt comes to: retried, handled by `on_error`, or a dead letter."""
+"""The result of a failed attempt: the step is retried, handled by `on_error`, or becomes a dead letter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from runs.planning.steps import PlannedStep
 
 @dataclass(frozen=True)
 class Tried:
-    """What is known of an attempt that failed; `outcome` is its word in the history, `reason` its dead letter's."""
+    """The facts of an attempt that failed: its start, input and rendered config.
+
+    `outcome` is its outcome in the step's history, `reason` the reason of its dead letter, if it becomes one.
+    """
 
     started_at: datetime
     given: Json = None
@@ -30,21 +33,41 @@ class Tried:
 
 
 def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) -> StepResult:
-    """What a failed attempt comes to: retry policy first, then `on_error`, then a dead letter."""
-    told = _cleaned(retry_policy.described(error))
+    """Return the result of a failed attempt: the retry policy decides first, then `on_error`, then a dead letter."""
+    result = _as_failure(step, work, error, tried)
+    if isinstance(error, Cancelled) and stopped(step, work):
+        *before, own = result.attempts
+        return result._replace(state=StepState.CANCELLED, attempts=[*before, {**own, "outcome": "cancelled"}])
     known = error if isinstance(error, ActionError) else Retryable(retry_policy.message(error))
+    # Attempts that were lost with their worker do not count for the retry policy.
+    tries = work.attempt - retried_by_hand(work.attempts) - lost_attempts(work.attempts)
+    if retry_policy.wanted(step.retry, error=known, attempt=tries):
+        delay = retry_policy.wait_seconds(step.retry, error=known, attempt=tries)
+        return result._replace(state=StepState.RETRYING, delay_seconds=delay, finished_at=None)
+    if work.item >= 0:
+        return result  # what a failed item means is decided when all items have ended
+    if step.definition.on_error == "continue":
+        return result._replace(output={"error": result.error})
+    if step.definition.goto is not None:
+        return result
+    return result._replace(dead_reason="compensation" if step.undoes is not None else tried.reason)
+
+
+def _as_failure(step: PlannedStep, work: Work, error: BaseException, tried: Tried) -> StepResult:
+    """Return the step as failed, with this attempt added to its history."""
+    described = _cleaned(retry_policy.described(error))
     finished_at = work.clock.now()
     history = {
         "number": work.attempt,
         "outcome": tried.outcome,
-        "error": told,
+        "error": described,
         "started_at": iso(tried.started_at),
         "finished_at": iso(finished_at),
     }
-    result = StepResult(
+    return StepResult(
         step=step.id,
         state=StepState.FAILED,
-        error=told,
+        error=described,
         config=tried.used if step.has_expressions else None,
         attempt=work.attempt,
         attempts=[*work.attempts, history],
@@ -54,36 +77,21 @@ def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) ->
         used=tried.used,
         suspect=work.suspect,
     )
-    if isinstance(error, Cancelled) and stopped(step, work):
-        attempts = [*work.attempts, {**history, "outcome": "cancelled"}]
-        return result._replace(state=StepState.CANCELLED, attempts=attempts)
-    # Attempts lost with their worker are no attempts of the policy.
-    tries = work.attempt - retried_by_hand(work.attempts) - lost_attempts(work.attempts)
-    if retry_policy.wanted(step.retry, error=known, attempt=tries):
-        delay = retry_policy.wait_seconds(step.retry, error=known, attempt=tries)
-        return result._replace(state=StepState.RETRYING, delay_seconds=delay, finished_at=None)
-    if work.item >= 0:
-        return result  # what an item's failure means, the step says when all have ended
-    if step.definition.on_error == "continue":
-        return result._replace(output={"error": told})
-    if step.definition.goto is not None:
-        return result
-    return result._replace(dead_reason="compensation" if step.undoes is not None else tried.reason)
 
 
 def retried_by_hand(attempts: Sequence[Any]) -> int:
-    """The number of the attempt after which somebody last retried the step: its policy begins anew there."""
+    """Return the number of the last attempt before the last retry by hand, or 0. The retry policy starts anew there."""
     return max((tried["number"] for tried in attempts if "retried_at" in tried), default=0)
 
 
 def lost_attempts(attempts: Sequence[Any]) -> int:
-    """How many attempts since the last retry by hand were lost with their worker."""
+    """Return the number of attempts since the last retry by hand that were lost with their worker."""
     since = retried_by_hand(attempts)
     return sum(1 for tried in attempts if tried["outcome"] == "lost" and tried["number"] > since)
 
 
 def _cleaned(told: dict[str, Json]) -> dict[str, Json]:
-    """An error that PostgreSQL can hold; its details are dropped where they are not JSON."""
+    """Return the error in a form that PostgreSQL can store; its details are dropped if they are not JSON."""
     try:
         cleaned = payload.clean(told)
     except ActionError:
@@ -92,14 +100,14 @@ def _cleaned(told: dict[str, Json]) -> dict[str, Json]:
 
 
 def unrecordable(outcome: Outcome, error: Exception, *, plan: Plan) -> Outcome:
-    """The outcome as a failure that PostgreSQL can hold: the values that it refused are left out."""
+    """Return the outcome as a failure that PostgreSQL can store, without the values that it refused."""
     told: dict[str, Json] = {
         "kind": "unrecordable",
         "message": f"PostgreSQL refused the result: {error}"[:2000],
     }
     first = outcome.results[0]
     on_error = plan.steps[first.step].definition.on_error
-    # What was tried before came from the database; this attempt's own entry may be what it refused.
+    # Earlier entries of the history came from the database; this attempt's own may be the value that it refused.
     own_entry = first.state in (StepState.FAILED, StepState.RETRYING)
     failed = StepResult(
         step=first.step,

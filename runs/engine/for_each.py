@@ -1,15 +1,16 @@
-"""for_each: a step performed over a list, item by item, a window of them open at a time.
+"""for_each: a step is performed for each item of a list, with a limited number of items open at a time (its window).
 
-The step's own row waits: `open_items` says how many items have a ticket or a row that has not ended, `progress` how
-far it got. Each item that ends is counted in the record that ends it, under the run's lock; then the step's turn
-comes, by the delivery that ended the item or by the sweep, and opens as many others as there is room for.
+The step's own row (item -1) waits. `open_items` is the number of items that have a ticket or a row that has not ended;
+`progress` says how far the step got. The record that ends an item counts it, under the run's lock, and makes the step's
+row due. Then comes the step's turn: the delivery that ended the item, or else the sweep, opens as many other items as
+the window has room for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
@@ -24,48 +25,51 @@ from runs.planning.plan import Plan
 from runs.planning.steps import PlannedStep
 from runs.queries import for_each, marks
 from runs.queries import values as values_queries
-from runs.queries.database import Row, run
+from runs.queries.database import Row, columns, run
 from runs.queries.values import loads
+from workflows.definitions.definition import ForEach
 
-# Results stand in the step's output up to so many items and bytes; beyond, they are read page by page.
+# Up to this number of items and bytes, the step's output contains the results; above it, they are read page by page.
 INLINE_RESULTS = 1000
 INLINE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
 class Turned:
-    """What a turn opened, and the rows of steps whose items have all ended, by version and step."""
+    """The result of turns: the number of items `opened`; `over` are the rows of steps without any item left.
+
+    `over` is grouped by version and step.
+    """
 
     opened: int = 0
     over: dict[tuple[UUID, str], list[int]] = field(default_factory=dict)
 
 
 def load(keys: Sequence[Key], *, head: str, reads: Sequence[str]) -> list[Row]:
-    """transitions.load for items: without the run's input and other steps, which `with_values` adds once."""
+    """tickets.load for items, without the run's input and other steps: `with_values` reads those once per run."""
     return run(for_each.LOAD_ITEMS, head=head, reads=list(reads), **values_queries.keys(keys))
 
 
 def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID, timeout_seconds: float) -> list[Row]:
-    """transitions.claim for items, as `load`."""
+    """tickets.claim for items; as in `load`, without what `with_values` reads."""
     given = {"head": head, "reads": list(reads), "process": process, "timeout": timeout_seconds}
     return run(for_each.CLAIM_ITEMS, **given, **values_queries.keys(keys))
 
 
 def with_values(work: Sequence[Work], *, plan: Plan, step: PlannedStep) -> list[Work]:
-    """The work with each item's value, and what its expressions look at, read once for each run."""
+    """Return the work with each item's value, and with the input and steps that its expressions use.
+
+    Input and steps are read once per run, not once per item.
+    """
     each = step.definition.for_each
     if each is None or not work:
         return list(work)
     keys = values_queries.keys([(one.run.id, one.item) for one in work])
-    found = run(for_each.VALUES, size=each.batch, step=step.id, **keys)
-    values = {(row[0], row[1]): loads(row[2]) for row in found}
+    values = {(row[0], row[1]): loads(row[2]) for row in run(for_each.VALUES, size=each.batch, step=step.id, **keys)}
     runs = list({one.run.id for one in work})
-    steps = {}
-    if reads := plan.step_ids(step.item_reads):
-        steps = {row[0]: loads(row[1]) for row in run(marks.OUTPUTS, runs=runs, reads=reads)}
-    inputs = {}
-    if step.items_read_input:
-        inputs = {row[0]: loads(row[1]) for row in run(for_each.INPUTS, runs=runs)}
+    reads = plan.step_ids(step.item_reads)
+    steps = _by_run(run(marks.OUTPUTS, runs=runs, reads=reads)) if reads else {}
+    inputs = _by_run(run(for_each.INPUTS, runs=runs)) if step.items_read_input else {}
     return [
         one._replace(
             run=one.run._replace(input=inputs.get(one.run.id)),
@@ -76,30 +80,34 @@ def with_values(work: Sequence[Work], *, plan: Plan, step: PlannedStep) -> list[
     ]
 
 
+def _by_run(rows: Sequence[Row]) -> dict[UUID, Any]:
+    return {run_id: loads(text) for run_id, text in rows}
+
+
 def begin(live: Sequence[Outcome], *, plan: Plan) -> tuple[int, ...]:
-    """Keep the lists of steps that begin one now, in batches, beside their rows; answers the rows, which are due."""
+    """Store the lists of for_each steps that begin now, in batches. Return the ids of their rows, which are due."""
     begun = [(o.run.id, r.step, r.items) for o in live for r in o.results if r.items is not None]
     if not begun:
         return ()
-    batches = [
-        (run_id, step, number, values_queries.dumps(items[at : at + size]))
-        for run_id, step, items in begun
-        for size in (plan.steps[step].batch,)
-        for number, at in enumerate(range(0, len(items), size))
-    ]
-    names = ("runs", "steps", "numbers", "items")
-    run(for_each.KEEP, **dict(zip(names, map(list, zip(*batches, strict=True)), strict=True)))
-    found = run(
-        for_each.BEGIN,
-        runs=[one[0] for one in begun],
-        steps=[one[1] for one in begun],
-        progresses=[values_queries.dumps(_nothing_done(len(one[2]))) for one in begun],
-    )
-    return tuple(row[0] for row in found)
+    batches = [batch for run_id, step, items in begun for batch in _batches(run_id, plan.steps[step], items)]
+    kept = ("runs", "steps", "numbers", "items")
+    run(for_each.KEEP, **dict(zip(kept, columns(batches, len(kept)), strict=True)))
+    rows = [(run_id, step, values_queries.dumps(_nothing_done(len(items)))) for run_id, step, items in begun]
+    names = ("runs", "steps", "progresses")
+    return tuple(row[0] for row in run(for_each.BEGIN, **dict(zip(names, columns(rows, len(names)), strict=True))))
+
+
+def _batches(run_id: UUID, step: PlannedStep, items: list[Json]) -> Iterator[tuple[UUID, str, int, str]]:
+    """Yield the rows in which a list is stored, one per batch."""
+    for number, at in enumerate(range(0, len(items), step.batch)):
+        yield run_id, step.id, number, values_queries.dumps(items[at : at + step.batch])
 
 
 def count_ended(outcomes: Sequence[Outcome]) -> tuple[int, ...]:
-    """Count the items that these outcomes end, in their record's transaction; answers the rows of their steps."""
+    """Count the items that these outcomes end, in the transaction of their record. Return the ids of their steps' rows.
+
+    Retries and waits are not ends, and are not counted.
+    """
     counts: dict[tuple[UUID, str], dict[StepState, int]] = {}
     for outcome in outcomes:
         if outcome.last.state in (StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED):
@@ -116,17 +124,17 @@ def count_ended(outcomes: Sequence[Outcome]) -> tuple[int, ...]:
 
 
 def due(*, limit: int) -> list[int]:
-    """Rows of steps whose items are to go on."""
+    """Return up to `limit` ids of for_each rows whose turn is due, the longest due first."""
     return [row[0] for row in run(for_each.DUE, limit=limit)]
 
 
 def again(found: Sequence[tuple[UUID, str]]) -> None:
-    """Let steps that a human just retried go on with their failed items and those not begun, not with all of them."""
+    """Let steps that were just retried by hand continue where they were: with failed items and those not begun yet."""
     run(for_each.AGAIN, runs=[one[0] for one in found], steps=[one[1] for one in found])
 
 
 def begun(found: Sequence[tuple[UUID, str]]) -> frozenset[tuple[UUID, str]]:
-    """Those of these steps whose list has begun: it stays what it was, whatever their input is now."""
+    """Return those of these steps that have a list already. It stays the same, even if their input was edited since."""
     if not found:
         return frozenset()
     answer = run(for_each.BEGUN, runs=[one[0] for one in found], steps=[one[1] for one in found])
@@ -134,30 +142,33 @@ def begun(found: Sequence[tuple[UUID, str]]) -> frozenset[tuple[UUID, str]]:
 
 
 def turn(row_ids: Sequence[int]) -> Turned:
-    """Open as many items of these steps as there is room for. The runs are locked first, then read."""
+    """Open as many items of these steps as their windows have room for, under the locks of their runs.
+
+    The runs are locked first and read by the next statement.
+    """
     over: dict[tuple[UUID, str], list[int]] = {}
-    opened: list[tuple[int, int, int, int, str, float | None]] = []
+    turns: list[tuple[object, ...]] = []
     count = 0
     with transaction.atomic():
         runs = [row[0] for row in run(for_each.LOCK, rows=list(row_ids))]
         for row in run(for_each.TURN, rows=list(row_ids), runs=runs) if runs else ():
             row_id, run_id, step_id, version_id, open_items, progress, now = row
             step = plans.load(version_id).steps[step_id]
-            taken = _take(step, loads(progress), run_id=run_id, open_items=open_items, now=now)
-            if taken is None:
+            opening = _take(step, loads(progress), run_id=run_id, open_items=open_items, now=now)
+            if opening is None:
                 over.setdefault((version_id, step_id), []).append(row_id)
                 continue
-            first, past, is_open, after, wait = taken
-            count += is_open - open_items
-            opened.append((row_id, first, past, is_open, values_queries.dumps(after), wait))
-        if opened:
+            first, past, now_open, after, wait = opening
+            count += now_open - open_items
+            turns.append((row_id, first, past, now_open, values_queries.dumps(after), wait))
+        if turns:
             names = ("rows", "firsts", "pasts", "opens", "progresses", "waits")
-            run(for_each.OPEN, **dict(zip(names, map(list, zip(*opened, strict=True)), strict=True)))
+            run(for_each.OPEN, **dict(zip(names, columns(turns, len(names)), strict=True)))
     return Turned(opened=count, over=over)
 
 
 def finish(row_ids: Sequence[int], *, plan: Plan) -> list[Outcome]:
-    """What steps come to whose items have all ended; the fence is that of any wait that is over."""
+    """Return the outcomes of steps whose items have all ended. Their fence is that of a wait whose time has come."""
     found = run(for_each.FINISH, rows=list(row_ids), results=INLINE_RESULTS, bytes=INLINE_BYTES)
     return [_finished(row, plan=plan) for row in found]
 
@@ -166,48 +177,75 @@ def _nothing_done(count: int) -> dict[str, Json]:
     return {"count": count, "succeeded": 0, "failed": 0, "skipped": 0, "next": 0, "redo": None, "began": None}
 
 
-def _take(
-    step: PlannedStep, progress: dict[str, Any], *, run_id: UUID, open_items: int, now: float
-) -> tuple[int, int, int, dict[str, Json], float | None] | None:
-    """Items to open (from, up to), how many are open then, the progress after it, and seconds until more may begin.
+class _Opening(NamedTuple):
+    """What a step's turn does: open the items from `first` up to, but not including, `past`.
 
-    None where nothing is open and nothing more is to begin. `now` and `began` are seconds since 1970, by the database.
+    After that, `open_items` are open in total, and `progress` is the step's progress. `wait` is the number of seconds
+    after which the next batch may begin; None if it need not wait.
+    """
+
+    first: int
+    past: int
+    open_items: int
+    progress: Json
+    wait: float | None
+
+
+def _take(step: PlannedStep, progress: dict[str, Any], *, run_id: UUID, open_items: int, now: float) -> _Opening | None:
+    """Decide what the step's turn opens: first failed items that are to be redone, then new ones.
+
+    Return None if no item is open and none is left to open. `now` is the database's time in seconds since 1970, and so
+    is the progress' `began`, the start of the last batch.
     """
     each = step.definition.for_each
     assert each is not None  # noqa: S101 - a row with a list is of a step with for_each
-    after = dict(progress)
-    first = past = progress["next"]
     stopping = each.on_item_error == "fail" and progress["failed"] > 0
     room = 0 if stopping else max(0, step.window - open_items)
-    if room and progress["redo"] is not None:
-        limits = {"run": run_id, "step": step.id, "redo": progress["redo"], "limit": room}
-        redone = [row[0] for row in run(for_each.REDO, **limits)]
-        after["redo"] = redone[-1] + 1 if len(redone) == room else None
-        open_items += len(redone)
-        room -= len(redone)
-    wait: float | None = None
-    if room and first < progress["count"]:
-        end = progress["count"]
-        if each.min_batch_seconds:
-            end = min(end, (first // each.batch + 1) * each.batch)
-            if first % each.batch == 0:
-                wait = _rest(progress["began"], each.min_batch_seconds, now)
-                if wait is None:
-                    after["began"] = now
-        if wait is None:
-            past = min(first + room, end)
-            after["next"] = past
-            open_items += past - first
-            if past == end < progress["count"]:
-                wait = _rest(after["began"], each.min_batch_seconds, now)
-    more = not stopping and (after["next"] < progress["count"] or after["redo"] is not None)
+    redone, redo = _redo(step, progress["redo"], run_id=run_id, room=room)
+    first = progress["next"]
+    past, began, wait = _next_items(each, progress, room=room - redone, now=now)
+    open_items += redone + past - first
+    more = not stopping and (past < progress["count"] or redo is not None)
     if not open_items and not more:
         return None
-    return first, past, open_items, after, wait
+    return _Opening(first, past, open_items, {**progress, "next": past, "redo": redo, "began": began}, wait)
+
+
+def _redo(step: PlannedStep, redo: int | None, *, run_id: UUID, room: int) -> tuple[int, int | None]:
+    """Reopen failed items from item `redo` on. Return their number, and the item to continue at; None if none is left.
+
+    With a `redo` of None there is nothing to reopen.
+    """
+    if not room or redo is None:
+        return 0, redo
+    redone = [row[0] for row in run(for_each.REDO, run=run_id, step=step.id, redo=redo, limit=room)]
+    return len(redone), redone[-1] + 1 if len(redone) == room else None
+
+
+def _next_items(
+    each: ForEach, progress: dict[str, Any], *, room: int, now: float
+) -> tuple[int, float | None, float | None]:
+    """Decide about new items: return the end of those to open, the start of the last batch, and the next batch's wait.
+
+    With `min_batch_seconds`, a turn opens items of one batch only, and a batch begins that long after the one before.
+    """
+    first, count, began = progress["next"], progress["count"], progress["began"]
+    if not room or first >= count:
+        return first, began, None
+    end = count
+    if each.min_batch_seconds:
+        end = min(count, (first // each.batch + 1) * each.batch)
+        if first % each.batch == 0:
+            wait = _rest(began, each.min_batch_seconds, now)
+            if wait is not None:
+                return first, began, wait
+            began = now
+    past = min(first + room, end)
+    return past, began, _rest(began, each.min_batch_seconds, now) if past == end < count else None
 
 
 def _rest(began: float | None, seconds: float, now: float) -> float | None:
-    """Seconds until the next batch may begin; None where it may now."""
+    """Return the seconds until the next batch may begin; None if it may begin now."""
     left = 0.0 if began is None else began + seconds - now
     return left if left > 0 else None
 

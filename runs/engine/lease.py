@@ -1,4 +1,4 @@
-"""The process lease: the row by which others know that what this process performs is still being performed."""
+"""The process lease: a row that a process renews, and without which the sweep takes its running steps for lost."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from runs.queries.database import columns, run
 log = logging.getLogger(__name__)
 
 
-# What this process performs: run, item, step, attempt.
+# An attempt that this process performs: run, item, step, attempt.
 Held = tuple[UUID, int, str, int]
 _in_hand: set[Held] = set()
-# Those of it whose run was stopped meanwhile, as of the last beat.
+# Those of them whose run was stopped since, as of the last renewal.
 _stopped: set[Held] = set()
 
 
 class _Lease:
-    """The name under which this process performs, and the thread that keeps it alive."""
+    """One lease of this process: its name, a uuid under which steps are claimed, and the state of its thread."""
 
     def __init__(self) -> None:
         self.process: UUID | None = None
-        # By this process's steady clock; the database's is what counts.
+        # By this process's monotonic clock; what counts is the database's.
         self.passes_at = 0.0
         self.stop = threading.Event()
 
 
 _lease = _Lease()
-# Held by whoever takes a name or gives one up.
+# Guards taking a new lease and giving one up.
 _lock = threading.Lock()
 
 
 def _forget() -> None:
-    """A forked child performs under a name of its own."""
+    """Start without a lease in a forked child: it takes one under its own name."""
     global _lease, _lock
     _lease, _lock = _Lease(), threading.Lock()
 
@@ -54,10 +54,10 @@ os.register_at_fork(after_in_child=_forget)
 
 
 def current() -> UUID:
-    """This process's name; its row is committed, and beaten by a thread, before the first claim asks for it.
+    """Return the name of this process's lease. Its row is committed, and a thread renews it, before it is returned.
 
-    Where it was not beaten in time by this process's clock, as when it was frozen, the database is asked first: under a
-    name that has passed a claim wins nothing, and what the message carries would wait for its repeat.
+    If the lease should have been renewed by now, for example because the process was frozen, it is renewed here first.
+    A claim under an expired lease wins nothing, and the steps of the message would have to wait until it is repeated.
     """
     with _lock:
         if _lease.process is not None and time.monotonic() >= _lease.passes_at and not _renew(_lease, _lease.process):
@@ -66,13 +66,13 @@ def current() -> UUID:
             process = uuid7()
             _renew(_lease, process)
             threading.Thread(target=_keep, args=(_lease, process), name="process-lease", daemon=True).start()
-            # Last: a name without a row, or without a thread that beats it, could never claim anything.
+            # Last: with a name that has no row, or no thread to renew it, this process could never claim anything.
             _lease.process = process
         return _lease.process
 
 
 def beat(process: UUID) -> bool:
-    """Renew the lease; false when it had passed, and so may never be renewed again."""
+    """Renew the lease. Return false if it had expired: an expired lease is never renewed."""
     found = run(
         leases.BEAT,
         process=process,
@@ -93,7 +93,7 @@ def _renew(lease: _Lease, process: UUID) -> bool:
 
 @contextmanager
 def holding() -> Iterator[Callable[[Iterable[Held]], None]]:
-    """Inside the block, what is handed to the answered function counts as performed by this process."""
+    """Provide a function that registers attempts as performed by this process, until the end of the block."""
     mine: set[Held] = set()
 
     def take(held: Iterable[Held]) -> None:
@@ -107,19 +107,20 @@ def holding() -> Iterator[Callable[[Iterable[Held]], None]]:
 
 
 def unclaimed(process: UUID) -> set[Held]:
-    """Rows that run under this name and that nobody here performs, as far as one look can tell."""
+    """Return the running rows under this name that no thread of this process performs. See give_up_unclaimed."""
     return _look(process) - _in_hand
 
 
 def stopped(held: Held) -> bool:
-    """Whether the run of a row in hand was stopped, as far as the last beat saw. Cheap, and safe in any thread."""
+    """Whether the run of this attempt was stopped, as of the last renewal. Cheap, and safe in any thread."""
     return held in _stopped
 
 
 def give_up_unclaimed(process: UUID, *, before: set[Held]) -> set[Held]:
-    """Let go of rows that were orphans at the last look and still are; answers what is one now.
+    """Give up rows that were unclaimed at the last check (`before`) and still are; return those that are new.
 
-    One look is not enough: a claim may be committed and its answer still be on the way.
+    Such a row comes from a claim whose result was lost with its connection. One check is not enough, because a claim
+    may be committed while its result is still on the way.
     """
     now = unclaimed(process)
     lost = sorted(now & before)
@@ -131,7 +132,7 @@ def give_up_unclaimed(process: UUID, *, before: set[Held]) -> set[Held]:
 
 
 def _look(process: UUID) -> set[Held]:
-    """Every row that runs under this name; takes note of those whose run was stopped."""
+    """Return every row that is running under this name, and remember those whose run was stopped."""
     found: dict[Held, bool] = {
         (row[0], row[1], row[2], row[3]): row[4] for row in run(leases.OWN_RUNNING, process=process)
     }
@@ -141,7 +142,7 @@ def _look(process: UUID) -> set[Held]:
 
 
 def host() -> str:
-    """Where a pid means the same process: the host's name, and on Linux its pid namespace (a container's own)."""
+    """Return what makes a pid unique: the host's name and, on Linux, the pid namespace, which each container has."""
     try:
         return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
@@ -149,14 +150,14 @@ def host() -> str:
 
 
 def dead(pids: Iterable[int]) -> list[int]:
-    """Those of this host's pids that are gone, or only wait to be reaped."""
+    """Return those of this host's pids whose process is gone, or is a zombie."""
     return [pid for pid in pids if not _alive(pid)]
 
 
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-        # After the command's closing bracket comes the state.
+        # The state is the first field after the command, which stands in brackets.
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except ProcessLookupError:
         return False
@@ -166,13 +167,13 @@ def _alive(pid: int) -> bool:
 
 
 def give_up() -> None:
-    """Take a new name at the next claim: the old one's lease has passed, and others may have taken its steps."""
+    """Give up the lease, so that the next claim takes a new one: it has expired, and others may have its steps."""
     with _lock:
         _end(_lease)
 
 
 def _end(lease: _Lease) -> None:
-    """Beat it no more. Under the lock; nothing where another one was taken meanwhile."""
+    """Stop renewing this lease. `_lock` is held. A newer lease of this process is left alone."""
     global _lease  # noqa: PLW0603 - as above
     lease.stop.set()
     if _lease is lease:
@@ -180,7 +181,7 @@ def _end(lease: _Lease) -> None:
 
 
 def _keep(lease: _Lease, process: UUID) -> None:
-    """Beat every quarter lease on a connection of this thread's own, until the lease is lost."""
+    """Renew the lease every quarter of its time, on this thread's own connection, until it is lost."""
     suspected: set[Held] = set()
     try:
         while not lease.stop.wait(settings.PROCESS_LEASE_SECONDS / 4):
@@ -190,11 +191,11 @@ def _keep(lease: _Lease, process: UUID) -> None:
                     log.warning("lease_lost", extra={"lease": str(process)})
                     break
             except Error as error:
-                # The database is away; the lease may pass meanwhile, and then the next beat says so.
+                # The database cannot be reached. If the lease expires meanwhile, the next renewal notices.
                 log.warning("lease_not_renewed", extra={"lease": str(process), "error": str(error)})
                 connection.close()
     finally:
-        # However this thread ends, nobody may go on claiming under a name that nothing beats.
+        # However this thread ends: nobody may continue to claim under a lease that nothing renews.
         connection.close()
         with _lock:
             _end(lease)

@@ -1,8 +1,8 @@
-"""Perform a delivery's effectful candidates, as many at once as there are threads, and hand over what ended as it ends.
+"""Perform the effectful candidates of a delivery in parallel threads, and hand results over in sets as attempts end.
 
-A message carries candidates, not work: they are claimed as threads become free. What takes long is waited for alone:
-its neighbours are handed over, to be recorded, within some 50 ms of their end. After about a second nothing more is
-claimed, so that the last attempt ends within its step's timeout and that second.
+A message names candidates, not work: they are claimed as threads become free. A slow attempt does not hold back its
+neighbours: those are handed over, to be recorded, at most some 50 ms after they have ended. After about a second
+nothing more is claimed; so the last attempt ends at most that second and its step's timeout after the start.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 # After this long a delivery hands back the candidates that it has not claimed yet.
 BUDGET_SECONDS = 1.0
-# What ends so soon after another is recorded together with it.
+# Attempts that end this soon after another one are recorded together with it.
 GATHER_SECONDS = 0.05
 
 Claim = Callable[[Sequence[Key]], tuple[list[Work], UUID]]
@@ -36,7 +36,7 @@ Claim = Callable[[Sequence[Key]], tuple[list[Work], UUID]]
 
 @dataclass(frozen=True)
 class Done:
-    """Attempts that have ended, as they are to be recorded; `last`: nothing of the delivery is left."""
+    """Attempts that have ended, to be recorded together. `last`: no attempt or candidate of the delivery is left."""
 
     work: list[Work]
     results: list[StepResult]
@@ -53,7 +53,7 @@ class _UnderWay:
 
 
 class Together:
-    """One delivery's candidates at one link. `claim` takes keys and answers what this process won of them."""
+    """One delivery's candidates at one link. `claim` claims keys; it returns the work won and the process name."""
 
     def __init__(self, keys: Sequence[Key], *, link: Link, claim: Claim) -> None:
         self._left = list(keys)
@@ -67,23 +67,22 @@ class Together:
         self._claimed = False
 
     def performed(self) -> Iterator[Done]:
-        """All that is won, each attempt once. Where the database fails a claim, what is under way is answered first.
+        """Claim and perform the candidates; yield each attempt once, after it has ended.
 
-        Raises OperationalError and InterfaceError after that.
+        If the database fails a claim, nothing more is claimed, and OperationalError or InterfaceError is raised once
+        all attempts under way have been yielded.
         """
         failure: OperationalError | InterfaceError | None = None
         try:
             while self._under_way or self._left:
                 ended = self._gather() if self._under_way else []
                 try:
-                    # First, so that the threads have work while the others' end is recorded.
+                    # Before the yield, so that threads are busy while the caller records.
                     self._begin()
                 except (OperationalError, InterfaceError) as error:
                     failure, self._left = error, []
                 last = not self._under_way and not self._left and failure is None
-                for process in dict.fromkeys(one.process for one, _ in ended):
-                    mine = [(one.work, result) for one, result in ended if one.process == process]
-                    yield Done([work for work, _ in mine], [result for _, result in mine], process, last)
+                yield from _done(ended, last=last)
         finally:
             for one in self._under_way.values():
                 self._threads.abandon(one.job)
@@ -91,7 +90,7 @@ class Together:
             raise failure
 
     def _begin(self) -> None:
-        """Claim what there are free threads for, and start it; hand the rest back when the time for that is over."""
+        """Claim and start as many candidates as there are free threads; hand back the rest once the budget is over."""
         if not self._left:
             return
         left = self._until - time.monotonic()
@@ -124,21 +123,21 @@ class Together:
         def attempt() -> None:
             try:
                 found.append(performing.attempt(step, work))
-            except BaseException as error:  # sys.exit() in an action must not end the thread without an answer
+            except BaseException as error:  # even sys.exit() in an action must not end the thread without a result
                 found.append(failed(step, work, error, Tried(work.clock.at)))
 
         job = self._threads.start(attempt, then=lambda: answers.put((number, found[0])))
         self._under_way[number] = _UnderWay(work, process, job, ends)
 
     def _gather(self) -> list[tuple[_UnderWay, StepResult]]:
-        """The next to end, with those that end soon after it, and those whose time is over.
+        """Wait for the next attempt to end; return it with those that end within GATHER_SECONDS, and with overdue ones.
 
-        Nothing where the budget is over first and there are candidates to hand back.
+        Return nothing if the budget is over first and there are candidates to hand back.
         """
         ended: list[tuple[_UnderWay, StepResult]] = []
         until = min(one.ends for one in self._under_way.values())
         if self._left:
-            # Then what was not claimed is handed back, however long the rest takes.
+            # Candidates must be handed back at the end of the budget, even if attempts are still under way.
             until = min(until, self._until)
         while self._under_way:
             try:
@@ -147,16 +146,28 @@ class Together:
                 break
             one = self._under_way.pop(number, None)
             if one is None:
-                continue  # it ended in the moment in which it was given up
+                continue  # it ended just as it was given up as overdue
             if not ended:
                 until = min(until, time.monotonic() + GATHER_SECONDS)
             ended.append((one, result))
+        return ended + self._overdue()
+
+    def _overdue(self) -> list[tuple[_UnderWay, StepResult]]:
+        """Abandon the attempts that have outlasted their timeout, and return them as timed out."""
+        ended: list[tuple[_UnderWay, StepResult]] = []
         now = time.monotonic()
         for number, one in list(self._under_way.items()):
             if one.ends <= now:
                 self._threads.abandon(one.job)
                 ended.append((self._under_way.pop(number), _timed_out(self._link, one.work)))
         return ended
+
+
+def _done(ended: Sequence[tuple[_UnderWay, StepResult]], *, last: bool) -> Iterator[Done]:
+    """Group attempts by the process name under which they were claimed: it changes if the lease is lost meanwhile."""
+    for process in dict.fromkeys(one.process for one, _ in ended):
+        mine = [(one.work, result) for one, result in ended if one.process == process]
+        yield Done([work for work, _ in mine], [result for _, result in mine], process, last)
 
 
 def _timed_out(link: Link, work: Work) -> StepResult:

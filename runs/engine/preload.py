@@ -1,7 +1,7 @@
-"""What the start of a run knows travels with the run's first knock, so that nobody asks the database for it again.
+"""Preload: a run's first message carries the ticket and the input, so that the worker need not load them.
 
-Whoever loses nothing by it takes it for loaded: a pure link, whose record asks for the very ticket and loses otherwise.
-A knock that is sent again says nothing of the kind, and neither does one that would grow large by it.
+Only inline links use this. It cannot do harm there, because their record deletes exactly this ticket or else writes
+nothing. Repeated messages carry no preload, nor do messages that would become large by it.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from runs.queries.database import Row
 
 NONE: Mapping[Key, Preloaded] = MappingProxyType({})
 
-# For so long a process goes by what the database last said of its clock. These times are told, never decided by:
-# a step that waits for a moment is not told of (runs.dispatch.dispatcher).
+# A process relies this long on the last database time that it read. Such times are only shown, and nothing is decided
+# by them: a step that waits until a time is never preloaded (runs.dispatch.dispatcher).
 _CLOCK_SECONDS = 10.0
 _clock_seen = SimpleNamespace(clock=None, at=0.0)
 
 
 def pack(message: Sequence[Due]) -> str:
-    """What the knock says of its runs, as JSON: [[ticket, started_at, input as text], ...]. Empty for nothing."""
-    told = [due.preloaded for due in message if due.preloaded is not None]
-    # Again, for the database may write numbers in more words than the start did.
-    if len(told) < len(message) or not short([one.input for one in told]):
+    """Return the preload of a message as JSON: [[ticket, started_at, input as text], ...]. Empty if it carries none."""
+    preloads = [due.preloaded for due in message if due.preloaded is not None]
+    # The start checked the length before; but the database may write a number with more digits.
+    if len(preloads) < len(message) or not short([one.input for one in preloads]):
         return ""
-    return orjson.dumps([[*one] for one in told]).decode()
+    return orjson.dumps([[*one] for one in preloads]).decode()
 
 
-def unpack(keys: Sequence[Key], told: Sequence[Any]) -> Mapping[Key, Preloaded]:
-    """By key; none of them where it does not fit the keys, for then all of them are loaded."""
-    if len(told) != len(keys):
+def unpack(keys: Sequence[Key], preloads: Sequence[Any]) -> Mapping[Key, Preloaded]:
+    """Return a message's preload by key. If it does not fit the keys, return none: then all of them are loaded."""
+    if len(preloads) != len(keys):
         return NONE
     found = {}
-    for key, one in zip(keys, told, strict=True):
+    for key, one in zip(keys, preloads, strict=True):
         try:
             ticket, started_at, given = one
         except (TypeError, ValueError):
@@ -54,7 +54,7 @@ def unpack(keys: Sequence[Key], told: Sequence[Any]) -> Mapping[Key, Preloaded]:
 
 
 def loaded(keys: Sequence[Key], preloaded: Mapping[Key, Preloaded]) -> list[Row] | None:
-    """Rows as runs.queries.claims.LOAD answers them; None where the database must be asked."""
+    """Return rows as runs.queries.claims.LOAD returns them, made of the preload; None if the database must be asked."""
     if not preloaded or _clock_seen.clock is None or monotonic() > _clock_seen.at + _CLOCK_SECONDS:
         return None
     now = _clock_seen.clock.now().timestamp()
@@ -68,16 +68,16 @@ def loaded(keys: Sequence[Key], preloaded: Mapping[Key, Preloaded]) -> list[Row]
 
 
 def remember_clock(found: Sequence[Row]) -> None:
-    """Take note of the database's clock in what it has just answered to LOAD."""
+    """Remember the database's time from rows that LOAD has just returned."""
     if found:
         _clock_seen.clock, _clock_seen.at = Clock(at=datetime.fromtimestamp(found[-1][6], UTC)), monotonic()
 
 
-# What a message says of a run besides its input, in bytes.
+# The size of a run's preload without its input, in bytes.
 _EACH_BYTES = 50
 
 
 def short(inputs: Sequence[str]) -> bool:
-    """Whether a first knock may bring these inputs along: KNOCK_INPUT_BYTES, with 50 for each."""
+    """Whether these inputs, with 50 bytes for each, fit into one message's preload: KNOCK_INPUT_BYTES."""
     most = settings.KNOCK_INPUT_BYTES - _EACH_BYTES * len(inputs)
     return sum(map(len, inputs)) <= most and sum(len(text.encode()) for text in inputs) <= most

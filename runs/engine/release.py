@@ -1,4 +1,4 @@
-"""Work out what a record releases in each run: tickets to write, steps to skip, and how the run stands then."""
+"""Work out what a record releases in each run: tickets to write, steps to skip, and the run's new state."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from runs.planning.joins import Mark, Ripple, ripple
 from runs.planning.plan import Plan
 from runs.planning.steps import Part
 
-# Kinds of results whose course a plan keeps.
+# The most courses that a plan caches.
 _MAX_COURSES = 1000
+# Marks of steps that are, or will be, performed. None: the step has a ticket and no row yet.
+_UNDER_WAY = (None, StepState.RUNNING, StepState.RETRYING)
 
 
 class _Course(NamedTuple):
-    """What results of these kinds come to, whatever the run: heads to release, steps to skip, how the run stands.
+    """What follows from results of certain kinds, the same for every run: heads to release, steps to skip, new state.
 
-    `again`: something is to be tried again. `answers`: the last step's output is the run's, and nothing follows.
+    `culprit` is the failed step that fails the run; `reads` are the steps that the run's output or error is made of.
+    `again`: a step is to be retried. `answers`: the run ends, and the last step's output is the run's output.
     """
 
     heads: tuple[str, ...]
@@ -43,18 +46,18 @@ def release(
     carried: str | None,
     ending: RunState | None = None,
 ) -> Release:
-    """What one outcome comes to, given the run's marks with the outcome's own in them.
+    """Return what follows from an outcome, given the marks of its run, those of the outcome included.
 
-    `carried` is the head that the chain goes on to: its ticket counts as sent. With an `ending` the work is over:
-    only steps of what follows it release.
+    `carried` is the head that the chain continues to; its ticket is written as sent. With an `ending` the run's work is
+    over, and only steps of the parts that follow the work release anything.
     """
     return _released(outcome, _course(plan, outcome, marks, ending=ending), carried=carried, ending=ending)
 
 
 def release_along(plan: Plan, outcome: Outcome, *, carried: str | None) -> Release:
-    """The same in a plan that is one path, where the marks before this link do not matter.
+    """As `release`, in a linear plan, where marks of earlier steps do not matter.
 
-    What results of the same kinds come to is worked out once for the plan.
+    What follows from results of the same kinds is worked out once and cached in the plan.
     """
     woken = isinstance(outcome.fence, HeldWait)
     kinds: tuple[object, ...]
@@ -75,30 +78,41 @@ def release_along(plan: Plan, outcome: Outcome, *, carried: str | None) -> Relea
 
 
 def _course(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, ending: RunState | None) -> _Course:
-    over = ending is not None and not plan.steps[outcome.last.step].handler
-    ended = [r.step for r in outcome.results if r.state not in (StepState.RETRYING, StepState.WAITING)]
-    again = not over and any(r.state is StepState.RETRYING for r in outcome.results)
-    found = Ripple() if over else ripple(plan, marks, ended=ended)
-    woken = isinstance(outcome.fence, HeldWait)
-    state = _state(plan, marks, goes_on=again or bool(found.heads), woken=woken, ending=ending)
-    culprit = None
-    if state is RunState.FAILED and ending is not RunState.FAILED:
-        culprit = _culprit(plan, outcome, marks, part=Part.MAIN if ending is None else Part.FINALLY)
-    succeeded = state is RunState.SUCCEEDED and ending is None
-    reads = {culprit} if culprit else plan.step_ids(plan.output_reads) if succeeded else ()
     last = outcome.last
-    by_last = (
-        plan.definition.output is None and plan.authorizations == [last.step] and last.state is StepState.SUCCEEDED
-    )
+    over = ending is not None and not plan.steps[last.step].handler
+    again = not over and any(r.state is StepState.RETRYING for r in outcome.results)
+    next_ = Ripple() if over else _ripple(plan, outcome, marks)
+    woken = isinstance(outcome.fence, HeldWait)
+    state = _state(plan, marks, goes_on=again or bool(next_.heads), woken=woken, ending=ending)
+    culprit = _culprit(plan, outcome, marks, state=state, ending=ending)
+    succeeded = state is RunState.SUCCEEDED and ending is None
     return _Course(
-        heads=tuple(found.heads),
-        skipped=(*skips(found.skipped, blocked=False), *skips(found.blocked, blocked=True)),
+        heads=tuple(next_.heads),
+        skipped=(*skips(next_.skipped, blocked=False), *skips(next_.blocked, blocked=True)),
         state=state,
         culprit=culprit,
-        reads=frozenset(reads),
+        reads=_reads(plan, culprit=culprit, succeeded=succeeded),
         again=again,
-        answers=succeeded and by_last and not found.heads,
+        answers=succeeded and _is_output(plan, last),
     )
+
+
+def _ripple(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark]) -> Ripple:
+    """Return what the steps release that have ended with this outcome."""
+    ended = [r.step for r in outcome.results if r.state not in (StepState.RETRYING, StepState.WAITING)]
+    return ripple(plan, marks, ended=ended)
+
+
+def _reads(plan: Plan, *, culprit: str | None, succeeded: bool) -> frozenset[str]:
+    """Return the steps that the run's error or output is made of; none while the run goes on."""
+    if culprit is not None:
+        return frozenset({culprit})
+    return frozenset(plan.step_ids(plan.output_reads)) if succeeded else frozenset()
+
+
+def _is_output(plan: Plan, last: StepResult) -> bool:
+    """Whether the output of this step is the run's: the workflow defines no `output` and has this one last step."""
+    return plan.definition.output is None and plan.authorizations == [last.step] and last.state is StepState.SUCCEEDED
 
 
 def _released(outcome: Outcome, course: _Course, *, carried: str | None, ending: RunState | None) -> Release:
@@ -121,13 +135,16 @@ def _released(outcome: Outcome, course: _Course, *, carried: str | None, ending:
 
 
 def finished(plan: Plan, found: Release, *, fetched: LoadedSteps) -> Release:
-    """The release of an ended run with its output or error. An `output` that cannot be rendered fails the run."""
+    """Return the release with the output or error of its run, if that ends. An invalid `output` expression fails it.
+
+    `fetched` are the steps that the release named as `missing`.
+    """
     if found.told:
         return found
     steps = {**found.at_hand, **fetched}
     if found.culprit is not None:
-        told = steps[found.culprit]["error"]
-        return found._replace(error={"step": found.culprit, **(told if isinstance(told, dict) else {})})
+        cause = steps[found.culprit]["error"]
+        return found._replace(error={"step": found.culprit, **(cause if isinstance(cause, dict) else {})})
     if found.state is not RunState.SUCCEEDED or found.ending is not None:
         return found
     if plan.definition.output is None:
@@ -135,11 +152,10 @@ def finished(plan: Plan, found: Release, *, fetched: LoadedSteps) -> Release:
     try:
         rendered = expressions.render(plan.definition.output, output_names(found.run, steps))
         return found._replace(output=payload.clean(rendered))
-    except Exception as error:  # the record of a whole set may not fail on one run's expression
-        told = retry_policy.described(error)
-        return found._replace(
-            state=RunState.FAILED, error={**told, "message": f"the workflow's output: {told['message']}"}
-        )
+    except Exception as error:  # one run's expression must not fail the record of a whole set
+        described = retry_policy.described(error)
+        described["message"] = f"the workflow's output: {described['message']}"
+        return found._replace(state=RunState.FAILED, error=described)
 
 
 def _ticket(head: str, *, carried: str | None) -> NextTicket:
@@ -147,7 +163,7 @@ def _ticket(head: str, *, carried: str | None) -> NextTicket:
 
 
 def retries(outcome: Outcome) -> list[NextTicket]:
-    """The tickets of what is to be tried again."""
+    """Return the tickets of the results that are to be retried."""
     return [
         NextTicket(r.step, due=r.delay_seconds or 0.0, knock=r.delay_seconds or 0.0, suspect=r.suspect)
         for r in outcome.results
@@ -156,7 +172,7 @@ def retries(outcome: Outcome) -> list[NextTicket]:
 
 
 def skips(steps: Sequence[str], *, blocked: bool) -> list[StepResult]:
-    """The rows of steps that are skipped; `blocked`: because of a failure before them."""
+    """Return results for steps that are skipped; `blocked`: because a step before them failed."""
     reason: dict[str, Json] = {"kind": "upstream_failed", "message": "a step that it needs has failed"}
     return [
         StepResult(step=step, state=StepState.SKIPPED, error=reason if blocked else None, attempt=0) for step in steps
@@ -164,7 +180,7 @@ def skips(steps: Sequence[str], *, blocked: bool) -> list[StepResult]:
 
 
 def compensating(plan: Plan, marks: Mapping[str, Mark]) -> bool:
-    """Whether the run has begun to compensate; it then stays `compensating` to its end."""
+    """Whether a compensation of the run has begun; from then on the run stays `compensating` until its end."""
     return any(undo.id in marks for undo in plan.undos.values())
 
 
@@ -176,38 +192,55 @@ def _state(
     woken: bool,
     ending: RunState | None,
 ) -> RunState | None:
+    """Return the state that the run changes to; None if its state stays as it is."""
     states = [mark.state for mark in marks.values()]
-    # A mark without a state is another branch's ticket.
-    if goes_on or any(state in (None, StepState.RUNNING, StepState.RETRYING) for state in states):
+    if goes_on or any(state in _UNDER_WAY for state in states):
         return RunState.RUNNING if woken and not compensating(plan, marks) else None
     if StepState.WAITING in states:
         return None if compensating(plan, marks) else RunState.WAITING
-    part = Part.MAIN if ending is None else Part.FINALLY
-    failed = any(_fails(plan, step, mark.state, part=part) for step, mark in marks.items())
+    return _end(plan, marks, ending=ending)
+
+
+def _end(plan: Plan, marks: Mapping[str, Mark], *, ending: RunState | None) -> RunState:
+    """Return the state in which a run without open steps ends. A failure in `finally` fails a run whose work succeeded.
+
+    With an `ending` other than success, the run ends as that says.
+    """
     if ending not in (None, RunState.SUCCEEDED):
         return ending
+    failed = any(_fails(plan, step, mark.state, part=_decisive(ending)) for step, mark in marks.items())
     return RunState.FAILED if failed else RunState.SUCCEEDED
 
 
+def _decisive(ending: RunState | None) -> Part:
+    """Return the part whose failures fail the run now: the work, or `finally` once the work is over."""
+    return Part.MAIN if ending is None else Part.FINALLY
+
+
 def _fails(plan: Plan, step: str, state: StepState | None, *, part: Part) -> bool:
-    """Whether this step makes the run fail: it failed, and nothing handles that."""
+    """Whether this step makes the run fail: it is of this part, it failed, and nothing handles that."""
     planned = plan.steps[step]
     return state is StepState.FAILED and planned.part is part and planned.definition.on_error == "fail"
 
 
-def _culprit(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, part: Part) -> str:
-    """The step whose failure is the run's: the one in hand, else the first in the plan's order."""
-    states = {result.step: result.state for result in outcome.results}
-    states |= {step: mark.state for step, mark in marks.items() if mark.state is not None and step not in states}
-    return next(
-        step
-        for step in [*(result.step for result in outcome.results), *plan.steps]
-        if _fails(plan, step, states.get(step), part=part)
-    )
+def _culprit(
+    plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, state: RunState | None, ending: RunState | None
+) -> str | None:
+    """Return the step whose failure makes the run fail: one of this outcome, else the first in the plan's order.
+
+    Return None if the run does not fail, and if its work had failed before: then the run has its error already.
+    """
+    if state is not RunState.FAILED or ending is RunState.FAILED:
+        return None
+    part = _decisive(ending)
+    states = {step: mark.state for step, mark in marks.items()}
+    states |= {result.step: result.state for result in outcome.results}
+    candidates = [*(result.step for result in outcome.results), *plan.steps]
+    return next(step for step in candidates if _fails(plan, step, states.get(step), part=part))
 
 
 def _at_hand(outcome: Outcome, course: _Course) -> LoadedSteps:
-    """The steps that it reads, as far as they are known."""
+    """Return the steps that the course reads, as far as this outcome knows them."""
     found = dict(outcome.steps)
     for result in (*outcome.results, *course.skipped):
         if result.step in course.reads:

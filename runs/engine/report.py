@@ -1,4 +1,4 @@
-"""Log what a record came to: dead letters and ended runs."""
+"""Log the results of a record: dead letters and ended runs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _LOGGED_ALONE = 3
 
 
 def report(recorded: Recorded) -> None:
-    """A log line for each step that gave up and each run that ended; never params or outputs.
+    """Write a log line for each dead letter and each run that ended, without inputs or outputs.
 
-    Many runs that ended alike get one line together: their rows say the rest.
+    If more than three runs ended with the same state, they share one line with their number.
     """
     for run_id, result in recorded.failed:
         log.error(

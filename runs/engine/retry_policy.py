@@ -1,4 +1,4 @@
-"""Decide what a failed attempt comes to: another attempt after a while, or a failed step."""
+"""Retry policies: whether a failed attempt is followed by another one, and after what delay."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MAX_MESSAGE = 10_000
 
 
 def delay_seconds(policy: Retry, *, attempt: int, chance: float | None = None) -> float:
-    """Seconds before attempt n (n >= 2): initial * factor**(n-2), at most max, times 1 +- jitter.
+    """Return the seconds before attempt n (n >= 2): initial * factor**(n-2), at most max, times 1 +- jitter.
 
-    With `delays_seconds` that ladder holds instead, its last rung repeated, without jitter. `chance` in [0, 1)
-    stands for the dice. Raises ValueError for n < 2.
+    If the policy has `delays_seconds`, those are used instead, without jitter; the last one is repeated. `chance`, in
+    [0, 1), replaces the random number. Raises ValueError for n < 2.
     """
     if attempt < 2:
         raise ValueError(f"attempt {attempt} is no retry; the first retry is attempt 2")
@@ -27,20 +27,20 @@ def delay_seconds(policy: Retry, *, attempt: int, chance: float | None = None) -
 
 
 def wanted(policy: Retry, *, error: ActionError, attempt: int) -> bool:
-    """Whether attempt number `attempt`, which failed with this error, is to be followed by another."""
+    """Whether attempt number `attempt`, which failed with this error, is followed by another one."""
     if error.permanent or attempt >= policy.max_attempts:
         return False
     return not policy.on or any(_matches(pattern, error.kind) for pattern in policy.on)
 
 
 def wait_seconds(policy: Retry, *, error: ActionError, attempt: int) -> float:
-    """Seconds until the next attempt; what the other side asked for (Retry-After) wins over the policy."""
+    """Return the seconds until the next attempt. A delay in the error (from Retry-After) overrides the policy."""
     asked = error.delay_seconds if isinstance(error, Retryable) else None
     return asked if asked is not None else delay_seconds(policy, attempt=attempt + 1)
 
 
 def described(error: BaseException) -> dict[str, Json]:
-    """An error as it is stored: kind, message, details; with the traceback where the action did not expect it."""
+    """Return an error as it is stored: kind, message and details; an unexpected one with its traceback."""
     if isinstance(error, ActionError):
         found: dict[str, Json] = {"kind": error.kind, "message": message(error)}
         if error.details:
@@ -54,7 +54,7 @@ def described(error: BaseException) -> dict[str, Json]:
 
 
 def message(error: BaseException) -> str:
-    """The error's text, cut at 10,000 characters; an error that cannot say it is named."""
+    """Return the error's text, cut at 10,000 characters; if str() itself fails, a text that says so."""
     try:
         return str(error)[:MAX_MESSAGE]
     except Exception as fault:

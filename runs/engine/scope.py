@@ -1,4 +1,4 @@
-"""Work out what a step is given: its input, and the names that its expressions may use."""
+"""The input of a step, and the names that its expressions can use."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from runs.planning.steps import ANY_STEP, PlannedStep
 
 
 def step_input(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:
-    """The run's input for a root, the parent's output with one parent, `{parent: output}` with several.
+    """Return the step's input: its `payload`, if it has one, or what its predecessors hand down.
 
-    Parents that were skipped are absent. A step with a payload is given that payload.
+    Without a predecessor that is the run's input; with one, that step's output; with several, `{step: output}`, from
+    which skipped steps are left out.
     """
     if step.definition.payload is not None:
         return expressions.render(step.definition.payload, _reserved(run, read_by(step, steps)))
@@ -22,11 +23,11 @@ def step_input(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:
 
 
 def names(step: PlannedStep, run: RunFacts, steps: Steps, *, given: Json) -> dict[str, Json]:
-    """The names for a step's expressions. A bare name is looked up in the step's input, then in the run's input."""
+    """Return the names for a step's expressions. A bare name means a key of the step's input, else of the run's."""
     found: dict[str, Json] = {}
     layers = [run.input, given]
     if step.definition.payload is not None:
-        # A payload is config as well as input, so what the parent hands down stays in reach beside it.
+        # The payload replaces the step's input; so what its predecessors hand down is added, between the two.
         layers.insert(1, _handed_down(step, run, steps))
     for layer in layers:
         if isinstance(layer, dict):
@@ -36,19 +37,19 @@ def names(step: PlannedStep, run: RunFacts, steps: Steps, *, given: Json) -> dic
 
 
 def item_names(run: RunFacts, steps: Steps, *, item: Json, index: int) -> dict[str, Json]:
-    """The names for the expressions of one item of a for_each; bare names are the item's own keys."""
+    """Return the names for the expressions of one item of a for_each. A bare name means a key of the item."""
     bare = dict(item) if isinstance(item, dict) else {}
     return {**bare, **_reserved(run, steps), "item": item, "index": index}
 
 
 def output_names(run: RunFacts, steps: Steps) -> dict[str, Json]:
-    """The names for the definition's `output` expression."""
+    """Return the names for the workflow's `output` expression. A bare name means a key of the run's input."""
     bare = dict(run.input) if isinstance(run.input, dict) else {}
     return {**bare, **_reserved(run, steps)}
 
 
 def read_by(step: PlannedStep, steps: Steps) -> Steps:
-    """The rows that its expressions may look at: few, even where a link has thousands of steps."""
+    """Return the steps that this step's expressions can read: few, even if thousands are loaded for its link."""
     if ANY_STEP in step.reads:
         return steps
     return {key: steps[key] for key in step.reads if key in steps}
@@ -68,7 +69,7 @@ def _handed_down(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:
 
 
 def _reserved(run: RunFacts, steps: Steps) -> dict[str, Json]:
-    # A dict of its own: the steps' grows while the link goes on, and may end up in an output.
+    # A copy, because `steps` grows as the link is performed, and an expression may put it into an output.
     began = iso(datetime.fromtimestamp(run.began, UTC))
     return {
         "input": run.input,

@@ -1,9 +1,9 @@
-"""Stop runs towards an outcome (a cancel, a run's timeout), or end them at once (a terminate)."""
+"""Stop runs: a cancel or a run's timeout lets the parts that follow the work run; a terminate ends the run at once."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -18,72 +18,82 @@ from runs.engine import columns, endings, marks, sub_workflows
 from runs.planning import plan as plans
 from runs.planning.plan import Plan
 from runs.queries import records, stops
-from runs.queries.database import run
+from runs.queries.database import Row, run
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """What a stop won. `ended` are those that have come to their end at once, with their state."""
+    """The result of a stop: `won` are the runs that it stopped; `ended` are those that ended at once, with state."""
 
     won: frozenset[UUID] = frozenset()
     ended: tuple[tuple[UUID, str], ...] = ()
 
 
 def cancel(run_ids: Sequence[UUID]) -> Stopped:
-    """Stop runs towards `cancelled`. Those that are queued end at once. Call it in a transaction."""
+    """Stop runs, with `cancelled` as the outcome of their work. Queued ones end at once. Call it in a transaction."""
     return _stop(run_ids, outcome=RunState.CANCELLED, overdue=False)
 
 
 def time_out(run_ids: Sequence[UUID]) -> Stopped:
-    """Stop those of the runs that are past their deadline towards `failed`."""
+    """Stop those of the runs that are past their deadline, with `failed` as the outcome of their work."""
     with transaction.atomic():
         return _stop(run_ids, outcome=RunState.FAILED, overdue=True)
 
 
 def terminate(run_ids: Sequence[UUID]) -> Stopped:
-    """End runs at once, whatever they are at; what was to follow their work is given up. Call it in a transaction.
+    """End runs at once, without the parts that follow their work. Call it in a transaction.
 
-    A run whose work had failed ends as failed, any other as cancelled. What runs is told, and left to its worker.
+    A run whose work had failed ends as failed, any other as cancelled. Running steps are not interrupted: their
+    `context.cancelled()` becomes true, and their outcome is still written.
     """
     locked = run(stops.LOCK_LIVE, runs=list(run_ids))
     queued = [run_id for run_id, state, _ in locked if state == RunState.QUEUED]
     live = {run_id: ending for run_id, state, ending in locked if state != RunState.QUEUED}
     if queued:
         run(stops.CANCEL_QUEUED, runs=queued)
-    found = []
-    if live:
-        run(stops.STOP, runs=list(live))
-        left = endings.undoable([run_id for run_id, ending in live.items() if ending == RunState.FAILED])
-        found = [_terminated(run_id, ending=ending, left=left.get(run_id, ())) for run_id, ending in live.items()]
-        run(records.RELEASE, **columns.releases(found))
+    return _stopped(locked, queued=queued, releases=_terminate_live(live) if live else [])
+
+
+def _terminate_live(live: Mapping[UUID, str | None]) -> list[Release]:
+    """Stop and end runs, given with the outcome of their work; a compensation not done is named in the run's error."""
+    run(stops.STOP, runs=list(live))
+    left = endings.undoable([run_id for run_id, ending in live.items() if ending == RunState.FAILED])
+    releases = [_terminated(run_id, ending=ending, left=left.get(run_id, ())) for run_id, ending in live.items()]
+    run(records.RELEASE, **columns.releases(releases))
+    return releases
+
+
+def _stopped(locked: Sequence[Row], *, queued: Sequence[UUID], releases: Sequence[Release]) -> Stopped:
+    """Wake the parents of the runs that have ended, and return the stop's result."""
     ended = (
         *((run_id, RunState.CANCELLED.value) for run_id in queued),
-        *((one.run.id, one.state.value) for one in found if one.state is not None),
+        *((one.run.id, one.state.value) for one in releases if one.state in RUN_ENDED),
     )
+    # The last locks of the transaction: the step rows of the parents that wait for these runs.
     sub_workflows.wake_parents([run_id for run_id, _ in ended])
     return Stopped(won=frozenset(row[0] for row in locked), ended=ended)
 
 
 def _terminated(run_id: UUID, *, ending: str | None, left: Sequence[str]) -> Release:
-    """The end of a run that was terminated; `left` are the steps that were to be undone."""
+    """Return the end of a terminated run; `left` are the steps whose compensation was not done."""
     message = "terminated by hand: whatever was to follow is left out"
     if left:
         message += f"; the compensation of {', '.join(left)} was not done: put that right by hand"
-    told: dict[str, Json] = {"terminated": {"message": message, "not_undone": list[Json](left)}}
+    error: dict[str, Json] = {"terminated": {"message": message, "not_undone": list[Json](left)}}
     failed = ending == RunState.FAILED
-    if not failed:  # else the error stays the one that the run failed with
-        told |= {"kind": "terminated", "message": message}
+    if not failed:  # a failed run keeps the error that it failed with
+        error |= {"kind": "terminated", "message": message}
     state = RunState.FAILED if failed else RunState.CANCELLED
-    return Release(run=RunFacts(id=run_id, input=None, began=0.0), state=state, error=told)
+    return Release(run=RunFacts(id=run_id, input=None, began=0.0), state=state, error=error)
 
 
 def _stop(run_ids: Sequence[UUID], *, outcome: RunState, overdue: bool) -> Stopped:
-    """The runs that have neither ended nor begun to end: nothing more of their work begins.
+    """Stop those of the runs whose work is not over: no further step of it begins.
 
-    What runs is left to its worker, which is told. Where something follows the work, it begins when that has
-    answered; else the run ends now.
+    Running steps are not interrupted, but their `context.cancelled()` becomes true. If parts follow the work, they
+    begin when those steps have ended; otherwise the run ends now.
     """
     locked = run(stops.LOCK_STOPPABLE, runs=list(run_ids), overdue=overdue)
     queued = [run_id for run_id, _, state in locked if state == RunState.QUEUED]
@@ -93,18 +103,12 @@ def _stop(run_ids: Sequence[UUID], *, outcome: RunState, overdue: bool) -> Stopp
             versions.setdefault(version_id, []).append(run_id)
     if queued:
         run(stops.CANCEL_QUEUED, runs=queued)
-    found = [one for version_id, ids in versions.items() for one in _settle(version_id, ids, outcome=outcome)]
-    ended = (
-        *((run_id, RunState.CANCELLED.value) for run_id in queued),
-        *((one.run.id, one.state.value) for one in found if one.state in RUN_ENDED),
-    )
-    # The last locks: the rows of parents that wait for these.
-    sub_workflows.wake_parents([run_id for run_id, _ in ended])
-    return Stopped(won=frozenset(row[0] for row in locked), ended=ended)
+    releases = [one for version_id, ids in versions.items() for one in _settle(version_id, ids, outcome=outcome)]
+    return _stopped(locked, queued=queued, releases=releases)
 
 
 def _settle(version_id: UUID, run_ids: Sequence[UUID], *, outcome: RunState) -> list[Release]:
-    """Stop live runs of one version, and release what follows their work."""
+    """Stop live runs of one version; begin the part that follows their work, or end them."""
     run(stops.STOP, runs=list(run_ids))
     plan = _plan(version_id)
     error = _timeout_error(plan) if outcome is RunState.FAILED else None
@@ -116,7 +120,7 @@ def _settle(version_id: UUID, run_ids: Sequence[UUID], *, outcome: RunState) -> 
 
 
 def _plan(version_id: UUID) -> Plan | None:
-    """None for a version that this code cannot read: its runs can still be stopped, and nothing follows."""
+    """Return the version's plan; None if this code cannot read it: then its runs can be stopped, and end at once."""
     try:
         return plans.load(version_id)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Sub-workflows: which run a step starts, and what its end means to the step that waits for it."""
+"""Sub-workflows: the run that a step starts, and the result of the step when that run has ended."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from runs.engine.work import Clock, Work
 from runs.planning.plan import Plan
 from runs.planning.steps import PlannedStep
 from runs.queries import sub_workflows, values
-from runs.queries.database import Row, run
+from runs.queries.database import Row, columns, run
 from runs.queries.values import loads
 from workflows.definitions.errors import InvalidInput
 from workflows.models import Version
 from workflows.publishing.inputs import check_input
 
 KIND = "sub_workflow"
-# Why a run was cancelled where nobody gave a reason: its parent was cancelled, or came to its timeout.
+# The reason given for a sub-workflow run that is cancelled because its parent was cancelled or timed out.
 PARENT_STOPPED = "its parent run was stopped"
 
 
 def resolved(results: Sequence[StepResult], work: Sequence[Work], *, plan: Plan) -> list[StepResult]:
-    """Results with the version that each asked-for child is to run, failed where that is not possible.
+    """Return the results with the version that each sub-workflow run is to execute.
 
-    One query for all of them, and one for the versions.
+    A result whose workflow or version does not exist, or does not accept the input, is turned into a failure. One query
+    reads all workflows, and another one the versions.
     """
     asked = [(at, result.child) for at, result in enumerate(results) if result.child is not None]
     found = list(results)
@@ -50,45 +51,47 @@ def resolved(results: Sequence[StepResult], work: Sequence[Work], *, plan: Plan)
 
 
 def spawn(live: Sequence[Outcome]) -> bool:
-    """Insert the children of attempts that passed their fence, in its transaction; answers whether there were any."""
-    asked = [(outcome, r, r.child) for outcome in live for r in outcome.results if r.child is not None]
-    if not asked:
-        return False
-    run(
-        sub_workflows.SPAWN,
-        ids=[child.id for _, _, child in asked],
-        parents=[outcome.run.id for outcome, _, _ in asked],
-        steps=[result.step for _, result, _ in asked],
-        items=[outcome.item for outcome, _, _ in asked],
-        attempts=[result.attempt for _, result, _ in asked],
-        versions=[child.version_id for _, _, child in asked],
-        labels=[values.dumps(dict(child.asked.labels)) for _, _, child in asked],
-        inputs=[values.dumps(child.asked.input) for _, _, child in asked],
-    )
-    return True
+    """Insert the sub-workflow runs that these outcomes start, in the transaction of their record, after its fence.
+
+    Return whether there were any.
+    """
+    rows = [_row(outcome, r, r.child) for outcome in live for r in outcome.results if r.child is not None]
+    if rows:
+        names = ("ids", "parents", "steps", "items", "attempts", "versions", "labels", "inputs")
+        run(sub_workflows.SPAWN, **dict(zip(names, columns(rows, len(names)), strict=True)))
+    return bool(rows)
+
+
+def _row(outcome: Outcome, result: StepResult, child: Child) -> tuple[object, ...]:
+    labels, given = values.dumps(dict(child.asked.labels)), values.dumps(child.asked.input)
+    step = (outcome.run.id, result.step, outcome.item, result.attempt)
+    return (child.id, *step, child.version_id, labels, given)
 
 
 def wake_parents(run_ids: Sequence[UUID]) -> tuple[int, ...]:
-    """Make the rows that wait for these runs due, as the last locks of the transaction that ended them.
+    """Make the step rows that wait for these runs due, and return their ids.
 
-    Answers the rows' ids. Runs that nobody waits for are passed over.
+    Call it in the transaction that ended the runs; these are its last locks. Runs without a waiting parent are ignored.
     """
     return tuple(row[0] for row in run(sub_workflows.CHILDREN_ENDED, runs=list(run_ids))) if run_ids else ()
 
 
 def awaited_again(run_ids: Sequence[UUID]) -> None:
-    """Let rows wait on for these runs, retried before the rows went on with their failure; the last locks, too."""
+    """Let step rows wait again for these runs, which were retried before their parents had read their failure.
+
+    These, too, are the last locks of the transaction.
+    """
     if run_ids:
         run(sub_workflows.AWAITED_AGAIN, runs=list(run_ids))
 
 
 def due(*, limit: int) -> list[int]:
-    """Ids of rows whose children have all ended, longest first."""
+    """Return up to `limit` ids of waiting step rows whose sub-workflow run has ended, the longest ended first."""
     return [row[0] for row in run(sub_workflows.ANSWERED, limit=limit)]
 
 
 def answered(row_ids: Sequence[int]) -> dict[tuple[UUID, str], list[Row]]:
-    """What came of the children of these rows, by version and step, for `outcome`."""
+    """Return how these rows' sub-workflow runs ended, by the parent's version and step, as `outcome` takes them."""
     found: dict[tuple[UUID, str], list[Row]] = {}
     for row in run(sub_workflows.ANSWERS, rows=list(row_ids)):
         found.setdefault((row[8], row[2]), []).append(row)
@@ -96,7 +99,10 @@ def answered(row_ids: Sequence[int]) -> dict[tuple[UUID, str], list[Row]]:
 
 
 def sub_runs_to_cancel(*, limit: int) -> dict[int, list[UUID]]:
-    """Children that are still to be cancelled because their parent was, by the parent's row; none where all ended."""
+    """Return the sub-workflow runs still to be cancelled because their parent was, by the id of the parent's step row.
+
+    The list is empty if all runs of a row have ended.
+    """
     found: dict[int, list[UUID]] = {}
     for row_id, child in run(sub_workflows.ORPHANS, limit=limit):
         found.setdefault(row_id, []).extend([] if child is None else [child])
@@ -104,12 +110,12 @@ def sub_runs_to_cancel(*, limit: int) -> dict[int, list[UUID]]:
 
 
 def sub_runs_cancelled(row_ids: Sequence[int]) -> None:
-    """Take note that the children of these cancelled rows are cancelled, too."""
+    """Note in these cancelled step rows that their sub-workflow runs are cancelled, too."""
     run(sub_workflows.ORPHANS_ENDED, rows=list(row_ids))
 
 
 def wake_stranded(*, limit: int) -> int:
-    """Make rows due that wait for a run that has ended unnoticed; answers how many. There should be none."""
+    """Make step rows due that still wait although their run has ended. Return their number, which should be 0."""
     found = [row[0] for row in run(sub_workflows.STRANDED, limit=limit)]
     if found:
         run(sub_workflows.WAKE_STRANDED, rows=found)
@@ -117,16 +123,16 @@ def wake_stranded(*, limit: int) -> int:
 
 
 def outcome(row: Row, *, plan: Plan) -> Outcome:
-    """What the end of its child means to a step: it succeeds with the child's output, or fails with its error."""
+    """Return the outcome of a step whose sub-workflow run has ended: success with its output, or a failure."""
     run_id, item, step_id, attempt, attempts, config, began, now, _, given, started_at, generation = row[:12]
     child, workflow, state, child_input, output, error = row[12:]
     facts = RunFacts(id=run_id, input=loads(given), began=started_at.timestamp(), generation=generation)
     tries = loads(attempts) or []
     used = loads(config)
     if state == RunState.SUCCEEDED:
-        told: Json = {"run": str(child), "state": state, "output": loads(output)}
+        ended: Json = {"run": str(child), "state": state, "output": loads(output)}
         result = StepResult(
-            step=step_id, state=StepState.SUCCEEDED, output=told, config=used, attempt=attempt, attempts=tries
+            step=step_id, state=StepState.SUCCEEDED, output=ended, config=used, attempt=attempt, attempts=tries
         )
     else:
         work = Work(run=facts, item=item, steps={}, clock=Clock(at=now), attempt=attempt, attempts=tries)
@@ -136,7 +142,7 @@ def outcome(row: Row, *, plan: Plan) -> Outcome:
 
 
 def _known(asked: Sequence[tuple[int, Child]], work: Sequence[Work]) -> dict[int, tuple[int, UUID | None, UUID | None]]:
-    """Depth of the parent, workflow id and version id, by the number of the result."""
+    """Return, by the number of the result: the parent's depth, the workflow's id and the version's id."""
     found = run(
         sub_workflows.RESOLVE,
         numbers=[at for at, _ in asked],
@@ -178,13 +184,13 @@ def _version(
 
 
 def _failure(child: UUID | None, workflow: str | None, state: str | None, error: Json) -> Retryable:
-    """Why a step failed whose child did not succeed: the child's run, its failed step and what that said."""
+    """Return the error of a step whose sub-workflow run did not succeed: that run, its failed step and its message."""
     if child is None:
         return Retryable("the run that it waited for is gone", kind=KIND)
-    told = error if isinstance(error, dict) else {}
-    where = f" at step {told['step']!r}" if "step" in told else ""
-    why = f": {told['message']}" if "message" in told else ""
-    cause: dict[str, Json] = {key: told[key] for key in ("step", "kind", "message") if key in told}
+    known = error if isinstance(error, dict) else {}
+    where = f" at step {known['step']!r}" if "step" in known else ""
+    why = f": {known['message']}" if "message" in known else ""
+    cause: dict[str, Json] = {key: known[key] for key in ("step", "kind", "message") if key in known}
     return Retryable(
         f"run {child} of workflow {workflow!r} {'was ' if state == RunState.CANCELLED else ''}{state}{where}{why}",
         kind=KIND,

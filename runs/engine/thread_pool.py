@@ -1,4 +1,4 @@
-"""The threads in which a process performs effectful steps: bounded, kept, and replaced where one is stuck."""
+"""The pool of threads in which a process performs effectful steps. A thread that is stuck is replaced by a new one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.db import connection, connections
 
-# So many threads at once may have a connection for a statement of ours; PostgreSQL allows 100 in all by default.
+# At most this number of threads have a connection for the engine's statements; PostgreSQL's default is 100 in total.
 _CONNECTIONS = 4
 
 
 class Job:
-    """Something that a thread is to do, after which it calls `then`. Neither may raise."""
+    """A function for a thread to call, and `then`, which the thread calls after it. Neither may raise."""
 
     def __init__(self, work: Callable[[], object], then: Callable[[], None]) -> None:
         self.work = work
@@ -26,7 +26,10 @@ class Job:
 
 
 class Threads:
-    """At most `size` threads that are not stuck. They are daemons: Python cannot end them, so none holds up an exit."""
+    """A pool with at most `size` threads that are not stuck.
+
+    They are daemon threads, so that none delays the exit of the process: Python cannot kill a thread.
+    """
 
     def __init__(self, size: int) -> None:
         self.few = threading.BoundedSemaphore(_CONNECTIONS)
@@ -38,11 +41,14 @@ class Threads:
 
     @property
     def stuck(self) -> int:
-        """How many are held by jobs that were abandoned."""
+        """The number of threads that are still busy with an abandoned job."""
         return self._stuck
 
     def reserve(self, most: int, *, wait_seconds: float = 0.0) -> int:
-        """Places for jobs that begin at once, at most so many; waits where there is none, and answers 0 after that."""
+        """Reserve up to `most` threads for jobs that begin at once, and return their number.
+
+        If none is free, wait up to `wait_seconds` for one; return 0 if there is none even then.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._free > 0, timeout=wait_seconds)
             got = min(most, self._free)
@@ -50,13 +56,13 @@ class Threads:
             return got
 
     def give_back(self, slots: int) -> None:
-        """Reserved places that are not needed."""
+        """Give back reserved threads that are not needed."""
         with self._changed:
             self._free += slots
             self._changed.notify_all()
 
     def start(self, work: Callable[[], object], *, then: Callable[[], None]) -> Job:
-        """Do it at once, in a place that was reserved; `then` is called when the place is free again."""
+        """Start `work` in a reserved thread. `then` is called when that thread is free again."""
         job = Job(work, then)
         with self._changed:
             if self._idle:
@@ -67,7 +73,7 @@ class Threads:
         return job
 
     def abandon(self, job: Job) -> None:
-        """Wait no longer for it: its place is free, and its thread ends if the job ever does."""
+        """Stop waiting for a job: another thread may take its place, and its own thread ends if the job ever does."""
         with self._changed:
             if not job.over:
                 job.abandoned = True
@@ -82,7 +88,7 @@ class Threads:
             try:
                 job.work()
             finally:
-                # What it did over Django's connections it did on connections of this thread's own.
+                # If the job used Django's connections, those belong to this thread only.
                 connections.close_all()
             with self._changed:
                 job.over = True
@@ -96,12 +102,12 @@ class Threads:
 
 
 class _Local(threading.local):
-    # The threads that this one is of.
+    # The pool that this thread belongs to.
     threads: Threads | None = None
 
 
 class _Process:
-    """This process's own; a forked child has none of its parent's threads."""
+    """The pool of this process. A forked child starts without one, because threads do not survive a fork."""
 
     threads: Threads | None = None
     lock = threading.Lock()
@@ -119,7 +125,7 @@ os.register_at_fork(after_in_child=_forget)
 
 
 def current() -> Threads:
-    """The threads of this process."""
+    """Return the pool of this process; it is made at the first call."""
     with _Process.lock:
         if _Process.threads is None:
             _Process.threads = Threads(settings.IO_THREADS)
@@ -127,15 +133,16 @@ def current() -> Threads:
 
 
 def worn_out() -> bool:
-    """Whether so many threads are stuck that the process should make room for a new one."""
+    """Whether IO_THREADS threads are stuck, so that this process should end and be replaced."""
     return _Process.threads is not None and _Process.threads.stuck >= settings.IO_THREADS
 
 
 @contextmanager
 def borrowed_connection() -> Iterator[None]:
-    """A moment with a database connection: of the threads above only a few have one at once, and none keeps it.
+    """Allow the use of a database connection inside the block, and close it afterwards.
 
-    A connection that the attempt had opened before, and any other thread's, stays.
+    Only _CONNECTIONS threads of the pool are inside at once. A connection that the attempt had opened before stays
+    open, and so does that of a thread outside the pool.
     """
     if _local.threads is None or connection.connection is not None:
         yield

@@ -1,4 +1,4 @@
-"""Perform a step whose effect is in the same database, in the transaction that records it: exactly once."""
+"""Perform transactional steps: the effect, in this database, and its record are one transaction, so exactly once."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _KEPT = (StepState.SUCCEEDED, StepState.WAITING, StepState.SKIPPED)
 
 
 def perform(work: Sequence[Work], *, plan: Plan, step: PlannedStep, process: UUID, carried: str | None) -> Recorded:
-    """Perform claimed attempts one by one, each in a transaction that commits its effect and its record, or neither.
+    """Perform claimed attempts one by one, each in a transaction that commits both its effect and its record, or none.
 
-    An attempt that fails is rolled back, and recorded as any other failure. Where the connection breaks, nobody
-    knows which way the transaction went: the row says so, and the sweep takes it up if it still runs.
+    An attempt that fails is rolled back and recorded like any other failure. If the connection breaks, it is unknown
+    whether the transaction was committed. Its row shows that: if it is still running, the sweep takes it up.
     """
     recorded = Recorded()
     for one in work:
@@ -44,7 +44,7 @@ def perform(work: Sequence[Work], *, plan: Plan, step: PlannedStep, process: UUI
 def _perform(work: Work, *, plan: Plan, step: PlannedStep, process: UUID, carried: str | None) -> Recorded:
     try:
         with transaction.atomic():
-            # A thread cannot be asked to stop; a server can.
+            # A thread cannot be stopped from outside, but the server can stop a statement.
             run(effects.LIMIT_STATEMENTS, milliseconds=int(step.timeout_seconds * 1000))
             before = transaction.savepoint()
             [result] = sub_workflows.resolved([performing.attempt(step, work)], [work], plan=plan)
@@ -54,13 +54,13 @@ def _perform(work: Work, *, plan: Plan, step: PlannedStep, process: UUID, carrie
             outcome = performing.claimed(work, result, process=process)
             recorded = record.record_within(outcome, plan=plan, carried=carried)
             if not recorded.won:
-                # Somebody else has the step by now: what this attempt wrote must not stay.
+                # The fence was lost: another process has the step now, and this attempt's effect must not be committed.
                 transaction.set_rollback(True)
             return recorded
     except (OperationalError, InterfaceError):
         raise
     except (DatabaseError, orjson.JSONEncodeError) as error:
-        # The effect's deferred constraints, or values that PostgreSQL refuses in the record.
+        # A deferred constraint on what the effect wrote, or a value that PostgreSQL refuses in the record.
         refused = Retryable(f"PostgreSQL refused the step's transaction: {error}", kind="database")
         failed = failure.failed(step, work, refused, failure.Tried(work.clock.at))
     return record.record([performing.claimed(work, failed, process=process)], plan=plan, carried=carried)

@@ -1,4 +1,4 @@
-"""What becomes of a waiting step when its moment comes, or its signal."""
+"""The end of a step's wait: by its time, or by its signal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from runs.queries.values import loads
 
 @dataclass(frozen=True)
 class Wait:
-    """A waiting step, as far as its end depends on it. `at` is the database's time when it was read."""
+    """A waiting step, with what the end of its wait needs. `at` is the database's time when it was read."""
 
     run: RunFacts
     version_id: UUID
@@ -43,14 +43,14 @@ class Wait:
 
 @dataclass(frozen=True)
 class Came:
-    """A signal that ends a wait, and when it was sent."""
+    """A signal that ends a wait: its payload, and when it was sent."""
 
     payload: Json
     at: datetime
 
 
 def read(row: Row) -> Wait:
-    """A row of signal_queries.WAIT_COLUMNS."""
+    """Make a Wait of a row with the columns runs.queries.waits.WAIT_COLUMNS."""
     run_id, item, step, attempt, attempts, output, config, edited, since, signal = row[:10]
     version_id, given, started_at, generation, at = row[10:]
     facts = RunFacts(id=run_id, input=loads(given), began=started_at.timestamp(), generation=generation)
@@ -71,9 +71,10 @@ def read(row: Row) -> Wait:
 
 
 def outcome_of(wait: Wait, came: Came | None = None) -> Outcome:
-    """The outcome of a wait that its signal ends, or (None) its moment; its action says what that comes to.
+    """Return the outcome of a wait that ends by the signal `came`, or, with None, because its time has come.
 
-    A failure goes the way of every attempt's: retry policy, `on_error`, dead letter.
+    The action's `woken` turns that into an output or a failure. A failure is treated like that of any attempt: retry
+    policy, `on_error`, dead letter.
     """
     step = plans.load(wait.version_id).steps[wait.step]
     used = step.template if wait.config is None else wait.config
@@ -86,7 +87,7 @@ def outcome_of(wait: Wait, came: Came | None = None) -> Outcome:
     )
     try:
         output = payloads.clean(step.action.woken(fitted(step, used), woken))
-    except Exception as error:  # the boundary, as in runs.engine.attempt: what the action raises is the step's failure
+    except Exception as error:  # the boundary, as in runs.engine.attempt: what the action raises fails the step
         result = _failed(wait, error, used=used, timed_out=came is None)
     else:
         result = StepResult(
@@ -101,7 +102,10 @@ def outcome_of(wait: Wait, came: Came | None = None) -> Outcome:
 
 
 def lock_keys(outcomes: Sequence[Outcome]) -> None:
-    """Before any run is locked: the keys that steps are about to wait for, so that no sender comes in between."""
+    """Lock the signal keys for which steps are about to wait, so that no signal by key is sent in between.
+
+    Called before any run is locked: that is the order of locks.
+    """
     wanted = [o.last for o in outcomes if o.last.state is StepState.WAITING and o.last.signal_key is not None]
     if wanted:
         run(
@@ -112,15 +116,18 @@ def lock_keys(outcomes: Sequence[Outcome]) -> None:
 
 
 def met(parked: Sequence[Outcome], *, plan: Plan) -> list[Outcome]:
-    """The ends of those waits, just recorded under their runs' locks, whose signal was sent before and kept."""
+    """Return the outcomes of those waits whose signal had been sent before and is kept; the signals are then used up.
+
+    The waits were just recorded, and their runs are still locked.
+    """
     waiting = {o.key: o for o in parked if o.last.state is StepState.WAITING and o.last.signal is not None}
     if not waiting:
         return []
-    found = _take(signals.MEET, list(waiting.values()))
-    keyed = [o for key, o in waiting.items() if key not in found and o.last.signal_key is not None]
+    kept = _take(signals.MEET, list(waiting.values()))
+    keyed = [o for key, o in waiting.items() if key not in kept and o.last.signal_key is not None]
     if keyed:
-        found |= _take(signals.MEET_BY_KEY, keyed, keys=[o.last.signal_key for o in keyed])
-    return [outcome_of(_of(waiting[key], plan=plan, at=came.at), came) for key, came in found.items()]
+        kept |= _take(signals.MEET_BY_KEY, keyed, keys=[o.last.signal_key for o in keyed])
+    return [outcome_of(_of(waiting[key], plan=plan, at=came.at), came) for key, came in kept.items()]
 
 
 def _take(statement: Any, waiting: Sequence[Outcome], **more: object) -> dict[Key, Came]:

@@ -1,4 +1,4 @@
-"""Go on with steps whose sub-workflow runs or items have all ended."""
+"""Continue steps that waited for a sub-workflow run or for items, after those have ended."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ log = logging.getLogger(__name__)
 
 
 def wake(row_ids: Sequence[int]) -> int:
-    """Go on with steps whose child runs have all ended, and up the line from there; answers how many there were.
+    """Continue the steps of these due rows, and then the parents of runs that end by that, up to the topmost run.
 
-    One that fails here is left to the sweep, which finds its row due.
+    Return the number of steps recorded and items opened. A step that raises an error here is left to the sweep, which
+    finds its row still due.
     """
     won = 0
     while row_ids:
@@ -27,7 +28,7 @@ def wake(row_ids: Sequence[int]) -> int:
                 outcomes = [sub_workflows.outcome(row, plan=plan) for row in rows]
                 recorded = recorded.joined(record.record(outcomes, plan=plan))
             except Exception:
-                # One version that this code cannot read must not hold back the others.
+                # A version that this code cannot read must not stop the others.
                 log.exception("wake_failed", extra={"version_id": str(version_id), "step": step})
         turned, over = _turn(row_ids)
         recorded = recorded.joined(over)
@@ -39,7 +40,10 @@ def wake(row_ids: Sequence[int]) -> int:
 
 
 def _turn(row_ids: Sequence[int]) -> tuple[int, Recorded]:
-    """Open the next items of these rows' steps, and record the steps whose items have all ended."""
+    """Open the next items of these rows' steps, and record the steps whose items have all ended.
+
+    Return the number of items opened, and the record.
+    """
     recorded = Recorded()
     try:
         turned = for_each.turn(row_ids)

@@ -1,4 +1,4 @@
-"""What an attempt begins from: one run at one link, and the database's clock."""
+"""The input of an attempt: one run at one link, as it was loaded or claimed, and the database's clock."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ from runs.planning.steps import PlannedStep
 
 
 class Clock:
-    """The database's clock as this process reads it: its time at the load, moved on by the monotonic clock."""
+    """The database's clock, without asking the database: its time at the load, plus monotonic time since then."""
 
     def __init__(self, at: datetime) -> None:
         self.at = at
         self._ahead = at.timestamp() - monotonic()
 
     def now(self) -> datetime:
-        """Now, by the database's clock."""
+        """Return the current time of the database's clock."""
         return datetime.fromtimestamp(monotonic() + self._ahead, UTC)
 
 
 class Work(NamedTuple):
-    """One run at one link, as it was loaded or claimed. A tuple, for there is one for every run of every link.
+    """One run at one link, as it was loaded or claimed. A tuple, because one is made for every run of every link.
 
-    `edited` is the input that somebody put in the place of the step's own when retrying it by hand; `value` is what
-    the item is, in a for_each.
+    `edited` is the input that replaced the step's own at a retry by hand. `value` is the item itself, in a for_each.
     """
 
     run: RunFacts
@@ -44,5 +43,5 @@ class Work(NamedTuple):
 
 
 def stopped(step: PlannedStep, work: Work) -> bool:
-    """Whether the run's work was stopped. What follows the work is not cut short by that."""
+    """Whether the run was stopped, as far as this step is concerned: the parts that follow the work are not stopped."""
     return not step.handler and lease.stopped((work.run.id, work.item, step.id, work.attempt))

@@ -1,4 +1,4 @@
-"""Runs as rows: what was started, what happened at each step, what is to be done next, and what gave up."""
+"""The tables of runs: runs, step runs, tickets, dead letters, signals and what belongs to them, one file each."""
 
 from runs.models.dead_letters import DeadLetter
 from runs.models.effects import Effect

@@ -1,4 +1,4 @@
-"""Dead letters: steps that gave up."""
+"""Dead letters: steps that have failed for good and need a human decision."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from workflows.models import Workflow, Workspace
 
 
 class DeadLetter(models.Model):
-    """A step that used up its attempts and whose failure nothing handled."""
+    """A step whose attempts are used up and whose failure nothing handled."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="dead_letters")
-    # Of the run, which never changes them: so no list or count of letters has to look at the runs, which are many more.
+    # Copied from the run, where it never changes. So lists and counts of dead letters need not read the runs, which are
+    # many more.
     workflow = models.ForeignKey(
         Workflow, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
@@ -47,7 +48,7 @@ class DeadLetter(models.Model):
     resolved_at = models.DateTimeField(null=True)
     resolved_by = models.ForeignKey(get_user_model(), on_delete=models.PROTECT, null=True, related_name="+")
     resolution = models.TextField(blank=True)
-    # The workspace's alert workflow is still to be started for it.
+    # Whether the workspace's alert workflow must still be started for it.
     alert_due = models.BooleanField(default=False)
 
     class Meta:
@@ -62,13 +63,14 @@ class DeadLetter(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["workspace", "state", "id"], name="dead_letter_list"),
             models.Index(fields=["workflow", "id"], name="dead_letter_of_workflow"),
-            # For the metrics. Without an id, the entries that count together are folded into one.
+            # For the metrics. Without an id, so that PostgreSQL deduplicates entries that are counted together.
             models.Index(
                 fields=["workspace", "workflow", "reason"],
                 name="dead_letter_open",
                 condition=Q(state=DeadLetterState.OPEN.value),
             ),
-            # Of all letters, unlike run_labelled: besides labels alone the planner knows how rare they are.
+            # Not limited to rows with labels, as run_labelled is: under such a condition the planner cannot tell how rare
+            # a label is.
             GinIndex(fields=["workspace", "labels"], name="dead_letter_labelled"),
             models.Index(fields=["id"], name="dead_letter_alert_due", condition=Q(alert_due=True)),
         ]

@@ -1,4 +1,4 @@
-"""Named effects of steps, so that an attempt does not make them twice."""
+"""Results of named effects (`context.once`), so that a later attempt does not repeat them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 
 class Effect(models.Model):
-    """What one named effect of a step answered, so that a later attempt does not make it again."""
+    """The result of one named effect of a step, so that a later attempt does not repeat the effect."""
 
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey(
@@ -18,7 +18,7 @@ class Effect(models.Model):
     step = models.TextField()
     item = models.IntegerField(default=-1)
     name = models.TextField()
-    # JSON's null is an answer, too.
+    # JSON's null is a result, too.
     value = models.JSONField()
     at = models.DateTimeField(db_default=Now())
 

@@ -1,4 +1,4 @@
-"""What a concurrency limit is counted under."""
+"""Gates: the rows under whose lock the runs of a concurrency limit are counted."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from workflows.models import Workflow
 
 
 class Gate(models.Model):
-    """What runs of one workflow with the same concurrency key pass through: the lock under which they are counted.
+    """One row for the runs of one workflow with the same concurrency key: the lock under which they are counted.
 
-    The limit is the workflow's. A slot is a live run, so there is nothing here that could leak.
+    The limit is the workflow's. A slot is a live run that is counted, so no slot can leak.
     """
 
     id = models.BigAutoField(primary_key=True)
     workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, db_index=False, related_name="+")
-    # What the definition's `concurrency.key` came to; empty where it has none.
+    # The value of the definition's `concurrency.key` expression; empty if it has none.
     key = models.CharField(max_length=255)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""What people did by hand, as rows: to a run, and to a workflow as a whole."""
+"""Interventions: the log of the verbs that people called on a run, or on a workflow as a whole."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from workflows.models import Workflow
 
 
 class Intervention(models.Model):
-    """What somebody did to a run by hand: the verb, who, when and why. Written with the verb, never changed."""
+    """A verb that somebody called on a run: who, when and why. Written in the verb's transaction, never changed."""
 
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey("runs.Run", on_delete=models.CASCADE, db_constraint=False, related_name="interventions")
     verb = models.CharField(max_length=12)
     by = models.ForeignKey(get_user_model(), on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
     why = models.TextField(blank=True)
-    # What the verb was given: steps retried, inputs edited, the run that a replay made.
+    # Details of the verb: steps retried, inputs edited, the run that a replay started.
     details = models.JSONField(default=dict)
     at = models.DateTimeField(db_default=Now())
 
@@ -26,7 +26,7 @@ class Intervention(models.Model):
 
 
 class WorkflowIntervention(models.Model):
-    """What somebody did to a workflow as a whole: pause, resume. Its runs' own histories do not repeat it."""
+    """A verb that somebody called on a workflow: pause, resume or prune. Not repeated in the history of each run."""
 
     id = models.BigAutoField(primary_key=True)
     workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="+")

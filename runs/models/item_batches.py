@@ -1,4 +1,4 @@
-"""The list of a for_each as rows, one for each batch, so that no batch reads what the others hold."""
+"""The list of a for_each step, one row for each batch, so that a batch is read without the others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db import models
 
 
 class ItemBatch(models.Model):
-    """Some items of one step's list. Written with the step's waiting row; `number` counts from 0."""
+    """One batch of a for_each step's list, written in the transaction that lets the step wait. `number` is from 0."""
 
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey("runs.Run", models.CASCADE, db_index=False, db_constraint=False, related_name="+")

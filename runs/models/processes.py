@@ -1,4 +1,4 @@
-"""The leases of performing processes."""
+"""Process leases: one row for each process that performs steps."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from django.db.models.functions import Now
 
 
 class Process(models.Model):
-    """The lease of one performing process. What it runs counts as lost once the lease has passed.
+    """The lease of one process that performs steps. Its running steps count as lost once the lease has expired.
 
-    There is no index on `expires_at`: the rows are few, and a beat then stays in its page and touches no index.
+    There is no index on `expires_at`: the rows are few, and so a renewal is a HOT update, which writes to no index.
     """
 
     id = models.UUIDField(primary_key=True)

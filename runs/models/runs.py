@@ -1,4 +1,4 @@
-"""Runs as rows."""
+"""The table of runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WAITS = Q(started_at__isnull=True, finished_at__isnull=True, paused_at__isnull=
 
 _GATED = _WAITS & Q(gate__isnull=False)
 
-# As runs.queries.lanes.lane says it.
+# The same expression as runs.queries.lanes.lane.
 _LANE = Case(
     When(paused_at__isnull=False, then=Value(Lane.PAUSED.value)),
     When(gate__isnull=False, then=Value(Lane.GATED.value)),
@@ -43,9 +43,9 @@ class Run(models.Model):
     """One execution of a version. Written by runs.engine.record only."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    # Its version's workflow and workspace: the version's own foreign keys keep them. The version is kept by a trigger
-    # of its own (migration 0026). Constraints here would look it up for each run, a third of what a start costs the
-    # server where there are three; whoever inserts runs locks the version instead.
+    # No foreign key constraints on these three. Workspace and workflow are those of the version, whose own foreign keys
+    # protect them; a trigger protects the version (migration 0026). Three constraints would be checked for each run,
+    # and that was a third of the server's cost of a start. Statements that insert runs lock the version instead.
     workspace = models.ForeignKey(
         Workspace, on_delete=models.PROTECT, db_index=False, db_constraint=False, related_name="runs"
     )
@@ -57,35 +57,35 @@ class Run(models.Model):
     )
     state = models.CharField(max_length=12, choices=[(s.value, s.value) for s in RunState])
     idempotency_key = models.CharField(max_length=255, null=True)
-    # Through which door it came: api, admin, command, job, ...
+    # The door that started it: api, admin, command, job, ...
     source = models.CharField(max_length=20)
     labels = models.JSONField(default=dict)
     input = models.JSONField()
     output = models.JSONField(null=True)
     error = models.JSONField(null=True)
     generation = models.PositiveSmallIntegerField(default=1)
-    # A replay: the run that it repeats, and the steps that it begins with instead of the version's roots.
+    # Of a replay: the run that it repeats, and the steps that it begins with instead of the version's first steps.
     replay_of = models.ForeignKey(
         "self", on_delete=models.SET_NULL, null=True, db_index=False, db_constraint=False, related_name="replays"
     )
     entry = ArrayField(models.TextField(), null=True)
-    # Since when nothing is admitted, knocked or claimed, and whether it was the run or its workflow that was paused.
-    # Left as it stands when the run ends.
+    # Since when the run is paused (not admitted, no messages, no claims), and whether the run itself or its workflow
+    # was paused. Not cleared when the run ends.
     paused_at = models.DateTimeField(null=True)
     paused_through = models.CharField(max_length=8, null=True, choices=[(s.value, s.value) for s in Pause])
-    # What the work came to, while the run still compensates or does what on_failure and finally say; else null.
+    # The outcome of the run's work, while compensation, on_failure or finally are under way; else null.
     ending = models.CharField(max_length=12, null=True)
-    # When a run fails that has not ended by then; null where its version sets no timeout.
+    # The time at which the run fails if it has not ended; null if its version sets no timeout.
     deadline = models.DateTimeField(null=True)
-    # Higher ones are admitted first, within their workspace.
+    # Within a workspace, runs with a higher priority are admitted first.
     priority = models.SmallIntegerField(db_default=0)
-    # What the run shares a concurrency limit through; null where its version sets none.
+    # The gate of its concurrency limit; null if its version sets no limit.
     gate = models.ForeignKey(
         Gate, on_delete=models.SET_NULL, null=True, db_index=False, db_constraint=False, related_name="+"
     )
-    # Admitted under a workspace's rate limit: what that limit counts.
+    # Whether it was admitted under a workspace's rate limit, which counts such runs.
     metered = models.BooleanField(db_default=False)
-    # A sub-workflow: the step, item and attempt that started it. `depth` counts the runs above it.
+    # Of a sub-workflow run: the run, step, item and attempt that started it. `depth` is the number of runs above it.
     parent = models.ForeignKey("self", models.SET_NULL, null=True, db_index=False, db_constraint=False)
     parent_step = models.TextField(null=True)
     parent_item = models.IntegerField(null=True)
@@ -123,7 +123,7 @@ class Run(models.Model):
                 name="run_paused_through_something",
             ),
             models.CheckConstraint(
-                # A check that comes to NULL counts as met, hence the second look at ending.
+                # A check that evaluates to NULL passes, hence the second condition on `ending`.
                 condition=Q(ending__isnull=True) & ~Q(state=RunState.COMPENSATING.value)
                 | Q(ending__in=values(RUN_OUTCOMES), state__in=["running", "waiting"])
                 | Q(ending=RunState.FAILED.value, ending__isnull=False, state=RunState.COMPENSATING.value),
@@ -133,17 +133,17 @@ class Run(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["workflow", "id"], name="run_of_workflow"),
             models.Index(F("workspace"), _LANE, F("priority").desc(), F("id"), name="run_queued", condition=_QUEUED),
-            # Whether any is queued; see runs.queries.lanes.
+            # For "is any run queued?"; see runs.queries.lanes.
             models.Index(fields=["workspace"], name="run_backlog", condition=_WAITS & Q(gate__isnull=True)),
             models.Index(fields=["workspace"], name="run_backlog_gated", condition=_GATED),
-            # Only runs with a gate, and those under a rate limit, pay for these.
+            # Only runs with a gate or under a rate limit cause writes to these indexes.
             models.Index(F("gate"), F("priority").desc(), F("id"), name="run_gated", condition=_GATED),
             models.Index(
                 fields=["gate"],
                 name="run_in_gate",
                 condition=Q(gate__isnull=False, started_at__isnull=False, finished_at__isnull=True),
             ),
-            # What could come back to its gate.
+            # Runs that a retry or a resume could bring back to their gate.
             models.Index(
                 fields=["gate"],
                 name="run_back_to_gate",
@@ -154,7 +154,7 @@ class Run(models.Model):
                 fields=["workspace", "id"], name="run_child_queued", condition=_QUEUED & Q(parent__isnull=False)
             ),
             models.Index(fields=["workspace", "started_at"], name="run_metered", condition=Q(metered=True)),
-            # Only paused runs pay for it.
+            # Only paused runs cause writes to it.
             models.Index(fields=["workflow", "id"], name="run_paused", condition=Q(paused_at__isnull=False)),
             models.Index(
                 fields=["workspace", "state", "id"],
@@ -171,13 +171,13 @@ class Run(models.Model):
                     state__in=["running", "waiting"],
                 ),
             ),
-            # Lists of what did not end well; a run that succeeds does not pay for them.
+            # For lists of runs that did not succeed. A run that succeeds causes no write to them.
             models.Index(fields=["state", "workspace", "id"], name="run_unhappy", condition=_UNHAPPY),
             models.Index(fields=["workflow", "state", "id"], name="run_unhappy_of_workflow", condition=_UNHAPPY),
-            # The admin's list by state, which is of all workspaces.
+            # For the admin's list by state, which shows all workspaces.
             models.Index(fields=["state", "id"], name="run_unhappy_of_all", condition=_UNHAPPY),
-            # Only runs with labels pay for the search by label. With the workspace (extension btree_gin), for others
-            # may have a million runs with the same label.
+            # For the search by label; only runs with labels cause writes to it. It includes the workspace (extension
+            # btree_gin), because other workspaces may have a million runs with the same label.
             GinIndex(fields=["workspace", "labels"], name="run_labelled", condition=~Q(labels={})),
         ]
 

@@ -1,4 +1,4 @@
-"""What somebody outside said to a run, as rows."""
+"""Signals: messages from outside to a run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from workflows.models import Workspace
 
 
 class Signal(models.Model):
-    """What somebody outside said to a run, under a name; written by runs.control.signals and runs.engine.waits only.
+    """A named message from outside to a run. Written by runs.control.signals and runs.engine.waits only.
 
-    It is kept (`used_at` null) until a step waits for it. One that was sent by key has no run until then, and is
-    forgotten when it expires.
+    It is kept (`used_at` null) until a step waits for it. A signal that was sent by key has no run until then, and is
+    deleted when it expires.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -32,7 +32,7 @@ class Signal(models.Model):
     by = models.ForeignKey(get_user_model(), on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
     sent_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField(null=True)
-    # The step that it woke, or that found it kept.
+    # The step whose wait it ended.
     step = models.TextField(null=True)
     item = models.IntegerField(null=True)
     used_at = models.DateTimeField(null=True)

@@ -1,4 +1,4 @@
-"""Step runs: what happened at each step of a run."""
+"""Step runs: the state, the attempts and the result of each step of a run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from runs.domain.states import (
 )
 from runs.models.runs import Run
 
-# Step rows that are no part of the straight way: running, perhaps waiting, succeeded.
+# Step rows in any state other than those of a step that goes well: running, waiting, succeeded.
 _STRAY = Q(state__in=values(frozenset(StepState) - {StepState.RUNNING, StepState.WAITING, StepState.SUCCEEDED}))
 
 
 class StepRun(models.Model):
-    """What happened to one step (or one item of it) of one run. There is no row before something happens."""
+    """The state and result of one step of one run, or of one item of it. A step that was not tried yet has no row."""
 
-    # The engine finds rows by (run, step, item); the id is for the admin, which knows no composite keys.
+    # The engine finds rows by (run, step, item). The id is for the admin, which does not support composite keys.
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, db_index=False, db_constraint=False, related_name="steps")
     step = models.TextField()
@@ -30,21 +30,21 @@ class StepRun(models.Model):
     attempt = models.PositiveIntegerField(default=1)
     # Attempts that did not succeed: number, outcome, error, times, process.
     attempts = models.JSONField(default=list)
-    # The order of success in the run, for steps with a `compensate` only: they are undone the other way round.
+    # Only for steps with a `compensate`: the order of their successes in the run. They are compensated in reverse.
     seq = models.PositiveIntegerField(null=True)
     process = models.UUIDField(null=True)
     deadline = models.DateTimeField(null=True)
     wake_at = models.DateTimeField(null=True)
-    # What it waits for besides the moment, or waited for last; the key is what a sender may know instead of the run.
+    # The signal that it waits for, or waited for last. A sender can give the key instead of the run.
     signal = models.TextField(null=True)
     signal_key = models.TextField(null=True)
-    # How many child runs a waiting step still waits for; at 0 it is due. A cancelled step keeps the number until
-    # its children are cancelled, too.
+    # The number of sub-workflow runs that a waiting step still waits for; at 0 it is due. A cancelled step keeps the
+    # number until those runs are cancelled, too.
     awaits = models.PositiveIntegerField(null=True)
-    # A for_each: items begun and not ended, and how far it got; see runs.engine.for_each.
+    # Of a for_each: the number of items that are open, and how far it got; see runs.engine.for_each.
     open_items = models.PositiveIntegerField(null=True)
     progress = models.JSONField(null=True)
-    # Stored only where it cannot be worked out: input when a human edited it, config when it has expressions.
+    # Stored only if they cannot be derived: the input if it was edited by hand, the config if it has expressions.
     input = models.JSONField(null=True)
     config = models.JSONField(null=True)
     output = models.JSONField(null=True)
@@ -72,7 +72,7 @@ class StepRun(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            # Few rows run at once, so that it serves deadlines as well.
+            # Few rows are running at once, so that this index serves queries by deadline as well.
             models.Index(fields=["process"], name="step_run_process", condition=Q(state=StepState.RUNNING.value)),
             models.Index(fields=["wake_at"], name="step_run_wake", condition=Q(state=StepState.WAITING.value)),
             models.Index(
@@ -80,7 +80,7 @@ class StepRun(models.Model):
                 name="step_run_signal",
                 condition=Q(state=StepState.WAITING.value, signal__isnull=False),
             ),
-            # The admin's list by state.
+            # For the admin's list by state.
             models.Index(fields=["state", "id"], name="step_run_stray", condition=_STRAY),
             models.Index(fields=["id"], name="step_run_orphans", condition=Q(state="cancelled", awaits__gt=0)),
         ]

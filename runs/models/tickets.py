@@ -1,4 +1,4 @@
-"""Tickets: what is to be done next."""
+"""Tickets: the steps that are to be performed next."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from runs.models.runs import Run
 
 
 class Ticket(models.Model):
-    """Somebody should work at this head of this run. Outbox, fence and retry timer in one row."""
+    """A step of a run that is to be performed; `head` is its id.
+
+    One row is the outbox of the step's message, the fence of its record, and the timer of its retry.
+    """
 
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, db_index=False, db_constraint=False, related_name="tickets")
     head = models.TextField()
     item = models.IntegerField(default=-1)
-    # A claim refuses before this time (a retry's delay).
+    # No claim or record accepts the ticket before this time, for example during a retry's delay.
     due_at = models.DateTimeField(db_default=Now())
-    # The next time that a knock is sent for it.
+    # The time at which the next message is sent for it.
     knock_at = models.DateTimeField(db_default=Now())
-    # Knocks since the ticket was made, or was last handed back.
+    # The number of messages sent since the ticket was made, or was last handed back.
     sends = models.PositiveIntegerField(default=0)
     suspect = models.BooleanField(default=False)
 

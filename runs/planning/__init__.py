@@ -1,1 +1,1 @@
-"""A version as a plan: its steps, links and segments, and what follows what. Pure."""
+"""A workflow version as a plan: its steps, links and segments, and which steps follow which. Pure functions."""

@@ -1,4 +1,4 @@
-"""Decide what follows: which steps a finished step releases, and which can no longer run."""
+"""The rules of joins: which steps a finished step releases, and which steps are skipped because they cannot run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workflows.definitions.definition import Join
 
 
 class ParentState(Enum):
-    """What a step means to those that need it."""
+    """What a step's state means to the steps that need it. OPEN: it has not ended yet."""
 
     OPEN = "open"
     OK = "ok"
@@ -26,12 +26,15 @@ class Verdict(Enum):
     WAIT = "wait"
     RUN = "run"
     SKIP = "skip"
-    # Skipped because something before it failed; counts as a failure for what comes after it.
+    # Skipped because a step before it failed. To the steps that need it, this counts as a failure.
     BLOCK = "block"
 
 
 class Mark(NamedTuple):
-    """A step's row or ticket, as far as those that need it care."""
+    """What a join needs to know of a step: its row's state, or None if it has only a ticket.
+
+    `blocked`: it was skipped because of a failure before it.
+    """
 
     state: StepState | None
     blocked: bool = False
@@ -42,7 +45,10 @@ RELEASED = Mark(state=None)
 
 @dataclass(frozen=True)
 class Ripple:
-    """Heads that became ready, and steps that are skipped (`blocked`: because of a failure), in plan order."""
+    """What follows from steps that ended: `heads` are ready to run; `skipped` and, after a failure, `blocked` are not.
+
+    Each in the order in which it was found.
+    """
 
     heads: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -50,9 +56,9 @@ class Ripple:
 
 
 def ripple(plan: Plan, marks: Mapping[str, Mark], *, ended: Iterable[str]) -> Ripple:
-    """What the steps that just ended release. `marks` has every step with a row or a ticket, those ended included.
+    """Work out what the steps in `ended` release. `marks` has every step with a row or a ticket, those included.
 
-    Skips are closed transitively: a skipped step is taken as ended in turn.
+    A skipped step counts as ended in turn, so that all skips that follow from it are found as well.
     """
     known = dict(marks)
     found = Ripple()
@@ -76,20 +82,20 @@ def ripple(plan: Plan, marks: Mapping[str, Mark], *, ended: Iterable[str]) -> Ri
 
 
 def after(step: PlannedStep) -> list[str]:
-    """What may follow this step directly: those that need it, and where it jumps to when it fails."""
+    """Return the steps that may follow this one directly: those that need it, and the target of its `goto`."""
     goto = step.definition.goto
     return [*step.successors, goto] if goto is not None else list(step.successors)
 
 
 def decide(plan: Plan, step: PlannedStep, marks: Mapping[str, Mark]) -> Verdict:
-    """Whether a step that was not touched yet may run, must wait or is skipped, from what stands before it."""
+    """Decide whether a step without a row or ticket runs, waits or is skipped, by the marks of the steps before it."""
     if step.jumped_from:
         return _jump(step, marks)
-    # Thousands of branches may lead to a join that waits, and each asks when it ends: the first open one decides.
+    # A join may have thousands of branches, and is decided anew when each of them ends. So stop at the first open one.
     if step.definition.join not in EAGER and any(_open(plan, parent, marks) for parent in step.predecessors):
         return Verdict.WAIT
-    standings = [parent_state(plan.steps[parent], marks.get(parent)) for parent in step.predecessors]
-    return _RULES[step.definition.join](standings)
+    states = [parent_state(plan.steps[parent], marks.get(parent)) for parent in step.predecessors]
+    return _RULES[step.definition.join](states)
 
 
 def _open(plan: Plan, step: str, marks: Mapping[str, Mark]) -> bool:
@@ -98,7 +104,7 @@ def _open(plan: Plan, step: str, marks: Mapping[str, Mark]) -> bool:
 
 
 def parent_state(step: PlannedStep, mark: Mark | None) -> ParentState:
-    """What a step's mark means to its children. A failure that the step handles by `continue` counts as success."""
+    """Return what a step's mark means to its successors. A failure with `on_error: continue` counts as success."""
     if mark is None or mark.state is None:
         return ParentState.OPEN
     if mark.state is StepState.SUCCEEDED:
@@ -154,7 +160,7 @@ def _any_failed(standings: list[ParentState]) -> Verdict:
     return Verdict.WAIT if ParentState.OPEN in standings else Verdict.SKIP
 
 
-# They may be decided while branches are open.
+# These joins may be decided while some of their branches are still open.
 EAGER = frozenset({Join.ANY_SUCCEEDED, Join.ANY_FAILED})
 _RULES = {
     Join.ALL_SUCCEEDED: _all_succeeded,
@@ -166,7 +172,7 @@ _RULES = {
 
 
 def behind(plan: Plan, steps: Iterable[str]) -> set[str]:
-    """Every step that comes after these, by needs or by jump."""
+    """Return every step that comes after these, directly or not, by `needs` or by `goto`."""
     found: set[str] = set()
     queue = list(steps)
     while queue:

@@ -1,4 +1,4 @@
-"""Turn a version's definition into a plan: what follows what, what fuses, and what each step must read."""
+"""Turn a version's definition into a plan: its graph, the steps that are fused into links, and what each step reads."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from workflows.models import Version
 
 @dataclass(frozen=True)
 class Link:
-    """A head and the inline steps fused behind it; one effectful step is a link of its own.
+    """One task of a Celery chain: either one effectful step, or neighbouring inline steps fused behind their head.
 
-    `follower` is the head of the next link of the same segment, if there is one.
+    `follower` is the head of the segment's next link, None for the last one.
     """
 
     steps: tuple[PlannedStep, ...]
@@ -28,23 +28,26 @@ class Link:
 
     @property
     def head(self) -> PlannedStep:
-        """The first step, which names the link."""
+        """The first step; its id names the link."""
         return self.steps[0]
 
     @cached_property
     def reads(self) -> frozenset[str]:
-        """Ids of the steps whose rows must be loaded before the link is performed; may hold `*`."""
+        """Ids of the steps whose rows must be loaded before the link is performed; `*` means every step."""
         own = {step.id for step in self.steps}
         return frozenset().union(*(step.reads for step in self.steps)) - own
 
     def alone(self) -> Link:
-        """The link without the steps fused behind its head, as a suspect run takes it."""
+        """Return the link with its head only: a suspect run is taken through it step by step."""
         follower = self.steps[1].id if len(self.steps) > 1 else self.follower
         return Link(steps=self.steps[:1], follower=follower)
 
 
 class Plan:
-    """A version, ready to be worked on. `steps` are in topological order, file order where that leaves a choice."""
+    """A version prepared for execution.
+
+    `steps` are in topological order, in file order where that leaves a choice.
+    """
 
     def __init__(self, version_id: UUID, definition: Definition) -> None:
         self.version_id = version_id
@@ -58,16 +61,16 @@ class Plan:
         self.links: dict[str, Link] = {}
         self._segments: dict[str, list[PlannedStep]] = {}
         self._places = {step: place for place, step in enumerate(self.steps)}
-        # What runs.engine.release worked out for this plan.
+        # Cache of runs.engine.release: what follows from results of a kind.
         self.courses: dict[Any, Any] = {}
-        # What runs.dispatch.knocks keeps of messages to this plan's links.
+        # Cache of runs.dispatch.knocks: templates of messages to this plan's links.
         self.patterns: dict[Any, Any] = {}
         for segment in self.segments():
             self.links.update(_links(segment))
             self._segments.update(dict.fromkeys((step.id for step in segment), segment))
 
     def segments(self) -> list[list[PlannedStep]]:
-        """The steps, cut into longest paths without a fork or a join, in topological order."""
+        """Return the steps, cut into longest paths without a fork or a join, in topological order."""
         found: list[list[PlannedStep]] = []
         taken: set[str] = set()
         for step in self.steps.values():
@@ -81,18 +84,21 @@ class Plan:
         return found
 
     def end(self, step: str) -> str:
-        """The last step of this one's segment: what comes after the segment waits for that."""
+        """Return the last step of this step's segment; only that step releases what comes after the segment."""
         return self._segments[step][-1].id
 
     def chain(self, head: str, *, most: int | None = None) -> list[str]:
-        """Heads of the links of one segment, from `head` to the segment's end; up to so many."""
+        """Return the heads of a segment's links, from `head` to the segment's end; no more than `most` of them."""
         heads = [head]
         while len(heads) != most and (follower := self.link(heads[-1]).follower) is not None:
             heads.append(follower)
         return heads
 
     def link(self, head: str) -> Link:
-        """The link that `head` names; any step can be one (a retry by hand, another deploy's fusing)."""
+        """Return the link that begins at `head`.
+
+        Any step can be a head: a retry by hand begins anywhere, and another deploy may have fused differently.
+        """
         if head in self.links:
             return self.links[head]
         segment = self._segments[head]
@@ -103,7 +109,10 @@ class Plan:
 
     @cached_property
     def linear(self) -> bool:
-        """Whether it is one path on which a failure that nothing handles ends the run: nothing needs counting."""
+        """Whether the steps are one path without jumps or lists, so that a step's own result decides what follows.
+
+        Nothing else of the run must be read then. A failure that nothing handles ends the run.
+        """
         plain = all(
             step.definition.join in ("all_succeeded", "none_failed")
             and step.definition.goto is None
@@ -114,28 +123,28 @@ class Plan:
 
     @cached_property
     def authorizations(self) -> list[str]:
-        """Steps of `steps` that nothing needs."""
+        """The last steps of the work: those of `steps` that no step needs. The run's output is made of theirs."""
         return [step.id for step in self.steps.values() if not step.successors and not step.handler]
 
     @cached_property
     def handlers(self) -> list[str]:
-        """Steps that `on_failure` begins with."""
+        """The first steps of `on_failure`."""
         return self._begins(Part.ON_FAILURE)
 
     @cached_property
     def finals(self) -> list[str]:
-        """Steps that `finally` begins with."""
+        """The first steps of `finally`."""
         return self._begins(Part.FINALLY)
 
     @cached_property
     def output_reads(self) -> frozenset[str]:
-        """Ids of the steps that the run's output is made of; may hold `*`."""
+        """Ids of the steps that the run's output is made of; `*` means every step."""
         if self.definition.output is None:
             return frozenset(self.authorizations)
         return expressions.references(self.definition.output)
 
     def step_ids(self, ids: Iterable[str]) -> list[str]:
-        """The ids, `*` expanded to every step, in the plan's order."""
+        """Return the ids in the plan's order, with `*` expanded to every step; unknown ids are left out."""
         wanted = set(ids)
         if ANY_STEP in wanted:
             return list(self.steps)
@@ -153,13 +162,16 @@ class Plan:
 
 @lru_cache(maxsize=512)
 def load(version_id: UUID) -> Plan:
-    """The plan of a version, kept in this process. Versions never change. Raises Version.DoesNotExist."""
+    """Return the plan of a version, from this process's cache if it is there: versions never change.
+
+    Raises Version.DoesNotExist.
+    """
     definition = Version.objects.values_list("definition", flat=True).get(pk=version_id)
     return Plan(version_id, Definition.model_validate(definition))
 
 
 def _undos(steps: Sequence[PlannedStep]) -> dict[str, PlannedStep]:
-    """What undoes a step, by that step; the last step comes first, as far as a plan can tell."""
+    """Return the compensation of each step that has one, in reverse order of the plan."""
     return {
         step.id: _undo(step.id, step.definition.compensate)
         for step in reversed(steps)
@@ -168,8 +180,8 @@ def _undos(steps: Sequence[PlannedStep]) -> dict[str, PlannedStep]:
 
 
 def _undo(step: str, said: Compensation) -> PlannedStep:
-    """The step that undoes another: given that one's output as its input, and released by the run's end only."""
-    # Built without validation, for its id is none that a definition may use.
+    """Return the step that compensates another: its input is that step's output, and only a run's end releases it."""
+    # Built without validation, because a definition may not use such an id.
     definition = StepDefinition.model_construct(
         id=f"{UNDO}{step}", action=said.action, with_=said.with_, retry=said.retry, timeout=said.timeout
     )
@@ -192,7 +204,7 @@ def _planned(steps: Sequence[StepDefinition], *, part: Part) -> list[PlannedStep
         if step.goto is not None:
             jumps[step.goto].append(step.id)
     by_id = {step.id: step for step in steps}
-    # A jump orders like an edge does, so that a target never stands before the step that jumps to it.
+    # A `goto` counts as an edge, so that its target never stands before the step that jumps to it.
     order = TopologicalSorter({step.id: [*step.needs, *jumps[step.id]] for step in steps})
     return [
         PlannedStep(
@@ -217,10 +229,10 @@ def _action(name: str) -> Action[Config]:
 def _links(segment: Sequence[PlannedStep]) -> dict[str, Link]:
     groups: list[list[PlannedStep]] = []
     for step in segment:
-        # A step that parks ends its link: what follows waits for the wake-up.
+        # A step that waits ends its link: the next step must wait for its end.
         fuses = groups and step.inline and groups[-1][-1].inline and not groups[-1][-1].action.parks
         if step.definition.for_each or (groups and groups[-1][-1].definition.for_each):
-            fuses = False  # items are a link of their own
+            fuses = False  # a for_each step and its items are a link of their own
         if fuses:
             groups[-1].append(step)
         else:

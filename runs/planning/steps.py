@@ -1,4 +1,4 @@
-"""A step with everything worked out that does not depend on a run: its action, its policy, what it must read."""
+"""A step of a plan: all that is the same for every run, such as its action, its retry policy and what it must read."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from actions.base import Action, Config, Context, Json, Permanent, Retry
 from workflows.definitions.configs import config_references
 from workflows.definitions.definition import Join, StepDefinition
 
-ANY_STEP = "*"  # what actions.expressions.language.references answers when a reference is only known at run time
+# What actions.expressions.language.references returns where only the run can tell which step is meant.
+ANY_STEP = "*"
 ANY_SIGNAL = "*"
 
-# No step of a definition can have such an id: it names the step that undoes another one.
+# The step that compensates step `x` has the id `undo:x`, which no step of a definition can have.
 UNDO = "undo:"
 
 
 class Part(Enum):
-    """Where a step stands in its run: the work itself, or one of the three that follow it."""
+    """The part of a workflow that a step belongs to: the work (MAIN), or one of the three parts that follow it."""
 
     MAIN = "steps"
     UNDO = "compensate"
@@ -34,7 +35,7 @@ _ABOUT_ITEM = re.compile(r"\b(item|index)\b")
 
 
 class Unavailable(Action[Config]):
-    """Stands for an action that this code does not know: its steps wait until the code is back."""
+    """A placeholder for an action that this code does not know: steps with it wait until a deploy brings the action."""
 
     name = "unavailable"
     pure = True
@@ -44,13 +45,13 @@ class Unavailable(Action[Config]):
         self.missing = name
 
     def perform(self, config: Config, context: Context) -> Json:
-        """Raises Permanent, always; runs.engine.attempt asks PlannedStep.missing_action before it comes to this."""
+        """Raise Permanent. Not reached: runs.engine.attempt checks PlannedStep.missing_action first."""
         raise Permanent(f"action {self.missing!r} is not known to this worker", kind="unknown_action")
 
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One step with everything worked out that does not depend on a run."""
+    """One step of a plan. What is derived from the definition is computed once and cached."""
 
     definition: StepDefinition
     action: Action[Config]
@@ -66,70 +67,78 @@ class PlannedStep:
 
     @cached_property
     def needs(self) -> frozenset[str]:
-        """Its parents, to look one up."""
+        """The predecessors as a set, for fast lookups."""
         return frozenset(self.predecessors)
 
     @property
     def handler(self) -> bool:
-        """Whether it belongs to how the run ends, and not to `steps`."""
+        """Whether it belongs to a part that follows the work: a compensation, `on_failure` or `finally`."""
         return self.part is not Part.MAIN
 
     @property
     def undoes(self) -> str | None:
-        """The step that this one compensates."""
+        """The step that this one compensates; None for every other step."""
         return self.predecessors[0] if self.part is Part.UNDO else None
 
     @cached_property
     def inline(self) -> bool:
-        """Whether it is performed without a claim: it is pure, or only parks."""
+        """Whether it is performed without a claim: its action is pure, or only begins a wait."""
         return self.action.pure or self.action.parks
 
     @cached_property
     def missing_action(self) -> str | None:
-        """The action's name where this code does not have it: a deploy took it away, or has yet to bring it."""
+        """The action's name if this code does not have the action: a deploy removed it, or has yet to bring it."""
         return self.action.missing if isinstance(self.action, Unavailable) else None
 
     @cached_property
     def template(self) -> Json:
-        """`with` as written, or the payload's reference."""
+        """The unrendered config: `with` as written, or the reference in `payload`."""
         return self.definition.payload if self.definition.payload is not None else self.definition.with_
 
     @cached_property
     def has_expressions(self) -> bool:
-        """Whether what `with` becomes depends on the run."""
+        """Whether the config contains expressions, so that every run may render it differently."""
         return expressions.has_expression(self.template)
 
     @cached_property
     def as_written(self) -> bool:
-        """Whether its config is `with` as it stands."""
+        """Whether the config needs no rendering: it is `with`, without expressions."""
         return self.definition.payload is None and not self.has_expressions
 
     @cached_property
     def condition(self) -> str | None:
-        """Its `if`, as far as an attempt asks it: of a for_each that speaks of the step as a whole, its list does."""
+        """The `if` that every attempt evaluates.
+
+        None for a for_each whose `if` is about the step as a whole: that is evaluated once, before the list is made.
+        """
         return self.definition.if_ if self.definition.for_each is None or self.asks_each_item else None
 
     @cached_property
+    def unconditional(self) -> bool:
+        """Whether every attempt performs its action: it has no `if` to evaluate, and this code knows the action."""
+        return self.condition is None and self.missing_action is None
+
+    @cached_property
     def follows(self) -> bool:
-        """Whether the success of its only parent is all that it waits for."""
+        """Whether it runs as soon as its only predecessor has succeeded."""
         plain = self.definition.join in (Join.ALL_SUCCEEDED, Join.NONE_FAILED)
         return plain and len(self.predecessors) == 1 and not self.jumped_from
 
     @cached_property
     def rendering(self) -> expressions.Template:
-        """`with`, its expressions found once; the fields that the action evaluates itself are left as they are."""
+        """`with` as a parsed template. Fields that the action evaluates itself are left as they are."""
         return expressions.Template(self.definition.with_, raw=self.action.raw)
 
     @cached_property
     def asks_steps_only(self) -> bool:
-        """Whether its config needs no other name than `steps`."""
+        """Whether the expressions of its config use no other name than `steps`."""
         return self.definition.payload is None and self.rendering.roots == frozenset({"steps"})
 
     @cached_property
     def fixed_config(self) -> Config | None:
-        """The config of a pure step whose `with` is the same for every run; None where each attempt has its own.
+        """The validated config of a pure step whose `with` is the same for every run; else None.
 
-        Also None where it does not fit: then each attempt says so.
+        Also None if it is invalid: then every attempt validates it and reports the errors.
         """
         if not self.action.pure or not self.as_written:
             return None
@@ -140,7 +149,7 @@ class PlannedStep:
 
     @cached_property
     def awaits(self) -> str | None:
-        """The name of the signal that it waits for; `*` where that is known at run time only, None for none."""
+        """The name of the signal that it waits for; `*` if only the run can tell, None if it waits for none."""
         field = self.action.signal_field
         if field is None:
             return None
@@ -149,17 +158,17 @@ class PlannedStep:
 
     @cached_property
     def retry(self) -> Retry:
-        """The retry policy: what the definition says, over what the action declares."""
+        """The retry policy: the definition's values, and the action's where the definition has none."""
         return _retry(self.definition, self.action.retry)
 
     @cached_property
     def timeout_seconds(self) -> float:
-        """How long one attempt may take."""
+        """The timeout of one attempt."""
         return self.definition.timeout or self.action.timeout_seconds
 
     @cached_property
     def reads(self) -> frozenset[str]:
-        """Ids of the steps whose rows it needs: its parents and what its expressions refer to; may hold `*`."""
+        """Ids of the steps whose rows it needs: predecessors, and steps that its expressions name; `*` means all."""
         each = self.definition.for_each
         found = self._named if each is None else expressions.references(each.items)
         found |= frozenset(self.predecessors)
@@ -173,31 +182,37 @@ class PlannedStep:
 
     @cached_property
     def asks_each_item(self) -> bool:
-        """Whether its `if` is about an item of its for_each, and not about the step as a whole."""
+        """Whether its `if` uses `item` or `index`, and so is evaluated for each item of its for_each."""
         if self.definition.for_each is None or self.definition.if_ is None:
             return False
         return _ABOUT_ITEM.search(self.definition.if_) is not None
 
     @cached_property
     def item_reads(self) -> frozenset[str]:
-        """Ids of the steps that the expressions of its items refer to; may hold `*`."""
+        """Ids of the steps that the expressions evaluated for each item refer to; `*` means every step."""
         asked = self.definition.if_ if self.asks_each_item else None
         return self._named | (expressions.expression_references(asked) if asked else frozenset())
 
     @cached_property
     def items_read_input(self) -> bool:
-        """Whether its items may look at the run's input, which mostly is the list itself and then read in vain."""
+        """Whether its items' expressions may use the run's input.
+
+        The input often contains the whole list; then reading it for every item would be wasted.
+        """
         text = f"{self.template} {self.definition.if_ if self.asks_each_item else ''}"
         return "input" in text
 
     @cached_property
     def batch(self) -> int:
-        """Items of its for_each in one batch."""
+        """The number of items in one batch of its for_each."""
         return self.definition.for_each.batch if self.definition.for_each else 1
 
     @cached_property
     def window(self) -> int:
-        """Items open at once: those that only compute go batch by batch, for they wait for nothing."""
+        """The most items of its for_each that are open at once.
+
+        Items of a pure action are opened a whole batch at a time, because they wait for nothing outside.
+        """
         each = self.definition.for_each
         if each is None:
             return 1

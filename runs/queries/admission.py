@@ -1,9 +1,9 @@
-"""The statements of admission: the plain one, and those under limits, of workspaces and of gates.
+"""The statements of admission: one for runs without limits, and those under the limits of workspaces and gates.
 
-Each admission under a limit locks first, workspaces before gates, ids ascending, whoever else is at one being left
-alone (SKIP LOCKED); what is free is counted by the next statement. A slot is a live run, never a counter. Live is
-written here as begun and not ended, in the words of index run_in_gate: by its state the planner might read all live
-runs instead.
+An admission under limits locks first: workspaces before gates, ids ascending. Rows that another dispatcher holds are
+left out (SKIP LOCKED). The next statement counts the free slots. A slot is a live run that is counted, never a counter.
+A live run is written here as started and not finished, which is the condition of index run_in_gate; with its state
+instead, the planner might read all live runs.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 from runs.queries.database import Statement
 from runs.queries.lanes import free, gated, lane
 
-# What becomes of the runs in `picked`, which are locked and queued: they run, and get their first tickets, written as
-# sent once, for the caller sends them at once. As an array: how many were picked the planner cannot know, and a join
-# that is guessed to be large reads every queued run. Their state is not asked again: it would be guessed that next to
-# none has it, and each ticket looked for among all that were admitted.
+# Admit the runs in `picked`, which are locked and queued: they become `running` and get their first tickets, which are
+# written as sent, because the caller sends them at once. `picked` is used as an array: the planner cannot know how many
+# runs were picked, and for a join that it takes for large it reads every queued run. There is no condition on their
+# state: the planner would expect hardly any row, and search all admitted runs for each ticket.
 _ADMITTED = """
     admitted AS (
         UPDATE runs_run r SET state = 'running', started_at = clock_timestamp(), metered = {metered},
@@ -33,9 +33,9 @@ _ADMITTED = """
 """
 _DUE = "SELECT t.id, t.run_id, -1, a.version_id, t.head, false FROM tickets t JOIN admitted a ON a.id = t.run_id"
 
-# Runs without a gate, in workspaces without limits: lane 0. Fair turn between workspaces: a loose scan of index
-# run_backlog finds those with a backlog, and each gets its share of the room, by priority, oldest first. A last row of
-# NULLs says that others wait, which are admitted under locks of their own: see GATED.
+# Runs without a gate (lane 0) in workspaces without limits, in fair turn between workspaces: a loose scan of index
+# run_backlog finds the workspaces that have queued runs, and each gets its share of the room, by priority, oldest
+# first. A last row of NULLs means that runs under limits are queued, too; those are admitted under locks, by GATED.
 ADMIT = Statement(
     "admit",
     f"""
@@ -67,7 +67,7 @@ ADMIT = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# Workspaces with limits in which something waits. Workspaces are few; run_backlog answers the rest.
+# Lock the workspaces with limits in which runs are queued. Workspaces are few; the rest is read from run_backlog.
 LOCK_LIMITED = Statement(
     "lock_limited",
     f"""
@@ -79,8 +79,8 @@ LOCK_LIMITED = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# Gates behind which something waits and that look open, from `after` on, as many as are looked at in one round. That
-# they look open is only a hint, read before the lock; GATED counts again.
+# Lock the gates with queued runs that seem to have a free slot, after gate `after`, as many as one round looks at. They
+# only seem so, because that is read before the lock; GATED counts again.
 LOCK_OPEN_GATES = Statement(
     "lock_open_gates",
     f"""
@@ -113,9 +113,9 @@ _METERED = """
         AND (SELECT w.runs_per_minute IS NOT NULL FROM workflows_workspace w WHERE w.id = r.workspace_id)
 """
 
-# The workspaces and gates are locked; this snapshot is newer than the locks. Each gate offers as many runs as it has
-# places, each limited workspace those of its free lane; a workspace then takes no more than its own limits leave, in
-# fair turn: everybody's first, then everybody's second.
+# The workspaces and gates are locked, and this snapshot is newer than their locks. Each gate offers as many runs as it
+# has free slots, and each limited workspace offers those of its free lane. Of these, each workspace takes no more than
+# its own limits allow, in fair turn: first one run of every workspace, then a second one of every workspace.
 GATED = Statement(
     "admit_gated",
     f"""

@@ -1,18 +1,18 @@
-"""The statements that read what a link needs, and that claim effectful steps for a process."""
+"""The statements that load what an inline link needs, and that claim effectful steps for a process."""
 
 from __future__ import annotations
 
 from runs.queries.database import Statement
 
-# The keys of a message, in the order of locks, and the ticket of each.
+# The keys of a message in the order of locks; with _THEIRS, the ticket of each.
 _CANDIDATES = """
     (SELECT * FROM unnest(%(runs)s::uuid[], %(items)s::int[]) d(run_id, item) ORDER BY run_id, item) d
 """
 
 _THEIRS = "run_id = d.run_id AND item = d.item AND head = %(head)s AND due_at <= clock_timestamp()"
 
-# Candidates of a message that were not claimed in time: somebody else may take them now. The message was answered, so
-# that its send counts no longer: however often it is handed back, a ticket behind slow steps is no suspect.
+# Candidates that a delivery did not claim in time: another process may take them now. `sends` starts again at 0, as
+# their message did arrive. So a ticket that is often handed back, behind slow steps, does not become a suspect.
 HAND_BACK = Statement(
     "hand_back",
     f"""
@@ -32,7 +32,7 @@ _FACTS = """
 
 _ITS_RUN = "LATERAL (SELECT * FROM runs_run WHERE id = t.run_id LIMIT 1) r"
 
-# The tickets' ids, the fence of what is recorded, and the inputs in one snapshot.
+# The tickets' ids, which are the fence of the later record, and the inputs, in one snapshot.
 LOAD = Statement(
     "load",
     f"""
@@ -46,7 +46,7 @@ LOAD = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# A ticket becomes a running row. Refused before due_at, and without a live lease of the claimer.
+# Turn a ticket into a running row. Refused before the ticket's due_at, and if the process has no live lease.
 CLAIM = Statement(
     "claim",
     f"""

@@ -1,12 +1,12 @@
-"""The statements of concurrency limits: the gates of a workflow, and the runs in them."""
+"""The statements of concurrency limits. A gate is the row of one (workflow, concurrency key), which its runs share."""
 
 from __future__ import annotations
 
 from runs.queries.database import Statement
 from runs.queries.lanes import gated
 
-# Gates by their keys, made where they are not there yet; a statement of its own finds those that another made, and
-# keeps them from being pruned (runs.queries.retention) until its transaction ends.
+# Insert the gates of these keys that do not exist yet. FIND_GATES then reads all of them, also those that another
+# transaction has inserted, and keeps them from being pruned (runs.queries.retention) until its transaction ends.
 MAKE_GATES = Statement(
     "make_gates",
     """
@@ -23,13 +23,13 @@ FIND_GATES = Statement(
     """,
 )
 
-# For a start that decides by what is in the gate: it waits for whoever admits through it.
+# For a start that decides by the runs in the gate: it waits for any dispatcher that is admitting runs through it.
 LOCK_GATES = Statement(
     "lock_gates", "SELECT id FROM runs_gate WHERE id = ANY(%(gates)s::bigint[]) ORDER BY id FOR NO KEY UPDATE"
 )
 
-# The gates are locked. What is in them besides these runs, newest first: live ones, and those that queue. Indexes
-# run_in_gate and run_gated; a paused one that queues holds no place.
+# The gates are locked. The other runs in them, newest first: live ones, and queued ones that are not paused. Indexes
+# run_in_gate and run_gated.
 IN_GATES = Statement(
     "in_gates",
     f"""

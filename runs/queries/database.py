@@ -1,4 +1,4 @@
-"""Run the hot path's statements on Django's connection, without the ORM in between."""
+"""Execute named SQL statements on Django's connection, without the ORM."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Statement:
-    """One SQL statement under a name that logs, metrics and tests know it by."""
+    """One SQL statement, with the name under which logs, metrics and tests know it."""
 
     name: str
     sql: str
@@ -27,33 +27,33 @@ _observers: list[Callable[[str], None]] = []
 
 
 def run(statement: Statement, **params: object) -> list[Row]:
-    """The statement's rows. Prepared on the server; raises django.db's exceptions like the ORM does.
+    """Execute a statement, prepared on the server, and return its rows. Raises django.db's exceptions, as the ORM does.
 
-    A list becomes an array of the type that the statement casts it to, as in `%(ids)s::uuid[]`.
+    A list becomes an array of the type to which the statement casts it, as in `%(ids)s::uuid[]`.
     """
-    # Once: Django's `connection` looks up this thread's at each touch.
+    # Looked up once: each access to Django's `connection` looks up the one of this thread.
     database = connections[DEFAULT_DB_ALIAS]
     database.ensure_connection()
     for observer in _observers:
         observer(statement.name)
-    # Django's own cursors bind on the client, which neither prepares nor passes arrays as they are.
+    # Not Django's cursors: they bind parameters on the client, so they cannot prepare statements or pass arrays.
     with database.wrap_database_errors, psycopg.Cursor(database.connection) as cursor:
         given = {name: _array(value) if isinstance(value, list) else value for name, value in params.items()}
         cursor.execute(statement.sql, given, prepare=True)
-        # Not `description`, which makes an object for each column.
+        # Not cursor.description, which makes an object for each column.
         return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
 
 
 def renew() -> None:
-    """Give up this thread's connection where it broke while it lay idle: the next statement then opens another.
+    """Close this thread's connection if it broke while it was idle; the next statement then opens a new one.
 
-    No round trip: what the server said last, and that it went, lies in the socket.
+    This needs no round trip: the server's last message, and the end of the connection, are already in the socket.
     """
     database = connections[DEFAULT_DB_ALIAS]
     if database.connection is None or database.in_atomic_block:
         return
     try:
-        # The first reads its last words, the second that there is nothing behind them.
+        # The first call reads the server's last message, the second one the end of the connection.
         database.connection.pgconn.consume_input()
         database.connection.pgconn.consume_input()
     except psycopg.OperationalError:
@@ -61,7 +61,7 @@ def renew() -> None:
 
 
 def copy(statement: Statement, rows: bytes) -> None:
-    """Write many rows at once, given in the form that the statement names. Raises django.db's exceptions."""
+    """Insert many rows by COPY; `rows` are in the format that the statement names. Raises django.db's exceptions."""
     database = connections[DEFAULT_DB_ALIAS]
     database.ensure_connection()
     for observer in _observers:
@@ -75,7 +75,7 @@ def copy(statement: Statement, rows: bytes) -> None:
 
 
 def _array(values: list[object]) -> str:
-    """The text of an array. Several times as fast as psycopg, which looks at the type of every element."""
+    """Return the text of a PostgreSQL array. Several times as fast as psycopg, which checks every element's type."""
     return "{" + ",".join([_WRITTEN[type(value)](value) for value in values]) + "}"
 
 
@@ -96,7 +96,7 @@ _WRITTEN: dict[type, Callable[[Any], str]] = {
 
 @contextmanager
 def observed() -> Iterator[list[str]]:
-    """The names of the statements that run inside the block, in order, in this process."""
+    """Collect the names of the statements that this process executes inside the block, in order."""
     seen: list[str] = []
     _observers.append(seen.append)
     try:
@@ -106,22 +106,22 @@ def observed() -> Iterator[list[str]]:
 
 
 def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
-    """Rows turned into `width` columns, as unnest takes them."""
+    """Turn rows into `width` columns, as unnest takes them; without rows, into empty ones."""
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 
-# Deadlock and lock timeout: somebody else is at the run; nothing is wrong with what is to be recorded.
+# Deadlock and lock timeout: another transaction held the run, and the values are not at fault.
 _LOCK_TROUBLE = ("40P01", "55P03")
 
 
 def by_lock(error: Exception) -> bool:
-    """Whether somebody else was at the run, so that the same outcome may be recorded again."""
+    """Whether a lock of another transaction caused the error, so that the same outcome can be recorded again."""
     return _code(error) in _LOCK_TROUBLE
 
 
 def by_server(error: Exception) -> bool:
-    """Whether the server could not work, which says nothing about the values."""
-    # Class 54 is a value beyond PostgreSQL's limits.
+    """Whether the server or the connection failed, so that the values need not be at fault."""
+    # Class 54 (program limit exceeded) means that a value is too large for PostgreSQL.
     return isinstance(error, OperationalError) and not _code(error).startswith("54")
 
 

@@ -1,11 +1,12 @@
-"""The statements that write, discard and alert dead letters."""
+"""The statements that insert and discard dead letters, and that start their alerts."""
 
 from __future__ import annotations
 
 from runs.queries.database import Statement
 
-# Dead letters that nobody was told of yet, oldest first, with the workflow that tells: none where that workflow is also
-# somewhere above the run, for it would tell of its own sub-workflows for ever. Index dead_letter_alert_due.
+# Dead letters whose alert is due, oldest first, each with the workspace's alert workflow. That is NULL if a run above
+# the failed one is of this very workflow: it would otherwise alert about its own sub-workflows for ever. Index
+# dead_letter_alert_due.
 DUE_ALERTS = Statement(
     "due_alerts",
     """
@@ -46,7 +47,7 @@ DISCARD = Statement(
     """,
 )
 
-# Of what gave up in runs that are locked and live.
+# For steps that have failed for good, in runs that are locked and live.
 INSERT_DEAD_LETTERS = Statement(
     "insert_dead_letters",
     """

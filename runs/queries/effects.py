@@ -1,4 +1,4 @@
-"""The statements of effects: those that are kept, and those of a step's own transaction."""
+"""The statements of effects: results kept by `context.once`, and the timeout of a transactional step's statements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KNOWN_EFFECT = Statement(
     """,
 )
 
-# Two attempts may overlap where the first one's worker only seemed dead: the first answer stays.
+# Two attempts can overlap if the first one's worker only seemed dead: the first result stays.
 RECORD_EFFECT = Statement(
     "record_effect",
     """
@@ -22,5 +22,5 @@ RECORD_EFFECT = Statement(
     """,
 )
 
-# Until the transaction ends: no statement of an attempt may take longer than its step.
+# Until the end of the transaction: no statement of an attempt may take longer than the step's timeout.
 LIMIT_STATEMENTS = Statement("limit_statements", "SELECT set_config('statement_timeout', %(milliseconds)s::text, true)")

@@ -1,14 +1,13 @@
-"""The statements of how runs end: stop, compensate, run timeout. None of them is on the path of a run that goes well.
+"""The statements of the end of a run: stops and compensation. A run that simply succeeds executes none of them.
 
-Lock order as in runs.queries.records. Where a statement does not lock the runs itself, its transaction holds them
-already.
+Lock order as in runs.queries.records. The transaction has locked the runs before.
 """
 
 from __future__ import annotations
 
 from runs.queries.database import Statement
 
-# An outcome of a step whose run is being stopped: what would be tried again or wait is cancelled instead.
+# Steps that ended in a stopped run: those that would be retried or would wait are cancelled instead.
 CUT_SHORT = Statement(
     "cut_short",
     """
@@ -18,7 +17,8 @@ CUT_SHORT = Statement(
     """,
 )
 
-# Number steps that succeeded, after those of their run that have a number: clocks tie, and the run's lock does not.
+# Number steps that succeeded, continuing after the highest number in their run. Times of success would not do, because
+# two may be equal; numbers are given under the run's lock.
 NUMBER = Statement(
     "number",
     """
@@ -41,7 +41,7 @@ COMPENSATED = Statement(
     """,
 )
 
-# Steps that can be undone, the last success first. One that a replay kept has no number: another run did it.
+# Steps that can be compensated, the last success first. A step that a replay kept has no number: another run did it.
 UNDOABLE = Statement(
     "undoable",
     """
@@ -51,7 +51,7 @@ UNDOABLE = Statement(
     """,
 )
 
-# Runs in which anything is still done or to be done, items of a step included. Rows and tickets in one snapshot.
+# Runs with a step or item that is under way or to be performed. Rows and tickets in one snapshot.
 UNDER_WAY = Statement(
     "under_way",
     """

@@ -1,6 +1,6 @@
-"""The statements of for_each. The step's own row (item -1) counts the items that are open and where the next begin.
+"""The statements of for_each. The step's own row (item -1) has the number of open items and the next item to open.
 
-Lock order as in runs.queries.records. Whoever changes `open_items` or `progress` holds the run's lock.
+Lock order as in runs.queries.records. `open_items` and `progress` are changed only under the run's lock.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from runs.queries.paused_tickets import PAUSE
 
 
 def _lean(name: str, statement: Statement) -> Statement:
-    """The same for items: without the run's input, which mostly is the list itself, over and over."""
+    """Return the statement for items: it leaves out the run's input, which often is the whole list, for each item."""
     return Statement(name, statement.sql.replace("r.input, date_part", "NULL::jsonb, date_part"))
 
 
 LOAD_ITEMS = _lean("load_items", claims.LOAD)
 CLAIM_ITEMS = _lean("claim_items", claims.CLAIM)
 
-# What each of these items is. One row of runs_itembatch for each batch.
+# The values of items. One row of runs_itembatch per batch.
 VALUES = Statement(
     "item_values",
     """
@@ -51,7 +51,7 @@ BEGIN = Statement(
     """,
 )
 
-# So many items of these steps have ended. The step is due when none is open, or when others may begin.
+# Count items of these steps that have ended. A step's row becomes due if no item is open, or if others may be opened.
 ENDED = Statement(
     "items_ended",
     """
@@ -74,7 +74,7 @@ ENDED = Statement(
     """,
 )
 
-# Steps whose items are to go on, for the sweep. Index step_run_wake.
+# Steps whose turn is due, for the sweep. Index step_run_wake.
 DUE = Statement(
     "items_due",
     """
@@ -84,7 +84,7 @@ DUE = Statement(
     """,
 )
 
-# Whatever its work came to: a stop cancels the rows of the work, and what follows it may have lists, too.
+# Also runs whose work is over: a stop has cancelled the rows of the work, but later parts may have lists, too.
 LOCK = Statement(
     "lock_turn",
     """
@@ -93,7 +93,7 @@ LOCK = Statement(
     """,
 )
 
-# Read after the runs are locked: nobody else moves these rows now.
+# Read after the runs are locked, so that no other transaction changes these rows.
 TURN = Statement(
     "read_turn",
     """
@@ -105,7 +105,8 @@ TURN = Statement(
     """,
 )
 
-# Tickets for items from `first` up to `past`; the step's row waits for them, or for the moment of its next batch.
+# Tickets for the items from `first` up to, but not including, `past`. The step's row waits for them, or until its next
+# batch may begin.
 OPEN = Statement(
     "open_items",
     f"""
@@ -130,7 +131,7 @@ OPEN = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# Failed items of a step that somebody retried, from `redo` on: each with its retry policy begun anew.
+# Failed items, from `redo` on, of a step that was retried by hand. The retry policy of each starts anew.
 REDO = Statement(
     "redo_items",
     f"""
@@ -155,7 +156,7 @@ REDO = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# Steps that a human's retry just set going: those with a list wait again, for their failed items and those not begun.
+# Steps that were just retried by hand: one with a list waits again, for its failed items and for those not begun yet.
 AGAIN = Statement(
     "items_again",
     """
@@ -174,7 +175,7 @@ AGAIN = Statement(
     """,
 )
 
-# Those of these steps that have a list, which was taken when they began.
+# Those of these steps that have a list already.
 BEGUN = Statement(
     "lists_begun",
     """
@@ -184,7 +185,7 @@ BEGUN = Statement(
     """,
 )
 
-# What a step whose items have all ended is recorded from; the results only where they are few and small.
+# What is needed to record a step whose items have all ended; with the results only if they are few and small.
 FINISH = Statement(
     "finish_items",
     """

@@ -1,4 +1,4 @@
-"""The statements that write what somebody did to runs and workflows."""
+"""The statements that log interventions: the verbs that somebody called on runs and workflows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INTERVENE_WORKFLOW = Statement(
     """,
 )
 
-# A pruning by hand, where it was of one workflow.
+# Pruning by hand, if it was limited to one workflow.
 TELL = Statement(
     "retention_tell",
     """

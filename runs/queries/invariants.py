@@ -1,13 +1,13 @@
-"""The statement that looks for impossible states."""
+"""The statement that checks the invariants: it looks for states that must never occur."""
 
 from __future__ import annotations
 
 from runs.queries.database import Statement
 from runs.queries.paused_tickets import PAUSED_FROM
 
-# What may never be: a live run that nothing moves any more, a retry without its ticket, a ticket of a run that is not
-# live, a pause that a ticket does not know of. It alarms and repairs nothing. Bounded by the live runs (index run_live)
-# and the tickets; expected rows: none.
+# What must never be, for example: a live run with nothing left to move it, a step to be retried without a ticket, a
+# ticket in a run that is not live, a ticket that does not follow its run's pause. Violations are reported and not
+# repaired. Bounded by the number of live runs (index run_live) and of tickets; expected rows: none.
 AUDIT = Statement(
     "audit",
     f"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runs.queries.database import Statement
 
-# A lease that has passed is not taken up again: no row, and the process must take a new name.
+# An expired lease is not renewed: the statement returns no row, and the process must take a new name.
 BEAT = Statement(
     "beat",
     """
@@ -15,7 +15,7 @@ BEAT = Statement(
     """,
 )
 
-# A child that its parent saw die: what it ran is lost now, and not only when the lease has passed.
+# For a worker child that its parent saw die: its steps are lost now, and not only when its lease would expire.
 EXPIRE = Statement(
     "expire",
     """
@@ -25,7 +25,7 @@ EXPIRE = Statement(
     """,
 )
 
-# What runs under this name, and whether its run's work was stopped or has ended meanwhile. Index step_run_process.
+# The rows that are running under this name, and whether the work of their run is over. Index step_run_process.
 OWN_RUNNING = Statement(
     "own_running",
     """
@@ -36,8 +36,8 @@ OWN_RUNNING = Statement(
     """,
 )
 
-# Running rows of this process that it does not perform: the claim's answer was lost with its connection. No process
-# bears the nil name, so that the next sweep finds them lost.
+# Running rows of this process that it does not perform: the result of their claim was lost with its connection. No
+# process has the nil uuid as its name, so that the next sweep takes these rows for lost.
 GIVE_UP = Statement(
     "give_up",
     """
@@ -49,7 +49,7 @@ GIVE_UP = Statement(
     """,
 )
 
-# Kept while a running row names it: the sweep must find the row by its process's passed lease.
+# An expired lease is kept as long as a running row names it: that is how the sweep finds the row.
 FORGET_PROCESSES = Statement(
     "forget_processes",
     """

@@ -1,4 +1,4 @@
-"""The statements of lists: the newest runs of a workspace, at a cost that does not grow with other workspaces' runs."""
+"""The statements of lists: a workspace's newest runs, at a cost that does not depend on other workspaces' runs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from functools import lru_cache
 from runs.domain.states import RunState
 from runs.queries.database import Statement
 
-# Each workflow of the workspace yields its newest by index run_of_workflow, and the newest of all of them are left. An
-# index on (workspace, id) would answer it by itself, but every run would pay for it, three times in its life. Rows are
-# compared as the index has them: with `workflow_id = w.id` the planner may go through everybody's runs by their ids.
+# The newest runs of each workflow of the workspace, by index run_of_workflow, and of these the newest. An index on
+# (workspace, id) would be simpler, but would have to be maintained three times in each run's life. Rows are compared
+# in the order of the index: with `workflow_id = w.id` the planner might scan the runs of all workspaces by their ids.
 NEWEST = Statement(
     "newest_runs",
     """
@@ -26,10 +26,10 @@ NEWEST = Statement(
 
 @lru_cache(maxsize=100)
 def newest_in(states: frozenset[RunState]) -> Statement:
-    """The same of these states, each of which has a partial index of its own runs: run_live, run_unhappy.
+    """Return the statement for the newest runs in these states, by the partial indexes run_live and run_unhappy.
 
-    Written out, for no index fits a state that is not known when the statement is planned; and each by itself, for of
-    a set of them the planner would rather read everybody's runs, newest first, until it has found enough.
+    The states are literals, because no partial index fits a state that is a parameter. Each has a query of its own: for
+    a set of states the planner might read the runs of all workspaces, newest first, until it has found enough.
     """
     newest = " UNION ALL ".join(
         f"""

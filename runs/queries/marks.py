@@ -1,10 +1,11 @@
-"""The statements by which a record looks at a run, or a part of it. The runs are locked by an earlier statement."""
+"""The statements by which a record reads a run, or a part of it. An earlier statement has locked the runs."""
 
 from __future__ import annotations
 
 from runs.queries.database import Statement
 
-# Rows and tickets in one snapshot, after the lock: a claim in between would show the step in neither.
+# Rows and tickets in one snapshot, after the lock. With two statements, a step that is claimed between them would be in
+# neither result.
 VIEW = Statement(
     "view",
     """
@@ -16,8 +17,8 @@ VIEW = Statement(
     """,
 )
 
-# A few tickets of each run: branches that are open, and stay so while the run's lock is held. Index: the tickets' own
-# unique (run, head, item).
+# A few tickets of each run: each is of a branch that is open, and stays open while the run's lock is held. Index
+# ticket_once.
 OTHERS = Statement(
     "others",
     """
@@ -26,7 +27,7 @@ OTHERS = Statement(
     """,
 )
 
-# As VIEW, of these steps only: rows and tickets in one snapshot.
+# As VIEW, for these steps only: rows and tickets in one snapshot.
 VIEW_STEPS = Statement(
     "view_steps",
     """
@@ -40,7 +41,7 @@ VIEW_STEPS = Statement(
     """,
 )
 
-# What steps came to, for expressions that look at them.
+# The results of steps, for expressions that read them.
 OUTPUTS = Statement(
     "outputs",
     """

@@ -1,10 +1,10 @@
-"""The statements that count for Prometheus."""
+"""The statement that counts runs and dead letters for Prometheus."""
 
 from __future__ import annotations
 
 from runs.queries.database import Statement
 
-# Each count is answered by a partial index that holds just what is counted: run_queued, run_live, dead_letter_open.
+# Each count reads a partial index that has exactly the rows to count: run_queued, run_live, dead_letter_open.
 FIGURES = Statement(
     "figures",
     """

@@ -1,6 +1,6 @@
-"""The statements of pause and resume, over runs and over a workflow's runs.
+"""The statements of pause and resume, for runs and for workflows.
 
-Lock order as in runs.queries.records: the workflow first, then runs, ids ascending, by a statement of its own, then
+Lock order as in runs.queries.records: the workflow, then, by a separate statement, the runs by ascending id, then
 tickets.
 """
 
@@ -11,7 +11,7 @@ from runs.queries.lanes import lane
 from runs.queries.paused_tickets import PAUSE as FAR
 from runs.queries.paused_tickets import PAUSED_FROM
 
-# A pause of the run itself takes the place of its workflow's, so that resuming the workflow leaves the run alone.
+# A run that is paused through its workflow can be paused itself, too: then resuming the workflow leaves it paused.
 LOCK_TO_PAUSE = Statement(
     "lock_to_pause",
     """
@@ -22,7 +22,7 @@ LOCK_TO_PAUSE = Statement(
     """,
 )
 
-# `through` narrows to those that their workflow holds; NULL takes all.
+# `through` limits this to runs that were paused that way (`run` or `workflow`); NULL means both.
 LOCK_TO_RESUME = Statement(
     "lock_to_resume",
     """
@@ -33,7 +33,8 @@ LOCK_TO_RESUME = Statement(
     """,
 )
 
-# The runs are locked. A ticket that a claim holds is taken by it and gone: that step runs on.
+# The runs are locked. A ticket that a claim has locked is deleted by that claim: its step runs although the run is
+# paused.
 PAUSE = Statement(
     "pause",
     f"""
@@ -51,8 +52,8 @@ PAUSE = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# The runs are locked. A retry is due when it would have been; what is due is knocked for at once, for the message that
-# was under way has found nothing to claim.
+# The runs are locked. A retry is due at the time at which it would have been due. For tickets that are due, a message
+# is sent at once, because a message that was under way during the pause has found nothing to claim.
 RESUME = Statement(
     "resume",
     f"""
@@ -68,7 +69,7 @@ RESUME = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# Waits for starts that have copied what the workflow was before; later ones copy what it is now.
+# Waits for starts that have copied the workflow's old pause; later starts copy the new one.
 HOLD_WORKFLOW = Statement(
     "hold_workflow", "SELECT paused_at IS NOT NULL FROM workflows_workflow WHERE id = %(workflow)s FOR UPDATE"
 )
@@ -78,11 +79,11 @@ SET_WORKFLOW_PAUSE = Statement(
     UPDATE workflows_workflow SET paused_at = CASE WHEN %(paused)s THEN clock_timestamp() END WHERE id = %(workflow)s
     """,
 )
-# While this lock is held nobody pauses or resumes the workflow; starts go on.
+# While this lock is held, the workflow cannot be paused or resumed; starts are not blocked.
 WORKFLOW_PAUSED = Statement(
     "workflow_paused", "SELECT paused_at IS NOT NULL FROM workflows_workflow WHERE id = %(workflow)s FOR KEY SHARE"
 )
-# Indexes run_queued and run_live: runs that ended are not read.
+# Indexes run_queued and run_live, so that ended runs are not read.
 TO_PAUSE = Statement(
     "to_pause",
     f"""

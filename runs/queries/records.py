@@ -1,13 +1,15 @@
-"""The statements that record what steps came to, and release what follows; and the rules for every statement here.
+"""The statements that record outcomes and release what follows; and the rules for every statement in this room.
 
-Lock order: gate, signal (advisory), run (ids ascending), ticket, step run, process. A statement that locks a set does
-so in a MATERIALIZED CTE with ORDER BY, because `id = ANY(...)` alone locks in plan order and deadlocks. A statement
-that locks never decides what depends on other rows: its snapshot is older than the lock it waited for. Only the
-database's clock counts: clock_timestamp(), because now() stands still inside a transaction.
+Lock order: gate, signal (advisory), run (ids ascending), ticket, step run, process. A statement that locks several rows
+does so in a MATERIALIZED CTE with ORDER BY: `id = ANY(...)` alone locks in the order of the plan, and deadlocks. A
+statement that locks must not decide anything that depends on other rows, because its snapshot is older than the lock
+that it waited for; the next statement decides. Only the database's clock counts, read by clock_timestamp(), because
+now() stands still inside a transaction.
 
-Plans are kept and know little: an array counts as ten rows, locked runs as one. So a set is named once, and what
-belongs to each of it looked up by LATERAL with LIMIT 1 or a lock, which leaves no other plan: where two sets are
-joined, one may be read from end to end for each row of the other.
+The planner keeps the plans of prepared statements, and estimates badly: it takes every array for ten rows, and locked
+runs for one. So each set is unnested once, and the rows that belong to each element are looked up by LATERAL with
+LIMIT 1 or with a lock, which allows one plan only. If two sets were joined, the planner might read all of one for each
+row of the other.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 from runs.queries.database import Statement
 from runs.queries.paused_tickets import PAUSE
 
-# What is brought for each run: parameters and columns.
+# What a statement is given for each run: the parameters, and the names of their columns.
 _TICKET = ("%(items)s::int[], %(tickets)s::bigint[]", "item, ticket")
 _OUTCOME = (
     """%(items)s::int[], %(steps)s::text[], %(tries)s::int[], %(processes)s::uuid[], %(states)s::text[],
@@ -35,7 +37,7 @@ _NEXT = (
 
 
 def _brought(*parts: tuple[str, str]) -> str:
-    """`d`: what is brought, in the order of locks, with each run as it stands now that its lock is held."""
+    """Return the CTE `d`: the parameters' rows in the order of locks, each with its run, which is locked by this."""
     arrays = ", ".join(["%(runs)s::uuid[]", *(part[0] for part in parts)])
     names = ", ".join(["run_id", *(part[1] for part in parts)])
     return f"""
@@ -49,9 +51,10 @@ def _brought(*parts: tuple[str, str]) -> str:
     """  # noqa: S608 - constant text only
 
 
-# The fences. Each names the runs that this delivery won; a lost one is a no-op, and so is one of a run that was paused
-# before it was looked at: its tickets are not due. Reading all of `d` first takes every run's lock before the first
-# ticket or row is touched: a plain join would take them in turn. IS TRUE keeps the planner from making joins.
+# The fences. Each returns, as `won`, the rows of the outcomes whose fence holds. An outcome whose fence is lost does
+# nothing; neither does one whose run was paused meanwhile, because its ticket is not due. `d` is read completely
+# first, so that every run is locked before the first ticket or step row is; a plain join would lock them alternately.
+# IS TRUE keeps the planner from turning these conditions into joins.
 _ALIVE = "(d.run_state IN ('running', 'waiting', 'compensating'))"
 _FENCE_TICKET = f"""
     gone AS (
@@ -61,7 +64,7 @@ _FENCE_TICKET = f"""
     ),
     won AS (SELECT true AS alive, d.* FROM d WHERE (d.ticket IN (SELECT id FROM gone)) IS TRUE)
 """  # noqa: S608 - constant text only
-# On a run that has ended meanwhile nothing is to follow: what would wait or be retried is cancelled instead.
+# In a run that has ended meanwhile, nothing may follow: a step that would wait or be retried is cancelled instead.
 _GIVEN_UP = f"CASE WHEN d.state IN ('retrying', 'waiting') AND {_ALIVE} IS NOT TRUE THEN 'cancelled' ELSE d.state END"
 _SET_STEP = f"""
     state = {_GIVEN_UP}, process = NULL, deadline = NULL, output = d.output::jsonb, error = d.error::jsonb,
@@ -70,19 +73,19 @@ _SET_STEP = f"""
     awaits = CASE WHEN {_ALIVE} THEN d.awaits END,
     finished_at = CASE WHEN {_GIVEN_UP} NOT IN ('retrying', 'waiting') THEN clock_timestamp() END
 """
-# The row's state is asked so that no index of rows in that state fits: the planner might begin with all of these.
+# `state || ''` so that no partial index on the state matches: the planner might begin with all rows in that state.
 _ROW = """
     (SELECT count(*) FROM d) >= 0 AND s.run_id = d.run_id AND s.step = d.step AND s.item = d.item
     AND s.attempt = d.attempt AND s.state || '' =
 """
-# Written also when the run is no longer live: compensation must know that the card was charged.
+# Written even if the run is no longer live: compensation must know, for example, that a card was charged.
 _FENCE_CLAIM = f"""
     won AS (
         UPDATE runs_steprun s SET {_SET_STEP} FROM d
         WHERE {_ROW} 'running' AND s.process = d.process RETURNING {_ALIVE} IS TRUE AS alive, d.*
     )
 """  # noqa: S608 - constant text only
-# Timer and signal compare and set: whichever comes first finds this attempt waiting, the other one does not.
+# Compare and set: of timer and signal, the first one finds this attempt waiting, and the second one does not.
 _FENCE_WAIT = f"""
     won AS (
         UPDATE runs_steprun s SET state = d.state, wake_at = NULL, output = d.output::jsonb, error = d.error::jsonb,
@@ -93,7 +96,7 @@ _FENCE_WAIT = f"""
         RETURNING true AS alive, d.*
     )
 """  # noqa: S608 - constant text only
-# What it waited for has come, and nobody else has taken note of it.
+# The step still waits, and the sub-workflow run that it waits for has ended.
 _FENCE_CHILDREN = f"""
     won AS (
         UPDATE runs_steprun s SET {_SET_STEP} FROM d
@@ -101,7 +104,7 @@ _FENCE_CHILDREN = f"""
     )
 """  # noqa: S608 - constant text only
 
-# Tickets for what became ready, and the state of runs that end, wait or go on. Only for runs seen live under lock.
+# Tickets for steps that became ready, and new states of runs. Only for runs that were seen live under their lock.
 _WRITE_TICKETS = f"""
     INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
     SELECT n.run_id, n.next_head, n.next_item, n.base + n.due * interval '1 second',
@@ -110,7 +113,7 @@ _WRITE_TICKETS = f"""
           FROM released WHERE next_head IS NOT NULL) n
     RETURNING 1
 """  # noqa: S608 - constant text only
-# What the work came to stands from when it was decided; the ending may add to its error.
+# Output and error are written when the run's work is over, and stay; a later part may only add to the error.
 _SET_RUN = """
     state = e.end_state,
     output = CASE WHEN r.ending IS NULL THEN e.end_output::jsonb ELSE r.output END,
@@ -130,7 +133,7 @@ _SETTLED = f"""
 """  # noqa: S608 - constant text only
 _WINNERS = "SELECT run_id, item, alive, ending, below FROM won"
 
-# Rows of inline and skipped steps. Only a retried head can have one already.
+# Rows of inline and of skipped steps. Only the head of a link can have a row already, if it is being retried.
 _NEW_STEPS = """
     unnest(%(step_runs)s::uuid[], %(step_items)s::int[], %(steps)s::text[], %(states)s::text[], %(tries)s::int[],
            %(histories)s::text[], %(wakes)s::timestamptz[], %(signals)s::text[], %(signal_keys)s::text[],
@@ -165,17 +168,17 @@ INSERT_STEPS = Statement("insert_steps", _insert_steps(_NEW_STEPS))
 
 
 def _linear(name: str, brought: tuple[str, str], fence: str) -> Statement:
-    """Lock, fence, release in one statement: safe where a plan is one path, for nothing is counted."""
+    """Lock, fence and release in one statement: safe for a linear plan, where no other row decides what follows."""
     return Statement(name, f"WITH {_brought(brought, _NEXT, _END)}, {fence}, {_TICKETS}, {_SETTLED} {_WINNERS}")
 
 
 def _fence(name: str, brought: tuple[str, str], fence: str) -> Statement:
-    """Lock and fence only: a plan with forks looks again, by a statement of its own, before it releases."""
+    """Lock and fence only: in a plan with forks, a later statement reads the run before anything is released."""
     return Statement(name, f"WITH {_brought(brought)}, {fence} {_WINNERS}")
 
 
 def _one_statement(name: str, brought: str, release: str, again: str) -> Statement:
-    """With the rows of its steps as well: a statement alone is a transaction, too, and the shortest."""
+    """Lock, fence and release, and insert the steps' rows, too: one statement by itself is the shortest transaction."""
     steps = _insert_steps(_NEW_STEPS + "JOIN won ON won.run_id = d.run_id", again)
     return Statement(name, f"WITH {brought}, {_FENCE_TICKET}, {release}, written AS ({steps} RETURNING 1) {_WINNERS}")
 
@@ -183,7 +186,7 @@ def _one_statement(name: str, brought: str, release: str, again: str) -> Stateme
 LINEAR_TICKET = _linear("path_ticket", _TICKET, _FENCE_TICKET)
 LINEAR_OVER = Statement("path_over", f"WITH {_brought(_TICKET, _END)}, {_FENCE_TICKET}, {_SETTLED} {_WINNERS}")
 LINEAR_ONE_STATEMENT = _one_statement("path_whole", _brought(_TICKET, _NEXT, _END), f"{_TICKETS}, {_SETTLED}", _AGAIN)
-# Of runs that end, as PATH_OVER: nothing follows. Their heads were never begun, so that none of their rows is there.
+# For runs that end, as LINEAR_OVER: no ticket follows. No step of theirs was tried before, so none has a row yet.
 LINEAR_LAST = _one_statement("path_last", _brought(_TICKET, _END), _SETTLED, "")
 LINEAR_CLAIM = _linear("path_claim", _OUTCOME, _FENCE_CLAIM)
 LINEAR_WAIT = _linear("path_wait", _OUTCOME, _FENCE_WAIT)
@@ -208,7 +211,7 @@ RELEASE = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# As INSERT_STEPS, for many rows of steps that succeeded and have none yet; rows.copied_steps writes them.
+# As INSERT_STEPS, for many steps that succeeded and have no row yet; runs.engine.columns.copied_steps makes the rows.
 COPY_STEPS = Statement(
     "copy_steps",
     """

@@ -1,11 +1,11 @@
-"""The statement that starts a replay: a new run with some step rows of an old one."""
+"""The statement that starts a replay: a new run with copies of some step rows of an old one."""
 
 from __future__ import annotations
 
 from runs.queries.database import Statement
 from runs.queries.starts import PAUSED_WITH_RECIPE
 
-# A replay begins as a queued run with the rows of the steps that it keeps.
+# Insert a queued run, with the rows of the steps that the replay keeps.
 REPLAY = Statement(
     "replay",
     f"""

@@ -1,8 +1,8 @@
-"""The statements of retention: which runs are old enough and free to go, and their end; gates that nobody uses.
+"""The statements of retention: find and delete runs that are old enough, and gates that no run uses.
 
-Run ids are ordered by the time of their making, so index run_of_workflow answers "oldest first" and no index on
-finished_at has to be kept for it. Lock order as in runs.queries.records: the gates, or the runs with ids ascending;
-whoever else is at one is left alone (SKIP LOCKED), and the next statement decides.
+Run ids contain their time of creation, so index run_of_workflow has the oldest runs first, and no index on finished_at
+is needed. Lock order as in runs.queries.records: gates, or runs by ascending id. Rows that another transaction holds
+are left out (SKIP LOCKED), and the next statement decides.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from __future__ import annotations
 from runs.queries.database import Statement
 from runs.queries.lanes import gated
 
-# One in all processes: held by the session, so that it goes with the connection.
+# One process prunes at a time: the session holds this lock, so that it is released when the connection ends.
 TRY_LOCK = Statement("retention_try_lock", "SELECT pg_try_advisory_lock(hashtext('stepwise retention'))")
 UNLOCK = Statement("retention_unlock", "SELECT pg_advisory_unlock(hashtext('stepwise retention'))")
 
 _AT = "clock_timestamp() - {seconds} * interval '1 second'"
-# The least id that a run made at that time may have: whatever ended before then was made before. Where the clock of
-# whoever made an id was fast, the run is only found later.
+# The smallest id that a run created at that time can have. A run that ended before that time was created before it, and
+# so has a smaller id. If the clock of the process that made an id was fast, its run is only found later.
 _BOUND = "rpad(lpad(to_hex((extract(epoch FROM {at}) * 1000)::bigint), 12, '0'), 32, '0')::uuid"
 
-# Workflows that keep their runs for so many days, and have one that was made before. One row each; 0 days is for ever.
+# Workflows that keep their runs for a number of days, and have a run that was created before that. One row each; 0 days
+# means for ever.
 DUE = Statement(
     "retention_due",
     f"""
@@ -36,8 +37,8 @@ DUE = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# One page of the workflow's runs behind `after`, oldest first, and whether each ended long enough ago. Rows are
-# compared as in list_queries.NEWEST, so that no other index comes into question.
+# One page of the workflow's runs after run `after`, oldest first, and whether each ended long enough ago. Rows are
+# compared as in runs.queries.lists.NEWEST, so that no other index fits.
 PAGE = Statement(
     "retention_page",
     f"""
@@ -60,8 +61,9 @@ LOCK = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# Those of the runs that nothing needs any more, with how many step rows each has, counted up to a limit. Kept are: one
-# with an open dead letter, one with a step whose outcome is still to be written, one below or above a run that is live.
+# Those of the runs that can be deleted, with the number of their step rows, counted up to a limit. A run is kept if it
+# has an open dead letter or one whose alert is due, a step that is still running, or a parent or sub-workflow run that
+# has not ended.
 FREE = Statement(
     "retention_free",
     """
@@ -100,8 +102,9 @@ DELETE = Statement(
 )
 
 GATES = Statement("retention_gates", "SELECT id FROM runs_gate WHERE id > %(after)s ORDER BY id LIMIT %(limit)s")
-# No run is in it, or could come back to it: queued, live, or failed. Indexes run_gated, run_in_gate, run_back_to_gate.
-# Each asked for itself: NOT EXISTS would be planned as a join, which may read the whole index for each gate.
+# The gate has no queued or live run, and no failed one, which a retry would bring back. Indexes run_gated, run_in_gate,
+# run_back_to_gate, one subquery for each: NOT EXISTS would be planned as a join, which might read the whole index for
+# each gate.
 _UNUSED = f"""
     coalesce((SELECT true FROM runs_run r WHERE r.gate_id = g.id AND {gated("r")} LIMIT 1),
              (SELECT true FROM runs_run r WHERE r.gate_id = g.id
@@ -109,7 +112,7 @@ _UNUSED = f"""
              (SELECT true FROM runs_run r WHERE r.gate_id = g.id
               AND (r.state = 'failed' OR (r.state = 'queued' AND r.paused_at IS NOT NULL)) LIMIT 1)) IS NULL
 """  # noqa: S608 - constant text only
-# A start holds its gates FOR KEY SHARE until its runs are there: see gate_queries.FIND_GATES.
+# A start holds its gates FOR KEY SHARE until its runs are inserted: see runs.queries.concurrency.FIND_GATES.
 LOCK_UNUSED = Statement(
     "retention_lock_gates",
     f"""

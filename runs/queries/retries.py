@@ -1,15 +1,15 @@
-"""The statements of retrying failed steps by hand, each over a set of runs.
+"""The statements of retries by hand of failed steps, each for a set of runs.
 
-Lock order as in runs.queries.records: the runs first, ids ascending, by a statement of its own; what is decided is read
-by the next one.
+Lock order as in runs.queries.records: a separate statement locks the runs, by ascending id; the next one reads what is
+to be decided.
 """
 
 from __future__ import annotations
 
 from runs.queries.database import Statement
 
-# The runs among these that are in one of these states, locked until the transaction ends, and with them `children`,
-# in one line with them because ids are the order of locks.
+# Lock those of the runs that are in one of these states, and also `children`, their sub-workflow runs: together,
+# because runs are locked in the order of their ids.
 LOCK = Statement(
     "lock_runs",
     """
@@ -19,8 +19,8 @@ LOCK = Statement(
     """,
 )
 
-# The steps that go again, and those that are to come again: their rows go, items included, and their dead letters
-# are retried, too.
+# `again` are the failed steps to retry. The rows of the steps that were blocked by them are deleted, items included, so
+# that they can be released again. The dead letters of both become `retried`.
 _AGAIN = """
     again AS (
         SELECT * FROM unnest(%(runs)s::uuid[], %(steps)s::text[], %(inputs)s::text[]) AS d(run_id, step, input)
@@ -50,8 +50,8 @@ _AGAIN = """
     )
 """
 
-# The runs are locked and failed. What is unblocked, and what on_failure and finally did, is to come again. A run that
-# failed while it was paused goes on all the same, and takes up its place again even where its gate is full.
+# The runs are locked and failed. Steps that were blocked, and those of on_failure and finally, can be released again. A
+# run that failed while it was paused is resumed by this, and it takes a slot even if its gate is full.
 RETRY = Statement(
     "retry",
     f"""
@@ -63,8 +63,8 @@ RETRY = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# The same for runs whose compensation failed: one that failed goes again, the others after it come again in turn. The
-# work stays failed, and its error stays what it was.
+# The same for runs whose compensation failed: the first failed compensation is retried, and the other failed ones are
+# released again after it. The work stays failed, and its error stays.
 RETRY_UNDO = Statement(
     "retry_undo",
     f"""
@@ -75,8 +75,8 @@ RETRY_UNDO = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# Of failed runs, those whose work cannot go on: they were stopped amid it, or what they did was undone. With each,
-# whether its compensation can: it has begun, and nobody gave it up.
+# Those of these failed runs whose work cannot be retried, because they timed out or were terminated, or because their
+# compensation has begun. For each, whether its compensation can be retried: it has begun and was not terminated.
 PAST_RETRY = Statement(
     "past_retry",
     """

@@ -1,8 +1,8 @@
 """The statements of signals and of the waits that they end.
 
-Lock order as in runs.queries.records: the advisory lock on (name, key) first, then the runs, ids ascending; what is
-decided is read by the next statement. A kept signal (`used_at` NULL) is changed only under the lock of its run, or,
-where it was sent by key and has no run yet, under the advisory lock.
+Lock order as in runs.queries.records: first the advisory lock on (name, key), then the runs by ascending id; the next
+statement reads what is to be decided. A kept signal (`used_at` NULL) is changed only under the lock of its run, or,
+if it was sent by key and has no run yet, under the advisory lock.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from runs.queries.database import Statement
 from runs.queries.waits import WAIT_COLUMNS
 
-# In the order of the locks' own numbers. Another workspace's key of the same name shares a lock, and no more.
+# Taken in the order of the locks' ids. The same name and key in another workspace only shares the lock.
 LOCK_KEYS = Statement(
     "lock_signal_keys",
     """
@@ -22,7 +22,7 @@ LOCK_KEYS = Statement(
     """,
 )
 
-# Whatever their state is: a signal that was sent before is answered even where the run has ended since.
+# In any state: a signal that is sent again gets the same result, even if its run has ended since.
 LOCK_RUNS = Statement(
     "lock_signalled",
     """
@@ -31,7 +31,7 @@ LOCK_RUNS = Statement(
     """,
 )
 
-# The step of each run that has waited longest for this signal. The runs are locked.
+# For each run, the step that has waited longest for this signal. The runs are locked.
 WAITING_FOR = Statement(
     "waiting_for",
     f"""
@@ -65,8 +65,9 @@ WAITING_WITH_KEY = Statement(
     """,
 )
 
-# The steps of each run that will not come to wait for it any more (one that waits for this name was woken instead), how
-# many signals of this name are kept for it, its plan, and what its work came to. The runs are locked.
+# For each run: its version, the steps that can no longer begin to wait for this signal (if one waited for it now, it
+# would have been woken instead), the number of signals of this name kept for it, and the outcome of its work. The runs
+# are locked.
 SIGNALLED_RUNS = Statement(
     "signal_standing",
     """
@@ -96,7 +97,7 @@ KNOWN_BY_KEY = Statement(
     """,
 )
 
-# One row for each run, or a single one without a run that is kept for whoever comes to wait for its key.
+# One row for each run; or a single row without a run, which is kept for the first step that waits for its key.
 INSERT = Statement(
     "insert_signals",
     """
@@ -109,7 +110,7 @@ INSERT = Statement(
     """,
 )
 
-# Kept signals for steps that were just parked: the first kept for the first parked. The runs are locked.
+# Give kept signals to steps that have just begun to wait, the oldest signal to the first step. The runs are locked.
 MEET = Statement(
     "meet_signals",
     """
@@ -129,7 +130,8 @@ MEET = Statement(
     """,
 )
 
-# The same for what was sent by key before anybody waited for it. The advisory locks are held, and the runs.
+# The same for signals that were sent by key before any step waited for it. The advisory locks are held, and the runs
+# are locked.
 MEET_BY_KEY = Statement(
     "meet_signals_by_key",
     """
@@ -154,7 +156,7 @@ MEET_BY_KEY = Statement(
     """,
 )
 
-# Kept for a key that nobody came to wait for. Index signal_expires.
+# Delete expired signals that were kept for a key for which no step came to wait. Index signal_expires.
 FORGET = Statement(
     "forget_signals",
     """

@@ -1,4 +1,4 @@
-"""The statements that insert runs. Lock order and rules of plans: runs.queries.records."""
+"""The statements that insert runs. Lock order, and rules because of the planner, as in runs.queries.records."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from runs.queries.database import Statement
 from runs.queries.lanes import free
 from workflows.workspaces.permissions import TOKENS_THAT_MAY_START
 
-# A new run of a paused workflow is paused from its beginning.
+# A new run of a paused workflow is paused from the start.
 PAUSED_WITH_RECIPE = """
     CASE WHEN recipe.paused_at IS NOT NULL THEN clock_timestamp() END,
     CASE WHEN recipe.paused_at IS NOT NULL THEN 'workflow' END
 """
-# `recipe` takes the locks that foreign keys would take for each run: a pause of the workflow, and what deletes the
-# version, come wholly before, or after.
-# A run begins at once where runs.dispatch.admission.ADMIT would take it next: nothing of its workspace waits, nothing
-# limits it.
+# `recipe` takes the locks that foreign keys would take for each run. So a pause of the workflow, or a deletion of the
+# version, comes either wholly before this start or wholly after it.
+# A run is admitted at once if runs.queries.admission.ADMIT would take it next: no run of its workspace is queued, and
+# no limit applies.
 _START = f"""
     WITH recipe AS MATERIALIZED (
         SELECT w.paused_at, v.roots, v.timeout * interval '1 second' AS timeout, waits, unlimited,
@@ -51,9 +51,10 @@ _START = f"""
 _STARTED = "started s LEFT JOIN tickets t ON t.run_id = s.id"
 START = Statement("start", _START.format(also="", asked="", given="", columns="", may="", out=f" FROM {_STARTED}"))
 
-# As START, of requests by leave of a token: it, its user, and what the workflow's name and current version were when
-# the request was read are looked at in the same snapshot. One row at least, of NULLs where nothing was inserted; none
-# where the workflow or its version is gone. Index scans by primary and unique keys.
+# As START, for requests that were authorized by an API token. The token, its user, and the workflow's name and current
+# version, as they were when the request was read, are checked again in the same snapshot. Returns at least one row,
+# with NULLs if no run was inserted; no row if the workflow or its version was deleted. Index scans by primary and
+# unique keys.
 START_AUTHORIZED = Statement(
     "start_by_leave",
     _START.format(
@@ -63,7 +64,8 @@ START_AUTHORIZED = Statement(
         asked="LATERAL (SELECT * FROM ",
         given=", %(tokens)s::text[], %(names)s::text[]",
         columns=", token, name",
-        # By CASE, of which a plan knows nothing: else it would count on a single one, and join row by row.
+        # A CASE, because the planner cannot estimate it. It would expect a single row of a plain condition, and join
+        # row by row.
         may=""" WHERE CASE WHEN d.token IS NULL THEN true
                       ELSE d.name = recipe.name AND d.token = ANY(recipe.good) END OFFSET 0) d""",
         out=f", recipe.name, recipe.good FROM recipe LEFT JOIN ({_STARTED}) ON true",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runs.queries.database import Statement
 
-# The runs among these whose work may still be stopped; with `overdue`, only those past their deadline.
+# Lock those of the runs whose work can still be stopped; with `overdue`, only those that are past their deadline.
 LOCK_STOPPABLE = Statement(
     "lock_stoppable",
     """
@@ -15,7 +15,7 @@ LOCK_STOPPABLE = Statement(
     """,
 )
 
-# The runs among these that have not ended, and what their work came to where that is known.
+# Lock those of the runs that have not ended; returned with the outcome of their work, if that is over.
 LOCK_LIVE = Statement(
     "lock_live",
     """
@@ -25,8 +25,8 @@ LOCK_LIVE = Statement(
     """,
 )
 
-# What is due, retrying or waiting ends here, and so does a pause: it would hold what is to follow. A running step is
-# left to its worker: its outcome is still written.
+# Delete the runs' tickets, cancel steps that wait or are to be retried, and end a pause, which would hold back the
+# parts that follow. A running step is not touched: its worker still records its outcome.
 STOP = Statement(
     "stop",
     """
@@ -58,8 +58,8 @@ CANCEL_QUEUED = Statement(
     """,
 )
 
-# Index run_deadline, as far as it is due: a volatile function is no index condition, hence the SELECT. Locks nothing:
-# stopping locks the runs, and looks again.
+# Index run_deadline, only its due part. clock_timestamp() is in a SELECT because a volatile function cannot be an index
+# condition. Locks nothing: stopping locks the runs and checks them again.
 OVERDUE = Statement(
     "overdue",
     """

@@ -1,7 +1,8 @@
-"""The statements of sub-workflows: which version is meant, the child's row, and the parent's wake-up.
+"""The statements of sub-workflows: resolve the version, insert the child run, and wake its parent's step.
 
-Lock order as in runs.queries.records. A child's end touches its parent's waiting row as the last lock of its
-transaction, and no other row of the parent's: parents and children are locked in separate transactions.
+A child is a sub-workflow run. Lock order as in runs.queries.records. The end of a child locks its parent's waiting step
+row, as the last lock of its transaction, and no other row of its parent: parents and children are locked in separate
+transactions.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 from runs.queries.database import Statement
 from runs.queries.starts import PAUSED_WITH_RECIPE
 
-# Which workflow and version of the parent's own workspace are meant: by name first, else by id. NULLs where none is.
-# One row for each child asked for; indexes workflow_name_once and the primary keys.
+# Find the workflow in the parent's workspace, by name or else by id, and its version. NULLs if there is none. One row
+# for each child requested; indexes workflow_name_once and the primary keys.
 RESOLVE = Statement(
     "resolve_children",
     """
@@ -28,8 +29,9 @@ RESOLVE = Statement(
     """,
 )
 
-# The children of attempts whose fence held, beside the parent's row. Locks nothing but the new rows, and their
-# workflows and versions as START (runs.queries.starts) does; a version that has gone meanwhile is an error.
+# Insert the children of attempts whose fence held, in the transaction that writes their parents' step rows. Besides the
+# new rows it locks their workflows and versions, as START (runs.queries.starts) does. A version that was deleted
+# meanwhile is an error.
 SPAWN = Statement(
     "spawn",
     f"""
@@ -53,7 +55,8 @@ SPAWN = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# The rows that wait for these runs, which have ended in this transaction: due now, found by index step_run_wake.
+# Make the step rows due that wait for these runs, which have ended in this transaction. Index step_run_wake then finds
+# them.
 CHILDREN_ENDED = Statement(
     "children_ended",
     """
@@ -69,8 +72,8 @@ CHILDREN_ENDED = Statement(
     """,
 )
 
-# The rows that were to go on with the failure of these runs, which a human's retry has set going in this transaction,
-# wait for them again.
+# Let step rows wait again for these runs, which were retried by hand in this transaction before their parents had
+# continued with their failure.
 AWAITED_AGAIN = Statement(
     "awaited_again",
     """
@@ -84,7 +87,7 @@ AWAITED_AGAIN = Statement(
     """,
 )
 
-# Rows whose children have all ended, for the sweep. Index step_run_wake.
+# Waiting step rows whose child has ended, for the sweep. Index step_run_wake.
 ANSWERED = Statement(
     "answered",
     """
@@ -93,7 +96,7 @@ ANSWERED = Statement(
     """,
 )
 
-# What came of the child of each of these rows. Locks nothing: the record's fence decides.
+# The result of the child of each of these rows. Locks nothing: the record's fence decides.
 ANSWERS = Statement(
     "answers",
     """
@@ -107,7 +110,7 @@ ANSWERS = Statement(
     """,
 )
 
-# Cancelled rows whose children were not cancelled yet, and those children. Index step_run_orphans: normally empty.
+# Cancelled step rows whose children are not cancelled yet, and those children. Index step_run_orphans, normally empty.
 ORPHANS = Statement(
     "orphans",
     """
@@ -129,7 +132,8 @@ ORPHANS_ENDED = Statement(
     """,
 )
 
-# Rows that wait for a run that has ended, or that is not there: no verb leaves one. Bounded by the waiting rows.
+# Step rows that wait for a run that has ended or does not exist: no verb leaves such a row. Bounded by the waiting
+# rows.
 STRANDED = Statement(
     "stranded",
     """
@@ -152,8 +156,8 @@ WAKE_STRANDED = Statement(
     """,
 )
 
-# Runs that steps of on_failure and finally started, and compensations that failed, of runs among these that have
-# failed. Index run_child_once.
+# Of those of the runs that have failed: the children that were started by steps of on_failure and finally, or by
+# compensations that failed. Index run_child_once.
 OF_ENDINGS = Statement(
     "children_of_endings",
     """
@@ -170,7 +174,7 @@ OF_ENDINGS = Statement(
     """,
 )
 
-# Those of the children whose parents these are, all locked: the parent's step begins anew, and may start another.
+# Detach these children from these parents; all are locked. The parents' steps begin anew, and may start new children.
 LET_GO = Statement(
     "let_go", "UPDATE runs_run SET parent_id = NULL WHERE id = ANY(%(children)s::uuid[]) AND parent_id = ANY(%(runs)s)"
 )

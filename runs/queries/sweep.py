@@ -1,12 +1,12 @@
-"""The statements of leases and of the sweep. Each is bounded, and answered by a partial index."""
+"""The statements of the sweep. Each is bounded, and reads a partial index."""
 
 from __future__ import annotations
 
 from runs.queries.database import Statement
 from runs.queries.lanes import any_waits
 
-# One statement answers whether anything is to do and in how many seconds the next ticket or wait comes due, so that
-# an idle installation asks no more than that, and a retry or wait needs no message that the broker holds back.
+# Whether there is anything to do, and in how many seconds the next ticket, wait or deadline is due. So an idle
+# installation executes only this statement, and retries and waits need no delayed message in the broker.
 ANYTHING_DUE = Statement(
     "anything_due",
     f"""
@@ -32,7 +32,8 @@ ANYTHING_DUE = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# Running steps past their deadline, or whose process has no live lease. Locks nothing: the record's fence decides.
+# Running steps that are past their deadline, or whose process has no live lease. Locks nothing: the record's fence
+# decides.
 LOST = Statement(
     "lost",
     """
@@ -46,7 +47,7 @@ LOST = Statement(
     """,
 )
 
-# The tickets of a delivery whose child died: knocked for at once, and each alone.
+# The tickets of a delivery whose worker child died: messages for them are sent at once, one for each ticket.
 SUSPECT = Statement(
     "suspect",
     """
@@ -60,8 +61,8 @@ SUSPECT = Statement(
     """,
 )
 
-# Tickets of which the first knock was sent a moment ago, or was to be sent, by whomever: due again, and it does not
-# count. Most are knocked for twice then, which harms nobody. Index ticket_knock_at.
+# Tickets whose first message was sent, or was to be sent, within the last `seconds`, by any process: they are due
+# again, and that message does not count. Most tickets then get two messages, which is harmless. Index ticket_knock_at.
 RECALL = Statement(
     "recall",
     """

@@ -1,12 +1,13 @@
-"""The statements with which dispatch looks at due tickets, takes them for sending and gives them back."""
+"""The statements by which dispatch looks at due tickets, picks them for sending, and returns those not sent."""
 
 from __future__ import annotations
 
 from runs.queries.database import Statement
 from runs.queries.lanes import any_waits
 
-# Tickets whose knock is due: released heads, retries, repeats. Index ticket_knock_at. Locks nothing: how many of them
-# fit into the window shows only when they are grouped into messages. A last row of NULLs says that runs are queued.
+# Tickets for which a message is due: released heads, retries, repeats. Index ticket_knock_at. Locks nothing: only when
+# the tickets are grouped into messages is it known how many fit into the window. A last row of NULLs means that runs
+# are queued.
 PEEK = Statement(
     "peek",
     f"""
@@ -18,8 +19,9 @@ PEEK = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# Take those that are to be sent; who else picks the same ticket loses it. The next knock moves away with every send,
-# 10 s doubled each time up to a minute; what stayed unanswered three times is sent alone from then on.
+# Take the tickets that are to be sent; of two dispatchers that pick the same ticket, one wins it. The message is
+# repeated after 10 s, doubled with each send up to a minute. After three messages without effect the ticket is a
+# suspect: it is sent alone from then on.
 PICK = Statement(
     "pick",
     """
@@ -33,8 +35,8 @@ PICK = Statement(
     """,
 )
 
-# Picked but not sent (no room, or the broker is away): due again at once, unless its run was paused meanwhile, and not
-# counted as a send. One that somebody holds is being worked on, by an older message.
+# Tickets that were picked but not sent (no room, or no broker): due again at once, unless their run was paused
+# meanwhile, and the send does not count. A locked ticket is left out: a delivery of an older message is at it.
 UNSEND = Statement(
     "unsend",
     """

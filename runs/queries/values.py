@@ -1,4 +1,4 @@
-"""Python values as the statements take them and as rows give them back."""
+"""Convert Python values to parameters of statements, and columns of rows back to values."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ Params = dict[str, Any]
 
 
 def dumps(value: Json | Sequence[Json]) -> str:
-    """The value as JSON text for a jsonb column."""
+    """Return the value as JSON text for a jsonb column."""
     return orjson.dumps(value).decode()
 
 
 def nullable(value: Json) -> str | None:
-    """The value as JSON text; None stands for SQL's NULL."""
+    """Return the value as JSON text, or None (SQL's NULL) for None."""
     return None if value is None else orjson.dumps(value).decode()
 
 
 def loads(text: str | None) -> Any:
-    """The value of a column that was read as JSON text; None for SQL's NULL."""
+    """Return the value of a column that was read as JSON text; None for SQL's NULL."""
     return None if text is None else orjson.loads(text)
 
 
 def keys(found: Sequence[Key]) -> Params:
-    """Columns `runs`, `items`."""
+    """Return keys as the parameters `runs` and `items`."""
     return {"runs": [key[0] for key in found], "items": [key[1] for key in found]}
 
 
 def step_keys(found: Sequence[tuple[UUID, int, str]]) -> Params:
-    """Columns `runs`, `items`, `steps`."""
+    """Return (run, item, step) as the parameters `runs`, `items` and `steps`."""
     names = ("runs", "items", "steps")
     return dict(zip(names, columns(list(found), len(names)), strict=True))

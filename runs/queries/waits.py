@@ -5,14 +5,14 @@ from __future__ import annotations
 from runs.queries.database import Statement
 from runs.queries.paused_tickets import PAUSE
 
-# Everything that runs.engine.waits needs to know of a waiting step.
+# The columns that runs.engine.waits needs of a waiting step.
 WAIT_COLUMNS = """
     s.run_id, s.item, s.step, s.attempt, s.attempts, s.output, s.config, s.input, s.started_at, s.signal,
     r.version_id, r.input, r.started_at, r.generation, clock_timestamp()
 """
 
-# Index step_run_wake; the time stands in a SELECT of its own, for a volatile function is no index condition, and the
-# statement would look at everything that waits. Locks nothing: waking locks the run first, and its fence decides again.
+# Index step_run_wake. clock_timestamp() is in a SELECT because a volatile function cannot be an index condition:
+# without it the statement would read every waiting row. Locks nothing: the record locks the run, and its fence decides.
 DUE_WAITS = Statement(
     "due_waits",
     f"""
@@ -23,7 +23,7 @@ DUE_WAITS = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# Steps that wait for the code that has their action: a waiting row with an error. Index step_run_wake.
+# Steps that wait for the code of their action: waiting rows with an error. Index step_run_wake.
 DUE_BLOCKED = Statement(
     "due_blocked",
     """
@@ -33,7 +33,7 @@ DUE_BLOCKED = Statement(
     """,
 )
 
-# The action is known again: the step gets a ticket. Every run's lock is taken before the first row is touched.
+# The action is known now: the step gets a ticket. All runs are locked before the first step row is.
 UNBLOCK = Statement(
     "unblock",
     f"""
@@ -64,7 +64,7 @@ UNBLOCK = Statement(
     """,  # noqa: S608 - constant text only
 )
 
-# The action is still not known here: looked at again after a while.
+# The action is still not known: the step is checked again later.
 STILL_BLOCKED = Statement(
     "still_blocked",
     """

@@ -1,4 +1,4 @@
-"""Figures of one workspace for Prometheus, counted from the database when they are asked for."""
+"""Prometheus metrics of one workspace, counted in the database at each scrape."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIVE = ("queued", "running", "waiting", "compensating")
 
 
 def exposition(workspace_id: UUID, *, name: str) -> bytes:
-    """The workspace's figures in Prometheus' text format, in one statement."""
+    """Return the workspace's metrics in Prometheus' text format; one statement reads them all."""
     registry = CollectorRegistry()
     registry.register(_Figures(workspace_id, name))
     return generate_latest(registry)
@@ -28,11 +28,11 @@ class _Figures(Collector):
         self.name = name
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing beforehand: registering must not ask the database."""
+        """Return no metrics: the registry asks when the collector registers, and that must not query the database."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """Gauges; a state without runs stands at 0, so that its series does not break off."""
+        """Return the gauges. A state without runs is reported as 0, so that its series does not break off."""
         found = run(FIGURES, workspace=self.workspace_id)
         runs = GaugeMetricFamily("stepwise_runs", "Runs that have not ended.", labels=("workspace", "state"))
         counts = {row[1]: row[3] for row in found if row[0] == "runs"}

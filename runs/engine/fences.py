@@ -1,0 +1,107 @@
+"""The fence of a record: lock the runs, and accept only the outcomes of deliveries that still hold their step.
+
+Each statement here takes its locks in the same order: first the runs, by ascending id, then tickets or step rows. Only
+under a run's lock does it check whether the outcome's fence still holds. A record writes nothing else before that, and
+nothing for an outcome that lost its fence. Example: a worker that was frozen, and whose step another worker has taken
+over since, neither writes a ticket nor uses up a signal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from runs.domain.outcomes import HeldChildren, HeldClaim, HeldTicket, HeldWait, Outcome, StepResult
+from runs.domain.releases import Release
+from runs.domain.states import RunState
+from runs.engine import columns
+from runs.queries import records
+from runs.queries.database import Row, Statement, run
+
+# By the kind of fence, which is the same for all outcomes of a set.
+_FENCES: dict[type, Statement] = {
+    HeldTicket: records.FENCE_TICKET,
+    HeldClaim: records.FENCE_CLAIM,
+    HeldWait: records.FENCE_WAIT,
+    HeldChildren: records.FENCE_CHILDREN,
+}
+_LINEAR: dict[type, Statement] = {
+    HeldTicket: records.LINEAR_TICKET,
+    HeldClaim: records.LINEAR_CLAIM,
+    HeldWait: records.LINEAR_WAIT,
+    HeldChildren: records.LINEAR_CHILDREN,
+}
+
+
+@dataclass(frozen=True)
+class Fenced:
+    """What a fence let through: `won` are the outcomes whose fence held, `live` those of them whose run is live.
+
+    `endings` has the outcome of the work of those runs whose work is over; `with_parent` are the runs with a parent.
+    """
+
+    won: list[Outcome]
+    live: list[Outcome]
+    endings: dict[UUID, RunState]
+    with_parent: frozenset[UUID]
+
+    def ending(self, outcome: Outcome) -> RunState | None:
+        """Return the outcome of the work of this outcome's run; None while the work goes on."""
+        return self.endings.get(outcome.run.id) if self.endings else None
+
+
+def fence(outcomes: Sequence[Outcome]) -> Fenced:
+    """Lock the runs and check the fences. What the winners release is decided by later statements."""
+    rows = run(_FENCES[type(outcomes[0].fence)], **_held(outcomes))
+    return _fenced(outcomes, rows)
+
+
+def fence_and_release(outcomes: Sequence[Outcome], releases: Sequence[Release]) -> Fenced:
+    """Lock the runs, check the fences, and write what the winners release, in one statement: for linear plans."""
+    if isinstance(outcomes[0].fence, HeldTicket) and not _any_ticket(releases):
+        rows = run(records.LINEAR_OVER, **_held(outcomes), **columns.ends(releases))
+    else:
+        statement = _LINEAR[type(outcomes[0].fence)]
+        rows = run(statement, **_held(outcomes), **columns.ends(releases), **columns.next_tickets(releases))
+    return _fenced(outcomes, rows)
+
+
+def fence_write_and_release(
+    outcomes: Sequence[Outcome], releases: Sequence[Release], *, steps: Sequence[tuple[UUID, int, StepResult]]
+) -> Fenced:
+    """As fence_and_release, for outcomes whose fence is a ticket; the statement also inserts the winners' `steps`."""
+    params = _held(outcomes) | columns.steps(steps) | columns.ends(releases)
+    if _any_ticket(releases) or any(isinstance(o.fence, HeldTicket) and o.fence.retried for o in outcomes):
+        rows = run(records.LINEAR_ONE_STATEMENT, **params, **columns.next_tickets(releases))
+    else:
+        rows = run(records.LINEAR_LAST, **params)
+    return _fenced(outcomes, rows)
+
+
+def _held(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Columns of the runs and their fences; for other fences than tickets, also of the results, which are updates."""
+    runs = [outcome.run.id for outcome in outcomes]
+    if not isinstance(outcomes[0].fence, HeldTicket):
+        return {"runs": runs, **columns.outcomes(outcomes)}
+    tickets = [o.fence.id for o in outcomes if isinstance(o.fence, HeldTicket)]
+    return {"runs": runs, "items": [outcome.item for outcome in outcomes], "tickets": tickets}
+
+
+def _any_ticket(releases: Sequence[Release]) -> bool:
+    return any(release.tickets for release in releases)
+
+
+def _fenced(outcomes: Sequence[Outcome], rows: Sequence[Row]) -> Fenced:
+    """Match outcomes with the winners' rows: run, item, whether the run is live, its ending, whether it has a parent.
+
+    An outcome without a row has lost its fence.
+    """
+    alive = {(row[0], row[1]): row[2] for row in rows}
+    return Fenced(
+        won=[outcome for outcome in outcomes if outcome.key in alive],
+        live=[outcome for outcome in outcomes if alive.get(outcome.key)],
+        endings={row[0]: RunState(row[3]) for row in rows if row[3]},
+        with_parent=frozenset(row[0] for row in rows if row[4]),
+    )
