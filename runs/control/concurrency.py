@@ -11,8 +11,9 @@ from django.db import transaction
 from actions import expressions
 from actions.base import ActionError, Json
 from runs.control import inserts, stops
+from runs.control.inserts import Batch
 from runs.domain.actor import Actor
-from runs.domain.requests import Request, Started
+from runs.domain.requests import Started
 from runs.domain.states import RunState
 from runs.models import Gate, Run
 from runs.queries import concurrency as concurrency_queries
@@ -33,28 +34,21 @@ def concurrency(version: Version) -> Concurrency | None:
     return None if said is None else Concurrency.model_validate(said)
 
 
-def start(
-    requests: Sequence[Request], *, rule: Concurrency, version: Version, workflow: Workflow, source: str
-) -> list[Started]:
+def start(batch: Batch, *, rule: Concurrency) -> list[Started]:
     """Insert queued runs with their gates, and do what the policy says where a gate is full.
 
     Raises InvalidInput where the key cannot be worked out from an input; then nothing is started.
     """
-    keys = [key(rule, request.input) for request in requests]
+    keys = [key(rule, request.input) for request in batch.requests]
     with transaction.atomic():
-        known = find(keys, workflow=workflow)
+        known = find(keys, workflow=batch.workflow)
         gates = [known[name] for name in keys]
         if rule.policy is not Policy.QUEUE:
             run(concurrency_queries.LOCK_GATES, gates=gates)
-        started = inserts.start(requests, version=version, workflow=workflow, source=source, gates=gates)
+        started = inserts.start(replace(batch, gates=gates))
         made = {one.run_id: gate for one, gate in zip(started, gates, strict=True) if one.created}
-        if rule.policy is Policy.SKIP:
-            out = _skip(made, limit=rule.limit)
-        elif rule.policy is Policy.CANCEL_RUNNING:
-            out = _replace(made, limit=rule.limit)
-        else:
-            out = set()
-    return [replace(one, state=RunState.CANCELLED.value) if one.run_id in out else one for one in started]
+        cancelled = _enforce(rule, made)
+    return [replace(one, state=RunState.CANCELLED.value) if one.run_id in cancelled else one for one in started]
 
 
 def check_key(version: Version, given: Json) -> None:
@@ -107,6 +101,18 @@ def find(keys: Sequence[str], *, workflow: Workflow) -> dict[str, int]:
         run(concurrency_queries.MAKE_GATES, workflow=workflow.pk, keys=missing)
         found |= dict(run(concurrency_queries.FIND_GATES, workflow=workflow.pk, keys=missing))
     return found
+
+
+def _enforce(rule: Concurrency, made: dict[UUID, int]) -> set[UUID]:
+    """Bring the gates of these new runs back to the limit by the rule's policy, and return the runs cancelled for it.
+
+    Under the policy `queue` there are none: admission starts no run beyond the limit.
+    """
+    if rule.policy is Policy.SKIP:
+        return _skip(made, limit=rule.limit)
+    if rule.policy is Policy.CANCEL_RUNNING:
+        return _replace(made, limit=rule.limit)
+    return set()
 
 
 def _skip(made: dict[UUID, int], *, limit: int) -> set[UUID]:

@@ -10,6 +10,7 @@ from django.db import DatabaseError, connection, transaction
 
 from runs.control import concurrency, inserts
 from runs.control.group_commit import Gathering
+from runs.control.inserts import Batch
 from runs.dispatch import dispatcher
 from runs.domain.requests import Request, Started
 from runs.queries import database
@@ -47,13 +48,13 @@ def insert(requests: Sequence[Request], *, recipe: Recipe) -> list[Started]:
 
     Raises InvalidInput where a concurrency key cannot be worked out from an input; then nothing is started.
     """
-    version, workflow, source = recipe.version, recipe.workflow, recipe.source
+    version = recipe.version
     rule = concurrency.concurrency(version)
-    if rule is None:
-        # Not within a transaction, which is not to wait for the broker.
-        begin = not connection.in_atomic_block and dispatcher.fits(len(requests), version_id=version.pk)
-        return inserts.start(requests, version=version, workflow=workflow, source=source, begin=begin)
-    return concurrency.start(requests, rule=rule, version=version, workflow=workflow, source=source)
+    if rule is not None:
+        return concurrency.start(Batch(requests, version, recipe.workflow, recipe.source), rule=rule)
+    # Not within a transaction, which is not to wait for the broker.
+    begin = not connection.in_atomic_block and dispatcher.fits(len(requests), version_id=version.pk)
+    return inserts.start(Batch(requests, version, recipe.workflow, recipe.source, begin=begin))
 
 
 def insert_each(recipe: Recipe, requests: Sequence[Request]) -> list[Started | Exception]:
