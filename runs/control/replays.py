@@ -21,6 +21,7 @@ from runs.planning.joins import RELEASED, Mark, behind, ripple
 from runs.planning.plan import Plan
 from runs.queries import records, replays, values
 from runs.queries.database import run
+from workflows.models import Version
 from workflows.publishing.inputs import check_input
 
 
@@ -45,30 +46,16 @@ def replay(  # noqa: PLR0913 - everything that a replay may be given
     """
     if key is not None and (known := replayed(run_id, key=key)) is not None:
         return known
-    old = Run.objects.select_related("workflow__current", "version").get(pk=run_id)
-    if old.state not in RUN_ENDED:
-        raise NotNow(f"the run is {old.state}; a replay begins from a run that has ended: cancel it first, or wait")
-    version = (old.workflow.current if latest else None) or old.version
-    if given is not None or latest:
-        check_input(version, old.input if given is None else given)
-    plan = plans.load(version.pk)
-    if step is None:
-        found = Replay(entry=tuple(plan.definition.roots()))
-    else:
-        found = _from_step(run_id, plan=plan, step=step, number=version.number)
-    rule = concurrency.concurrency(version)
-    # It queues where the gate is full, whatever the policy: somebody asked for this very run.
-    name = concurrency.key(rule, old.input if given is None else given) if rule is not None else None
-    with transaction.atomic():
-        gate = concurrency.find([name], workflow=old.workflow)[name] if name is not None else None
-        found = replace(found, key=key, gate=gate)
-        new = _insert(run_id, found, version_id=version.pk, given=given, actor=actor)
-    if new is None and key is None:
+    old = _ended(run_id)
+    version = _checked_version(old, latest=latest, given=given)
+    beginning = _beginning(run_id, version=version, step=step)
+    new = _insert_in_gate(old, replace(beginning, key=key), version=version, given=given, actor=actor)
+    if new is not None:
+        transaction.on_commit(dispatcher.after_commit)
+        return new
+    if key is None:
         raise NotNow(f"version {version.number} was deleted meanwhile; replay with the version that is current now")
-    if new is None:  # somebody else was quicker with this key
-        return replay(run_id, actor=actor, key=key)
-    transaction.on_commit(dispatcher.after_commit)
-    return new
+    return replay(run_id, actor=actor, key=key)  # somebody else was quicker with this key
 
 
 def replayed(run_id: UUID, *, key: str) -> UUID | None:
@@ -80,10 +67,30 @@ def replayed(run_id: UUID, *, key: str) -> UUID | None:
     return first.pk if first is not None else None
 
 
-def _from_step(run_id: UUID, *, plan: Plan, step: str, number: int) -> Replay:
+def _ended(run_id: UUID) -> Run:
+    """The run with its workflow and versions. Raises NotNow if it has not ended, Run.DoesNotExist."""
+    old = Run.objects.select_related("workflow__current", "version").get(pk=run_id)
+    if old.state not in RUN_ENDED:
+        raise NotNow(f"the run is {old.state}; a replay begins from a run that has ended: cancel it first, or wait")
+    return old
+
+
+def _checked_version(old: Run, *, latest: bool, given: Json) -> Version:
+    """The version that a replay takes. Raises InvalidInput if an input that is new to it does not fit its schema."""
+    version = (old.workflow.current if latest else None) or old.version
+    if given is not None or latest:
+        check_input(version, old.input if given is None else given)
+    return version
+
+
+def _beginning(run_id: UUID, *, version: Version, step: str | None) -> Replay:
+    """What a replay from this step, or from the beginning, begins with and keeps. Raises NotNow."""
+    plan = plans.load(version.pk)
+    if step is None:
+        return Replay(entry=tuple(plan.definition.roots()))
     choices = [each.id for each in plan.steps.values() if not each.handler]
     if step not in choices:
-        raise NotNow(f"version {number} has no step {step!r}; it has {', '.join(choices[:20])}")
+        raise NotNow(f"version {version.number} has no step {step!r}; it has {', '.join(choices[:20])}")
     found = kept_for_replay(run_id, plan=plan, step=step)
     absent = [parent for parent in plan.steps[step].predecessors if parent not in found.kept]
     if absent:
@@ -105,6 +112,18 @@ class Replay:
     blocked: tuple[str, ...] = field(default_factory=tuple)
     key: str | None = None
     gate: int | None = None
+
+
+def _insert_in_gate(old: Run, beginning: Replay, *, version: Version, given: Json, actor: Actor) -> UUID | None:
+    """As _insert, with the concurrency gate that the input comes to.
+
+    The replay queues where the gate is full, whatever the policy: somebody asked for this very run.
+    """
+    rule = concurrency.concurrency(version)
+    name = None if rule is None else concurrency.key(rule, old.input if given is None else given)
+    with transaction.atomic():
+        gate = None if name is None else concurrency.find([name], workflow=old.workflow)[name]
+        return _insert(old.pk, replace(beginning, gate=gate), version_id=version.pk, given=given, actor=actor)
 
 
 def _insert(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, actor: Actor) -> UUID | None:
@@ -136,13 +155,7 @@ def _insert(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, actor
 
 def kept_for_replay(run_id: UUID, *, plan: Plan, step: str) -> Replay:
     """What a replay from `step` keeps: every ended step that does not come after it; and what that releases."""
-    known = marks.whole([run_id]).get(run_id, {})
-    after = behind(plan, [step]) | {step}
-    kept = {
-        name: mark
-        for name, mark in known.items()
-        if name in plan.steps and not plan.steps[name].handler and name not in after and _stays(plan, name, mark)
-    }
+    kept = _kept(run_id, plan=plan, step=step)
     found = ripple(plan, {**kept, step: RELEASED}, ended=list(kept))
     roots = [root for root in plan.definition.roots() if root not in kept and root != step]
     entry = [name for name in plan.steps if name in {step, *found.heads, *roots}]
@@ -154,8 +167,21 @@ def kept_for_replay(run_id: UUID, *, plan: Plan, step: str) -> Replay:
     )
 
 
+def _kept(run_id: UUID, *, plan: Plan, step: str) -> dict[str, Mark]:
+    """The marks of the steps that are neither this one nor behind it, and whose rows a replay keeps."""
+    after = behind(plan, [step]) | {step}
+    known = marks.whole([run_id]).get(run_id, {})
+    return {name: mark for name, mark in known.items() if name not in after and _stays(plan, name, mark)}
+
+
 def _stays(plan: Plan, step: str, mark: Mark) -> bool:
-    """Whether a replay keeps this step's row: it succeeded, was skipped by choice, or its failure was handled."""
+    """Whether a replay keeps this step's row: it succeeded, was skipped by choice, or its failure was handled.
+
+    A step that this version does not have, and one of on_failure or finally, is never kept.
+    """
+    planned = plan.steps.get(step)
+    if planned is None or planned.handler:
+        return False
     if mark.state is StepState.FAILED:
-        return plan.steps[step].definition.on_error != "fail"
+        return planned.definition.on_error != "fail"
     return mark.state is StepState.SUCCEEDED or (mark.state is StepState.SKIPPED and not mark.blocked)
