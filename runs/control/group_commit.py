@@ -71,17 +71,27 @@ class Gathering(Generic[Key, Asked, Answer]):
             line = self._lines.get(key)
             return len(line.waiters) if line is not None else 0
 
-    def _lead(self, key: Key, first: _Waiter[Asked, Answer]) -> None:
+    def _lead(self, key: Key, leader: _Waiter[Asked, Answer]) -> None:
+        group = self._gather(key, leader)
+        answers = self._serve(key, group)
+        self._hand_on(key, served=len(group))
+        self._after(answers)
+
+    def _gather(self, key: Key, leader: _Waiter[Asked, Answer]) -> list[_Waiter[Asked, Answer]]:
+        """The leader and those who go with it, after a short wait for more of them if more are expected."""
         # Others who are on their way get the processor first. It takes a tenth of a millisecond when nobody is.
         if time.monotonic() < self._busy_until:
             time.sleep(0)
         with self._lock:
             line = self._lines[key]
-            lingers = line.awaits_more(first, most=self._most)
+            lingers = line.awaits_more(leader, most=self._most)
         if lingers:
-            self._linger(line, leader=first)
+            line.linger(leader)
         with self._lock:
-            group = line.leave(first, most=self._most)
+            return line.leave(leader, most=self._most)
+
+    def _serve(self, key: Key, group: Sequence[_Waiter[Asked, Answer]]) -> Sequence[Answer | Exception]:
+        """Answer each of the group and let all but its leader go; returns what `do` returned, nothing if it raised."""
         answers: Sequence[Answer | Exception] = ()
         try:
             answers = self._do(key, [waiter.asked for waiter in group])
@@ -92,18 +102,7 @@ class Gathering(Generic[Key, Asked, Answer]):
                 waiter.answer = error
         for waiter in group[1:]:
             waiter.turn.release()
-        self._hand_on(key, served=len(group))
-        self._after(answers)
-
-    def _linger(self, line: _Line[Asked, Answer], *, leader: _Waiter[Asked, Answer]) -> None:
-        """Until as many have come as there usually are, or for a while nobody came."""
-        there = len(line.waiters)
-        for _ in range(_LINGERS):
-            if leader.turn.acquire(timeout=_LINGER_SECONDS):
-                return
-            before, there = there, len(line.waiters)
-            if there == before:
-                return
+        return answers
 
     def _begun(self, key: Key) -> _Line[Asked, Answer]:
         """A new line; where several were served together a moment ago, as many are expected in it."""
@@ -164,6 +163,16 @@ class _Line(Generic[Asked, Answer]):
             return False
         self._lingering = leader
         return True
+
+    def linger(self, leader: _Waiter[Asked, Answer]) -> None:
+        """Wait, without the lock, until `join` says that enough have come, or until nobody came for one pause."""
+        waiting = len(self.waiters)
+        for _ in range(_LINGERS):
+            if leader.turn.acquire(timeout=_LINGER_SECONDS):
+                return
+            before, waiting = waiting, len(self.waiters)
+            if waiting == before:
+                return
 
     def leave(self, leader: _Waiter[Asked, Answer], *, most: int) -> list[_Waiter[Asked, Answer]]:
         """The leader and those who go with it."""
