@@ -18,6 +18,7 @@ from runs.domain.outcomes import StepKey
 from runs.domain.states import RUN_LIVE, StepState
 from runs.engine import waits
 from runs.engine.config import fitted
+from runs.engine.waits import Wait
 from runs.models import Intervention, StepRun
 from runs.planning import plan as plans
 from runs.queries import signals as signal_queries
@@ -50,25 +51,13 @@ class Decision:
 def decide(step_keys: Sequence[StepKey], *, decision: Decision, actor: Actor) -> frozenset[StepKey]:
     """Let steps that wait for approval go on, approved or rejected; answers those that this call decided."""
     with transaction.atomic():
-        run(signal_queries.LOCK_RUNS, runs=[step_key[0] for step_key in step_keys])
-        found = run(
-            signal_queries.WAITING_AT,
-            runs=[step_key[0] for step_key in step_keys],
-            steps=[step_key[1] for step_key in step_keys],
-            items=[step_key[2] for step_key in step_keys],
-            name=SIGNAL,
-        )
-        meant = [one for one in map(waits.read, found) if decision.attempt in (None, one.attempt)]
-        mine = [one for one in meant if _may(question(one.version_id, one.step, one.config), decision.username)]
-        told: Json = {"approved": decision.approved, "by": decision.by, "comment": actor.reason}
-        signals.wake(mine, dict.fromkeys((one.run.id for one in mine), told))
-        steps: dict[UUID, list[str]] = {}
-        for one in mine:
-            steps.setdefault(one.run.id, []).append(one.step)
-        via: dict[str, Json] = {"via": decision.by} if actor.user_id is None else {}
-        details = {run_id: {"steps": list[Json](names), **via} for run_id, names in steps.items()}
-        interventions.write(decision.verb, details, actor=actor)
-    return frozenset((one.run.id, one.step, one.item) for one in mine)
+        waiting = _lock_waiting(step_keys)
+        meant = [one for one in waiting if decision.attempt in (None, one.attempt)]
+        allowed = [one for one in meant if _may(question(one.version_id, one.step, one.config), decision.username)]
+        payload: Json = {"approved": decision.approved, "by": decision.by, "comment": actor.reason}
+        signals.wake(allowed, dict.fromkeys((one.run.id for one in allowed), payload))
+        interventions.write(decision.verb, _details(allowed, decision=decision, actor=actor), actor=actor)
+    return frozenset((one.run.id, one.step, one.item) for one in allowed)
 
 
 def pending(rows: QuerySet[StepRun]) -> QuerySet[StepRun]:
@@ -127,6 +116,29 @@ def who(one: Intervention) -> str:
         return one.by.get_username()
     via = one.details.get("via") if isinstance(one.details, dict) else None
     return str(via) if via else COMMAND
+
+
+def _lock_waiting(step_keys: Sequence[StepKey]) -> list[Wait]:
+    """Lock the runs, then read which of these steps wait for approval."""
+    runs = [step_key[0] for step_key in step_keys]
+    run(signal_queries.LOCK_RUNS, runs=runs)
+    found = run(
+        signal_queries.WAITING_AT,
+        runs=runs,
+        steps=[step_key[1] for step_key in step_keys],
+        items=[step_key[2] for step_key in step_keys],
+        name=SIGNAL,
+    )
+    return [waits.read(row) for row in found]
+
+
+def _details(decided: Sequence[Wait], *, decision: Decision, actor: Actor) -> dict[UUID, dict[str, Json]]:
+    """The details of each run's intervention: the steps, and for an actor who is no user, through what he came."""
+    steps: dict[UUID, list[Json]] = {}
+    for one in decided:
+        steps.setdefault(one.run.id, []).append(one.step)
+    via: dict[str, Json] = {"via": decision.by} if actor.user_id is None else {}
+    return {run_id: {"steps": names, **via} for run_id, names in steps.items()}
 
 
 def _may(config: ApprovalConfig | None, username: str | None) -> bool:

@@ -5,7 +5,7 @@ A signal ends the wait of the step that has waited longest for its name. One tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from runs.engine.waits import Came, Wait
 from runs.planning import plan as plans
 from runs.planning.steps import ANY_SIGNAL
 from runs.queries import signals, values
-from runs.queries.database import run
+from runs.queries.database import Row, run
 
 # How long a signal by key is kept that nobody has come to wait for.
 KEEP_SECONDS = 7 * 86400.0
@@ -58,17 +58,11 @@ def send(run_ids: Sequence[UUID], *, message: Message, actor: Actor) -> list[Sen
     with transaction.atomic():
         found = run(signals.LOCK_RUNS, runs=list(run_ids))
         known = _known(message, runs=[row[0] for row in found])
-        open_ = {row[0]: row[2] for row in found if row[1] in SIGNALLABLE and row[0] not in known}
-        waiting = _waiting(list(open_), message=message)
-        kept = _keepable([key for key in open_ if key not in waiting], name=message.name)
-        sent = []
-        for workspace_id in dict.fromkeys(open_.values()):
-            takers: dict[UUID | None, Wait | None] = {
-                key: waiting.get(key)
-                for key, owner in open_.items()
-                if owner == workspace_id and (key in waiting or key in kept)
-            }
-            sent += _insert(takers, message=message, actor=actor, workspace_id=workspace_id)
+        workspaces = _workspaces(found, known=known)
+        waiting = _waiting(list(workspaces), message=message)
+        kept = _keepable([run_id for run_id in workspaces if run_id not in waiting], name=message.name)
+        takers = {run_id: waiting.get(run_id) for run_id in workspaces if run_id in waiting or run_id in kept}
+        sent = _insert_by_workspace(takers, workspaces=workspaces, message=message, actor=actor)
         wake(list(waiting.values()), dict.fromkeys(waiting, message.payload))
     return [Sent(row, key, created=False) for key, row in known.items()] + sent
 
@@ -127,6 +121,13 @@ def _after(recorded: Recorded) -> None:
     dispatcher.after_commit()
 
 
+def _workspaces(found: Sequence[Row], *, known: Container[UUID]) -> dict[UUID, UUID]:
+    """The workspaces of the runs that may take the signal: not ended, and not sent this very signal before."""
+    return {
+        run_id: workspace_id for run_id, state, workspace_id in found if state in SIGNALLABLE and run_id not in known
+    }
+
+
 def _known(message: Message, *, runs: Sequence[UUID]) -> dict[UUID, UUID]:
     """The signal of each run that has this idempotency key, by run."""
     if message.idempotency_key is None or not runs:
@@ -158,6 +159,19 @@ def _places(version_id: UUID, *, name: str, over: Iterable[str], ending: str | N
     steps = [step for step in plans.load(version_id).steps.values() if step.id not in gone]
     awaited = [step.awaits for step in steps if ending is None or endings.may_follow(step, ending=ending)]
     return awaited.count(name) + (MAX_KEPT if ANY_SIGNAL in awaited else 0)
+
+
+def _insert_by_workspace(
+    takers: Mapping[UUID, Wait | None], *, workspaces: Mapping[UUID, UUID], message: Message, actor: Actor
+) -> list[Sent]:
+    """As _insert, by one statement for each workspace."""
+    sent = []
+    for workspace_id in dict.fromkeys(workspaces.values()):
+        theirs: dict[UUID | None, Wait | None] = {
+            run_id: wait for run_id, wait in takers.items() if workspaces[run_id] == workspace_id
+        }
+        sent += _insert(theirs, message=message, actor=actor, workspace_id=workspace_id)
+    return sent
 
 
 def _insert(
