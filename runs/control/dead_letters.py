@@ -17,7 +17,7 @@ from runs.queries.database import run
 
 
 def retry(dead_letter_ids: Sequence[UUID], *, actor: Actor, given: Json = None) -> frozenset[UUID]:
-    """Retry the steps of open dead letters, and return the dead letters whose steps this call set going.
+    """Retry the steps of open dead letters, and return the dead letters whose steps this call set going again.
 
     `given`, if not None, replaces the input of each step.
     """

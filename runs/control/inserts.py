@@ -1,5 +1,7 @@
-"""Insert runs and return one result per request: the new run, the run that its idempotency key already has, or a
-refusal because the token or the workflow's name changed meanwhile.
+"""Insert runs and return one result per request.
+
+A result is the new run, the existing run with the same idempotency key, or a refusal (`outdated`): the token or the
+workflow's name has changed since the request was read.
 """
 
 from __future__ import annotations
@@ -19,16 +21,16 @@ from runs.queries import starts, values
 from runs.queries.database import Row, run
 from workflows.models import Version, Workflow
 
-# How often a request is inserted whose key is taken by a run that is gone when it is looked up.
+# Tries to insert a request, if each time its key belongs to a run that is deleted before it is looked up.
 _TRIES = 3
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Requests that one statement inserts, and what all their runs have in common. The version is of the workflow.
+    """Requests that one statement inserts, and what their runs have in common. The version belongs to the workflow.
 
-    `gates` has the id of the concurrency gate of each request; it is empty when the version sets no limit. With
-    `begin`, runs without gates are admitted by the same statement, unless their workspace has a limit or a queue.
+    `gates` has the id of the concurrency gate of each request; it is empty if the version sets no limit. With `begin`
+    the same statement also admits the runs, unless their workspace has limits or other queued runs.
     """
 
     requests: Sequence[Request]
@@ -40,7 +42,7 @@ class Batch:
 
     @property
     def may_begin(self) -> bool:
-        """Whether the statement may admit the runs; those with gates wait for admission."""
+        """Whether the statement may admit the runs. Runs with gates are always left to admission."""
         return self.begin and not self.gates
 
     def at(self, positions: Sequence[int]) -> Batch:
@@ -52,7 +54,7 @@ class Batch:
 def start(batch: Batch) -> list[Started]:
     """Insert the runs. A request whose idempotency key is known, or comes twice, gets the first run with that key.
 
-    Raises OperationalError if a known run is deleted before it is looked up, _TRIES times in turn.
+    Raises OperationalError if _TRIES times in a row a known run is deleted before it is looked up.
     """
     results = _insert(batch)
     for _ in range(_TRIES - 1):
@@ -71,8 +73,8 @@ def start(batch: Batch) -> list[Started]:
 def _insert(batch: Batch) -> list[Started | None]:
     """Insert once, then look up the keys that were taken.
 
-    None for a request whose key was taken at the INSERT by a run that was deleted before the look-up: the key is free
-    now. Also None, without a key, if the workflow or its version is gone.
+    The result is None if the run that had the key at the INSERT was deleted before the look-up: the key is free now.
+    It is also None for every request without an authorization if the workflow or its version was deleted.
     """
     requests, ids = batch.requests, [uuid7() for _ in batch.requests]
     authorizations = _authorizations(requests)
@@ -110,7 +112,7 @@ def _run_insert(batch: Batch, *, ids: list[UUID], authorizations: dict[str, list
 
 
 def _authorizations(requests: Sequence[Request]) -> dict[str, list[str | None]]:
-    """The parameters that START_AUTHORIZED has beyond START; empty when no request has an authorization to check."""
+    """Return the parameters that only START_AUTHORIZED has; none if no request has an authorization to check again."""
     authorizations = [request.authorization for request in requests]
     if not any(authorizations):
         return {}
@@ -122,7 +124,7 @@ def _authorizations(requests: Sequence[Request]) -> dict[str, list[str | None]]:
 
 
 def _created(rows: Sequence[Row], *, batch: Batch) -> dict[UUID, Started]:
-    """The new runs by their ids, each with the tickets of a run that has begun."""
+    """Return the new runs by id. A run that was admitted at once comes with its tickets."""
     due: dict[UUID, list[Due]] = {row[0]: [] for row in rows if row[0] is not None}
     if not due:
         return {}
@@ -138,14 +140,14 @@ def _created(rows: Sequence[Row], *, batch: Batch) -> dict[UUID, Started]:
 
 
 def _waits_behind(row: Row, *, batch: Batch) -> bool:
-    """Whether the new runs are queued behind others of their workspace, which has no limit (Started.behind)."""
+    """Return Started.behind: other runs of the workspace are queued before these, and the workspace has no limits."""
     return not batch.gates and bool(row[5]) and not transaction.get_connection().in_atomic_block
 
 
 def _outdated(rows: Sequence[Row], *, requests: Sequence[Request], ids: Sequence[UUID]) -> dict[UUID, Started]:
-    """The refusals by the ids that the runs would have had: requests whose authorization holds no longer.
+    """Return refusals for the requests whose authorization is no longer valid, by the ids of the runs not inserted.
 
-    Each is compared by itself: requests of one batch may have come under different names of the workflow.
+    Each request is compared by itself: if the workflow was renamed, some requests of the batch have the old name.
     """
     name, tokens = rows[0][6:] if rows else (None, ())
     return {
@@ -156,7 +158,7 @@ def _outdated(rows: Sequence[Row], *, requests: Sequence[Request], ids: Sequence
 
 
 def _known(keys: Sequence[str | None], *, workflow: Workflow) -> dict[str | None, Started]:
-    """The runs of the workflow that have these idempotency keys, by key."""
+    """Return the workflow's runs with these idempotency keys, by key."""
     if not keys:
         return {}
     found = run(starts.KNOWN_KEYS, workflow=workflow.pk, keys=list(keys))

@@ -1,4 +1,7 @@
-"""Replay runs: a new run from a chosen step of one that has ended, the old one untouched."""
+"""Replay an ended run: start a new run from a chosen step with the results of the steps before it.
+
+The old run is not changed.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ from workflows.publishing.inputs import check_input
 
 
 class NotNow(Exception):
-    """The verb is not legal for the run as it stands; the message says how it stands, and what would be legal."""
+    """The run cannot be replayed like this; the message says why, and what can be done instead."""
 
 
 def replay(  # noqa: PLR0913 - everything that a replay may be given
@@ -38,11 +41,11 @@ def replay(  # noqa: PLR0913 - everything that a replay may be given
     actor: Actor,
     key: str | None = None,
 ) -> UUID:
-    """A new run from a chosen step (None: from the beginning); the old one, which must have ended, is untouched.
+    """Start a new run from a step of an ended run (None: from the beginning), and return its id.
 
-    `latest` takes the workflow's current version instead of the run's own; `given` replaces the run's input. A known
-    idempotency key answers the replay that it made. Raises NotNow when the run has not ended, the version has no such
-    step or the key is another run's, Run.DoesNotExist.
+    `latest` uses the workflow's current version instead of the run's own; `given` replaces the run's input. If the
+    idempotency key is known, the replay that was started with it is returned. Raises NotNow if the run has not ended,
+    if the version has no such step or if the key belongs to another run; InvalidInput; Run.DoesNotExist.
     """
     if key is not None and (known := replayed(run_id, key=key)) is not None:
         return known
@@ -55,11 +58,11 @@ def replay(  # noqa: PLR0913 - everything that a replay may be given
         return new
     if key is None:
         raise NotNow(f"version {version.number} was deleted meanwhile; replay with the version that is current now")
-    return replay(run_id, actor=actor, key=key)  # somebody else was quicker with this key
+    return replay(run_id, actor=actor, key=key)  # another replay with this key was inserted meanwhile
 
 
 def replayed(run_id: UUID, *, key: str) -> UUID | None:
-    """The replay of this run that the idempotency key made, if it did. Raises NotNow where the key is another run's."""
+    """Return the replay of this run that has the idempotency key, or None. Raises NotNow if another run has the key."""
     old = Run.objects.only("workflow_id").get(pk=run_id)
     first = Run.objects.filter(workflow_id=old.workflow_id, idempotency_key=key).only("replay_of_id").first()
     if first is not None and first.replay_of_id != run_id:
@@ -68,7 +71,7 @@ def replayed(run_id: UUID, *, key: str) -> UUID | None:
 
 
 def _ended(run_id: UUID) -> Run:
-    """The run with its workflow and versions. Raises NotNow if it has not ended, Run.DoesNotExist."""
+    """Return the run with its workflow and versions loaded. Raises NotNow if it has not ended; Run.DoesNotExist."""
     old = Run.objects.select_related("workflow__current", "version").get(pk=run_id)
     if old.state not in RUN_ENDED:
         raise NotNow(f"the run is {old.state}; a replay begins from a run that has ended: cancel it first, or wait")
@@ -76,7 +79,7 @@ def _ended(run_id: UUID) -> Run:
 
 
 def _checked_version(old: Run, *, latest: bool, given: Json) -> Version:
-    """The version that a replay takes. Raises InvalidInput if an input that is new to it does not fit its schema."""
+    """Return the version to replay with. Raises InvalidInput if the input does not match its `inputs` schema."""
     version = (old.workflow.current if latest else None) or old.version
     if given is not None or latest:
         check_input(version, old.input if given is None else given)
@@ -84,7 +87,7 @@ def _checked_version(old: Run, *, latest: bool, given: Json) -> Version:
 
 
 def _beginning(run_id: UUID, *, version: Version, step: str | None) -> Replay:
-    """What a replay from this step, or from the beginning, begins with and keeps. Raises NotNow."""
+    """Return where a replay begins and what it keeps. `step` None: from the beginning. Raises NotNow."""
     plan = plans.load(version.pk)
     if step is None:
         return Replay(entry=tuple(plan.definition.roots()))
@@ -100,10 +103,11 @@ def _beginning(run_id: UUID, *, version: Version, step: str | None) -> Replay:
 
 @dataclass(frozen=True)
 class Replay:
-    """What a replay begins with and keeps: steps to release, and steps whose rows are copied.
+    """Where a new run begins and what it keeps of the old one.
 
-    `skipped` and `blocked` are decided by what is kept: nothing that is still to come would look at them again. `key`
-    is its idempotency key, `gate` what it shares a concurrency limit through.
+    `entry` are the steps to release, `kept` the steps whose rows are copied. `skipped` and `blocked` are steps that the
+    kept ones have decided already: they get rows at once, because no later step would decide them again. `key` is the
+    new run's idempotency key, `gate` its concurrency gate.
     """
 
     entry: tuple[str, ...]
@@ -115,9 +119,10 @@ class Replay:
 
 
 def _insert_in_gate(old: Run, beginning: Replay, *, version: Version, given: Json, actor: Actor) -> UUID | None:
-    """As _insert, with the concurrency gate that the input comes to.
+    """As _insert, with the concurrency gate of the run's input.
 
-    The replay queues where the gate is full, whatever the policy: somebody asked for this very run.
+    If the gate is full, the replay waits in the queue, also under the policies `skip` and `cancel_running`: somebody
+    has asked for exactly this run.
     """
     rule = concurrency.concurrency(version)
     name = None if rule is None else concurrency.key(rule, old.input if given is None else given)
@@ -127,9 +132,10 @@ def _insert_in_gate(old: Run, beginning: Replay, *, version: Version, given: Jso
 
 
 def _insert(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, actor: Actor) -> UUID | None:
-    """A new queued run that begins with `found.entry` and has the rows of the steps kept; the old one is untouched.
+    """Insert a queued run that begins with `found.entry` and has copies of the rows of `found.kept`; return its id.
 
-    `given` None keeps the old run's input. None where `found.key` is known to the workflow.
+    `given` None keeps the old run's input. Returns None if a run of the workflow has `found.key`, or if the version
+    was deleted.
     """
     new = uuid7()
     with transaction.atomic():
@@ -154,7 +160,7 @@ def _insert(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, actor
 
 
 def kept_for_replay(run_id: UUID, *, plan: Plan, step: str) -> Replay:
-    """What a replay from `step` keeps: every ended step that does not come after it; and what that releases."""
+    """Return what a replay from `step` keeps (every ended step that does not come after it) and how it begins."""
     kept = _kept(run_id, plan=plan, step=step)
     found = ripple(plan, {**kept, step: RELEASED}, ended=list(kept))
     roots = [root for root in plan.definition.roots() if root not in kept and root != step]
@@ -168,16 +174,16 @@ def kept_for_replay(run_id: UUID, *, plan: Plan, step: str) -> Replay:
 
 
 def _kept(run_id: UUID, *, plan: Plan, step: str) -> dict[str, Mark]:
-    """The marks of the steps that are neither this one nor behind it, and whose rows a replay keeps."""
+    """Return the marks of the steps whose rows a replay from `step` keeps; never of `step` or a step behind it."""
     after = behind(plan, [step]) | {step}
     known = marks.whole([run_id]).get(run_id, {})
     return {name: mark for name, mark in known.items() if name not in after and _stays(plan, name, mark)}
 
 
 def _stays(plan: Plan, step: str, mark: Mark) -> bool:
-    """Whether a replay keeps this step's row: it succeeded, was skipped by choice, or its failure was handled.
+    """Whether a replay may keep this step's row: it succeeded, was skipped by its `if`, or its failure was handled.
 
-    A step that this version does not have, and one of on_failure or finally, is never kept.
+    Never for a step that this version does not have, or a step of on_failure or finally.
     """
     planned = plan.steps.get(step)
     if planned is None or planned.handler:

@@ -1,4 +1,4 @@
-"""Retry failed runs: the same steps again in the same runs."""
+"""Retry failed runs: perform their failed steps again, in the same runs."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from runs.queries import retries, values
 from runs.queries import sub_workflows as sub_workflow_queries
 from runs.queries.database import Statement, columns, run
 
-# A step of a run by its id; the items of a for_each are not told apart.
+# The run's id and the step's; without the item of a for_each.
 RunStep = tuple[UUID, str]
-# Whether the caller of a retry wants this failed step to go again.
+# Whether the caller wants this failed step to be retried.
 _Choice = Callable[[RunStep], bool]
 
 
 @dataclass(frozen=True)
 class _Retried:
-    """What a retry does in one run: steps that go again now, and steps that are to come again."""
+    """A retry of one run: `steps` are retried now; the rows of `later` are deleted, so that these can come again."""
 
     run_id: UUID
     steps: Sequence[str]
     later: Sequence[str]
 
     def is_possible(self, *, inputs: Iterable[RunStep], lists: frozenset[RunStep]) -> bool:
-        """Whether some step goes again, and each input of this run is for such a step whose list has not begun."""
+        """Whether there are steps to retry, and each new input is for one of them, whose for_each has not begun."""
         edited = {step for run_id, step in inputs if run_id == self.run_id}
         return bool(self.steps) and edited <= set(self.steps) and lists.isdisjoint((self.run_id, s) for s in edited)
 
     def details(self, inputs: Mapping[RunStep, Json]) -> dict[str, Json]:
-        """The details of the intervention."""
+        """Return the details of the run's intervention."""
         edited: list[Json] = [step for step in self.steps if inputs.get((self.run_id, step)) is not None]
         undone: list[Json] = [step for step in self.later if step.startswith(UNDO)]
         return {"steps": [*self.steps, *undone], "edited": edited}
@@ -51,13 +51,13 @@ class _Retried:
 
 @dataclass(frozen=True)
 class _Selection:
-    """The runs that a retry sets going: those whose work goes on, and those whose compensation goes on."""
+    """The runs of a retry: in `work` failed steps are retried, in `undoing` a failed compensation."""
 
     work: Sequence[_Retried]
     undoing: Sequence[_Retried]
 
     def possible(self, *, inputs: Iterable[RunStep], lists: frozenset[RunStep]) -> _Selection:
-        """The selection without the runs of which nothing goes on, or for which a wrong input was given."""
+        """Return the selection without the runs that cannot be retried, or not with the inputs given."""
         return _Selection(
             [one for one in self.work if one.is_possible(inputs=inputs, lists=lists)],
             [one for one in self.undoing if one.is_possible(inputs=inputs, lists=lists)],
@@ -65,11 +65,12 @@ class _Selection:
 
 
 def retry(run_ids: Sequence[UUID], *, actor: Actor, inputs: Mapping[RunStep, Json] | None = None) -> frozenset[UUID]:
-    """Let failed runs go on: their failed steps get a ticket, and what the failure had blocked is to come again.
+    """Retry the failed steps of failed runs, and return the runs that this call set going again.
 
-    A run whose compensation failed goes on with that: what failed of it goes again, one after the other. `inputs`
-    replaces the input of a step. The retry policy begins anew. Returns the runs that this call set going; a run with
-    an input for a step that does not go on now, or for one whose list has begun, is not one of them.
+    The failed steps get tickets, and their retry policy begins again with the first attempt. Steps that were blocked by
+    the failure can be released again. If the compensation of a run failed, the failed compensations are retried, one
+    after the other. `inputs` replaces the input of a step; a run is not retried if it has an input for a step that is
+    not retried now, or whose for_each has begun.
     """
     return _retry(run_ids, choice=lambda _: True, inputs=inputs or {}, actor=actor)
 
@@ -77,7 +78,7 @@ def retry(run_ids: Sequence[UUID], *, actor: Actor, inputs: Mapping[RunStep, Jso
 def retry_steps(
     steps: Mapping[UUID, Iterable[str]], *, actor: Actor, inputs: Mapping[RunStep, Json]
 ) -> frozenset[UUID]:
-    """As retry, for the runs in `steps`, but of their failed steps only those named there go again."""
+    """As retry, for the runs in `steps`, but only the failed steps named there are retried."""
     chosen = frozenset((run_id, step) for run_id, names in steps.items() for step in names)
     return _retry(list(steps), choice=chosen.__contains__, inputs=inputs, actor=actor)
 
@@ -102,7 +103,7 @@ def _retry(
 
 
 def _lock(run_ids: Sequence[UUID], *, states: Iterable[RunState], children: Sequence[UUID]) -> dict[UUID, UUID]:
-    """Version ids of the runs that are in one of these states, by run, locked in ascending order with the children."""
+    """Lock the runs and `children` in ascending order; return {run: version} for the runs in one of these states."""
     wanted = [state.value for state in states]
     found = run(retries.LOCK, runs=list(run_ids), states=wanted, children=list(children))
     asked = set(run_ids)
@@ -110,14 +111,17 @@ def _lock(run_ids: Sequence[UUID], *, states: Iterable[RunState], children: Sequ
 
 
 def _select(locked: Mapping[UUID, UUID], *, choice: _Choice, inputs: Mapping[RunStep, Json]) -> _Selection:
-    """What goes on in the locked runs, which are given with their versions."""
+    """Return what can be retried in these runs. `locked` has the version of each run."""
     past: dict[UUID, bool] = dict(run(retries.PAST_RETRY, runs=list(locked), undo=UNDO)) if locked else {}
     lists = for_each.begun([key for key, given in inputs.items() if given is not None and key[0] in locked])
     return _failed(locked, past=past, choice=choice).possible(inputs=inputs, lists=lists)
 
 
 def _failed(locked: Mapping[UUID, UUID], *, past: Mapping[UUID, bool], choice: _Choice) -> _Selection:
-    """What failed in each run. `past` has the runs whose work cannot go on, and whether their compensation can."""
+    """Return what failed in each run.
+
+    `past` has the runs whose work cannot be retried, because it was stopped or undone; True if their compensation can.
+    """
     wanted = [run_id for run_id in locked if past.get(run_id, True)]
     undoable = endings.undoable([run_id for run_id in wanted if run_id in past])
     work: list[_Retried] = []
@@ -133,7 +137,7 @@ def _failed(locked: Mapping[UUID, UUID], *, past: Mapping[UUID, bool], choice: _
 
 
 def _retried_work(run_id: UUID, plan: Plan, marks: Mapping[str, Mark], *, choice: _Choice) -> _Retried:
-    """Failed steps of the work whose failure nothing handled, and what is to come again after them."""
+    """Retry the chosen steps that failed with no `on_error` to handle it; the steps that they blocked come again."""
     failed = [
         step
         for step, mark in marks.items()
@@ -148,7 +152,7 @@ def _retried_work(run_id: UUID, plan: Plan, marks: Mapping[str, Mark], *, choice
 def _retried_compensation(
     run_id: UUID, plan: Plan, marks: Mapping[str, Mark], *, order: Iterable[str], choice: _Choice
 ) -> _Retried:
-    """The first compensation that failed; the others are to come after it, and then on_failure and finally."""
+    """Retry the first compensation that failed. The other failed ones come after it, then on_failure and finally."""
     undos = [plan.undos[step].id for step in order if step in plan.undos]
     begun = [undo for undo in undos if undo in marks]
     failed = [undo for undo in begun if marks[undo].state is StepState.FAILED and choice((run_id, undo))]
@@ -159,7 +163,7 @@ def _retried_compensation(
 def _set_going(
     statement: Statement, found: Sequence[_Retried], *, inputs: Mapping[RunStep, Json], actor: Actor
 ) -> list[UUID]:
-    """Set these locked runs going, and return their ids."""
+    """Execute RETRY or RETRY_UNDO for these locked runs, and return the ids of the runs that it changed."""
     if not found:
         return []
     now = [(one.run_id, step) for one in found for step in one.steps]
@@ -180,7 +184,7 @@ def _set_going(
 
 
 def _blocked_behind(plan: Plan, marks: Mapping[str, Mark], steps: Sequence[str]) -> list[str]:
-    """What is to come again: steps that the failure had blocked, and what on_failure and finally did after it."""
+    """Return the steps that can come again: those that the failure of `steps` blocked, and those of handlers."""
     after = [step for step in behind(plan, steps) if step in marks and marks[step].blocked]
     known = {step: mark for step, mark in marks.items() if step not in after} | dict.fromkeys(steps, RELEASED)
     gone = []
@@ -189,6 +193,6 @@ def _blocked_behind(plan: Plan, marks: Mapping[str, Mark], steps: Sequence[str])
             continue
         if decide(plan, plan.steps[step], known) is Verdict.WAIT:
             gone.append(step)
-        else:  # another failure blocks it all the same, and nothing that is to come would look at it again
+        else:  # another failure blocks it too, and no step that comes again would decide about it
             known[step] = marks[step]
     return gone + [step for step in marks if plan.steps[step].handler]
