@@ -79,6 +79,8 @@ class StartSingle:
         return self._application(environ, start_response)
 
 
+# A workspace, and the id or name of a workflow in it.
+_Place = tuple[UUID, str]
 # Status line, content type and body.
 _Answer = tuple[str, str, bytes]
 
@@ -112,44 +114,55 @@ def _failed(error: Exception) -> _Answer:
     return f"{found.status_code} {found.reason_phrase}", found.headers["Content-Type"], found.content
 
 
-def _read(environ: WSGIEnvironment) -> tuple[tuple[UUID, str], Recipe, Request] | None:
+def _read(environ: WSGIEnvironment) -> tuple[_Place, Recipe, Request] | None:
     """Where it goes and what it asks for; None where the ordinary way must look at it, from the body's beginning."""
-    length, authorization = environ.get("CONTENT_LENGTH") or "", environ.get("HTTP_AUTHORIZATION", "")
+    if not _is_plain(environ):
+        return None
+    try:
+        target = _find_target(environ)
+        if target is None:
+            return None
+        token, place, recipe = target
+        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        environ["wsgi.input"] = io.BytesIO(body)
+        wanted = StartRun.model_validate(payload.loads(body))
+        authorization = Authorization(token, recipe.workflow.name)
+        request = Request(wanted.input, wanted.idempotency_key, wanted.labels, wanted.priority, authorization)
+        starts.check([request], version=recipe.version)
+        concurrency.check_key(recipe.version, request.input)
+    except (PayloadError, ValidationError, InvalidInput, DatabaseError, InterfaceError):
+        return None
+    return place, recipe, request
+
+
+def _is_plain(environ: WSGIEnvironment) -> bool:
+    """Whether the request is what nearly all clients send: a token, a small JSON body of known length, a plain path."""
+    length = environ.get("CONTENT_LENGTH") or ""
     path: str = environ["PATH_INFO"]
-    plain = (
+    return (
         length.isascii()
         and length.isdigit()
         and len(length) <= len(str(_MOST_BYTES))
         and int(length) <= _MOST_BYTES
-        and authorization.startswith(_SCHEME)
+        and environ.get("HTTP_AUTHORIZATION", "").startswith(_SCHEME)
         and environ.get("CONTENT_TYPE", "").partition(";")[0] == "application/json"
         and environ.get("HTTP_ACCEPT", "*/*") in ("*/*", "application/json")
         and path.startswith(_BEFORE)
         and path.isascii()
         and _welcome(environ)
     )
-    if not plain:
-        return None
-    plaintext = authorization.removeprefix(_SCHEME)
+
+
+def _find_target(environ: WSGIEnvironment) -> tuple[str, _Place, Recipe] | None:
+    """The token's sha256, and the workflow by its place and as a recipe; None if either is unknown."""
+    plaintext = environ["HTTP_AUTHORIZATION"].removeprefix(_SCHEME)
     token = tokens.digest(plaintext)
-    try:
-        workspace = _workspaces.get(token) or _find_workspace(plaintext, token)
-        if workspace is None:
-            return None
-        place = (workspace, path[len(_BEFORE) : -len(_BEHIND)])
-        recipe = _recipes.get(place) or _find_recipe(place)
-        if recipe is None:
-            return None
-        body = environ["wsgi.input"].read(int(length))
-        environ["wsgi.input"] = io.BytesIO(body)
-        wanted = StartRun.model_validate(payload.loads(body))
-        authorization = Authorization(token, recipe.workflow.name)
-        asked = Request(wanted.input, wanted.idempotency_key, wanted.labels, wanted.priority, authorization)
-        starts.check([asked], version=recipe.version)
-        concurrency.check_key(recipe.version, asked.input)
-    except (PayloadError, ValidationError, InvalidInput, DatabaseError, InterfaceError):
+    workspace = _workspaces.get(token) or _find_workspace(plaintext, token)
+    if workspace is None:
         return None
-    return place, recipe, asked
+    place = (workspace, environ["PATH_INFO"][len(_BEFORE) : -len(_BEHIND)])
+    recipe = _recipes.get(place) or _find_recipe(place)
+    return None if recipe is None else (token, place, recipe)
 
 
 def _welcome(environ: WSGIEnvironment) -> bool:

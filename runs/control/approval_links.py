@@ -1,4 +1,4 @@
-"""Signed links to one decision: whoever has one may approve or reject that attempt of that step, and nothing else."""
+"""Signed links to one decision: whoever has the link may approve or reject that attempt of that step, nothing else."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from django.urls import reverse
 
 from runs.domain.outcomes import StepKey
 
-# The purpose that the signature is bound to: no other token of this installation opens a decision.
+# The salt binds the signature to this purpose: a token that was signed for another one is not a valid link.
 _SALT = "stepwise.approval"
 LASTS_SECONDS = 7 * 86400
 
 
 class Forged(Exception):
-    """The link was not made here, or was changed."""
+    """The link was not signed by this installation, or was changed."""
 
 
 class Late(Exception):
-    """The link was made here, too long ago."""
+    """The signature is valid, but the link is older than LASTS_SECONDS."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """What a link is about: one attempt of one step."""
+    """The subject of a link: one attempt of one step."""
 
     step_key: StepKey
     attempt: int
 
 
 def path(link: Link) -> str:
-    """The link as a path of this site, good for LASTS_SECONDS from now."""
+    """Return the link as a URL path of this site; it expires in LASTS_SECONDS."""
     run_id, step, item = link.step_key
     return reverse("approval-link", args=[signing.dumps([str(run_id), step, item, link.attempt], salt=_SALT)])
 
 
 def read(token: str) -> Link:
-    """What the token is about. Raises Forged, Late."""
+    """Return the subject of the link that has this token. Raises Forged, Late."""
     try:
         run_id, step, item, attempt = signing.loads(token, salt=_SALT, max_age=LASTS_SECONDS)
     except signing.SignatureExpired:

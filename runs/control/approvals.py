@@ -1,4 +1,4 @@
-"""The decisions that people make: approve or reject steps that wait for it, each written down as an Intervention."""
+"""Approve or reject steps that wait for approval. Each decision is recorded as an Intervention."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from runs.domain.outcomes import StepKey
 from runs.domain.states import RUN_LIVE, StepState
 from runs.engine import waits
 from runs.engine.config import fitted
+from runs.engine.waits import Wait
 from runs.models import Intervention, StepRun
 from runs.planning import plan as plans
 from runs.queries import signals as signal_queries
 from runs.queries.database import run
 
 APPROVE, REJECT = "approve", "reject"
-# Who decided, where nobody is logged in.
+# Who decided, when it was not a user who is logged in.
 COMMAND, LINK = "a command", "a signed link"
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Yes or no. `by` names whoever decides for people; `username` is checked against the step's approvers.
+    """Approve or reject. `by` is the name that the history shows; `username` is checked against the step's approvers.
 
-    A `username` of None passes: whoever may run commands on the server may decide everything. `attempt` is the only
-    one that is meant, where it is given. The hand's `why` is the comment.
+    A `username` of None is allowed everything: whoever may run commands on the server may decide about every step. If
+    `attempt` is set, only a step that waits in that attempt is decided. The comment is `Actor.reason`.
     """
 
     approved: bool
@@ -43,42 +44,36 @@ class Decision:
 
     @property
     def verb(self) -> str:
-        """The word for it in the history."""
+        """The verb under which the history shows the decision."""
         return APPROVE if self.approved else REJECT
 
 
 def decide(step_keys: Sequence[StepKey], *, decision: Decision, actor: Actor) -> frozenset[StepKey]:
-    """Let steps that wait for approval go on, approved or rejected; answers those that this call decided."""
+    """Approve or reject steps that wait for approval, and return those that this call decided."""
     with transaction.atomic():
-        run(signal_queries.LOCK_RUNS, runs=[step_key[0] for step_key in step_keys])
-        found = run(
-            signal_queries.WAITING_AT,
-            runs=[step_key[0] for step_key in step_keys],
-            steps=[step_key[1] for step_key in step_keys],
-            items=[step_key[2] for step_key in step_keys],
-            name=SIGNAL,
-        )
-        meant = [one for one in map(waits.read, found) if decision.attempt in (None, one.attempt)]
-        mine = [one for one in meant if _may(question(one.version_id, one.step, one.config), decision.username)]
-        told: Json = {"approved": decision.approved, "by": decision.by, "comment": actor.reason}
-        signals.wake(mine, dict.fromkeys((one.run.id for one in mine), told))
-        steps: dict[UUID, list[str]] = {}
-        for one in mine:
-            steps.setdefault(one.run.id, []).append(one.step)
-        via: dict[str, Json] = {"via": decision.by} if actor.user_id is None else {}
-        details = {run_id: {"steps": list[Json](names), **via} for run_id, names in steps.items()}
-        interventions.write(decision.verb, details, actor=actor)
-    return frozenset((one.run.id, one.step, one.item) for one in mine)
+        waiting = _lock_waiting(step_keys)
+        meant = [one for one in waiting if decision.attempt in (None, one.attempt)]
+        allowed = [one for one in meant if _may(question(one.version_id, one.step, one.config), decision.username)]
+        payload: Json = {"approved": decision.approved, "by": decision.by, "comment": actor.reason}
+        signals.wake(allowed, dict.fromkeys((one.run.id for one in allowed), payload))
+        interventions.write(decision.verb, _details(allowed, decision=decision, actor=actor), actor=actor)
+    return frozenset((one.run.id, one.step, one.item) for one in allowed)
 
 
 def pending(rows: QuerySet[StepRun]) -> QuerySet[StepRun]:
-    """Those of the rows that wait for approval. Index step_run_signal; run_live where a workspace has few runs."""
+    """Narrow the rows to steps that wait for approval.
+
+    Index step_run_signal, or run_live if the workspace has few runs.
+    """
     live = sorted(state.value for state in RUN_LIVE)
     return rows.filter(state=StepState.WAITING.value, signal=SIGNAL, signal_key__isnull=True, run__state__in=live)
 
 
 def question(version_id: UUID, step: str, config: Json) -> ApprovalConfig | None:
-    """What an approval step asks, and whom; `config` is its row's. None where its version says so no more."""
+    """Return what an approval step asks and who may approve, from its row's `config`.
+
+    None if the version does not have the step, or not as an approval, as this code reads it.
+    """
     planned = plans.load(version_id).steps.get(step)
     if planned is None:
         return None
@@ -90,17 +85,17 @@ def question(version_id: UUID, step: str, config: Json) -> ApprovalConfig | None
 
 
 def asked(row: StepRun) -> ApprovalConfig | None:
-    """What a row that waits for approval asks, and whom; None where its version says so no more. Has its run loaded."""
+    """As question, for a row that waits for approval and has its run loaded."""
     return question(row.run.version_id, row.step, row.config)
 
 
 def may_decide(row: StepRun, username: str | None) -> bool:
-    """Whether this user is one of the step's approvers, or it names none."""
+    """Whether the user is one of the step's approvers, or the step names none."""
     return _may(asked(row), username)
 
 
 def cannot_decide(row: StepRun | None, *, step: str, username: str | None) -> str:
-    """Why a decision about this step won nothing; None for a step that has no row."""
+    """Return why a decision about this step changed nothing. `row` is None for a step that has not begun."""
     if row is None:
         return f"step {step!r} has not begun to wait for approval"
     if row.signal != SIGNAL:
@@ -116,17 +111,40 @@ def cannot_decide(row: StepRun | None, *, step: str, username: str | None) -> st
 
 
 def decided(row: StepRun) -> Intervention | None:
-    """The newest decision about the step, if there was one."""
+    """Return the newest decision about the step, or None."""
     of_run = Intervention.objects.filter(run_id=row.run_id, verb__in=(APPROVE, REJECT))
     return of_run.filter(details__steps__contains=[row.step]).select_related("by").order_by("-id").first()
 
 
 def who(one: Intervention) -> str:
-    """Who did it, for people."""
+    """Return who decided, as a name to show."""
     if one.by is not None:
         return one.by.get_username()
     via = one.details.get("via") if isinstance(one.details, dict) else None
     return str(via) if via else COMMAND
+
+
+def _lock_waiting(step_keys: Sequence[StepKey]) -> list[Wait]:
+    """Lock the runs, then return those of the steps that wait for approval."""
+    runs = [step_key[0] for step_key in step_keys]
+    run(signal_queries.LOCK_RUNS, runs=runs)
+    found = run(
+        signal_queries.WAITING_AT,
+        runs=runs,
+        steps=[step_key[1] for step_key in step_keys],
+        items=[step_key[2] for step_key in step_keys],
+        name=SIGNAL,
+    )
+    return [waits.read(row) for row in found]
+
+
+def _details(decided: Sequence[Wait], *, decision: Decision, actor: Actor) -> dict[UUID, dict[str, Json]]:
+    """Return the details of each run's intervention: the steps and, if no user is logged in, `via`."""
+    steps: dict[UUID, list[Json]] = {}
+    for one in decided:
+        steps.setdefault(one.run.id, []).append(one.step)
+    via: dict[str, Json] = {"via": decision.by} if actor.user_id is None else {}
+    return {run_id: {"steps": names, **via} for run_id, names in steps.items()}
 
 
 def _may(config: ApprovalConfig | None, username: str | None) -> bool:

@@ -1,4 +1,7 @@
-"""Concurrency limits as a start meets them: which gate a run passes, and what becomes of it where that is full."""
+"""Apply concurrency limits to a start: find the gate of each new run, and apply the policy if the gate is full.
+
+A gate is the row that runs with the same concurrency key of a workflow share; it lets in at most `limit` live runs.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ from django.db import transaction
 from actions import expressions
 from actions.base import ActionError, Json
 from runs.control import inserts, stops
+from runs.control.inserts import Batch
 from runs.domain.actor import Actor
-from runs.domain.requests import Request, Started
+from runs.domain.requests import Started
 from runs.domain.states import RunState
 from runs.models import Gate, Run
 from runs.queries import concurrency as concurrency_queries
@@ -28,44 +32,37 @@ _REPLACED = "a newer run took its place, as the workflow's concurrency says"
 
 
 def concurrency(version: Version) -> Concurrency | None:
-    """What the version says of its runs' concurrency."""
+    """Return the `concurrency` part of the version's definition, or None."""
     said = version.definition.get("concurrency")
     return None if said is None else Concurrency.model_validate(said)
 
 
-def start(
-    requests: Sequence[Request], *, rule: Concurrency, version: Version, workflow: Workflow, source: str
-) -> list[Started]:
-    """Insert queued runs with their gates, and do what the policy says where a gate is full.
+def start(batch: Batch, *, rule: Concurrency) -> list[Started]:
+    """Insert queued runs with their gates, and apply the policy to gates that are full then.
 
-    Raises InvalidInput where the key cannot be worked out from an input; then nothing is started.
+    Raises InvalidInput if the concurrency key of a request cannot be computed from its input; then nothing is started.
     """
-    keys = [key(rule, request.input) for request in requests]
+    keys = [key(rule, request.input) for request in batch.requests]
     with transaction.atomic():
-        known = find(keys, workflow=workflow)
+        known = find(keys, workflow=batch.workflow)
         gates = [known[name] for name in keys]
         if rule.policy is not Policy.QUEUE:
             run(concurrency_queries.LOCK_GATES, gates=gates)
-        started = inserts.start(requests, version=version, workflow=workflow, source=source, gates=gates)
+        started = inserts.start(replace(batch, gates=gates))
         made = {one.run_id: gate for one, gate in zip(started, gates, strict=True) if one.created}
-        if rule.policy is Policy.SKIP:
-            out = _skip(made, limit=rule.limit)
-        elif rule.policy is Policy.CANCEL_RUNNING:
-            out = _replace(made, limit=rule.limit)
-        else:
-            out = set()
-    return [replace(one, state=RunState.CANCELLED.value) if one.run_id in out else one for one in started]
+        cancelled = _enforce(rule, made)
+    return [replace(one, state=RunState.CANCELLED.value) if one.run_id in cancelled else one for one in started]
 
 
 def check_key(version: Version, given: Json) -> None:
-    """Raises InvalidInput where a start with this input would be refused for its concurrency key."""
+    """Raises InvalidInput if the concurrency key of a run with this input cannot be computed."""
     rule = concurrency(version)
     if rule is not None:
         key(rule, given)
 
 
 def key(rule: Concurrency, given: Json) -> str:
-    """What the concurrency key comes to with this input; empty where the rule has none. Raises InvalidInput."""
+    """Return the concurrency key of a run with this input; empty if the rule has no key. Raises InvalidInput."""
     if rule.key is None:
         return ""
     names = {**(given if isinstance(given, dict) else {}), "input": given}
@@ -82,12 +79,12 @@ def key(rule: Concurrency, given: Json) -> str:
 
 
 def key_of(run: Run) -> str | None:
-    """The concurrency key that the run came with; None where its version sets no limit."""
+    """Return the concurrency key of this run; None if its version sets no limit."""
     if run.gate_id is None:
         return None
     try:
         gate = run.gate
-    except Gate.DoesNotExist:  # it went with the last run that could need it
+    except Gate.DoesNotExist:  # pruned when no run could need it any more; the key is computed again
         gate = None
     if gate is not None:
         return gate.key
@@ -96,21 +93,33 @@ def key_of(run: Run) -> str | None:
 
 
 def find(keys: Sequence[str], *, workflow: Workflow) -> dict[str, int]:
-    """The ids of the workflow's gates by their keys; those that are not there yet are made.
+    """Return the ids of the workflow's gates by key, and insert the gates that are missing.
 
-    Inside the transaction that inserts the runs: until its end none of them is pruned.
+    To be called in the transaction that inserts the runs: none of these gates is pruned before that ends.
     """
     wanted = sorted(set(keys))
     found: dict[str, int] = dict(run(concurrency_queries.FIND_GATES, workflow=workflow.pk, keys=wanted))
-    # Again, where one was pruned between being known and being found.
+    # In a loop, because a gate may be pruned after MAKE_GATES saw it and before FIND_GATES reads it.
     while missing := [name for name in wanted if name not in found]:
         run(concurrency_queries.MAKE_GATES, workflow=workflow.pk, keys=missing)
         found |= dict(run(concurrency_queries.FIND_GATES, workflow=workflow.pk, keys=missing))
     return found
 
 
+def _enforce(rule: Concurrency, made: dict[UUID, int]) -> set[UUID]:
+    """Cancel runs by the rule's policy until the gates of these new runs are within the limit, and return them.
+
+    The policy `queue` cancels none: admission starts no run beyond the limit.
+    """
+    if rule.policy is Policy.SKIP:
+        return _skip(made, limit=rule.limit)
+    if rule.policy is Policy.CANCEL_RUNNING:
+        return _replace(made, limit=rule.limit)
+    return set()
+
+
 def _skip(made: dict[UUID, int], *, limit: int) -> set[UUID]:
-    """Of the runs that were made, those that found no place; they end as cancelled."""
+    """Cancel those of the new runs that exceed the limit of their gate, and return them."""
     free = dict.fromkeys(made.values(), limit)
     for gate, _ in _others(made):
         free[gate] -= 1
@@ -125,7 +134,7 @@ def _skip(made: dict[UUID, int], *, limit: int) -> set[UUID]:
 
 
 def _replace(made: dict[UUID, int], *, limit: int) -> set[UUID]:
-    """Cancel what is too much in the gates, the oldest first; answers what was cancelled."""
+    """Cancel runs in these gates, the oldest first, until the limit holds again, and return them."""
     newest_first = [(gate, run_id) for run_id, gate in reversed(made.items())] + _others(made)
     free = dict.fromkeys(made.values(), limit)
     surplus = []
@@ -137,7 +146,7 @@ def _replace(made: dict[UUID, int], *, limit: int) -> set[UUID]:
 
 
 def _others(made: dict[UUID, int]) -> list[tuple[int, UUID]]:
-    """(gate, run) of what is in these gates besides, newest first."""
+    """Return (gate, run) for every other run in the gates of these runs, newest first."""
     if not made:
         return []
     found = run(concurrency_queries.IN_GATES, gates=sorted(set(made.values())), runs=list(made))

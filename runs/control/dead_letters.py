@@ -17,7 +17,7 @@ from runs.queries.database import run
 
 
 def retry(dead_letter_ids: Sequence[UUID], *, actor: Actor, given: Json = None) -> frozenset[UUID]:
-    """Retry the steps of open dead letters, and return the dead letters whose steps this call set going.
+    """Retry the steps of open dead letters, and return the dead letters whose steps this call set going again.
 
     `given`, if not None, replaces the input of each step.
     """
@@ -27,7 +27,7 @@ def retry(dead_letter_ids: Sequence[UUID], *, actor: Actor, given: Json = None) 
     for _, run_id, step in begun:
         steps.setdefault(run_id, []).append(step)
     inputs = {(run_id, step): given for _, run_id, step in begun} if given is not None else {}
-    won = retries.retry(list(steps), actor=actor, steps=steps, inputs=inputs)
+    won = retries.retry_steps(steps, actor=actor, inputs=inputs)
     return frozenset(letter_id for letter_id, run_id, _ in begun if run_id in won)
 
 

@@ -1,8 +1,13 @@
-"""Insert runs, each answered: a new one, one that was known by its key, or none where its leave holds no longer."""
+"""Insert runs and return one result per request.
+
+A result is the new run, the existing run with the same idempotency key, or a refusal (`outdated`): the token or the
+workflow's name has changed since the request was read.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from django.db import OperationalError, transaction
@@ -16,71 +21,98 @@ from runs.queries import starts, values
 from runs.queries.database import Row, run
 from workflows.models import Version, Workflow
 
+# Tries to insert a request, if each time its key belongs to a run that is deleted before it is looked up.
+_TRIES = 3
 
-def start(  # noqa: PLR0913 - everything that a start may be given
-    requests: Sequence[Request],
-    *,
-    version: Version,
-    workflow: Workflow,
-    source: str,
-    gates: Sequence[int] | None = None,
-    begin: bool = False,
-    tries: int = 3,
-) -> list[Started]:
-    """Insert runs; where an idempotency key is known (or comes twice), answer the first run.
 
-    They are queued, or with `begin` admitted in the same breath, where nothing stands before them or limits them.
-    `gates` has a gate for each; without it they have none. Raises OperationalError where known runs are deleted
-    before they are looked up, `tries` times in turn.
+@dataclass(frozen=True)
+class Batch:
+    """Requests that one statement inserts, and what their runs have in common. The version belongs to the workflow.
+
+    `gates` has the id of the concurrency gate of each request; it is empty if the version sets no limit. With `begin`
+    the same statement also admits the runs, unless their workspace has limits or other queued runs.
     """
-    ids, inputs = [uuid7() for _ in requests], [values.dumps(request.input) for request in requests]
-    common, usual = version.definition.get("labels", {}), version.definition.get("priority", 0)
+
+    requests: Sequence[Request]
+    version: Version
+    workflow: Workflow
+    source: str
+    gates: Sequence[int] = ()
+    begin: bool = False
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether the statement may admit the runs. Runs with gates are always left to admission."""
+        return self.begin and not self.gates
+
+    def at(self, positions: Sequence[int]) -> Batch:
+        """The batch of the requests at these positions."""
+        gates = [self.gates[n] for n in positions if self.gates]
+        return replace(self, requests=[self.requests[n] for n in positions], gates=gates)
+
+
+def start(batch: Batch) -> list[Started]:
+    """Insert the runs. A request whose idempotency key is known, or comes twice, gets the first run with that key.
+
+    Raises OperationalError if _TRIES times in a row a known run is deleted before it is looked up.
+    """
+    results = _insert(batch)
+    for _ in range(_TRIES - 1):
+        missing = [n for n, result in enumerate(results) if result is None]
+        if not missing:
+            break
+        for n, result in zip(missing, _insert(batch.at(missing)), strict=True):
+            results[n] = result
+    found = [result for result in results if result is not None]
+    if len(found) < len(results):
+        name = batch.workflow.name
+        raise OperationalError(f"known runs of {name!r} or its version were deleted meanwhile; try again")
+    return found
+
+
+def _insert(batch: Batch) -> list[Started | None]:
+    """Insert once, then look up the keys that were taken.
+
+    The result is None if the run that had the key at the INSERT was deleted before the look-up: the key is free now.
+    It is also None for every request without an authorization if the workflow or its version was deleted.
+    """
+    requests, ids = batch.requests, [uuid7() for _ in batch.requests]
     authorizations = _authorizations(requests)
-    found = run(
+    rows = _run_insert(batch, ids=ids, authorizations=authorizations)
+    decided = _created(rows, batch=batch)
+    if authorizations:
+        decided = _outdated(rows, requests=requests, ids=ids) | decided
+    pairs = list(zip(ids, requests, strict=True))
+    taken = [request.idempotency_key for run_id, request in pairs if run_id not in decided]
+    known = _known(taken, workflow=batch.workflow)
+    return [decided.get(run_id) or known.get(request.idempotency_key) for run_id, request in pairs]
+
+
+def _run_insert(batch: Batch, *, ids: list[UUID], authorizations: dict[str, list[str | None]]) -> list[Row]:
+    definition, requests = batch.version.definition, batch.requests
+    inputs = [values.dumps(request.input) for request in requests]
+    labels, priority = definition.get("labels", {}), definition.get("priority", 0)
+    return run(
         starts.START_AUTHORIZED if authorizations else starts.START,
-        workspace=workflow.workspace_id,
-        workflow=workflow.pk,
-        version=version.pk,
-        source=source,
+        workspace=batch.workflow.workspace_id,
+        workflow=batch.workflow.pk,
+        version=batch.version.pk,
+        source=batch.source,
         ids=ids,
         keys=[request.idempotency_key for request in requests],
-        labels=[values.dumps({**common, **request.labels}) for request in requests],
+        labels=[values.dumps({**labels, **request.labels}) for request in requests],
         inputs=inputs,
-        priorities=[usual if request.priority is None else request.priority for request in requests],
-        gates=[None] * len(requests) if gates is None else list(gates),
-        begin=begin and gates is None,
-        told=begin and short(inputs),
+        priorities=[priority if request.priority is None else request.priority for request in requests],
+        gates=list(batch.gates) or [None] * len(requests),
+        begin=batch.may_begin,
+        told=batch.may_begin and short(inputs),
         repeat=REPEAT_SECONDS,
         **authorizations,
     )
-    created = _created(found, version=version)
-    outdated = _outdated(requests, found=found) if authorizations else frozenset()
-    behind = gates is None and bool(created) and found[0][5] and not transaction.get_connection().in_atomic_block
-    wanted = [n for n, run_id in enumerate(ids) if run_id not in created and n not in outdated]
-    known, again = _known([requests[n].idempotency_key for n in wanted], workflow=workflow), list[Started]()
-    # The run was there at the INSERT, and was deleted before it was looked up: now its key is free.
-    if gone := [n for n in wanted if requests[n].idempotency_key not in known]:
-        left, tries = [requests[n] for n in gone], tries - 1
-        if not tries:
-            raise OperationalError(f"known runs of {workflow.name!r} or its version were deleted meanwhile; try again")
-        more = None if gates is None else [gates[n] for n in gone]
-        again = start(left, version=version, workflow=workflow, source=source, gates=more, begin=begin, tries=tries)
-    answers = []
-    for n, (request, run_id) in enumerate(zip(requests, ids, strict=True)):
-        if run_id in created:
-            due = tuple(created[run_id])
-            answers.append(Started(run_id, created=True, state=RunState.QUEUED.value, due=due, behind=behind))
-        elif n in outdated:
-            answers.append(Started(run_id, created=False, state="", outdated=True))
-        elif request.idempotency_key in known:
-            answers.append(known[request.idempotency_key])
-        else:
-            answers.append(again.pop(0))
-    return answers
 
 
 def _authorizations(requests: Sequence[Request]) -> dict[str, list[str | None]]:
-    """Of each, by what it was let in; nothing where all came by doors that have looked already."""
+    """Return the parameters that only START_AUTHORIZED has; none if no request has an authorization to check again."""
     authorizations = [request.authorization for request in requests]
     if not any(authorizations):
         return {}
@@ -91,29 +123,43 @@ def _authorizations(requests: Sequence[Request]) -> dict[str, list[str | None]]:
     }
 
 
-def _outdated(requests: Sequence[Request], *, found: Sequence[Row]) -> frozenset[int]:
-    """The places of those whose leave does not hold. Not all came by one path: one may know a new name, one the old."""
-    name, good = found[0][6:] if found else (None, ())
-    authorizations = enumerate(request.authorization for request in requests)
-    return frozenset(
-        n
-        for n, authorization in authorizations
-        if authorization and not (authorization.name == name and authorization.token in good)
-    )
+def _created(rows: Sequence[Row], *, batch: Batch) -> dict[UUID, Started]:
+    """Return the new runs by id. A run that was admitted at once comes with its tickets."""
+    due: dict[UUID, list[Due]] = {row[0]: [] for row in rows if row[0] is not None}
+    if not due:
+        return {}
+    for run_id, ticket, head, started_at, given, *_ in rows:
+        if ticket is not None:
+            preloaded = None if given is None else Preloaded(ticket, started_at, given)
+            due[run_id].append(Due(ticket, run_id, -1, batch.version.pk, head, suspect=False, preloaded=preloaded))
+    queued, behind = RunState.QUEUED.value, _waits_behind(rows[0], batch=batch)
+    return {
+        run_id: Started(run_id, created=True, state=queued, due=tuple(tickets), behind=behind)
+        for run_id, tickets in due.items()
+    }
+
+
+def _waits_behind(row: Row, *, batch: Batch) -> bool:
+    """Return Started.behind: other runs of the workspace are queued before these, and the workspace has no limits."""
+    return not batch.gates and bool(row[5]) and not transaction.get_connection().in_atomic_block
+
+
+def _outdated(rows: Sequence[Row], *, requests: Sequence[Request], ids: Sequence[UUID]) -> dict[UUID, Started]:
+    """Return refusals for the requests whose authorization is no longer valid, by the ids of the runs not inserted.
+
+    Each request is compared by itself: if the workflow was renamed, some requests of the batch have the old name.
+    """
+    name, tokens = rows[0][6:] if rows else (None, ())
+    return {
+        run_id: Started(run_id, created=False, state="", outdated=True)
+        for run_id, request in zip(ids, requests, strict=True)
+        if (given := request.authorization) and not (given.name == name and given.token in tokens)
+    }
 
 
 def _known(keys: Sequence[str | None], *, workflow: Workflow) -> dict[str | None, Started]:
-    """The first runs of these keys, as far as they are there."""
+    """Return the workflow's runs with these idempotency keys, by key."""
     if not keys:
         return {}
     found = run(starts.KNOWN_KEYS, workflow=workflow.pk, keys=list(keys))
     return {key: Started(run_id, created=False, state=state) for key, run_id, state in found}
-
-
-def _created(found: Sequence[Row], *, version: Version) -> dict[UUID, list[Due]]:
-    created: dict[UUID, list[Due]] = {row[0]: [] for row in found if row[0] is not None}
-    for run_id, ticket, head, began, given, *_ in found:
-        if ticket is not None:
-            preloaded = None if given is None else Preloaded(ticket, began, given)
-            created[run_id].append(Due(ticket, run_id, -1, version.pk, head, suspect=False, preloaded=preloaded))
-    return created

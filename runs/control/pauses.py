@@ -1,7 +1,8 @@
-"""Pause and resume: of runs, and of a workflow with all its runs, those that are started meanwhile included.
+"""Pause and resume runs, or a workflow with all its runs, including runs that are started while it is paused.
 
-A pause is a time beside the state. The tickets of a paused run lie far in the future, so that nothing knocks or claims
-them; a step that runs goes on, its outcome is recorded, and what it releases is held as well.
+A pause is a time (`paused_at`), not a state. The tickets of a paused run are due far in the future, so that no message
+is sent for them and no worker claims them. A step that is running goes on and its outcome is recorded; the steps that
+it releases are held as well.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from runs.queries import pauses
 from runs.queries.database import Statement, run
 from workflows.models import Workflow
 
-# A ticket that is due in this year or later is a paused run's.
+# A ticket that is due in this year or later belongs to a paused run.
 HELD_FROM_YEAR = 8000
 _STATES = sorted(state.value for state in preconditions.PAUSABLE)
 
 
 @dataclass(frozen=True)
 class Paused:
-    """Since when something is paused, whether by itself or through its workflow, and by whom and for what reason.
+    """Since when a run or workflow is paused, whether by itself or through its workflow, by whom, and why.
 
-    `by` is None for a command on the server.
+    `by` is None if a command on the server paused it.
     """
 
     since: datetime
@@ -42,9 +43,9 @@ class Paused:
 
 
 def pause(run_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]:
-    """Hold runs that have not ended; answers those that this call held. Again is a no-op.
+    """Pause runs that have not ended, and return those that this call paused. A second pause is a no-op.
 
-    One that its workflow holds is held by itself from then on.
+    A run that was paused through its workflow is paused by itself from then on.
     """
     with transaction.atomic():
         won = _pause(run_ids, through=Pause.RUN)
@@ -53,7 +54,7 @@ def pause(run_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]:
 
 
 def resume(run_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]:
-    """Let paused runs go on, also where their workflow holds them; answers those that this call let go."""
+    """Resume paused runs, including runs paused through their workflow, and return those that this call resumed."""
     with transaction.atomic():
         won = _resume(run_ids, through=None)
         interventions.write("resume", {run_id: {} for run_id in won}, actor=actor)
@@ -62,9 +63,9 @@ def resume(run_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]:
 
 
 def pause_workflow(workflow: Workflow, *, actor: Actor) -> int:
-    """Hold the workflow's runs, and those to come; answers how many runs this call held.
+    """Pause the workflow, its runs and its future runs, and return how many runs this call paused.
 
-    Again, it holds what is not held yet: so a call that was cut short is finished.
+    It pauses in batches. A second call pauses the runs that are not paused yet, and so completes an interrupted call.
     """
     _set(workflow, paused=True, actor=actor)
     held = 0
@@ -77,7 +78,7 @@ def pause_workflow(workflow: Workflow, *, actor: Actor) -> int:
 
 
 def resume_workflow(workflow: Workflow, *, actor: Actor) -> int:
-    """Let the workflow's runs go on, but for those that were paused themselves; answers how many this call let go."""
+    """Resume the workflow's runs, except runs that were paused by themselves, and return how many this call resumed."""
     _set(workflow, paused=False, actor=actor)
     released = 0
     while ids := _batch(pauses.TO_RESUME, workflow, states=_STATES):
@@ -90,23 +91,23 @@ def resume_workflow(workflow: Workflow, *, actor: Actor) -> int:
 
 
 def of_run(run: Run) -> Paused | None:
-    """The pause that holds the run now. None for one that has ended: nothing is left to hold."""
+    """Return the pause of the run. None if it is not paused or has ended."""
     if run.paused_at is None or run.paused_through is None or run.state in RUN_ENDED:
         return None
     through = Pause(run.paused_through)
-    told: Intervention | WorkflowIntervention | None
+    by: Intervention | WorkflowIntervention | None
     if through is Pause.RUN:
-        told = Intervention.objects.filter(run=run, verb="pause").select_related("by").order_by("-id").first()
+        by = Intervention.objects.filter(run=run, verb="pause").select_related("by").order_by("-id").first()
     else:
-        told = _told(run.workflow_id)
-    return _paused(run.paused_at, through, told)
+        by = _newest_pause(run.workflow_id)
+    return _paused(run.paused_at, through, by)
 
 
 def of_workflow(workflow: Workflow) -> Paused | None:
-    """The pause that the workflow's runs begin with."""
+    """Return the pause of the workflow, with which its new runs begin; None if it is not paused."""
     if workflow.paused_at is None:
         return None
-    return _paused(workflow.paused_at, Pause.WORKFLOW, _told(workflow.pk))
+    return _paused(workflow.paused_at, Pause.WORKFLOW, _newest_pause(workflow.pk))
 
 
 def _pause(run_ids: Sequence[UUID], *, through: Pause) -> list[UUID]:
@@ -138,7 +139,10 @@ def _set(workflow: Workflow, *, paused: bool, actor: Actor) -> None:
 
 
 def _is_still(workflow: Workflow, *, paused: bool) -> bool:
-    """Whether it still is as this verb left it: pausing and resuming at the same time, the later one has its way."""
+    """Whether the workflow is still paused (or not) as this verb set it.
+
+    Checked for each batch: if a pause and a resume run at the same time, the earlier one stops.
+    """
     [(is_paused,)] = run(pauses.WORKFLOW_PAUSED, workflow=workflow.pk)
     return bool(is_paused == paused)
 
@@ -147,11 +151,11 @@ def _batch(statement: Statement, workflow: Workflow, **params: object) -> list[U
     return [row[0] for row in run(statement, workflow=workflow.pk, limit=preconditions.AT_ONCE, **params)]
 
 
-def _told(workflow_id: UUID) -> WorkflowIntervention | None:
-    said = WorkflowIntervention.objects.filter(workflow_id=workflow_id, verb="pause")
-    return said.select_related("by").order_by("-id").first()
+def _newest_pause(workflow_id: UUID) -> WorkflowIntervention | None:
+    pauses_of_workflow = WorkflowIntervention.objects.filter(workflow_id=workflow_id, verb="pause")
+    return pauses_of_workflow.select_related("by").order_by("-id").first()
 
 
-def _paused(since: datetime, through: Pause, told: Intervention | WorkflowIntervention | None) -> Paused:
-    by = told.by.get_username() if told is not None and told.by is not None else None
-    return Paused(since=since, through=through, by=by, reason=told.why if told is not None else "")
+def _paused(since: datetime, through: Pause, by: Intervention | WorkflowIntervention | None) -> Paused:
+    username = by.by.get_username() if by is not None and by.by is not None else None
+    return Paused(since=since, through=through, by=username, reason=by.why if by is not None else "")

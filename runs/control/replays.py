@@ -1,4 +1,7 @@
-"""Replay runs: a new run from a chosen step of one that has ended, the old one untouched."""
+"""Replay an ended run: start a new run from a chosen step with the results of the steps before it.
+
+The old run is not changed.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,12 @@ from runs.planning.joins import RELEASED, Mark, behind, ripple
 from runs.planning.plan import Plan
 from runs.queries import records, replays, values
 from runs.queries.database import run
+from workflows.models import Version
 from workflows.publishing.inputs import check_input
 
 
 class NotNow(Exception):
-    """The verb is not legal for the run as it stands; the message says how it stands, and what would be legal."""
+    """The run cannot be replayed like this; the message says why, and what can be done instead."""
 
 
 def replay(  # noqa: PLR0913 - everything that a replay may be given
@@ -37,42 +41,28 @@ def replay(  # noqa: PLR0913 - everything that a replay may be given
     actor: Actor,
     key: str | None = None,
 ) -> UUID:
-    """A new run from a chosen step (None: from the beginning); the old one, which must have ended, is untouched.
+    """Start a new run from a step of an ended run (None: from the beginning), and return its id.
 
-    `latest` takes the workflow's current version instead of the run's own; `given` replaces the run's input. A known
-    idempotency key answers the replay that it made. Raises NotNow when the run has not ended, the version has no such
-    step or the key is another run's, Run.DoesNotExist.
+    `latest` uses the workflow's current version instead of the run's own; `given` replaces the run's input. If the
+    idempotency key is known, the replay that was started with it is returned. Raises NotNow if the run has not ended,
+    if the version has no such step or if the key belongs to another run; InvalidInput; Run.DoesNotExist.
     """
     if key is not None and (known := replayed(run_id, key=key)) is not None:
         return known
-    old = Run.objects.select_related("workflow__current", "version").get(pk=run_id)
-    if old.state not in RUN_ENDED:
-        raise NotNow(f"the run is {old.state}; a replay begins from a run that has ended: cancel it first, or wait")
-    version = (old.workflow.current if latest else None) or old.version
-    if given is not None or latest:
-        check_input(version, old.input if given is None else given)
-    plan = plans.load(version.pk)
-    if step is None:
-        found = Replay(entry=tuple(plan.definition.roots()))
-    else:
-        found = _from_step(run_id, plan=plan, step=step, number=version.number)
-    rule = concurrency.concurrency(version)
-    # It queues where the gate is full, whatever the policy: somebody asked for this very run.
-    name = concurrency.key(rule, old.input if given is None else given) if rule is not None else None
-    with transaction.atomic():
-        gate = concurrency.find([name], workflow=old.workflow)[name] if name is not None else None
-        found = replace(found, key=key, gate=gate)
-        new = _insert(run_id, found, version_id=version.pk, given=given, actor=actor)
-    if new is None and key is None:
+    old = _ended(run_id)
+    version = _checked_version(old, latest=latest, given=given)
+    beginning = _beginning(run_id, version=version, step=step)
+    new = _insert_in_gate(old, replace(beginning, key=key), version=version, given=given, actor=actor)
+    if new is not None:
+        transaction.on_commit(dispatcher.after_commit)
+        return new
+    if key is None:
         raise NotNow(f"version {version.number} was deleted meanwhile; replay with the version that is current now")
-    if new is None:  # somebody else was quicker with this key
-        return replay(run_id, actor=actor, key=key)
-    transaction.on_commit(dispatcher.after_commit)
-    return new
+    return replay(run_id, actor=actor, key=key)  # another replay with this key was inserted meanwhile
 
 
 def replayed(run_id: UUID, *, key: str) -> UUID | None:
-    """The replay of this run that the idempotency key made, if it did. Raises NotNow where the key is another run's."""
+    """Return the replay of this run that has the idempotency key, or None. Raises NotNow if another run has the key."""
     old = Run.objects.only("workflow_id").get(pk=run_id)
     first = Run.objects.filter(workflow_id=old.workflow_id, idempotency_key=key).only("replay_of_id").first()
     if first is not None and first.replay_of_id != run_id:
@@ -80,10 +70,30 @@ def replayed(run_id: UUID, *, key: str) -> UUID | None:
     return first.pk if first is not None else None
 
 
-def _from_step(run_id: UUID, *, plan: Plan, step: str, number: int) -> Replay:
+def _ended(run_id: UUID) -> Run:
+    """Return the run with its workflow and versions loaded. Raises NotNow if it has not ended; Run.DoesNotExist."""
+    old = Run.objects.select_related("workflow__current", "version").get(pk=run_id)
+    if old.state not in RUN_ENDED:
+        raise NotNow(f"the run is {old.state}; a replay begins from a run that has ended: cancel it first, or wait")
+    return old
+
+
+def _checked_version(old: Run, *, latest: bool, given: Json) -> Version:
+    """Return the version to replay with. Raises InvalidInput if the input does not match its `inputs` schema."""
+    version = (old.workflow.current if latest else None) or old.version
+    if given is not None or latest:
+        check_input(version, old.input if given is None else given)
+    return version
+
+
+def _beginning(run_id: UUID, *, version: Version, step: str | None) -> Replay:
+    """Return where a replay begins and what it keeps. `step` None: from the beginning. Raises NotNow."""
+    plan = plans.load(version.pk)
+    if step is None:
+        return Replay(entry=tuple(plan.definition.roots()))
     choices = [each.id for each in plan.steps.values() if not each.handler]
     if step not in choices:
-        raise NotNow(f"version {number} has no step {step!r}; it has {', '.join(choices[:20])}")
+        raise NotNow(f"version {version.number} has no step {step!r}; it has {', '.join(choices[:20])}")
     found = kept_for_replay(run_id, plan=plan, step=step)
     absent = [parent for parent in plan.steps[step].predecessors if parent not in found.kept]
     if absent:
@@ -93,10 +103,11 @@ def _from_step(run_id: UUID, *, plan: Plan, step: str, number: int) -> Replay:
 
 @dataclass(frozen=True)
 class Replay:
-    """What a replay begins with and keeps: steps to release, and steps whose rows are copied.
+    """Where a new run begins and what it keeps of the old one.
 
-    `skipped` and `blocked` are decided by what is kept: nothing that is still to come would look at them again. `key`
-    is its idempotency key, `gate` what it shares a concurrency limit through.
+    `entry` are the steps to release, `kept` the steps whose rows are copied. `skipped` and `blocked` are steps that the
+    kept ones have decided already: they get rows at once, because no later step would decide them again. `key` is the
+    new run's idempotency key, `gate` its concurrency gate.
     """
 
     entry: tuple[str, ...]
@@ -107,10 +118,24 @@ class Replay:
     gate: int | None = None
 
 
-def _insert(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, actor: Actor) -> UUID | None:
-    """A new queued run that begins with `found.entry` and has the rows of the steps kept; the old one is untouched.
+def _insert_in_gate(old: Run, beginning: Replay, *, version: Version, given: Json, actor: Actor) -> UUID | None:
+    """As _insert, with the concurrency gate of the run's input.
 
-    `given` None keeps the old run's input. None where `found.key` is known to the workflow.
+    If the gate is full, the replay waits in the queue, also under the policies `skip` and `cancel_running`: somebody
+    has asked for exactly this run.
+    """
+    rule = concurrency.concurrency(version)
+    name = None if rule is None else concurrency.key(rule, old.input if given is None else given)
+    with transaction.atomic():
+        gate = None if name is None else concurrency.find([name], workflow=old.workflow)[name]
+        return _insert(old.pk, replace(beginning, gate=gate), version_id=version.pk, given=given, actor=actor)
+
+
+def _insert(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, actor: Actor) -> UUID | None:
+    """Insert a queued run that begins with `found.entry` and has copies of the rows of `found.kept`; return its id.
+
+    `given` None keeps the old run's input. Returns None if a run of the workflow has `found.key`, or if the version
+    was deleted.
     """
     new = uuid7()
     with transaction.atomic():
@@ -135,14 +160,8 @@ def _insert(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, actor
 
 
 def kept_for_replay(run_id: UUID, *, plan: Plan, step: str) -> Replay:
-    """What a replay from `step` keeps: every ended step that does not come after it; and what that releases."""
-    known = marks.whole([run_id]).get(run_id, {})
-    after = behind(plan, [step]) | {step}
-    kept = {
-        name: mark
-        for name, mark in known.items()
-        if name in plan.steps and not plan.steps[name].handler and name not in after and _stays(plan, name, mark)
-    }
+    """Return what a replay from `step` keeps (every ended step that does not come after it) and how it begins."""
+    kept = _kept(run_id, plan=plan, step=step)
     found = ripple(plan, {**kept, step: RELEASED}, ended=list(kept))
     roots = [root for root in plan.definition.roots() if root not in kept and root != step]
     entry = [name for name in plan.steps if name in {step, *found.heads, *roots}]
@@ -154,8 +173,21 @@ def kept_for_replay(run_id: UUID, *, plan: Plan, step: str) -> Replay:
     )
 
 
+def _kept(run_id: UUID, *, plan: Plan, step: str) -> dict[str, Mark]:
+    """Return the marks of the steps whose rows a replay from `step` keeps; never of `step` or a step behind it."""
+    after = behind(plan, [step]) | {step}
+    known = marks.whole([run_id]).get(run_id, {})
+    return {name: mark for name, mark in known.items() if name not in after and _stays(plan, name, mark)}
+
+
 def _stays(plan: Plan, step: str, mark: Mark) -> bool:
-    """Whether a replay keeps this step's row: it succeeded, was skipped by choice, or its failure was handled."""
+    """Whether a replay may keep this step's row: it succeeded, was skipped by its `if`, or its failure was handled.
+
+    Never for a step that this version does not have, or a step of on_failure or finally.
+    """
+    planned = plan.steps.get(step)
+    if planned is None or planned.handler:
+        return False
     if mark.state is StepState.FAILED:
-        return plan.steps[step].definition.on_error != "fail"
+        return planned.definition.on_error != "fail"
     return mark.state is StepState.SUCCEEDED or (mark.state is StepState.SKIPPED and not mark.blocked)

@@ -1,8 +1,8 @@
-"""Retry failed runs: the same steps again in the same runs."""
+"""Retry failed runs: perform their failed steps again, in the same runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -21,119 +21,162 @@ from runs.planning.plan import Plan
 from runs.planning.steps import UNDO, Part
 from runs.queries import retries, values
 from runs.queries import sub_workflows as sub_workflow_queries
-from runs.queries.database import Statement, run
+from runs.queries.database import Statement, columns, run
+
+# The run's id and the step's; without the item of a for_each.
+RunStep = tuple[UUID, str]
+# Whether the caller wants this failed step to be retried.
+_Choice = Callable[[RunStep], bool]
 
 
 @dataclass(frozen=True)
 class _Retried:
-    """What a retry does in one run: steps that go again now, and steps that are to come again."""
+    """A retry of one run: `steps` are retried now; the rows of `later` are deleted, so that these can come again."""
 
     run_id: UUID
     steps: Sequence[str]
     later: Sequence[str]
 
-    def told(self, edited: Mapping[tuple[UUID, str], Json]) -> dict[str, Json]:
-        """The details of the intervention."""
-        changed: list[Json] = [step for step in self.steps if edited.get((self.run_id, step)) is not None]
+    def is_possible(self, *, inputs: Iterable[RunStep], lists: frozenset[RunStep]) -> bool:
+        """Whether there are steps to retry, and each new input is for one of them, whose for_each has not begun."""
+        edited = {step for run_id, step in inputs if run_id == self.run_id}
+        return bool(self.steps) and edited <= set(self.steps) and lists.isdisjoint((self.run_id, s) for s in edited)
+
+    def details(self, inputs: Mapping[RunStep, Json]) -> dict[str, Json]:
+        """Return the details of the run's intervention."""
+        edited: list[Json] = [step for step in self.steps if inputs.get((self.run_id, step)) is not None]
         undone: list[Json] = [step for step in self.later if step.startswith(UNDO)]
-        return {"steps": [*self.steps, *undone], "edited": changed}
+        return {"steps": [*self.steps, *undone], "edited": edited}
 
 
-def retry(
-    run_ids: Sequence[UUID],
-    *,
-    actor: Actor,
-    steps: Mapping[UUID, Iterable[str]] | None = None,
-    inputs: Mapping[tuple[UUID, str], Json] | None = None,
-) -> frozenset[UUID]:
-    """Let failed runs go on: their failed steps get a ticket, and what the failure had blocked is to come again.
+@dataclass(frozen=True)
+class _Selection:
+    """The runs of a retry: in `work` failed steps are retried, in `undoing` a failed compensation."""
 
-    A run whose compensation failed goes on with that: what failed of it goes again, one after the other. `steps`
-    narrows a run down to some of its failed steps, `inputs` replaces the input of one. The retry policy begins anew.
-    Answers the runs that this call set going; a run with an input for a step that does not go on now, or for one
-    whose list has begun, is not one of them.
+    work: Sequence[_Retried]
+    undoing: Sequence[_Retried]
+
+    def possible(self, *, inputs: Iterable[RunStep], lists: frozenset[RunStep]) -> _Selection:
+        """Return the selection without the runs that cannot be retried, or not with the inputs given."""
+        return _Selection(
+            [one for one in self.work if one.is_possible(inputs=inputs, lists=lists)],
+            [one for one in self.undoing if one.is_possible(inputs=inputs, lists=lists)],
+        )
+
+
+def retry(run_ids: Sequence[UUID], *, actor: Actor, inputs: Mapping[RunStep, Json] | None = None) -> frozenset[UUID]:
+    """Retry the failed steps of failed runs, and return the runs that this call set going again.
+
+    The failed steps get tickets, and their retry policy begins again with the first attempt. Steps that were blocked by
+    the failure can be released again. If the compensation of a run failed, the failed compensations are retried, one
+    after the other. `inputs` replaces the input of a step; a run is not retried if it has an input for a step that is
+    not retried now, or whose for_each has begun.
     """
-    edited = inputs or {}
+    return _retry(run_ids, choice=lambda _: True, inputs=inputs or {}, actor=actor)
+
+
+def retry_steps(
+    steps: Mapping[UUID, Iterable[str]], *, actor: Actor, inputs: Mapping[RunStep, Json]
+) -> frozenset[UUID]:
+    """As retry, for the runs in `steps`, but only the failed steps named there are retried."""
+    chosen = frozenset((run_id, step) for run_id, names in steps.items() for step in names)
+    return _retry(list(steps), choice=chosen.__contains__, inputs=inputs, actor=actor)
+
+
+def _retry(
+    run_ids: Sequence[UUID], *, choice: _Choice, inputs: Mapping[RunStep, Json], actor: Actor
+) -> frozenset[UUID]:
     with transaction.atomic():
-        below = [row[0] for row in run(sub_workflow_queries.OF_ENDINGS, runs=list(run_ids), undo=UNDO)]
-        locked = _lock(run_ids, states=preconditions.RETRYABLE, children=below)
-        past: dict[UUID, bool] = dict(run(retries.PAST_RETRY, runs=list(locked), undo=UNDO)) if locked else {}
-        lists = for_each.begun([key for key, given in edited.items() if given is not None and key[0] in locked])
-        work: list[_Retried] = []
-        undoing: list[_Retried] = []
-        wanted = [run_id for run_id in locked if past.get(run_id, True)]
-        undoable = endings.undoable([run_id for run_id in wanted if run_id in past])
-        for run_id, marks in marks_of_all(wanted).items():
-            plan = plans.load(locked[run_id])
-            only = None if steps is None else frozenset(steps.get(run_id, ()))
-            if run_id in past:
-                again = _retried_compensation(run_id, plan, marks, order=undoable.get(run_id, ()), only=only)
-            else:
-                again = _retried_work(run_id, plan, marks, only=only)
-            wrong = any(key[0] == run_id and (key[1] not in again.steps or key in lists) for key in edited)
-            if again.steps and not wrong:
-                (undoing if run_id in past else work).append(again)
-        won = _set_going(retries.RETRY, work, edited=edited, actor=actor)
-        won += _set_going(retries.RETRY_UNDO, undoing, edited=edited, actor=actor)
-        for_each.again([(again.run_id, step) for again in work for step in again.steps])
-        if below and won:
-            run(sub_workflow_queries.LET_GO, children=below, runs=won)
-        interventions.write("retry", {again.run_id: again.told(edited) for again in work + undoing}, actor=actor)
+        children = [row[0] for row in run(sub_workflow_queries.OF_ENDINGS, runs=list(run_ids), undo=UNDO)]
+        locked = _lock(run_ids, states=preconditions.RETRYABLE, children=children)
+        selection = _select(locked, choice=choice, inputs=inputs)
+        won = _set_going(retries.RETRY, selection.work, inputs=inputs, actor=actor)
+        won += _set_going(retries.RETRY_UNDO, selection.undoing, inputs=inputs, actor=actor)
+        for_each.again([(one.run_id, step) for one in selection.work for step in one.steps])
+        if children and won:
+            run(sub_workflow_queries.LET_GO, children=children, runs=won)
+        details = {one.run_id: one.details(inputs) for one in [*selection.work, *selection.undoing]}
+        interventions.write("retry", details, actor=actor)
         sub_workflows.awaited_again(won)  # the last locks: the rows of parents
     transaction.on_commit(dispatcher.after_commit)
     return frozenset(won)
 
 
 def _lock(run_ids: Sequence[UUID], *, states: Iterable[RunState], children: Sequence[UUID]) -> dict[UUID, UUID]:
-    """Version ids of the runs that are in one of these states, by run, locked in ascending order with the children."""
+    """Lock the runs and `children` in ascending order; return {run: version} for the runs in one of these states."""
     wanted = [state.value for state in states]
     found = run(retries.LOCK, runs=list(run_ids), states=wanted, children=list(children))
     asked = set(run_ids)
     return {run_id: version_id for run_id, version_id, state in found if run_id in asked and state in wanted}
 
 
-def _retried_work(run_id: UUID, plan: Plan, marks: Mapping[str, Mark], *, only: frozenset[str] | None) -> _Retried:
-    """Failed steps of the work whose failure nothing handled, and what is to come again after them."""
+def _select(locked: Mapping[UUID, UUID], *, choice: _Choice, inputs: Mapping[RunStep, Json]) -> _Selection:
+    """Return what can be retried in these runs. `locked` has the version of each run."""
+    past: dict[UUID, bool] = dict(run(retries.PAST_RETRY, runs=list(locked), undo=UNDO)) if locked else {}
+    lists = for_each.begun([key for key, given in inputs.items() if given is not None and key[0] in locked])
+    return _failed(locked, past=past, choice=choice).possible(inputs=inputs, lists=lists)
+
+
+def _failed(locked: Mapping[UUID, UUID], *, past: Mapping[UUID, bool], choice: _Choice) -> _Selection:
+    """Return what failed in each run.
+
+    `past` has the runs whose work cannot be retried, because it was stopped or undone; True if their compensation can.
+    """
+    wanted = [run_id for run_id in locked if past.get(run_id, True)]
+    undoable = endings.undoable([run_id for run_id in wanted if run_id in past])
+    work: list[_Retried] = []
+    undoing: list[_Retried] = []
+    for run_id, marks in marks_of_all(wanted).items():
+        plan = plans.load(locked[run_id])
+        if run_id in past:
+            order = undoable.get(run_id, ())
+            undoing.append(_retried_compensation(run_id, plan, marks, order=order, choice=choice))
+        else:
+            work.append(_retried_work(run_id, plan, marks, choice=choice))
+    return _Selection(work, undoing)
+
+
+def _retried_work(run_id: UUID, plan: Plan, marks: Mapping[str, Mark], *, choice: _Choice) -> _Retried:
+    """Retry the chosen steps that failed with no `on_error` to handle it; the steps that they blocked come again."""
     failed = [
         step
         for step, mark in marks.items()
         if mark.state is StepState.FAILED
         and plan.steps[step].definition.on_error == "fail"
         and not plan.steps[step].handler
-        and (only is None or step in only)
+        and choice((run_id, step))
     ]
     return _Retried(run_id, failed, _blocked_behind(plan, marks, failed))
 
 
 def _retried_compensation(
-    run_id: UUID, plan: Plan, marks: Mapping[str, Mark], *, order: Iterable[str], only: frozenset[str] | None
+    run_id: UUID, plan: Plan, marks: Mapping[str, Mark], *, order: Iterable[str], choice: _Choice
 ) -> _Retried:
-    """The first compensation that failed; the others are to come after it, and then on_failure and finally."""
+    """Retry the first compensation that failed. The other failed ones come after it, then on_failure and finally."""
     undos = [plan.undos[step].id for step in order if step in plan.undos]
-    failed = [
-        undo
-        for undo in undos
-        if undo in marks and marks[undo].state is StepState.FAILED and (only is None or undo in only)
-    ]
+    begun = [undo for undo in undos if undo in marks]
+    failed = [undo for undo in begun if marks[undo].state is StepState.FAILED and choice((run_id, undo))]
     handlers = [step for step in marks if plan.steps[step].part in (Part.ON_FAILURE, Part.FINALLY)]
     return _Retried(run_id, failed[:1], [*failed[1:], *handlers])
 
 
 def _set_going(
-    statement: Statement, found: Sequence[_Retried], *, edited: Mapping[tuple[UUID, str], Json], actor: Actor
+    statement: Statement, found: Sequence[_Retried], *, inputs: Mapping[RunStep, Json], actor: Actor
 ) -> list[UUID]:
-    """Set these runs going, which are locked; answers them."""
+    """Execute RETRY or RETRY_UNDO for these locked runs, and return the ids of the runs that it changed."""
     if not found:
         return []
-    now = [(again.run_id, step) for again in found for step in again.steps]
-    later = [(again.run_id, step) for again in found for step in again.later]
+    now = [(one.run_id, step) for one in found for step in one.steps]
+    later = [(one.run_id, step) for one in found for step in one.later]
+    runs, steps = columns(now, 2)
+    blocked_runs, blocked_steps = columns(later, 2)
     won = run(
         statement,
-        runs=[key[0] for key in now],
-        steps=[key[1] for key in now],
-        inputs=[values.nullable(edited.get(key)) for key in now],
-        blocked_runs=[key[0] for key in later],
-        blocked_steps=[key[1] for key in later],
+        runs=runs,
+        steps=steps,
+        inputs=[values.nullable(inputs.get(key)) for key in now],
+        blocked_runs=blocked_runs,
+        blocked_steps=blocked_steps,
         by=actor.user_id,
         why=actor.reason,
     )
@@ -141,7 +184,7 @@ def _set_going(
 
 
 def _blocked_behind(plan: Plan, marks: Mapping[str, Mark], steps: Sequence[str]) -> list[str]:
-    """What is to come again: steps that the failure had blocked, and what on_failure and finally did after it."""
+    """Return the steps that can come again: those that the failure of `steps` blocked, and those of handlers."""
     after = [step for step in behind(plan, steps) if step in marks and marks[step].blocked]
     known = {step: mark for step, mark in marks.items() if step not in after} | dict.fromkeys(steps, RELEASED)
     gone = []
@@ -150,6 +193,6 @@ def _blocked_behind(plan: Plan, marks: Mapping[str, Mark], steps: Sequence[str])
             continue
         if decide(plan, plan.steps[step], known) is Verdict.WAIT:
             gone.append(step)
-        else:  # another failure blocks it all the same, and nothing that is to come would look at it again
+        else:  # another failure blocks it too, and no step that comes again would decide about it
             known[step] = marks[step]
     return gone + [step for step in marks if plan.steps[step].handler]

@@ -1,11 +1,12 @@
-"""The signal verbs: tell runs something under a name, by their ids or by a key that their steps wait with.
+"""Send signals: a name and a payload, to runs by their ids, or to all runs that wait with a correlation key.
 
-A signal ends the wait of the step that has waited longest for its name. One that comes before its step does is kept.
+In each run a signal ends the wait of the step that has waited longest for its name. A signal that comes before its step
+begins to wait is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,22 +23,22 @@ from runs.engine.waits import Came, Wait
 from runs.planning import plan as plans
 from runs.planning.steps import ANY_SIGNAL
 from runs.queries import signals, values
-from runs.queries.database import run
+from runs.queries.database import Row, run
 
-# How long a signal by key is kept that nobody has come to wait for.
+# How long a signal that was sent by key is kept if no step comes to wait for it.
 KEEP_SECONDS = 7 * 86400.0
-# Signals of one name that are kept for a run whose steps wait for names that only the run itself will know.
+# Signals of one name that are kept for a run that has a step whose signal name is an expression, known only later.
 MAX_KEPT = 100
 _BATCH = 1000
 
 
 class TooMany(Exception):
-    """More runs wait for the key than one signal wakes; nothing was changed."""
+    """More runs wait with the key than one signal may wake; nothing was changed."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """A signal to be sent. A known idempotency key (of the run, or of the name and key) changes nothing."""
+    """A signal to be sent. If its idempotency key is known, for the run or for the name and key, nothing is changed."""
 
     name: str
     payload: Json = None
@@ -46,7 +47,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Sent:
-    """A signal that stands as a row; `run_id` is None for one that is kept for a key, `created` false for a known."""
+    """A signal that has a row. `run_id` is None if it is kept for a key; `created` is false if it was sent before."""
 
     id: UUID
     run_id: UUID | None
@@ -54,29 +55,26 @@ class Sent:
 
 
 def send(run_ids: Sequence[UUID], *, message: Message, actor: Actor) -> list[Sent]:
-    """Tell these runs; answers those that took it. A run that neither waits for the name nor will is not among them."""
+    """Send the signal to these runs, and return one Sent for each run that took it.
+
+    A run takes it if a step waits for the name, or may still come to wait for it.
+    """
     with transaction.atomic():
         found = run(signals.LOCK_RUNS, runs=list(run_ids))
         known = _known(message, runs=[row[0] for row in found])
-        open_ = {row[0]: row[2] for row in found if row[1] in SIGNALLABLE and row[0] not in known}
-        waiting = _waiting(list(open_), message=message)
-        kept = _keepable([key for key in open_ if key not in waiting], name=message.name)
-        sent = []
-        for workspace_id in dict.fromkeys(open_.values()):
-            takers: dict[UUID | None, Wait | None] = {
-                key: waiting.get(key)
-                for key, owner in open_.items()
-                if owner == workspace_id and (key in waiting or key in kept)
-            }
-            sent += _insert(takers, message=message, actor=actor, workspace_id=workspace_id)
+        workspaces = _workspaces(found, known=known)
+        waiting = _waiting(list(workspaces), message=message)
+        kept = _keepable([run_id for run_id in workspaces if run_id not in waiting], name=message.name)
+        takers = {run_id: waiting.get(run_id) for run_id in workspaces if run_id in waiting or run_id in kept}
+        sent = _insert_by_workspace(takers, workspaces=workspaces, message=message, actor=actor)
         wake(list(waiting.values()), dict.fromkeys(waiting, message.payload))
     return [Sent(row, key, created=False) for key, row in known.items()] + sent
 
 
 def send_by_key(key: str, *, workspace_id: UUID, message: Message, actor: Actor) -> list[Sent]:
-    """Tell every run of the workspace that waits for this name with this key; kept for a while where none does.
+    """Send the signal to every run of the workspace that waits for its name with this correlation key.
 
-    Raises TooMany.
+    If no run waits for it, it is kept for KEEP_SECONDS. Raises TooMany.
     """
     with transaction.atomic():
         run(signals.LOCK_KEYS, names=[message.name], keys=[key])
@@ -91,7 +89,7 @@ def send_by_key(key: str, *, workspace_id: UUID, message: Message, actor: Actor)
                 f"more than {AT_ONCE} runs wait for {message.name!r} with this key; send to them by their ids"
             )
         run(signals.LOCK_RUNS, runs=found)
-        # Looked at again, now that the locks are held: a timer or a cancel may have been quicker.
+        # Read again now that the locks are held: meanwhile a timer or a cancel may have ended a wait.
         waiting = _waiting(found, message=message, key=key)
         takers: Mapping[UUID | None, Wait | None] = waiting or {None: None}  # type: ignore[assignment]  # keys are read
         sent = _insert(takers, message=message, actor=actor, workspace_id=workspace_id, key=key)
@@ -100,9 +98,9 @@ def send_by_key(key: str, *, workspace_id: UUID, message: Message, actor: Actor)
 
 
 def wake(waiting: Sequence[Wait], payloads: Mapping[UUID, Json]) -> None:
-    """End these waits, whose runs are locked, each by its run's payload; tell and dispatch after the commit.
+    """End these waits with the payloads of their runs, which are locked; report and dispatch after the commit.
 
-    Raises OperationalError where one could not be recorded now; then the whole transaction is to be undone.
+    Raises OperationalError if one of them could not be recorded; then the caller must roll back the transaction.
     """
     groups: dict[tuple[UUID, str], list[Wait]] = {}
     for one in waiting:
@@ -118,7 +116,7 @@ def wake(waiting: Sequence[Wait], payloads: Mapping[UUID, Json]) -> None:
 
 
 def forget() -> int:
-    """Delete signals by key that nobody came to wait for in time; answers how many."""
+    """Delete signals by key for which no step came to wait within KEEP_SECONDS, and return how many."""
     return len(run(signals.FORGET, limit=_BATCH))
 
 
@@ -127,8 +125,15 @@ def _after(recorded: Recorded) -> None:
     dispatcher.after_commit()
 
 
+def _workspaces(found: Sequence[Row], *, known: Container[UUID]) -> dict[UUID, UUID]:
+    """Return the workspaces, by run, of the runs that have not ended and do not have this signal already."""
+    return {
+        run_id: workspace_id for run_id, state, workspace_id in found if state in SIGNALLABLE and run_id not in known
+    }
+
+
 def _known(message: Message, *, runs: Sequence[UUID]) -> dict[UUID, UUID]:
-    """The signal of each run that has this idempotency key, by run."""
+    """Return the signals that have the message's idempotency key, by run."""
     if message.idempotency_key is None or not runs:
         return {}
     found = run(signals.KNOWN, runs=list(runs), once=message.idempotency_key)
@@ -143,7 +148,7 @@ def _waiting(runs: Sequence[UUID], *, message: Message, key: str | None = None) 
 
 
 def _keepable(runs: Sequence[UUID], *, name: str) -> set[UUID]:
-    """Those of the runs in which a step is still to come for one more signal of this name."""
+    """Return those of the runs in which one more signal of this name may still find a step that waits for it."""
     found = set()
     signalled = run(signals.SIGNALLED_RUNS, runs=list(runs), name=name) if runs else []
     for run_id, version_id, over, kept, ending in signalled:
@@ -153,11 +158,27 @@ def _keepable(runs: Sequence[UUID], *, name: str) -> set[UUID]:
 
 
 def _places(version_id: UUID, *, name: str, over: Iterable[str], ending: str | None) -> int:
-    """How many signals of this name the plan can still take up; with an `ending`, what follows the work can."""
+    """Return how many signals of this name steps can still use up; `over` are the steps that have ended.
+
+    If the run is on its way to its end (`ending`), only steps that may follow its work count.
+    """
     gone = set(over)
     steps = [step for step in plans.load(version_id).steps.values() if step.id not in gone]
     awaited = [step.awaits for step in steps if ending is None or endings.may_follow(step, ending=ending)]
     return awaited.count(name) + (MAX_KEPT if ANY_SIGNAL in awaited else 0)
+
+
+def _insert_by_workspace(
+    takers: Mapping[UUID, Wait | None], *, workspaces: Mapping[UUID, UUID], message: Message, actor: Actor
+) -> list[Sent]:
+    """As _insert, with one statement for each workspace."""
+    sent = []
+    for workspace_id in dict.fromkeys(workspaces.values()):
+        theirs: dict[UUID | None, Wait | None] = {
+            run_id: wait for run_id, wait in takers.items() if workspaces[run_id] == workspace_id
+        }
+        sent += _insert(theirs, message=message, actor=actor, workspace_id=workspace_id)
+    return sent
 
 
 def _insert(
@@ -168,7 +189,7 @@ def _insert(
     workspace_id: UUID,
     key: str | None = None,
 ) -> list[Sent]:
-    """A row for each taker (run, and the step that it wakes; None: it is kept)."""
+    """Insert a signal row for each run, with the wait that it ends; without a wait the signal is kept."""
     if not takers:
         return []
     ids = [uuid7() for _ in takers]

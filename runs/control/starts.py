@@ -1,4 +1,7 @@
-"""Insert runs. Threads of one process that start one run each at the same time share a statement and a commit."""
+"""Start runs: check the input, insert, and dispatch after the commit.
+
+Threads of one process that start one run each at the same time share one statement and one commit.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from functools import partial
 from django.db import DatabaseError, connection, transaction
 
 from runs.control import concurrency, inserts
-from runs.control.group_commit import Gathering
+from runs.control.group_commit import GroupCommit
+from runs.control.inserts import Batch
 from runs.dispatch import dispatcher
 from runs.domain.requests import Request, Started
 from runs.queries import database
@@ -18,54 +22,55 @@ from workflows.definitions.errors import InvalidInput
 from workflows.models import Version, Workflow
 from workflows.publishing.inputs import check_input
 
-# Requests in one statement.
+# Requests that one group commit inserts.
 _MOST = 200
 _HASHED = 2**61 - 1
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What runs are started of, and through which door. The workflow is the version's own."""
+    """What is started, and from where: `source` names the door, such as `api`. The version belongs to the workflow."""
 
     version: Version
     workflow: Workflow
     source: str
 
     def __hash__(self) -> int:
-        # Django's models hash their ids the long way; recipes of one version differ in little else.
+        # Much faster than the hashes of the two models; recipes of one version differ only in `source`.
         return self.version.pk.int & _HASHED
 
 
 def check(requests: Sequence[Request], *, version: Version) -> None:
-    """Raises InvalidInput when an input does not match the version's `inputs` schema."""
+    """Raises InvalidInput if an input does not match the version's `inputs` schema."""
     for request in requests:
         check_input(version, request.input)
 
 
 def insert(requests: Sequence[Request], *, recipe: Recipe) -> list[Started]:
-    """Insert checked requests as runs that are queued, or begin where the window has room: see dispatch.after_start.
+    """Insert checked requests as runs. They begin at once if the broker's window has room, else they are queued.
 
-    Raises InvalidInput where a concurrency key cannot be worked out from an input; then nothing is started.
+    The caller passes the results to dispatcher.after_start once they are committed. Raises InvalidInput if a
+    concurrency key cannot be computed from an input; then nothing is started.
     """
-    version, workflow, source = recipe.version, recipe.workflow, recipe.source
+    version = recipe.version
     rule = concurrency.concurrency(version)
-    if rule is None:
-        # Not within a transaction, which is not to wait for the broker.
-        begin = not connection.in_atomic_block and dispatcher.fits(len(requests), version_id=version.pk)
-        return inserts.start(requests, version=version, workflow=workflow, source=source, begin=begin)
-    return concurrency.start(requests, rule=rule, version=version, workflow=workflow, source=source)
+    if rule is not None:
+        return concurrency.start(Batch(requests, version, recipe.workflow, recipe.source), rule=rule)
+    # Not inside a transaction: `fits` may ask the broker, and no transaction may wait for that.
+    begin = not connection.in_atomic_block and dispatcher.fits(len(requests), version_id=version.pk)
+    return inserts.start(Batch(requests, version, recipe.workflow, recipe.source, begin=begin))
 
 
 def insert_each(recipe: Recipe, requests: Sequence[Request]) -> list[Started | Exception]:
-    """As insert, for requests that have nothing to do with each other: one that fails fails alone.
+    """As insert, for unrelated requests: an invalid one, or one that meets a lock, gets an exception as its result.
 
-    Raises what cannot be told of one of them: when the database is away, all of them may or may not be there.
+    Raises every other error, because it concerns all of them: if the database is lost, they may be committed or not.
     """
     try:
         return [*insert(requests, recipe=recipe)]
     except (InvalidInput, DatabaseError) as error:
-        # Both are refused as a whole. A lock that one of them waits for (a twin's, not committed) is met by the
-        # INSERT; what else is read afterwards waits for no row.
+        # These two errors mean that nothing was inserted, so each request is tried alone. Only the INSERT waits for a
+        # lock (of another transaction that inserts the same idempotency key); the later reads wait for no row.
         if not (isinstance(error, InvalidInput) or database.by_lock(error)):
             raise
         if len(requests) == 1:
@@ -74,16 +79,16 @@ def insert_each(recipe: Recipe, requests: Sequence[Request]) -> list[Started | E
 
 
 def _insert_group(recipe: Recipe, requests: Sequence[Request]) -> list[Started | Exception]:
-    # What breaks behind this may have been done all the same.
+    # Replace a broken idle connection now: if it breaks later, the starts may have been committed.
     renew()
     return insert_each(recipe, requests)
 
 
-_starts: Gathering[Recipe, Request, Started] = Gathering(_insert_group, after=dispatcher.after_start, most=_MOST)
+_starts: GroupCommit[Recipe, Request, Started] = GroupCommit(_insert_group, after=dispatcher.after_start, most=_MOST)
 
 
 def insert_together(request: Request, *, recipe: Recipe) -> Started:
-    """Insert a checked request, commit and dispatch, with those of other threads that come meanwhile.
+    """Insert a checked request, commit and dispatch, together with requests of other threads (group commit).
 
     Not for use inside a transaction: another thread may be the one that commits. Raises as insert does.
     """
@@ -91,11 +96,10 @@ def insert_together(request: Request, *, recipe: Recipe) -> Started:
 
 
 def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, source: str) -> list[Started]:
-    """Insert the runs in one statement, and dispatch after commit. The workflow is the version's own.
+    """Insert the runs with one statement, and dispatch after the commit. The version belongs to the workflow.
 
-    A single one outside of a transaction is inserted together with those that other threads start meanwhile. Raises
-    workflows.publishing.publish.InvalidInput when an input does not match the version's `inputs` schema; then nothing
-    is started.
+    A single request outside a transaction takes part in a group commit with other threads. Raises InvalidInput
+    (workflows.definitions.errors) if an input does not match the version's `inputs` schema; then nothing is started.
     """
     check(requests, version=version)
     recipe = Recipe(version, workflow, source)

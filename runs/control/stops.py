@@ -20,18 +20,19 @@ log = logging.getLogger(__name__)
 def cancel(run_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]:
     """Stop runs whose work is not over, and return those that this call cancelled; a second cancel is a no-op.
 
-    A step that is running is left to its worker: its outcome is written, and releases nothing. `finally` still runs.
+    A running step is left to its worker: its outcome is recorded, but releases no other step. `finally` still runs.
     """
     won = cancel_only(run_ids, actor=actor)
     if won:
-        transaction.on_commit(dispatcher.after_commit)  # what `finally` begins with
-        # Parents and their sub-workflow runs are locked in separate transactions; what fails here the sweep does.
+        transaction.on_commit(dispatcher.after_commit)  # send for the first steps of `finally`
+        # In a transaction of its own: parents and their sub-workflow runs are never locked together. If it fails, the
+        # sweep does it.
         transaction.on_commit(lambda: _cancel_sub_runs(actor))
     return won
 
 
 def cancel_only(run_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]:
-    """As cancel, but nothing is sent and nothing below these runs is cancelled: the caller or the sweep does that."""
+    """As cancel, but without sending messages or cancelling sub-workflow runs: the caller or the sweep does that."""
     with transaction.atomic():
         stopped = stopping.cancel(run_ids)
         interventions.write("cancel", {run_id: {} for run_id in stopped.won}, actor=actor)
@@ -44,7 +45,7 @@ def terminate(run_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]:
         stopped = stopping.terminate(run_ids)
         interventions.write("terminate", {run_id: {} for run_id in stopped.won}, actor=actor)
     if stopped.won:
-        transaction.on_commit(dispatcher.after_commit)  # their places are free
+        transaction.on_commit(dispatcher.after_commit)  # other runs may begin in their place
         transaction.on_commit(lambda: _cancel_sub_runs(actor))
     return stopped.won
 

@@ -62,6 +62,16 @@ def take(room: int) -> list[list[Due]]:
 
 def _due(room: int) -> tuple[list[list[Due]], bool]:
     """At most `room` messages of tickets that are due, picked, and whether runs are queued."""
+    due, messages, queued = _peek(room)
+    # Tickets that no message could be made of are picked all the same, so that they move out of the others' way.
+    later = {ticket.ticket for message in messages[room:] for ticket in message}
+    won = tickets.pick([ticket.ticket for ticket in due if ticket.ticket not in later])
+    kept = [[ticket for ticket in message if ticket.ticket in won] for message in messages[:room]]
+    return [message for message in kept if message], queued
+
+
+def _peek(room: int) -> tuple[list[Due], list[list[Due]], bool]:
+    """Tickets that are due, enough of them for `room` messages; the messages they make; whether runs are queued."""
     few, all_of = room * min(settings.PURE_BATCH_RUNS, 2 * _last.tickets), room * settings.PURE_BATCH_RUNS
     due, queued = tickets.peek(limit=few)
     messages = list(_messages(due))
@@ -71,11 +81,7 @@ def _due(room: int) -> tuple[list[list[Due]], bool]:
         messages = list(_messages(due))
     if messages:
         _last.tickets = max(_FEW, -(-len(due) // len(messages)))
-    # Tickets that no message could be made of are picked all the same, so that they move out of the others' way.
-    later = {ticket.ticket for message in messages[room:] for ticket in message}
-    won = tickets.pick([ticket.ticket for ticket in due if ticket.ticket not in later])
-    kept = [[ticket for ticket in message if ticket.ticket in won] for message in messages[:room]]
-    return [message for message in kept if message], queued
+    return due, messages, queued
 
 
 def fits(count: int, *, version_id: UUID) -> bool:
@@ -99,10 +105,19 @@ def after_start(answers: Sequence[Started | Exception]) -> None:
     """
     started = [one for one in answers if isinstance(one, Started)]
     due = [ticket for one in started for ticket in one.due]
-    if not due:
-        if any(one.created and not one.behind for one in started) and not window.crowded():
-            after_commit(least=window.open_from())
-        return
+    if due:
+        _send_first(due)
+    elif any(map(_is_next, started)) and not window.crowded():
+        after_commit(least=window.open_from())
+
+
+def _is_next(started: Started) -> bool:
+    """Whether it is a new run with no other of its workspace queued before it."""
+    return started.created and not started.behind
+
+
+def _send_first(due: Sequence[Due]) -> None:
+    """Send for the first tickets of runs; a failure leaves them due."""
     try:
         if not _send(list(_messages(due))):
             tickets.unsend([ticket.ticket for ticket in due])

@@ -1,9 +1,9 @@
-"""Write compiled chains as Celery writes them, and send many with one command.
+"""Write compiled chains in the form that Celery gives them, and send many with one command.
 
-Celery takes a third of a millisecond of the processor for a message, four times that where it finds the caches cold,
-for what is nearly the same text each time. So Celery itself writes the first message of each kind, on paper; of it the
-text is kept, and what differs from message to message is put in its place: keys and ids, and where it is of one link
-only, as most are, the link itself.
+For each message Celery takes a third of a millisecond of processor time, and four times that with cold processor
+caches, to write nearly the same text. So Celery writes only the first message of each kind, into a queue in memory. Its
+text becomes a template, which is filled in for every message of that kind: with the keys, with new ids, and, where the
+message has one link only, as most have, with the link's version, head and time limit.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -26,12 +26,11 @@ from runs.dispatch.compiler import compile_chain, encode, hard_limit, links
 from runs.domain.outcomes import Key
 from runs.planning.plan import Plan
 
-# Stands in a pattern where a message has its keys.
+# The run in the message that Celery writes; the template has the field of the keys there.
 _NOBODY = UUID("ffffffff-ffff-4fff-8fff-ffffffffffff")
-_BODY, _VERSION, _HEAD, _LIMIT = "<body>", "<version>", "<head>", "<limit>"
-# Stands behind the kwargs of a pattern's first link.
-_FRESH = ', "fresh": null'
-# Chains of each plan; those beyond are left to Celery.
+# What Celery is made to write where the template has the field of that name.
+_BODY, _VERSION, _HEAD, _LIMIT, _FRESH = "<body>", "<version>", "<head>", "<limit>", "<fresh>"
+# Templates that are kept for each plan, and for messages of one link; Celery itself writes what goes beyond.
 _MOST_PATTERNS = 100
 _of_one_link: dict[Any, Pattern] = {}
 _template_lock = threading.Lock()
@@ -47,9 +46,10 @@ os.register_at_fork(after_in_child=_new_template_lock)
 
 @dataclass(frozen=True)
 class Pattern:
-    """A message as it lies in the broker, and its body before that is written in base64; `ids` stand in both.
+    """A message as two templates: its envelope, and its body before that is encoded in base64.
 
-    One of a single link has marks for the version, the link's head, and its hard limit.
+    They are filled in with `%` and these fields: `keys`; `shown`, what Flower shows of them; `fresh`; `body`; the ids
+    named in `ids`, which are new in each message; and in a pattern of a single link `version`, `head` and `limit`.
     """
 
     envelope: str
@@ -57,20 +57,18 @@ class Pattern:
     ids: tuple[str, ...]
 
     def text(self, knock: Knock) -> str:
-        """The message for this knock, with ids of its own."""
+        """The message for this knock."""
         plan, head, keys, preloaded = knock
-        envelope = self.envelope.replace(_HEAD, head).replace(f'"{_LIMIT}"', str(hard_limit(plan, head)))
-        body = self.body.replace(_HEAD, head).replace(_VERSION, str(plan.version_id))
-        for old in self.ids:
-            new = str(uuid4())
-            envelope, body = envelope.replace(old, new), body.replace(old, new)
         texts = encode(keys)
-        body = body.replace(f'"{_written(keys[0][1])}"', '"' + '", "'.join(texts) + '"')
-        # Last, for it holds what users wrote.
-        body = body.replace(_FRESH, f', "fresh": {preloaded}' if preloaded else "", 1)
-        # What Flower shows.
-        envelope = envelope.replace(f"(1 runs, first {_NOBODY})", f"({len(texts)} runs, first {keys[0][0]})")
-        return envelope.replace(_BODY, base64.b64encode(body.encode()).decode())
+        fields = {name: str(uuid4()) for name in self.ids}
+        fields["keys"] = '", "'.join(texts)
+        fields["shown"] = f"({len(texts)} runs, first {keys[0][0]})"
+        fields["fresh"] = f', "fresh": {preloaded}' if preloaded else ""
+        fields["version"] = str(plan.version_id)
+        fields["head"] = head
+        fields["limit"] = str(hard_limit(plan, head))
+        fields["body"] = base64.b64encode((self.body % fields).encode()).decode()
+        return self.envelope % fields
 
 
 class Knock(NamedTuple):
@@ -109,20 +107,29 @@ def _left_to_celery() -> bool:
 
 
 def _pattern(knock: Knock) -> Pattern | None:
+    """The pattern of this kind of message, made when it is first needed; None if enough are kept already."""
     plan, head, keys, _ = knock
     heads = links(keys, plan=plan, head=head)
     item = min(keys[0][1], 0)
-    place = item if len(heads) == 1 else (head, len(heads))
-    patterns = _of_one_link if len(heads) == 1 else plan.patterns
-    found: Pattern | None = patterns.get(place)
+    alone = len(heads) == 1
+    kind, patterns = (item, _of_one_link) if alone else ((head, len(heads)), plan.patterns)
+    found: Pattern | None = patterns.get(kind)
     if found is None and len(patterns) < _MOST_PATTERNS:
-        found = _template(compile_chain([(_NOBODY, item)], plan=plan, head=head, heads=heads), marked=len(heads) == 1)
-        patterns[place] = found
+        chain = compile_chain([(_NOBODY, item)], plan=plan, head=head, heads=heads)
+        found = patterns[kind] = _of_any_link(_written(chain), item) if alone else _of_chain(_written(chain), item)
     return found
 
 
-def _template(chain: Signature, *, marked: bool) -> Pattern:
-    """What Celery writes for it, to a broker in memory instead of ours; `marked` where one link stands for any."""
+@dataclass(frozen=True)
+class _Written:
+    """A message that Celery wrote: its envelope without the body, and the body decoded, which are edited in place."""
+
+    envelope: dict[str, Any]
+    body: Any
+
+
+def _written(chain: Signature) -> _Written:
+    """What Celery writes for this chain, to a broker in memory instead of ours."""
     queue = current_app.conf.task_default_queue
     with _template_lock, Connection("memory://") as connection:
         channel: Any = connection.default_channel
@@ -133,16 +140,43 @@ def _template(chain: Signature, *, marked: bool) -> Pattern:
     headers = message["headers"]
     # In a worker Celery would write whose child the first message was.
     headers |= {"root_id": headers["id"], "parent_id": None}
-    properties, body = message["properties"], json.loads(base64.b64decode(message["body"]))
-    body[1]["fresh"] = None
-    if marked:
-        body[1] |= {"version": _VERSION, "head": _HEAD}
-        headers |= {"kwargsrepr": f"head {_HEAD}", "timelimit": [_LIMIT, None]}
-        properties["kwargsrepr"] = f"head {_HEAD}"
-    ids = [headers["id"], properties["delivery_tag"]]
+    return _Written({**message, "body": _BODY}, json.loads(base64.b64decode(message["body"])))
+
+
+def _of_any_link(written: _Written, item: int) -> Pattern:
+    """The pattern of a message of one link, whichever link of whichever plan that is."""
+    written.body[1] |= {"version": _VERSION, "head": _HEAD}
+    written.envelope["headers"] |= {"kwargsrepr": f"head {_HEAD}", "timelimit": [_LIMIT, None]}
+    written.envelope["properties"]["kwargsrepr"] = f"head {_HEAD}"
+    return _of_chain(written, item)
+
+
+def _of_chain(written: _Written, item: int) -> Pattern:
+    """The pattern of a message with exactly these links."""
+    envelope, body = written.envelope, written.body
+    body[1]["fresh"] = _FRESH
+    ids = [envelope["headers"]["id"], envelope["properties"]["delivery_tag"]]
     ids += [task["options"]["task_id"] for task in body[2]["chain"] or ()]
-    return Pattern(envelope=json.dumps({**message, "body": _BODY}), body=json.dumps(body), ids=tuple(ids))
+    names = {text: f"id{number}" for number, text in enumerate(ids)}
+    marks = {
+        _BODY: "body",
+        _VERSION: "version",
+        _HEAD: "head",
+        f'"{_LIMIT}"': "limit",
+        f', "fresh": "{_FRESH}"': "fresh",
+        f"(1 runs, first {_NOBODY})": "shown",
+        encode([(_NOBODY, item)])[0]: "keys",
+    }
+    fields = {**names, **marks}
+    return Pattern(_template(json.dumps(envelope), fields), _template(json.dumps(body), fields), (*names.values(),))
 
 
-def _written(item: int) -> str:
-    return encode([(_NOBODY, min(item, 0))])[0]
+def _template(text: str, fields: Mapping[str, str]) -> str:
+    """The text as a template for `%`, with a field at each place where one of these marks stands.
+
+    No mark is part of another but for _NOBODY in what Flower shows, so that comes first.
+    """
+    text = text.replace("%", "%%")
+    for mark, name in fields.items():
+        text = text.replace(mark, f"%({name})s")
+    return text

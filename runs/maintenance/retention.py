@@ -57,6 +57,7 @@ def prune(policy: Policy, *, dry: bool = False) -> Iterator[Batch]:
     What is live is never touched, nor what anything still needs (retention_queries.FREE). `dry` only counts. Whoever
     iterates rests between the bites: see `rest`.
     """
+    go = _count if dry else _delete
     after: UUID | None = _FIRST
     while after is not None:
         began = time.monotonic()
@@ -68,10 +69,10 @@ def prune(policy: Policy, *, dry: bool = False) -> Iterator[Batch]:
             limit=PAGE_RUNS,
         )
         old = [row[0] for row in page if row[1]]
-        chosen, left = _delete(old, seconds=policy.seconds, dry=dry)
+        choice = go(old, seconds=policy.seconds)
         behind = page[-1][0] if len(page) == PAGE_RUNS else None
-        after = behind if left is None else UUID(int=left.int - 1)
-        yield Batch(chosen, time.monotonic() - began)
+        after = behind if choice.left is None else UUID(int=choice.left.int - 1)
+        yield Batch(len(choice.runs), time.monotonic() - began)
 
 
 def rest(batch: Batch) -> float:
@@ -124,20 +125,44 @@ def _prune_told(policy: Policy, *, wait: Callable[[float], bool]) -> int:
     return count
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """The runs that one batch deletes, and the first run that it has no room for.
+
+    `oversized`: it is a single run, which has more rows than a batch.
+    """
+
+    runs: list[UUID]
+    left: UUID | None
+    oversized: bool
+
+
 @transaction.atomic
-def _delete(old: Sequence[UUID], *, seconds: float, dry: bool) -> tuple[int, UUID | None]:
-    """Delete as many of these as a bite holds; answers how many, and the first that was too much for it."""
-    locked = old if dry else [row[0] for row in run(retention.LOCK, runs=list(old), seconds=seconds)]
-    free = run(retention.FREE, runs=list(locked), limit=BATCH_ROWS) if locked else []
+def _delete(old: Sequence[UUID], *, seconds: float) -> _Choice:
+    """Delete as many of these as a batch holds."""
+    choice = _choose([row[0] for row in run(retention.LOCK, runs=list(old), seconds=seconds)])
+    if choice.oversized:
+        _delete_steps(choice.runs[0])
+    if choice.runs:
+        run(retention.DELETE, runs=choice.runs)
+    return choice
+
+
+@transaction.atomic
+def _count(old: Sequence[UUID], *, seconds: float) -> _Choice:
+    """What _delete would delete; nothing is locked."""
+    return _choose(old)
+
+
+def _choose(run_ids: Sequence[UUID]) -> _Choice:
+    """Those of the runs, in their order, that nothing needs any more and that fit into one batch."""
+    free = run(retention.FREE, runs=list(run_ids), limit=BATCH_ROWS) if run_ids else []
     sizes = accumulate(steps + 1 for _, steps in free)
     fitting = sum(size <= BATCH_ROWS for size in sizes)
-    # One that is too large for any bite goes alone.
+    # A run that is too large for any batch goes alone.
     chosen = [row[0] for row in free[: fitting or 1]]
-    if chosen and not dry:
-        if not fitting:
-            _delete_steps(chosen[0])
-        run(retention.DELETE, runs=chosen)
-    return len(chosen), free[len(chosen)][0] if len(chosen) < len(free) else None
+    left = free[len(chosen)][0] if len(chosen) < len(free) else None
+    return _Choice(chosen, left, oversized=bool(chosen) and not fitting)
 
 
 def _delete_steps(run_id: UUID) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError
@@ -55,21 +55,43 @@ def sweep(send: Callable[[], int] = dispatcher.dispatch) -> Swept:
 
     `send` is what becomes of tickets that are due; without a broker, runs.worker.polling works on them here.
     """
-    found = run(sweep_queries.ANYTHING_DUE, host=lease.host())[0]
-    (knocks, waits, lost, overdue, next_seconds, pids, alerts_due, sub_runs_to_cancel) = found
-    if gone := lease.dead(pids or ()):
-        lost = bool(run(leases.EXPIRE, host=lease.host(), pids=gone)) or lost
-        _recall(gone)
-    if sub_runs_to_cancel:
-        _apart(lambda: stop_verbs.cancel_sub_runs(actor=Actor(reason=sub_workflows.PARENT_STOPPED)))
-    woken = _apart(wake) + _apart(unblock) if waits else 0
-    rescued = _apart(rescue) if lost else 0
-    late = _apart(time_out) if overdue else 0
-    alerted = _apart(alerts.send) if alerts_due else 0
-    sent = send() if knocks or woken or rescued or late or alerted else 0
-    if woken >= BATCH or BATCH in (rescued, late):
-        next_seconds = 0.0  # a full batch: there is more
-    return Swept(woken=woken, rescued=rescued, sent=sent, next_seconds=next_seconds)
+    due = _Due(*run(sweep_queries.ANYTHING_DUE, host=lease.host())[0])
+    lost = _expire(due.pids or ()) or due.lost
+    _if_due(due.sub_runs_to_cancel, _cancel_sub_runs)
+    woken = _if_due(due.waits, wake) + _if_due(due.waits, unblock)
+    rescued = _if_due(lost, rescue)
+    late = _if_due(due.overdue, time_out)
+    alerted = _if_due(due.alerts, alerts.send)
+    sent = send() if due.knocks or any((woken, rescued, late, alerted)) else 0
+    is_full = woken >= BATCH or BATCH in (rescued, late)  # then there is more
+    return Swept(woken=woken, rescued=rescued, sent=sent, next_seconds=0.0 if is_full else due.next_seconds)
+
+
+class _Due(NamedTuple):
+    """The row of ANYTHING_DUE: what there is to do, and the pids of this host that have a lease."""
+
+    knocks: bool
+    waits: bool
+    lost: bool
+    overdue: bool
+    next_seconds: float | None
+    pids: Sequence[int] | None
+    alerts: bool
+    sub_runs_to_cancel: bool
+
+
+def _expire(pids: Sequence[int]) -> bool:
+    """End the leases of those of these processes that are gone; returns whether there were any to end."""
+    gone = lease.dead(pids)
+    if not gone:
+        return False
+    ended = run(leases.EXPIRE, host=lease.host(), pids=gone)
+    _recall(gone)
+    return bool(ended)
+
+
+def _cancel_sub_runs() -> int:
+    return stop_verbs.cancel_sub_runs(actor=Actor(reason=sub_workflows.PARENT_STOPPED))
 
 
 def wake() -> int:
@@ -128,6 +150,10 @@ def _recall(pids: Sequence[int]) -> None:
     if unsent.cut_short(pids):
         run(sweep_queries.RECALL, repeat=REPEAT_SECONDS, seconds=_RECALLED_SECONDS, limit=_MOST_RECALLED)
         unsent.forget(pids)
+
+
+def _if_due(due: bool, part: Callable[[], int]) -> int:
+    return _apart(part) if due else 0
 
 
 def _apart(part: Callable[[], int]) -> int:

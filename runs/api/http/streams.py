@@ -99,31 +99,44 @@ class _Array:
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The elements that end in this piece."""
         text = self._text = self._text + chunk
-        begin, self._at = 0, self._out_of_quotes()
-        for token in _TOKEN.finditer(text, self._at):
-            mark, self._at = text[token.start()], token.end()
+        begin = 0
+        for at in self._bounds():
+            before, begin = text[begin:at], at + 1
             if self.depth == 0:
-                self._refuse_outside(text[begin : self._at])
-                begin, self.depth = self._at, 1
+                self._refuse_outside(before + text[at:begin])
+                self.depth = 1
+                continue
+            self._end(text[at])
+            element = before.strip(_SPACE)
+            if element or not (self._empty and self.ended):
+                self._empty = False
+                yield element
+        self._text, self._at = text[begin:], self._at - begin
+        if self.depth == 0:
+            self._refuse_outside(self._text)
+
+    def _bounds(self) -> Iterator[int]:
+        """Where an array may begin, and where its elements end; leaves `_at` where the next piece is to go on.
+
+        Brackets inside an element are counted in `depth`, and texts in quotes are skipped.
+        """
+        text, self._at = self._text, self._out_of_quotes()
+        for token in _TOKEN.finditer(text, self._at):
+            start, self._at = token.span()
+            mark = text[start]
+            if self.depth == 0:
+                yield start
             elif mark == _QUOTE:
-                if self._at == token.start() + 1:
-                    # It goes on in the next piece, and is gone on with there, not looked at from its beginning.
-                    self._quoted, self._at = True, _QUOTED.match(text, self._at).end()  # type: ignore[union-attr]  # matches nothing, too
-                    break
+                if self._at == start + 1:
+                    # The text goes on in the next piece, and is read on from there, not from its beginning.
+                    self._quoted, self._at = True, _end_of_text(text, self._at)
+                    return
             elif mark in _OPEN:
                 self.depth += 1
             elif mark in _CLOSE and self.depth > 1:
                 self.depth -= 1
             elif self.depth == 1:
-                element = text[begin : self._at - 1].strip(_SPACE)
-                begin = self._at
-                self._end(mark)
-                if element or not (self._empty and self.ended):
-                    self._empty = False
-                    yield element
-        self._text, self._at = text[begin:], self._at - begin
-        if self.depth == 0:
-            self._refuse_outside(self._text)
+                yield start
 
     def _end(self, mark: int) -> None:
         if mark != _COMMA:
@@ -135,7 +148,7 @@ class _Array:
         """Where to look on: behind the text that the last piece left open, or at the end if it is still open."""
         if not self._quoted:
             return self._at
-        at = _QUOTED.match(self._text, self._at).end()  # type: ignore[union-attr]  # matches nothing, too
+        at = _end_of_text(self._text, self._at)
         self._quoted = self._text[at : at + 1] != b'"'
         return at if self._quoted else at + 1
 
@@ -145,6 +158,11 @@ class _Array:
             raise Broken("something stands behind the array; send one array of objects and nothing else")
         if not self.ended and text.strip(_SPACE) not in (b"[", b""):
             raise Broken(_NO_ARRAY)
+
+
+def _end_of_text(text: bytes, at: int) -> int:
+    """Where the JSON text that is open at `at` ends: at its closing quote, or at the end if it has none yet."""
+    return _QUOTED.match(text, at).end()  # type: ignore[union-attr]  # matches nothing, too
 
 
 def _limited(source: Iterator[bytes], *, most: int) -> Iterator[bytes]:

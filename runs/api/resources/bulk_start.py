@@ -27,6 +27,7 @@ from runs.api.http.streams import Broken, Entry
 from runs.api.resources.bulk_verbs import described
 from runs.control import concurrency, starts, verbs
 from runs.domain.requests import Request as RunRequest
+from runs.domain.requests import Started
 from runs.schemas.bulk import RunsStarted
 from runs.schemas.requests import StartRun, StartRuns
 from workflows.definitions.complaints import complaints
@@ -141,7 +142,10 @@ class _Starting:
             answers = starts.start(requests, version=self.version, workflow=self.workflow, source="api")
         except InvalidInput:
             self._commit([one for one in asked if self._fits(one)])
-            return
+        else:
+            self._count(asked, answers)
+
+    def _count(self, asked: Sequence[_Asked], answers: Sequence[Started]) -> None:
         made = [answer.run_id for answer in answers if answer.created]
         if made:
             self.first, self.last = self.first or made[0], made[-1]

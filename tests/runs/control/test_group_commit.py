@@ -1,4 +1,4 @@
-"""What threads ask for while one of them is served is done together, and each has its own answer."""
+"""Requests that threads make while another one is executed are executed together, each with its own result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runs.control import group_commit
-from runs.control.group_commit import Gathering
+from runs.control.group_commit import GroupCommit
 from tests.runs.locks import in_thread
 from tests.waiting import wait_for
 
@@ -21,7 +21,7 @@ class Served:
     """Doubles numbers, the first group only when it is let; a negative one fails, 13 fails its whole group."""
 
     def __init__(self, *, most: int = 100) -> None:
-        self.line: Gathering[str, int, int] = Gathering(self._do, after=self._after, most=most)
+        self.line: GroupCommit[str, int, int] = GroupCommit(self._do, after=self._after, most=most)
         self.let = threading.Event()
         self.groups: list[list[int]] = []
         self.ends: list[int] = []
@@ -104,7 +104,7 @@ def test_where_several_ask_again_and_again_they_go_together(monkeypatch: pytest.
         time.sleep(0.003)
         return list(numbers)
 
-    line: Gathering[str, int, int] = Gathering(do, after=lambda _: None, most=100)
+    line: GroupCommit[str, int, int] = GroupCommit(do, after=lambda _: None, most=100)
     together = threading.Barrier(4)
 
     def ask_often() -> None:
@@ -146,7 +146,7 @@ def test_who_comes_while_others_are_waited_for_goes_along_when_no_more_come(monk
 
 
 def test_many_who_come_and_go_in_every_order_are_all_answered() -> None:
-    line: Gathering[str, int, int] = Gathering(lambda _, numbers: list(numbers), after=lambda _: None, most=3)
+    line: GroupCommit[str, int, int] = GroupCommit(lambda _, numbers: list(numbers), after=lambda _: None, most=3)
     faults: list[BaseException] = []
 
     def ask_often(offset: int) -> None:
@@ -189,7 +189,7 @@ def test_nobody_waits_for_askers_that_do_not_come_again(monkeypatch: pytest.Monk
 
 
 def test_wrong_counts_of_answers_leave_nobody_waiting() -> None:
-    line: Gathering[str, int, int] = Gathering(lambda _, __: [], after=lambda _: None, most=9)
+    line: GroupCommit[str, int, int] = GroupCommit(lambda _, __: [], after=lambda _: None, most=9)
     with pytest.raises(ValueError, match="shorter"):
         line.ask("k", 1)
     assert line.waiting("k") == 0

@@ -196,7 +196,7 @@ def test_an_admission_does_not_take_a_run_that_is_being_paused() -> None:
 def begin_queued(flow: Published) -> UUID:
     """A run that no dispatch has seen."""
     request = requests.Request(input={})
-    [started] = inserts.start([request], version=flow.version, workflow=flow.workflow, source="test")
+    [started] = inserts.start(inserts.Batch([request], flow.version, flow.workflow, "test"))
     return started.run_id
 
 

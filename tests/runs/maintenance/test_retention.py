@@ -360,7 +360,7 @@ def test_a_start_whose_known_run_is_deleted_before_it_is_looked_up_starts_a_new_
 
     monkeypatch.setattr(database, "_observers", [prune_between])
     asked = [requests.Request(idempotency_key=key) for key in ("old", "young", "new", "old")]
-    started = inserts.start(asked, version=found.version, workflow=found.workflow, source="test")
+    started = inserts.start(inserts.Batch(asked, found.version, found.workflow, "test"))
     assert not stored(old)
     assert [one.created for one in started].count(True) == 2
     assert [one.run_id for one in started if one.run_id == young] == [started[1].run_id]
@@ -385,5 +385,5 @@ def test_a_start_whose_known_run_is_always_gone_says_so_and_ends(monkeypatch: py
     monkeypatch.setattr(database, "_observers", [rename])
     asked = [requests.Request(idempotency_key="a")]
     with pytest.raises(OperationalError, match="known runs of 'short' or its version were deleted meanwhile"):
-        inserts.start(asked, version=found.version, workflow=found.workflow, source="test")
+        inserts.start(inserts.Batch(asked, found.version, found.workflow, "test"))
     assert Run.objects.count() == 1
