@@ -29,7 +29,7 @@ SHOWN_QUESTION = 200
 
 
 def _decide_rows(rows: Sequence[int], *, approved: bool, actor: Actor) -> frozenset[StepKey]:
-    """Decide about the steps of these rows as the hand's user; answers those that were won."""
+    """Approve or reject the steps of these rows as the actor's user. Return the steps that this call decided."""
     name = get_user_model().objects.get(pk=actor.user_id or 0).get_username()
     step_keys = StepRun.objects.filter(pk__in=rows).values_list("run_id", "step", "item")
     return approvals.decide(list(step_keys), decision=Decision(approved, by=name, username=name), actor=actor)
