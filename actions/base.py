@@ -1,4 +1,4 @@
-"""Say what an action is: what it is given, what it answers, how it fails."""
+"""The contract of an action: its config and context, what it returns, and how it fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
 class Config(BaseModel):
-    """What a step's `with` must look like, after its expressions were rendered. Unknown keys are refused."""
+    """The schema of a step's `with`, checked after its expressions are rendered. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,7 +24,7 @@ C = TypeVar("C", bound=Config)
 
 
 class ActionError(Exception):
-    """An attempt that failed. `kind` is a short class name for `retry.on`: `timeout`, `http:503`, `error`."""
+    """An attempt that failed. `kind` is what `retry.on` lists: `timeout`, `http:503`, `error`."""
 
     permanent: ClassVar[bool] = True
 
@@ -35,11 +35,11 @@ class ActionError(Exception):
 
 
 class Permanent(ActionError):
-    """Trying again would fail again: the step fails now, whatever attempts are left."""
+    """A failure that another attempt would repeat: the step fails now, even if attempts are left."""
 
 
 class Retryable(ActionError):
-    """Trying again may help. `delay_seconds` (a Retry-After) wins over the step's retry policy."""
+    """A failure that may be gone at the next attempt. `delay_seconds` (a Retry-After) overrides the retry policy."""
 
     permanent = False
 
@@ -56,7 +56,7 @@ class Retryable(ActionError):
 
 
 class Cancelled(ActionError):
-    """The attempt stopped early because `Context.cancelled()` said so: its run was cancelled, or ran out of time."""
+    """The attempt stopped early because `Context.cancelled()` was true: its run was cancelled, or timed out."""
 
     def __init__(self, message: str = "the run was stopped while the step was running") -> None:
         super().__init__(message, kind="cancelled")
@@ -64,10 +64,10 @@ class Cancelled(ActionError):
 
 @dataclass(frozen=True)
 class Park:
-    """Answered instead of an output: the step waits as a row, holding no worker, for a moment, a signal, or both.
+    """Returned instead of an output: the step waits for a time, a signal, or whichever of the two comes first.
 
-    `key` lets a signal find the step without its run. What ends the wait is handed to the action's `woken`, which
-    by default answers `output`.
+    While it waits it is a row and occupies no worker. With a `key`, a signal can reach the step without the run's id.
+    The end of the wait is passed to the action's method `woken`, which by default returns `output`.
     """
 
     wake_at: datetime | None = None
@@ -78,7 +78,7 @@ class Park:
 
 @dataclass(frozen=True)
 class Woken:
-    """What ended a wait: its moment, or (`by_signal`) a signal with its payload. `output` is what Park was given."""
+    """What ended a wait: its time, or (`by_signal`) a signal with its payload. `output` is the one given to Park."""
 
     step: str
     at: datetime
@@ -89,10 +89,11 @@ class Woken:
 
 @dataclass(frozen=True)
 class Spawn:
-    """Answered instead of an output: a run of another workflow of the same workspace is started with `input`.
+    """Returned instead of an output: a run of another workflow of the same workspace is started with `input`.
 
-    `workflow` is its name or id, `version` a number of it (None: the current one). With `wait` the step waits as a
-    row for that run's end and succeeds with `{"run", "state", "output"}`; without, it succeeds at once with `{"run"}`.
+    `workflow` is a name or id, `version` a version's number (None: the current one). With `wait` the step waits for
+    that run's end, occupies no worker meanwhile, and succeeds with `{"run", "state", "output"}`; without `wait` it
+    succeeds at once with `{"run"}`.
     """
 
     workflow: str
@@ -104,10 +105,11 @@ class Spawn:
 
 @dataclass(frozen=True)
 class Retry:
-    """How often and when a failed attempt is repeated.
+    """The retry policy of an action: how many attempts a step has, and the delay before each.
 
-    Seconds before attempt n (n >= 2): initial * factor**(n-2), at most `max`, times 1 +- jitter;
-    `delays`, where given, is the ladder instead (its last rung repeats).
+    Seconds before attempt n (n >= 2): initial * factor**(n-2), at most `max`, times 1 +- jitter. If `delays` is given,
+    it replaces this: its first entry is the delay before attempt 2, and its last entry repeats. If `on` is not empty,
+    only failures of these kinds are retried.
     """
 
     max_attempts: int = 3
@@ -123,12 +125,12 @@ ONCE = Retry(max_attempts=1)
 
 
 class Context(Protocol):
-    """What one attempt of one step may know besides its config. Read it; nothing of it may be changed.
+    """What an action can read about its attempt besides its config. It must not change anything in it.
 
-    `input` is the step's own input. `names` are the names an expression may use (`input` there is the run's input,
-    `steps`, `run`, ... and the keys of the step's input as bare names). `idempotency_key` is the same for every
-    attempt of this step of this run, and differs from every other step's. `now` is the database's time, `item` the
-    number of the item in a for_each, else -1.
+    `input` is the step's own input. `names` are the names that an expression can use: `steps`, `run`, `input` (here
+    the run's input), and each key of the step's input as a name of its own. `idempotency_key` is the same for every
+    attempt of this step of this run, and differs from every other step's. `now` is the database's time. `item` is the
+    index of the item in a for_each, else -1.
     """
 
     @property
@@ -151,34 +153,34 @@ class Context(Protocol):
     def item(self) -> int: ...
 
     def once(self, name: str, effect: Callable[[], Json], /) -> Json:
-        """Call `effect` and keep what it answers; a later attempt is given that instead.
+        """Call `effect`, store its result under `name`, and return it; a later attempt gets the stored result instead.
 
-        It is for actions with several effects: those that an earlier attempt recorded are not made again. Between an
-        effect and its record there is still a moment in which a worker can die, so an effect outside wants an
-        idempotency key as well.
+        It is for actions with several effects: an effect whose result an earlier attempt stored is not repeated. A
+        worker can still die between an effect and the storing of its result, so an effect outside the database should
+        also carry the idempotency key.
         """
         ...
 
     def cancelled(self) -> bool:
-        """Whether the run was stopped meanwhile; it is cheap, and may be asked from any thread.
+        """Whether the run was stopped since the attempt began. The call is cheap and safe from any thread.
 
-        An action that takes long asks it now and then, and raises Cancelled where it can stop without leaving an
-        effect behind that nobody knows of; one that does not goes on to its end, and its outcome is written all the
-        same.
+        A long action should call it now and then, and raise Cancelled at a point where no unrecorded effect would be
+        left behind. An action that never calls it runs to its end, and its outcome is recorded as usual.
         """
         ...
 
 
 class Action(ABC, Generic[C]):
-    """One thing a step can do. Subclass it in a file of its own, and list that file in actions/registry.py.
+    """One thing that a step can do. Subclass it in a file of its own, and list that file in actions/registry.py.
 
-    `pure` says: same input, same output, nothing touched outside; it may be computed twice without harm, costs no
-    write of its own, and its attempts may be handed one and the same config object. `parks` says: it answers Park or
-    Spawn and touches nothing, so it needs no claim either. `repeatable` says whether doing the effect again with the
-    same idempotency key is safe. `transactional` says: its effect is in Django's default database and nothing but
-    SQL; it is performed in the transaction that records the step, so that both are committed or neither. `raw` names
-    config fields that the engine hands over unrendered, because the action evaluates them itself. `signal_field`
-    names the config field that holds the name of the signal that its steps wait for.
+    - `pure`: the same input gives the same output, and nothing outside is touched. So the action may be computed twice
+      without harm, needs no write of its own, and several attempts may share one config object.
+    - `parks`: the action returns Park or Spawn and touches nothing outside, so it needs no claim either.
+    - `repeatable`: it is safe to repeat the effect with the same idempotency key.
+    - `transactional`: the effect is nothing but SQL in Django's default database. It is performed in the transaction
+      that records the step, so both are committed or neither.
+    - `raw`: names of the config fields that the engine leaves unrendered, because the action evaluates them itself.
+    - `signal_field`: the config field with the name of the signal that the action's steps wait for.
     """
 
     name: ClassVar[str]
@@ -197,13 +199,13 @@ class Action(ABC, Generic[C]):
 
     @abstractmethod
     def perform(self, config: C, context: Context) -> Json | Park | Spawn:
-        """Do it once. Raises Retryable or Permanent; any other exception counts as Retryable of kind `error`."""
+        """Perform one attempt. Raises Retryable or Permanent; other exceptions count as Retryable of kind `error`."""
 
     def woken(self, config: C, woken: Woken) -> Json:
-        """The output of a step that was parked, now that its wait is over. Raises as `perform` does."""
+        """Return the output of a step whose wait (see Park) has ended. Raises as `perform` does."""
         return woken.output
 
     @classmethod
     def from_payload(cls, payload: Json) -> Json:
-        """The config that a short-form payload stands for; by default the payload is the config as it is."""
+        """Turn the `payload` of a short-form step into the action's config; by default it is the config already."""
         return payload

@@ -1,4 +1,4 @@
-"""Seconds as people write them: `30`, `1.5`, `500ms`, `30s`, `5m`, `2h`, `1d`."""
+"""Durations as people write them: `30`, `1.5`, `500ms`, `30s`, `5m`, `2h`, `1d`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 
 
 
 def seconds(value: object) -> float:
-    """Seconds in a number or a text like `30s`. Raises ValueError for anything else."""
+    """Return the seconds of a number or a string like `30s`. Raises ValueError for anything else."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None

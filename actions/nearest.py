@@ -1,4 +1,4 @@
-"""Words for messages: the nearest known name, and long texts cut short."""
+"""Helpers for messages: suggest the most similar known name, and shorten long texts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from difflib import get_close_matches
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or nothing when no known word is near."""
+    """Return `; did you mean 'x'?`, or an empty string when no known word is similar."""
     matches = get_close_matches(word[:100], list(known), n=1)
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
 def shortened(text: str, *, limit: int = 120) -> str:
-    """The text on one line, cut in the middle when it is longer than `limit`."""
+    """Return the text on one line; the middle is cut out when it is longer than about `limit` characters."""
     line = " ".join(text.split())
     return line if len(line) <= limit else f"{line[: limit * 2 // 3]} ... {line[-limit // 4 :]}"

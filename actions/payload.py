@@ -1,7 +1,7 @@
-"""JSON hygiene: only what PostgreSQL's jsonb and every JSON reader can hold comes in or goes out.
+"""Read, check and write JSON, restricted to what PostgreSQL's jsonb and every JSON parser can represent.
 
-Refused are NaN and Infinity, integers beyond 64 bits, NUL and lone surrogates, duplicate keys, and nesting that would
-run a parser out of stack. All walks are iterative.
+Refused are NaN and Infinity, integers beyond 64 bits, NUL and lone surrogates, duplicate keys, and nesting so deep that
+a parser would run out of stack. All walks are iterative.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ import orjson
 from actions.base import Json, Permanent
 
 MAX_DEPTH = 64
-# Characters and values in one output: a chain of steps that doubles its output must end somewhere.
+# The most characters and values in one output. Without it, steps that each double their input would grow for ever.
 MAX_OUTPUT = 10_000_000
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _SCALARS = frozenset({int, float, bool, type(None)})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
 _UNSURE: Any = object()
-# To look for 19 digits in a row, which an integer beyond 64 bits has at least; and for texts without a backslash.
+# An integer beyond 64 bits has at least 19 digits: digits are mapped to 0, and 19 zeros in a row looked for. _TEXT
+# matches the strings of a JSON text without backslashes.
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _LONG = b"0" * 19
 _TEXT = re.compile(rb'"[^"]*"')
@@ -31,7 +32,7 @@ _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 class PayloadError(ValueError):
-    """A value that cannot be stored as JSON. `path` says where, like `steps[0].with.url`; '' is the whole."""
+    """A value that cannot be stored as JSON. `path` is its place, like `steps[0].with.url`; '' is the whole value."""
 
     def __init__(self, message: str, path: str = "") -> None:
         super().__init__(message)
@@ -39,17 +40,17 @@ class PayloadError(ValueError):
 
 
 def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Json:
-    """The value of a JSON text. Raises PayloadError; for a syntax error its message has line and column."""
+    """Parse a JSON text. Raises PayloadError; for a syntax error its message has line and column."""
     raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
-    value: Json = _quick(raw, max_depth=max_depth)
+    value: Json = _quick_loads(raw, max_depth=max_depth)
     if value is not _UNSURE:
         return value
     _refuse_deep_text(raw, max_depth=max_depth)
     try:
         value = json.loads(
             raw.decode("utf-8-sig"),
-            object_pairs_hook=_once,
-            parse_int=_whole,
+            object_pairs_hook=_unique_keys,
+            parse_int=_bounded_int,
         )
     except UnicodeDecodeError as error:
         raise PayloadError(f"is not UTF-8 (byte {error.start})") from None
@@ -61,13 +62,13 @@ def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Json:
 
 
 def check(value: Any, *, path: str = "", max_depth: int = MAX_DEPTH) -> None:
-    """Refuse a parsed value that jsonb could not hold. Raises PayloadError with the path of the first fault."""
+    """Raise PayloadError, with the path of the first fault, for a parsed value that jsonb cannot represent."""
     if _plain_size(value, max_depth=max_depth) is not None:
         return
     for where, part, depth in _walk(value, path):
         if depth > max_depth:
             raise PayloadError(f"is nested deeper than {max_depth}", where)
-        if isinstance(part, _Twice):
+        if isinstance(part, _DuplicateKey):
             raise PayloadError(f"has the key {part.key!r} twice", where)
         if isinstance(part, dict):
             _check_keys(part, where)
@@ -77,13 +78,18 @@ def check(value: Any, *, path: str = "", max_depth: int = MAX_DEPTH) -> None:
 
 
 def clean(value: Any) -> Json:
-    """An action's output as JSON of its own: NUL and lone surrogates become U+FFFD, tuples become lists.
+    """Return an action's output as JSON: NUL and lone surrogates become U+FFFD, tuples become lists.
 
-    Raises Permanent (kind `output`) for anything that is not JSON, and for what is larger than MAX_OUTPUT.
+    A value that needs no change is returned as it is, any other as a copy. Raises Permanent (kind `output`) for
+    anything that is not JSON, and for an output larger than MAX_OUTPUT.
     """
     plain = _plain_size(value, max_depth=MAX_DEPTH)
     if plain is not None and plain <= MAX_OUTPUT:
         return value  # type: ignore[no-any-return]  # just checked
+    return _mended_copy(value)
+
+
+def _mended_copy(value: Any) -> Json:
     holder: list[Any] = [None]
     pending: list[tuple[Any, Any, Any, int, str]] = [(value, holder, 0, 0, "output")]
     size = 0
@@ -94,39 +100,44 @@ def clean(value: Any) -> Json:
             raise _unfit("output", f"is larger than {MAX_OUTPUT:,} characters and values")
         if depth > MAX_DEPTH:
             raise _unfit(path, f"is nested deeper than {MAX_DEPTH}")
-        if isinstance(part, str):
-            owner[key] = _mended(part)
-        elif isinstance(part, dict):
-            _unfit_keys(part, path)
-            made: dict[str, Any] = {_mended(name): None for name in part}
-            owner[key] = made
-            pending.extend((item, made, _mended(name), depth + 1, _below(path, name)) for name, item in part.items())
+        if isinstance(part, dict):
+            _refuse_unfit_keys(part, path)
+            mapping: dict[str, Any] = {_mended(name): None for name in part}
+            owner[key] = mapping
+            pending.extend((item, mapping, _mended(name), depth + 1, _below(path, name)) for name, item in part.items())
         elif isinstance(part, (list, tuple)):
-            copy: list[Any] = [None] * len(part)
-            owner[key] = copy
-            pending.extend((item, copy, at, depth + 1, f"{path}[{at}]") for at, item in enumerate(part))
+            items: list[Any] = [None] * len(part)
+            owner[key] = items
+            pending.extend((item, items, at, depth + 1, f"{path}[{at}]") for at, item in enumerate(part))
         else:
-            fault = _fault(part)
-            if fault is not None:
-                raise _unfit(path, fault)
-            owner[key] = part
+            owner[key] = _mended_scalar(part, path)
     return holder[0]  # type: ignore[no-any-return]  # built above out of JSON alone
 
 
+def _mended_scalar(value: Any, path: str) -> Any:
+    if isinstance(value, str):
+        return _mended(value)
+    fault = _fault(value)
+    if fault is not None:
+        raise _unfit(path, fault)
+    return value
+
+
 def dumps(value: Json) -> str:
-    """The value as JSON text, without spaces."""
+    """Return the value as JSON text, without spaces."""
     return orjson.dumps(value).decode()
 
 
-def _quick(raw: bytes, *, max_depth: int) -> Any:
-    """The value of a text in which nothing can be wrong, several times as fast; _UNSURE where a closer look is needed.
+def _quick_loads(raw: bytes, *, max_depth: int) -> Any:
+    """Parse a text that is certain to be valid, several times as fast; return _UNSURE if that is not certain.
 
-    orjson refuses what is no JSON, NaN, lone surrogates and infinite numbers. It rounds integers beyond 64 bits, lets
-    NUL pass and keeps the last of duplicate keys: but then the value, written again, has fewer quotes than the text.
+    orjson refuses invalid JSON, NaN, lone surrogates and infinite numbers. It does not refuse integers beyond 64 bits
+    (it rounds them), NUL, or duplicate keys (it keeps the last). The first two are looked for beforehand. A duplicate
+    key is noticed by writing the value again: the result then has fewer quotes than the text.
     """
     if raw.count(b"[") + raw.count(b"{") > max_depth or _has_long_number(raw):
         return _UNSURE
-    # A NUL; a backslash written in one of its two ways, behind which a quote would look escaped.
+    # An escaped NUL; or an escaped backslash, as \\ or \u005c, which would make a quote behind it look escaped.
     if b"\\u0000" in raw or b"\\\\" in raw or b"\\u005" in raw:
         return _UNSURE
     try:
@@ -138,39 +149,39 @@ def _quick(raw: bytes, *, max_depth: int) -> Any:
 
 
 def _has_long_number(raw: bytes) -> bool:
-    """Whether there may be a number of 19 digits in a row; in texts there may be longer ones."""
+    """Whether there may be a number with 19 digits in a row. If the text has no backslash, strings are left out."""
     if _LONG not in raw.translate(_DIGITS):
         return False
     return b"\\" in raw or _LONG in _TEXT.sub(b'""', raw).translate(_DIGITS)
 
 
 def _quotes(text: bytes) -> int:
-    """Quotes that begin or end a text, where no backslash is escaped."""
+    """Count the quotes that begin or end a string; correct only if the text has no escaped backslash."""
     return text.count(b'"') - text.count(b'\\"')
 
 
-class _Twice:
-    """Stands where an object had a key twice, so that the walk can say where."""
+class _DuplicateKey:
+    """Replaces an object that had a key twice, so that the walk in `check` can report its path."""
 
     def __init__(self, key: str) -> None:
         self.key = key
 
 
-def _once(pairs: list[tuple[str, Any]]) -> Any:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
+def _unique_keys(pairs: list[tuple[str, Any]]) -> Any:
+    mapping = dict(pairs)
+    if len(mapping) == len(pairs):
+        return mapping
     seen: set[str] = set()
-    return _Twice(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
+    return _DuplicateKey(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
 
 
-def _whole(digits: str) -> int:
-    # Python refuses to parse thousands of digits; any number this long is beyond 64 bits anyway.
+def _bounded_int(digits: str) -> int:
+    # Python refuses to parse thousands of digits; a number with more than 20 is beyond 64 bits anyway.
     return int(digits) if len(digits) <= 20 else _INT_MAX + 1
 
 
 def _refuse_deep_text(raw: bytes, *, max_depth: int) -> None:
-    """Count brackets outside of strings first: the parsers recurse, and would run out of stack."""
+    """Raise PayloadError for deep nesting, by counting brackets: the parsers recurse, and would run out of stack."""
     if raw.count(b"[") + raw.count(b"{") <= max_depth:
         return
     depth = 0
@@ -185,7 +196,10 @@ def _refuse_deep_text(raw: bytes, *, max_depth: int) -> None:
 
 
 def _plain_size(value: Any, *, max_depth: int) -> int | None:
-    """Characters and values in something that is JSON as it is; None where a closer look is needed. The fast path."""
+    """Count the characters and values of a value that is valid JSON as it is; None if that is not certain.
+
+    This is the fast path of `check` and `clean`.
+    """
     if type(value) is dict and (size := _flat_size(value)) is not None:
         return size
     level, size, depth = [value], 0, 0
@@ -213,11 +227,11 @@ def _plain_size(value: Any, *, max_depth: int) -> int | None:
 
 
 def _flat_size(value: dict[Any, Any]) -> int | None:
-    """The same for an object of plain values only, which most outputs are."""
+    """As _plain_size, for an object whose values are all strings, integers, booleans or null, as most outputs are."""
     size = 1 + len(value)
     for key, part in value.items():
         kind = type(part)
-        # What _fit says of most texts, without the call.
+        # The first case of _fit, inlined to save the call.
         if type(key) is not str or (("\0" in key) if key.isascii() else not _fit(key)):
             return None
         if kind is str:
@@ -237,7 +251,7 @@ def _fit(text: str) -> bool:
 
 
 def _walk(value: Any, path: str) -> Iterator[tuple[str, Any, int]]:
-    """Every value inside a value, in the order of the document, with its path and depth."""
+    """Yield (path, value, depth) of the value and of each value inside it, in document order."""
     pending: list[tuple[str, Any, int]] = [(path, value, 0)]
     while pending:
         where, part, depth = pending.pop()
@@ -265,7 +279,7 @@ def _check_keys(part: dict[Any, Any], path: str) -> None:
 
 
 def _fault(part: Any) -> str | None:
-    """What keeps a single value from being JSON, if anything."""
+    """Return why a single value cannot be JSON, or None; the contents of lists and objects are not looked at."""
     if isinstance(part, str):
         return "has a NUL or a lone surrogate in a text" if _UNFIT.search(part) else None
     if part is None or isinstance(part, (bool, list, tuple, dict)):
@@ -282,7 +296,7 @@ def _mended(text: str) -> str:
     return _UNFIT.sub("\ufffd", text) if _UNFIT.search(text) else text
 
 
-def _unfit_keys(part: dict[Any, Any], path: str) -> None:
+def _refuse_unfit_keys(part: dict[Any, Any], path: str) -> None:
     for key in part:
         if not isinstance(key, str):
             raise _unfit(path, f"has a key that is {key!r}; keys must be texts")

@@ -1,4 +1,4 @@
-"""Find an action by its name. To add one, write its file and list it here."""
+"""Find an action by its name. To add an action, write its file and list it here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ACTIONS: dict[str, str] = {
 
 
 class UnknownAction(LookupError):
-    """No action has this name; the message names the nearest one that exists."""
+    """No action has this name; the message suggests the most similar name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"there is no action {name[:100]!r}{nearest(name, names())}")
@@ -35,12 +35,12 @@ class UnknownAction(LookupError):
 
 
 def names() -> list[str]:
-    """The names of all actions, sorted, without aliases."""
+    """Return the names of all actions, sorted, without aliases."""
     return sorted(ACTIONS)
 
 
 def canonical(name: str) -> str:
-    """The action's own name, whether given that or an alias. Raises UnknownAction."""
+    """Return an action's own name, given that name or an alias. Raises UnknownAction."""
     if name in ACTIONS:
         return name
     try:
@@ -50,7 +50,7 @@ def canonical(name: str) -> str:
 
 
 def get(name: str) -> Action[Any]:
-    """The action of this name or alias, imported on first use; always the same instance. Raises UnknownAction."""
+    """Return the action with this name or alias, imported on first use; one instance each. Raises UnknownAction."""
     return _instance(canonical(name))
 
 

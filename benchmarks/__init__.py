@@ -1,1 +1,1 @@
-"""Measure Stepwise beside a bare Celery chain and the naive durable way: same work, same machine, same run."""
+"""Benchmarks: Stepwise against a bare Celery chain and a naive durable app; same work, same machine, same session."""

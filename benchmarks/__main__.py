@@ -1,4 +1,4 @@
-"""`make bench`: measure in turn, A B A B, and write figures, ratios and spread to benchmarks/results/ and the page."""
+"""`make bench`: measure the systems in turn (A B A B), and write the results to benchmarks/results/ and the page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of each suite, and how the results' files end; a suite that is None is left out."""
+    """How much of each suite is measured, and the ending of the results' file names; None leaves a suite out."""
 
     w3: w3.Size
     concurrency: concurrency.Size | None
@@ -25,7 +25,7 @@ class Sizes:
 
 
 def main() -> None:
-    """The exit status is 0 whatever the figures are: what they must be is for the reader. Lost work ends it with 1."""
+    """Measure everything. Exit status 0 whatever the figures are, 1 if a run was lost or is wrong."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--quick", action="store_true", help="about two minutes: fewer runs, fewer rounds, no page")
@@ -49,7 +49,7 @@ def main() -> None:
         keep(concurrency.measured(home, size=sizes.concurrency), options.output / f"concurrency{sizes.ending}")
     if sizes.schema_costs is not None:
         keep(schema_costs.measured(size=sizes.schema_costs), options.output / f"schema_costs{sizes.ending}")
-    # The last one, for it leaves its meter in the code.
+    # The last one, because it wraps functions of the code with its meter and does not unwrap them.
     alone, bulk = sizes.parts
     keep(parts.measured(alone=alone, bulk=bulk), options.output / f"parts{sizes.ending}")
     if sizes.ending == ".json" and options.output == RESULTS:

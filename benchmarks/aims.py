@@ -1,4 +1,4 @@
-"""What is aimed at on two cores, and what was reached."""
+"""The performance aims on two cores, and whether the results reach them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.tables import Report, number, spread, table
 
 
 class Aim(NamedTuple):
-    """What is to be at least so much, or at most; and where its figure lies in the results."""
+    """A bound for one figure: at least `value`, or at most; `place` is the figure's path in the results."""
 
     what: str
     value: float
@@ -20,19 +20,23 @@ class Aim(NamedTuple):
 
 _RATIOS = ("w3", "ratios")
 AIMS = (
-    Aim("bulk starts, times the bare chain with prefork 2", 50, (*_RATIOS, "stepwise_bulk/chain_prefork")),
-    Aim("single starts of 16 callers, times the same", 10, (*_RATIOS, "stepwise_single/chain_prefork")),
-    Aim("latency p50, of the bare chain's", 0.6, (*_RATIOS, "latency_p50/chain_prefork"), at_most=True),
-    Aim("latency p95, of the bare chain's", 1, (*_RATIOS, "latency_p95/chain_prefork"), at_most=True),
-    Aim("bulk over HTTP, runs accepted a second", 18_000, ("ingest", "figures", "bulk_lines", "all")),
-    Aim("single starts over HTTP, accepted a second", 2300, ("ingest", "figures", "single", "all")),
-    Aim("http_request of 100 ms, a second", 500, ("effects", "systems", "stepwise_runs", "requests_per_second")),
-    Aim("statements a second with nothing to do", 5, ("idle", "statements_per_second"), at_most=True),
+    Aim("rate of bulk starts / bare chain, prefork 2", 50, (*_RATIOS, "stepwise_bulk/chain_prefork")),
+    Aim("rate of single starts, 16 callers / bare chain, prefork 2", 10, (*_RATIOS, "stepwise_single/chain_prefork")),
+    Aim("latency p50 / bare chain, prefork 2", 0.6, (*_RATIOS, "latency_p50/chain_prefork"), at_most=True),
+    Aim("latency p95 / bare chain, prefork 2", 1, (*_RATIOS, "latency_p95/chain_prefork"), at_most=True),
+    Aim("bulk starts over HTTP, runs accepted per second", 18_000, ("ingest", "figures", "bulk_lines", "all")),
+    Aim("single starts over HTTP, accepted per second", 2300, ("ingest", "figures", "single", "all")),
+    Aim(
+        "http_request to a server that takes 100 ms, per second",
+        500,
+        ("effects", "systems", "stepwise_runs", "requests_per_second"),
+    ),
+    Aim("statements per second when idle", 5, ("idle", "statements_per_second"), at_most=True),
 )
 
 
 def section(reports: Mapping[str, Report]) -> str:
-    """A table of those that were measured; nothing where none was."""
+    """Return the section with a table of the aims that were measured; an empty string if none was."""
     rows = [row for aim in AIMS if (row := _row(aim, _found(reports, aim.place)))]
     head = ("on two cores", "aim", "measured", "reached")
     return f"## Aims\n\n{table(head, rows)}" if rows else ""
@@ -51,10 +55,10 @@ def _row(aim: Aim, found: Any) -> list[str] | None:
         found = {"median": statistics.median(found), "min": min(found), "max": max(found)}
     value = found["median"] if isinstance(found, Mapping) else found
     reached = value <= aim.value if aim.at_most else value >= aim.value
-    told = spread(found) if isinstance(found, Mapping) else number(found)
+    figure = spread(found) if isinstance(found, Mapping) else number(found)
     return [
         aim.what,
         f"{'at most' if aim.at_most else 'at least'} {number(aim.value)}",
-        told,
+        figure,
         "yes" if reached else "no",
     ]

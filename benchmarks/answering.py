@@ -1,4 +1,4 @@
-"""A server that answers every request after a while, in a process of its own; it counts its connections."""
+"""An HTTP server, in a process of its own, that answers after a fixed delay, and counts requests and connections."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:
 
 @dataclass
 class Counted:
-    """Requests so far; connections now, and the most there ever were at once."""
+    """Requests so far, connections now, and the peak of connections."""
 
     requests: int = 0
     connections: int = 0
     peak: int = 0
 
     def line(self) -> str:
-        """As the server tells it."""
+        """The counts as the line that the server prints."""
         return f"{self.requests} {self.peak}\n"
 
 
@@ -44,7 +44,7 @@ class _Connection(asyncio.Protocol):
         self.counted.connections -= 1
 
     def data_received(self, data: bytes) -> None:
-        """Requests without a body, one after the other."""
+        """Parse requests without a body, one after the other."""
         self.rest += data
         while b"\r\n\r\n" in self.rest:
             _, _, self.rest = self.rest.partition(b"\r\n\r\n")
@@ -57,7 +57,7 @@ class _Connection(asyncio.Protocol):
 
 
 async def _serve(seconds: float) -> None:
-    """Says its port; then for each line that it reads, requests and peak connections since the line before."""
+    """Print the port; then, for each line read from stdin, the requests and peak connections since the line before."""
     loop = asyncio.get_running_loop()
     counted = Counted()
     server = await loop.create_server(lambda: _Connection(counted, seconds), "127.0.0.1", 0, backlog=1000)
@@ -70,14 +70,14 @@ async def _serve(seconds: float) -> None:
 
 
 class Server:
-    """The process, from outside."""
+    """The handle of the server's process."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self.url = f"http://127.0.0.1:{int(self._read())}/"
 
     def asked(self) -> tuple[int, int]:
-        """Requests, and the most connections at once, since the last call."""
+        """Return the number of requests, and the peak of connections, since the last call."""
         assert self._process.stdin is not None  # noqa: S101 - both are pipes
         self._process.stdin.write("?\n")
         self._process.stdin.flush()
@@ -91,7 +91,7 @@ class Server:
 
 @contextmanager
 def server(seconds: float) -> Iterator[Server]:
-    """Answers after so many seconds, on a free port of 127.0.0.1, until the block ends."""
+    """Run a server that answers after `seconds`, on a free port of 127.0.0.1, until the block ends."""
     words = [sys.executable, "-W", "ignore", "-m", "benchmarks.answering", str(seconds)]
     process = subprocess.Popen(  # noqa: S603 - our own words
         words, cwd=BASE_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

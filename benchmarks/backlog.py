@@ -1,6 +1,6 @@
-"""`python -m benchmarks.backlog`: a backlog of 100,000 queued runs is never doubled, and the broker stays small.
+"""`python -m benchmarks.backlog`: a backlog of 100,000 queued runs is done exactly once, and the broker stays small.
 
-First nobody consumes, and sweeps go on, as when all workers are away; then one worker works it off.
+First there is no worker, while sweeps go on; then one worker is started and works the backlog off.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from runs.control import starts
 from runs.domain.requests import Request
 
 RESULT = Path(__file__).parent / "results" / "backlog.json"
-# Longer than the time after which an unanswered knock is repeated (10 s).
+# Longer than the 10 s after which a knock that nobody answered is sent again.
 AWAY_SECONDS = 25.0
 END_SECONDS = 1200.0
 
 
 def main() -> None:
-    """Measures once, prints what it found and writes it as JSON.
+    """Measure once, print the result and write it as JSON.
 
-    Exit status 1 where a run was not done exactly once, or more was delivered twice than the window holds: knocks that
-    nobody answered are repeated when there is room, and those then win nothing.
+    Exit status 1 if a run was not done exactly once, or if more runs were delivered twice than the window holds: a
+    knock that nobody answered is sent again when the window has room, and its second delivery writes nothing.
     """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.backlog", description=__doc__)
     parser.add_argument("--runs", type=int, default=100_000)
@@ -101,7 +101,7 @@ def _measured(home: Path, *, runs: int) -> dict[str, Any]:
 
 
 class _Broker:
-    """The broker's memory and the length of its queue, looked at again and again."""
+    """Samples of the broker's memory and of the length of its queue."""
 
     def __init__(self) -> None:
         from runs.dispatch import window
@@ -111,18 +111,18 @@ class _Broker:
         self._seen: list[tuple[int, int]] = []
 
     def look(self) -> None:
-        """Once more."""
-        told: Any = self._client.info("memory")
+        """Take a sample."""
+        memory: Any = self._client.info("memory")
         length: Any = self._client.llen(self._queue)
-        self._seen.append((int(told["used_memory"]), int(length)))
+        self._seen.append((int(memory["used_memory"]), int(length)))
 
     def now(self) -> dict[str, int]:
-        """As it stands."""
+        """Return the last sample."""
         self.look()
         return {"used_memory_bytes": self._seen[-1][0], "messages": self._seen[-1][1]}
 
     def peak(self) -> dict[str, int]:
-        """The most so far, each by itself."""
+        """Return the largest memory and the largest length so far, each by itself."""
         return {"used_memory_bytes": max(m for m, _ in self._seen), "messages": max(n for _, n in self._seen)}
 
 

@@ -1,6 +1,6 @@
-"""Rates and latency of W3 in a database that holds much, and in one of the same server that holds nothing, in turn.
+"""Compare rates and latency of W3 in a full database and in an empty one of the same server, measured in turn.
 
-`python -m benchmarks.beside` takes them once, in the database that the environment names, and prints JSON.
+`python -m benchmarks.beside` measures once, in the database that the environment names, and prints JSON.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BULK, SINGLE, LATENCIES = 20_000, 4_000, 200
 
 
 def compared(*, rounds: int) -> dict[str, Any]:
-    """Of each figure the medians of both, and of the ratio full to empty in the same round, with their spreads."""
+    """Return, for each figure, the median and spread in both databases, and of the ratio full/empty in each round."""
     from benchmarks.systems import summed_up
 
     found: dict[str, dict[str, list[float]]] = {}
@@ -29,8 +29,8 @@ def compared(*, rounds: int) -> dict[str, Any]:
         for name, url in databases.items():
             for figure, value in _taken(url).items():
                 found.setdefault(figure, {}).setdefault(name, []).append(value)
-        told = "  ".join(f"{figure} {both['full'][-1] / both['empty'][-1]:.2f}" for figure, both in found.items())
-        say(f"round {number + 1}/{rounds}  full to empty: {told}")
+        line = "  ".join(f"{figure} {both['full'][-1] / both['empty'][-1]:.2f}" for figure, both in found.items())
+        say(f"round {number + 1}/{rounds}  full to empty: {line}")
     return {
         figure: {
             "empty": summed_up(both["empty"]),
@@ -49,12 +49,12 @@ def _taken(url: str) -> dict[str, float]:
         stdout=subprocess.PIPE,
         check=True,
     )
-    told: dict[str, float] = json.loads(answer.stdout)
-    return told
+    figures: dict[str, float] = json.loads(answer.stdout)
+    return figures
 
 
 def main() -> None:
-    """In the database of the environment."""
+    """Measure in the database of the environment, and print JSON."""
     import django
 
     django.setup()

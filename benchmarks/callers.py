@@ -1,4 +1,4 @@
-"""Callers that start runs one at a time: so many threads in this process, each its share. Waits for a line to begin."""
+"""A process of callers: each of its threads starts its share of the runs, one at a time."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from workflows.models import Version, Workflow  # noqa: E402
 
 
 def main(*, workflow_id: str, warm_id: str, numbers: range, threads: int) -> None:
-    """Prints `ready`, waits for a line, starts a run of the workflow for each number, prints `done`, and waits again.
+    """Print `ready`, wait for a line, start a run of the workflow for each number, print `done`, and wait for a line.
 
-    Then it tells in JSON the processor seconds that it took, and of each run its id and when its call began. Before it
-    is ready each thread starts a run of the second workflow: what starts cold is no part of the rate.
+    Then print, as JSON, the CPU seconds of the starts, and each run's id with the time at which its call began. Before
+    `ready`, each thread starts a run of the second workflow to warm up, so that a cold start does not lower the rate.
     """
     workflow, version = _found(workflow_id)
     warm, warm_version = _found(warm_id)
@@ -51,7 +51,7 @@ def main(*, workflow_id: str, warm_id: str, numbers: range, threads: int) -> Non
     for thread in callers:
         thread.join()
     spent = time.process_time() - before
-    _say_and_wait("done")  # nothing of this process is to run beside what it has started
+    _say_and_wait("done")  # so that this process uses no CPU while its runs are performed
     json.dump({"cpu_seconds": spent, "runs": told}, sys.stdout)
 
 

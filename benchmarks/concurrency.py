@@ -1,4 +1,4 @@
-"""`python -m benchmarks.concurrency`: rate, latency and messages as callers are added; the rate as children are."""
+"""`python -m benchmarks.concurrency`: rate, latency and messages by number of callers; rate by number of children."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from workflows.models import Version, Workflow
 
 RESULT = RESULTS / "concurrency.json"
-# Concurrent callers, and in how many processes they are.
+# Number of concurrent callers -> number of processes that they are divided among.
 CALLERS = {1: 1, 2: 2, 4: 4, 8: 4, 16: 4, 32: 4}
 CHILDREN = (1, 2, 4)
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: rounds, single runs at each number of callers, runs started in bulk; which of each."""
+    """How much is measured: rounds, single and bulk runs per round, numbers of callers and of worker children."""
 
     rounds: int = 5
     singles: int = 2000
@@ -34,7 +34,7 @@ QUICK = Size(rounds=1, singles=400, bulk=4000, callers=(1, 4, 16))
 
 
 def main() -> None:
-    """Measures, prints and writes JSON."""
+    """Measure, print the figures, and write JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.concurrency", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round, fewer runs")
     parser.add_argument("--output", type=Path, default=RESULT)
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def measured(home: Path, *, size: Size) -> dict[str, Any]:
-    """The whole report. Raises durability.Lost where a run is not what it has to be."""
+    """Return the whole report. Raises durability.Lost if a run is missing or wrong."""
     from benchmarks import machine, systems
 
     before = machine.load_average()
@@ -98,7 +98,7 @@ def _at(workflow: Workflow, callers: int, *, worker: int, count: int) -> dict[st
 
 
 def _seconds(begun: list[tuple[str, float]]) -> list[float]:
-    """From the beginning of each run's call to its recorded end; both clocks are this machine's."""
+    """Return the seconds from the beginning of each run's call to its recorded end; both clocks are this machine's."""
     from runs.models import Run
 
     ended = dict(Run.objects.filter(pk__in=[run_id for run_id, _ in begun]).values_list("pk", "finished_at"))

@@ -1,4 +1,4 @@
-"""Count what PostgreSQL is asked, by pg_stat_statements, which is off but while this module counts."""
+"""Count the statements that PostgreSQL executes, by pg_stat_statements, which is on only while this module counts."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _ROWS = """
     SELECT query, calls, total_plan_time * 1000, total_exec_time * 1000, rows, wal_bytes FROM pg_stat_statements
     WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND calls > 0
 """
-# What this suite itself asks, over and over: is it done?
+# The statements by which the benchmark itself polls whether everything is done.
 _OURS = re.compile(r'pg_stat_statements|^SELECT \$1 AS "a" FROM|^SELECT EXISTS \(SELECT \$1 FROM runs_run')
 _UNCOUNTED = re.compile(r"(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|SET|RESET|SHOW|ALTER|CREATE)\b", re.IGNORECASE)
-# What differs between a statement as we write it and as it is counted: values, comments, white space.
+# Values, which differ between a statement in our code and its normalised text in pg_stat_statements.
 _VALUE = re.compile(r"%\(\w+\)s|\$\d+|'[^']*'|-?\b\d+(?:\.\d+)?\b|\b(?:true|false|NULL)\b")
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _LIST = re.compile(r"\(\?(?:, ?\?)* ?\)")
-# How PostgreSQL looks up the row that a foreign key names.
+# The end of the statement by which PostgreSQL checks a foreign key.
 _KEY_CHECK = re.compile(r"FOR KEY SHARE OF x$")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One statement: its text without values, how often, microseconds of planning and execution, rows, bytes of WAL."""
+    """One statement: its normalised text, calls, microseconds of planning and execution, rows, and bytes of WAL."""
 
     query: str
     calls: int
@@ -48,13 +48,13 @@ class Asked:
 
     @property
     def foreign_key(self) -> bool:
-        """Whether it is no client's statement, but the check of a foreign key for one row."""
+        """Whether the statement is PostgreSQL's own check of a foreign key, not one that a client sent."""
         return _KEY_CHECK.search(self.query.strip()) is not None
 
 
 @contextmanager
 def counting() -> Iterator[None]:
-    """Connections that are opened in the block count their statements; Django's own of this thread is opened anew."""
+    """Count the statements of connections that are opened in the block. This thread's Django connection is reopened."""
     _switch(on=True)
     try:
         yield
@@ -63,13 +63,13 @@ def counting() -> Iterator[None]:
 
 
 def reset() -> None:
-    """Count from nothing."""
+    """Reset all counts."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_stat_statements_reset()")
 
 
 def asked() -> list[Asked]:
-    """All that were counted since the reset, the costliest first; BEGIN, COMMIT and the like are not counted."""
+    """Return the statements since the reset, the most expensive first; BEGIN, COMMIT and the like are left out."""
     with connection.cursor() as cursor:
         cursor.execute(_ROWS)
         found = [Asked(query, calls, plan, done, rows, int(wal)) for query, calls, plan, done, rows, wal in cursor]
@@ -78,7 +78,7 @@ def asked() -> list[Asked]:
 
 
 def named(query: str) -> str | None:
-    """The name of the engine's own statement that this is, if it is one."""
+    """Return the name of the engine's statement with this text, or None."""
     return _names().get(_bare(query))
 
 

@@ -1,4 +1,4 @@
-"""What is asked of a database while it holds much: by sweep, hot path, lists of the API and pages of the admin."""
+"""The pieces of work that are measured in a full database: sweep, hot path, lists of the API, pages of the admin."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Work = tuple[str, Callable[[], object]]
 
 
 def all_of(workflow: Workflow, version: Version) -> Iterator[Work]:
-    """Each under its name."""
+    """Yield every piece of work with its name."""
     yield from sweep(workflow)
     yield from hot(workflow, version)
     yield from api(workflow)
@@ -35,7 +35,7 @@ def all_of(workflow: Workflow, version: Version) -> Iterator[Work]:
 
 
 def sweep(workflow: Workflow) -> Iterator[Work]:
-    """Rounds that find nothing, the audit, metrics, and what retention looks at before it deletes."""
+    """Yield sweep rounds that find nothing, the check of invariants, metrics, and what retention reads first."""
     yield "sweep", sweeping.sweep
     yield "sweep: audit", invariants.check
     yield (
@@ -56,7 +56,7 @@ def sweep(workflow: Workflow) -> Iterator[Work]:
 
 
 def hot(workflow: Workflow, version: Version) -> Iterator[Work]:
-    """Start, admission, and a W3 run from load to record; one, and a hundred together."""
+    """Yield the hot path: start, admission, and W3 runs from load to record; one run, and a hundred together."""
     for count in (1, 100):
         yield f"hot path: {count}", lambda count=count: _through(workflow, version, count)  # type: ignore[misc]  # bound now
 
@@ -71,7 +71,7 @@ def _through(workflow: Workflow, version: Version, count: int) -> None:
 
 
 def api(workflow: Workflow) -> Iterator[Work]:
-    """The lists of runs and dead letters by every filter, and page after page."""
+    """Yield the API's lists of runs and dead letters, with each filter, and page after page."""
     for workspace in ("default", "small"):
         token = _token(workspace)
         queries: list[dict[str, str]] = [
@@ -97,7 +97,7 @@ def api(workflow: Workflow) -> Iterator[Work]:
 
 
 def admin(workflow: Workflow) -> Iterator[Work]:
-    """The pages and lists, by every filter and search."""
+    """Yield the admin's pages and lists, with each filter and search."""
     user = get_user_model().objects.get_or_create(username="bench")[0]
     get_user_model().objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
     user.refresh_from_db()
@@ -134,10 +134,10 @@ def _get(token: str, path: str, query: dict[str, str]) -> Any:
 def _deep(token: str, path: str, pages: int) -> None:
     address = f"/api/v1/{path}"
     for _ in range(pages):
-        told = Client().get(address, headers={"Authorization": f"Bearer {token}"}).json()
-        if told["next"] is None:
+        page = Client().get(address, headers={"Authorization": f"Bearer {token}"}).json()
+        if page["next"] is None:
             return
-        address = told["next"]
+        address = page["next"]
 
 
 def _page(client: Client, page: str) -> None:
@@ -147,7 +147,7 @@ def _page(client: Client, page: str) -> None:
 
 
 def _middle() -> UUID:
-    """Some run that is neither old nor new."""
+    """Return the id of a run in the middle of the table."""
     dead_letter = DeadLetter.objects.order_by("id")[2000:2001].first()
     if dead_letter is not None:
         return dead_letter.run_id

@@ -1,4 +1,4 @@
-"""Look at every run of a measurement afterwards: all there, all ended, each step recorded once, and rightly."""
+"""Check every run of a measurement afterwards: it exists, has ended, and each step is recorded once and correctly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks import work
 if TYPE_CHECKING:
     from workflows.models import Workflow
 
-# Each counts what must not be. `mine` are the measurement's runs, `steps` their rows.
+# Each query counts rows that are wrong, so 0 is right. `mine` are the measurement's runs, `steps` their step rows.
 _FAULTS = {
     "runs too few or too many": "SELECT abs(%(count)s - count(*)) FROM mine",
     "inputs that are not there once": "SELECT %(count)s - count(DISTINCT n) FROM mine",
@@ -38,7 +38,7 @@ _FAULTS = {
     "tickets left": "SELECT count(*) FROM runs_ticket JOIN mine ON mine.id = runs_ticket.run_id",
     "dead letters": "SELECT count(*) FROM runs_deadletter JOIN mine ON mine.id = runs_deadletter.run_id",
 }
-# First and last, so that numbers beside 0..count-1 show, too.
+# All counts in one statement, after a check of the largest number, which shows runs beyond 0..count-1.
 _ASKED = "".join(f", ({sql})" for sql in _FAULTS.values())
 _ALL = f"""
     WITH mine AS MATERIALIZED (
@@ -55,21 +55,21 @@ _ALL = f"""
 
 
 class Lost(SystemExit):
-    """Something is missing, wrong or twice; a benchmark that finds this has no result."""
+    """A run or step is missing, wrong, or doubled. The benchmark ends without a result."""
 
 
 def clock() -> str:
-    """Now, by the database's clock: what is started from here on is the measurement's."""
+    """Return the database's time; runs started from then on belong to the measurement."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()::text")
         return str(cursor.fetchone()[0])
 
 
 def faults(workflow: Workflow, *, count: int, since: str) -> dict[str, int]:
-    """What is wrong with the `count` W3 runs, of inputs 0 to count - 1, that were started since; empty is good."""
+    """Return what is wrong with the `count` W3 runs (of inputs 0 to count - 1) started since; empty if nothing is."""
     given: dict[str, str | int] = {"workflow": str(workflow.pk), "since": since, "count": count, "digest": work.DIGEST}
     with transaction.atomic(), connection.cursor() as cursor:
-        # The planner knows nothing of runs that were made a moment ago, and would look each of them up in turn.
+        # The planner has no statistics on runs that were inserted a moment ago, and would choose a slow nested loop.
         cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.execute("SET LOCAL enable_nestloop = off")
         cursor.execute(_ALL, given)
@@ -79,7 +79,7 @@ def faults(workflow: Workflow, *, count: int, since: str) -> dict[str, int]:
 
 
 def without(workflow: Workflow, *, rows: int) -> int:
-    """How many of the workflow's runs did not succeed with exactly so many rows of steps and items, all succeeded."""
+    """Count the workflow's runs that did not succeed, or that do not have `rows` step and item rows, all succeeded."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.execute(
@@ -94,9 +94,9 @@ def without(workflow: Workflow, *, rows: int) -> int:
 
 
 def check(workflow: Workflow, *, count: int, since: str) -> int:
-    """How many runs were looked at. Raises Lost, which ends the suite, when anything is wrong with one of them."""
+    """Check the runs and return how many there are. Raises Lost, which ends the suite, if anything is wrong."""
     found = faults(workflow, count=count, since=since)
     if found:
-        told = "; ".join(f"{name}: {number}" for name, number in found.items())
-        raise Lost(f"the history of {count} runs started since {since} is not whole: {told}")
+        counts = "; ".join(f"{name}: {number}" for name, number in found.items())
+        raise Lost(f"the history of {count} runs started since {since} is not whole: {counts}")
     return count

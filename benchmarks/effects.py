@@ -1,7 +1,8 @@
-"""`python -m benchmarks.effects`: a thousand requests to a server that answers after 100 ms, in turn, A B A B.
+"""`python -m benchmarks.effects`: 1,000 requests to a server that answers after 100 ms, by each system in turn.
 
-Stepwise with one worker as `make up` starts it: a thousand runs of one http_request step, and one run with a for_each
-over a thousand items; beside it a bare Celery task that asks the same server, with several pools.
+Stepwise has one worker, as `make up` starts it. It is measured with 1,000 runs of one http_request step, and with one
+run with a for_each over 1,000 items. The baseline is a bare Celery task that sends the same request, with several kinds
+of pools.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ steps:
 
 
 class System(NamedTuple):
-    """One way to ask: how its worker is started, and what asks `count` times."""
+    """One way to send requests: `ask` sends `count` of them, by the worker that the context manager starts."""
 
     name: str
     worker: Callable[[Path], AbstractContextManager[Any]]
@@ -51,7 +52,7 @@ class System(NamedTuple):
 
 
 def main() -> None:
-    """Measures, prints and writes JSON. Exit status 1 where a run did not succeed, or was asked for more than once."""
+    """Measure, print the figures, and write JSON. Exit status 1 if a run failed, or a request was sent twice."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.effects", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, default=1000)
@@ -151,7 +152,7 @@ def _rounds(systems: list[System], server: Any, *, home: Path, rounds: int, coun
         for one in systems:
             log = home / f"{one.name}.log"
             with one.worker(log) as worker:
-                one.ask(warm)  # what starts cold (plans, connections, threads) is no part of the rate
+                one.ask(warm)  # warm up: the creation of plans, connections and threads is no part of the rate
                 server.asked()
                 with _watched(worker.process.pid) as seen:
                     began = time.perf_counter()
@@ -177,7 +178,7 @@ def _rounds(systems: list[System], server: Any, *, home: Path, rounds: int, coun
 
 
 def _whole(run: Run) -> bool:
-    """Whether it succeeded with one row that succeeded for its step and each item."""
+    """Whether the run succeeded, and has exactly one succeeded row for its step and for each item."""
     items = run.input["count"] if run.workflow.name == "ask-list" else 0
     rows: int = run.steps.filter(state="succeeded").count()
     return run.state == "succeeded" and rows == 1 + items
@@ -185,7 +186,7 @@ def _whole(run: Run) -> bool:
 
 @contextmanager
 def _watched(pid: int) -> Iterator[Callable[[], dict[str, float]]]:
-    """The worker's processes, seen now and then: most threads in one of them, CPU seconds and memory of all."""
+    """Sample the worker's processes during a block: the most threads in one process, CPU seconds and memory of all."""
     from benchmarks import processes
 
     over = threading.Event()

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.fill --runs 1000000`: finished W3 runs, as rows, in the database of a running `make up`.
+"""`python -m benchmarks.fill --runs 1000000`: insert finished W3 runs into the database of a running `make up`.
 
-They stand as the engine writes them, made over the last year, most of them by one workflow of one workspace; besides,
-what makes lists slow: a small workspace and a rare workflow whose few runs are the oldest, states that are rare, labels
-that are rare and labels that are not, idempotency keys, dead letters that are closed and a few that are open.
+The rows look as the engine writes them, spread over the last year; most are of one workflow in one workspace. Some make
+lists slow: a small workspace and a rare workflow whose few runs are the oldest, rare states, rare and frequent labels,
+idempotency keys, closed dead letters and a few open ones.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from workflows.publishing.publish import Published
 
 CHUNK = 100_000
-# Of every thousand runs so many fail, each with a dead letter, and so many are cancelled.
+# How many of every 1,000 runs have failed, each with a dead letter, and how many were cancelled.
 FAILED, CANCELLED = 30, 5
-# The first runs of all: those of the small workspace, then those of the rare workflow; then some are compensated.
+# The oldest FEW runs are of the small workspace, the next FEW of the rare workflow; the next 101 are compensated.
 FEW = 1000
 DAYS = 365
 
-# Version 7 ids of these moments; `n` keeps them apart and in order.
+# The ids are UUIDs of version 7 with the time of creation; `n` makes them unique and keeps their order.
 _MADE = """
     CREATE TEMPORARY TABLE made ON COMMIT DROP AS
     SELECT n, at, state, (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7'
@@ -80,9 +80,9 @@ _LETTERS = """
 def fill(
     runs: int, *, tell: Callable[[str], object], start: int = 0, since_days: int = DAYS, days: int = DAYS
 ) -> Published:
-    """Insert that many finished runs, numbered from `start`; answers the W3 that most are of.
+    """Insert finished runs, numbered from `start` on. Return the published W3 workflow, to which most of them belong.
 
-    They begin so many days ago and spread over so many. Ends with VACUUM ANALYZE.
+    Their times are spread evenly over the given days. Ends with VACUUM ANALYZE.
     """
     from django.db import connection, transaction
 
@@ -109,7 +109,7 @@ def fill(
                     cursor.execute(statement, {**names, "begin": first, "end": behind - 1})
             tell(f"{behind} runs after {time.monotonic() - began:.0f} s")
         cursor.execute("VACUUM (ANALYZE)")
-        # What is measured next shall not wait for the disk because of this.
+        # A checkpoint now, so that the next measurement does not wait for the disk because of these rows.
         cursor.execute("CHECKPOINT")
         cursor.execute("RESET statement_timeout; RESET synchronous_commit; RESET work_mem")
     tell(f"vacuumed after {time.monotonic() - began:.0f} s")
@@ -117,7 +117,7 @@ def fill(
 
 
 def flows() -> list[Published]:
-    """W3, that of a small workspace, and one that is rarely run."""
+    """Publish W3, the W3 of a small workspace, and a workflow that is rarely run."""
     from django.contrib.auth import get_user_model
 
     from benchmarks import work
@@ -138,7 +138,7 @@ def flows() -> list[Published]:
 
 
 def main() -> None:
-    """Into whatever database the settings name: it is meant for a trial installation."""
+    """Insert the runs into the database of the settings, which should be a trial installation's."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fill", description=__doc__)
     parser.add_argument("--runs", type=int, default=1_000_000)
     options = parser.parse_args()

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.idle`: what an installation costs that has nothing to do: statements, memory, processor.
+"""`python -m benchmarks.idle`: the statements, memory and CPU time of an idle installation.
 
-It starts `make up` with a home and ports of its own, lets it settle, and looks on for a minute. Statements are counted
-from PostgreSQL's own log; BEGIN, COMMIT and the like are not counted. Linux only: memory is read from /proc.
+It starts `make up` with its own home and ports, lets it settle, and measures for a minute. Statements are counted from
+PostgreSQL's log; BEGIN, COMMIT and the like are left out. Linux only: memory is read from /proc.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _ROLES = (
 
 @dataclass(frozen=True)
 class Process:
-    """One process of the installation, as it stands now."""
+    """One process of the installation, with its memory and CPU time so far."""
 
     pid: int
     parent: int
@@ -55,9 +55,9 @@ class Process:
 
 
 def main() -> None:
-    """Exit status 1 where more statements are sent than an idle installation may send."""
+    """Measure, and write JSON. Exit status 1 if more statements are sent than an idle installation may send."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.idle", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long it looks on")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long it measures")
     parser.add_argument("--settle", type=float, default=20.0, help="how long it waits before")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
@@ -129,12 +129,12 @@ def _credentials(path: Path) -> dict[str, str]:
 
 
 def _statements(log: Path, *, begin: int) -> Counter[str]:
-    """How often each statement was logged from that place on, by its first words."""
+    """Count the statements logged from the offset `begin` on, by the first 160 characters of each."""
     with log.open("rb") as file:
         file.seek(begin)
         text = file.read().decode(errors="replace")
     found: Counter[str] = Counter()
-    # A statement of many lines goes on, indented, in the next ones.
+    # The further lines of a statement are indented in the log.
     for line in re.sub(r"\n\s+", " ", text).splitlines():
         logged = _LOGGED.search(line)
         if logged is not None and not _UNCOUNTED.match(logged[1].strip()):
@@ -143,12 +143,12 @@ def _statements(log: Path, *, begin: int) -> Counter[str]:
 
 
 def _commands(broker: redis.Redis) -> dict[str, int]:
-    told: Any = broker.info("commandstats")
-    return {name.removeprefix("cmdstat_"): int(one["calls"]) for name, one in told.items() if "info" not in name}
+    stats: Any = broker.info("commandstats")
+    return {name.removeprefix("cmdstat_"): int(one["calls"]) for name, one in stats.items() if "info" not in name}
 
 
 def _processes(root: int) -> dict[int, Process]:
-    """The root and everything below it."""
+    """Return the root process and all its descendants, by pid."""
     everything = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:

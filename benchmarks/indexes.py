@@ -1,9 +1,9 @@
-"""`python -m benchmarks.indexes`: what each index costs a bulk of W3 runs, in processor and in log.
+"""`python -m benchmarks.indexes`: the CPU time and WAL that each index costs a bulk of W3 runs.
 
-Each index is dropped and made again in turn, and beside it everything is measured as it stands, A B A B. Counted are
-the processor seconds of the one backend that starts and performs the runs here, and the bytes of write-ahead log. Then
-50,000 runs go through under autovacuum; dead rows and updates in place are read from PostgreSQL's own counters, and
-what a single run then reads (pages of 8 KB) is compared with before.
+For each index, runs are measured with it and without it, in turn: CPU seconds of the only database backend, which
+serves the process that starts and performs the runs, and bytes of write-ahead log. Then 50,000 runs are performed under
+autovacuum: dead rows and HOT updates are read from PostgreSQL's counters, and the pages of 8 KB that a single run reads
+are compared before and after.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BULK = 200
 
 
 def main() -> None:
-    """Prints a line for each index and writes JSON; what an index may cost is for the reader."""
+    """Print a line for each index, and write JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.indexes", description=__doc__)
     parser.add_argument("--runs", type=int, default=4000, help="in each measurement")
     parser.add_argument("--rounds", type=int, default=5, help="0: only the runs under autovacuum")
@@ -61,8 +61,8 @@ def main() -> None:
 
 
 def _costs(found: Published, *, runs: int, rounds: int) -> dict[str, Any]:
-    """Microseconds and bytes of log that a run saves without the index; medians of neighbouring pairs."""
-    # Which pages are logged whole depends on when the last checkpoint was, and drowns everything else.
+    """Return the microseconds and bytes of WAL that a run saves without each index: medians over adjacent pairs."""
+    # PostgreSQL logs each page in full once after a checkpoint. That would hide the differences, so it is switched off.
     _execute("ALTER SYSTEM SET full_page_writes = off")
     _execute("SELECT pg_reload_conf()")
     _perform(found, runs)
@@ -88,7 +88,10 @@ def _costs(found: Published, *, runs: int, rounds: int) -> dict[str, Any]:
 
 
 def _indexes() -> dict[str, tuple[str, str]]:
-    """Statements that drop and make each index that is not needed for correctness, and each primary key of a number."""
+    """Return, by name, the statements that drop and create each index not needed for correctness.
+
+    Primary keys that are plain numbers count as such, too.
+    """
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -110,7 +113,7 @@ def _indexes() -> dict[str, tuple[str, str]]:
 
 
 def _perform(found: Published, runs: int) -> None:
-    """Start runs in calls of 200 and take them through to their end, on this connection."""
+    """Start runs, 200 per call, and perform them to their end on this connection."""
     from benchmarks import work
     from runs.worker import polling
 
@@ -122,7 +125,7 @@ def _perform(found: Published, runs: int) -> None:
 
 
 def _measured(found: Published, runs: int) -> tuple[float, float]:
-    """Microseconds of the backend and bytes of log, for one run."""
+    """Return the backend's CPU microseconds and the bytes of WAL, per run."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -136,7 +139,7 @@ def _measured(found: Published, runs: int) -> tuple[float, float]:
 
 
 def _churn(found: Published, *, runs: int) -> dict[str, Any]:
-    """Dead rows, the most of them on the way, and how many updates stayed in their page without touching an index."""
+    """Return the dead rows at the end and at their peak, and how many updates were HOT (no index was changed)."""
     from django.db import connection
 
     query = (

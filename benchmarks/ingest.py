@@ -1,7 +1,8 @@
-"""`python -m benchmarks.ingest`: runs accepted over HTTP, one by one and in bulk, beside publishing a bare chain.
+"""`python -m benchmarks.ingest`: how many runs are accepted over HTTP, one by one and in bulk.
 
-In turn, A B A B, with the workers stopped; then single starts with workers beside them. Accepted means committed and
-knocked for. Every run is looked up afterwards, and those of the last part are waited for.
+The baseline is the publishing of a bare Celery chain. All are measured in turn, without workers; then single starts
+with a worker on the same cores. A run counts as accepted when it is committed and its message is sent. Every run is
+looked up afterwards, and the runs of the last part are waited for.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Web(NamedTuple):
 
 
 def main() -> None:
-    """Measures, prints and writes JSON. Exit status 1 where a run that was accepted is missing, doubled or not done."""
+    """Measure, print the figures, and write JSON. Exit status 1 if an accepted run is missing, doubled or not done."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ingest", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--bulk", type=int, default=50_000, help="runs in one bulk request")
@@ -105,7 +106,7 @@ def _rounds(web: Web, *, rounds: int, bulk: int, singles: int) -> dict[str, list
 
 
 def _measured(web: Web, work: Callable[[int], float], count: int) -> dict[str, float]:
-    """Accepted a second, and CPU microseconds for each by web, PostgreSQL and the client."""
+    """Return the runs accepted per second, and the CPU microseconds per run of web, PostgreSQL and client."""
     from benchmarks import processes
 
     postgres = _postmaster()
@@ -117,7 +118,7 @@ def _measured(web: Web, work: Callable[[int], float], count: int) -> dict[str, f
 
 
 def _beside_workers(web: Web, *, home: Path, count: int) -> dict[str, Any]:
-    """Single starts while two worker children work them off, and what was left when the last was accepted."""
+    """Measure single starts while two worker children perform the runs; count the runs left at the last acceptance."""
     from benchmarks import systems
     from benchmarks.servers import until
     from runs.models import Run, StepRun
@@ -217,7 +218,7 @@ def _runs() -> int:
 
 
 def _postmaster() -> int:
-    """The process that the server's others are below."""
+    """Return the pid of PostgreSQL's main process, of which all its others are children."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -232,13 +233,13 @@ def _own_cpu() -> float:
 
 
 def _summed_up(values: list[dict[str, float]]) -> dict[str, Any]:
-    """Medians, and the rates of all rounds."""
+    """Return the medians, and the rates of all rounds."""
     medians = {name: round(statistics.median(one[name] for one in values), 1) for name in values[0]}
     return {**medians, "all": [round(one["per_second"]) for one in values]}
 
 
 def _ratios(found: dict[str, list[dict[str, float]]]) -> dict[str, float]:
-    """Accepted runs over published chains, medians of the rounds' ratios."""
+    """Return the ratios of accepted runs to published chains, as medians over the rounds."""
     base = found["chain_publish"]
     ratios = {}
     for name, values in found.items():

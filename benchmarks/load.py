@@ -1,7 +1,7 @@
-"""A small load tester: so many connections kept open, each sends its next request when it has its answer.
+"""A small HTTP load tester with persistent connections, each of which sends a request when it has the last response.
 
-`python -m benchmarks.load PORT CONNECTIONS COUNT PATH` with the token in LOAD_TOKEN: waits for a line, posts COUNT
-starts of W3, and prints JSON: how often each status came, seconds, its own CPU seconds, and sorted latencies.
+`python -m benchmarks.load PORT CONNECTIONS COUNT PATH`, with the token in LOAD_TOKEN, waits for a line, posts COUNT
+starts of W3, and prints JSON: the count of each status, seconds, its own CPU seconds, and the sorted latencies.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks import work
 
 
 def main(*, port: int, connections: int, count: int, path: str, token: str) -> None:
-    """Prints `ready`, waits for a line, and then the result."""
+    """Print `ready`, wait for a line, send the requests, and print the result."""
     requests = _requests(count, path=path, token=token)
     selector = selectors.DefaultSelector()
     sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
@@ -32,8 +32,8 @@ def main(*, port: int, connections: int, count: int, path: str, token: str) -> N
     began, cpu = time.perf_counter(), time.process_time()
     statuses, latencies = _drive(selector, sockets, requests)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    told = {"statuses": statuses, "seconds": seconds, "cpu_seconds": cpu, "latencies": sorted(latencies)}
-    sys.stdout.write(json.dumps(told) + "\n")
+    result = {"statuses": statuses, "seconds": seconds, "cpu_seconds": cpu, "latencies": sorted(latencies)}
+    sys.stdout.write(json.dumps(result) + "\n")
 
 
 def _drive(
@@ -48,7 +48,7 @@ def _drive(
     while sent:
         for key, _ in selector.select(10):
             number = key.fd
-            # Answers are a few hundred bytes, and come in one piece but for a split that ends without its body.
+            # A response has a few hundred bytes and arrives in one piece, or split into head and body.
             answer = _whole(key.fileobj)  # type: ignore[arg-type]  # we registered sockets
             now = time.perf_counter()
             latencies.append(now - sent.pop(number))
@@ -63,7 +63,7 @@ def _drive(
 
 
 def _whole(one: socket.socket) -> bytes:
-    """One answer. Raises SystemExit where the server closes the connection."""
+    """Read one whole response. Raises SystemExit if the server closes the connection."""
     found = b""
     while True:
         piece = one.recv(65536)

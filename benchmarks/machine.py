@@ -1,4 +1,4 @@
-"""Say what machine this is, in general terms: nothing that names it."""
+"""Describe the machine in general terms, without anything that identifies it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES = ("celery", "kombu", "redis", "django", "psycopg", "orjson", "minijinj
 
 
 def described() -> dict[str, object]:
-    """Cores, memory, operating system and the versions of what is measured."""
+    """Return cores, memory, operating system, and the versions of the measured software."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "cores": os.cpu_count(),
@@ -28,9 +28,9 @@ def described() -> dict[str, object]:
 
 @cache
 def load_average() -> float | None:
-    """Of the last minute, where the system tells: what else the machine was doing before this process measured.
+    """Return the load average of the minute before this process measured, or None if the system has none.
 
-    Asked again it gives the same answer, for the next one would count our own work.
+    Later calls return the same value, because a new one would include our own work.
     """
     try:
         return float(Path("/proc/loadavg").read_text().split()[0])

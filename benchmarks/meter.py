@@ -1,4 +1,4 @@
-"""Attribute processor time to parts of the code that call each other, in this process and in its database backend."""
+"""Attribute CPU time to nested parts of the code, in this process and in its database backend."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass
 class Part:
-    """What one part took by itself, without the parts that it called: calls, and seconds of processor and wall."""
+    """One part's calls, CPU seconds and wall seconds, without those of the parts that it called."""
 
     name: str
     calls: int = 0
@@ -24,7 +24,7 @@ class Part:
 
 
 class Meter:
-    """Parts by name, in the order in which they were first entered."""
+    """All parts by name, in the order in which they were first entered. `backend` is the database backend's pid."""
 
     def __init__(self, backend: int) -> None:
         self.parts: dict[str, Part] = {}
@@ -33,12 +33,15 @@ class Meter:
         self._python = self._wall = self._postgresql = 0.0
 
     def clear(self) -> None:
-        """Forget what was measured; not while a part is open."""
+        """Discard what was measured; not permitted while a part is open."""
         self.parts.clear()
 
     @contextmanager
     def part(self, name: str, *, asks: bool = False) -> Iterator[None]:
-        """What runs in the block belongs to this part, but for parts opened inside. `asks`: it waits for PostgreSQL."""
+        """Attribute the block's time to this part, except that of parts opened inside.
+
+        `asks`: the part executes SQL, so the backend's CPU time is read as well.
+        """
         self._settle(asks=asks)
         part = self.parts.setdefault(name, Part(name))
         part.calls += 1
@@ -50,7 +53,7 @@ class Meter:
             self._stack.pop()
 
     def watch(self, owner: Any, attribute: str, name: str | Callable[..., str], *, asks: bool = False) -> None:
-        """Make calls of a module's or object's function a part. One that is not there is no part, and no fault."""
+        """Wrap a function of a module or object, so that its calls are a part. A missing function is ignored."""
         found = getattr(owner, attribute, None)
         if found is None:
             return
@@ -60,20 +63,21 @@ class Meter:
             with self.part(name if isinstance(name, str) else name(*given), asks=asks):
                 return found(*given, **named)
 
-        # Also where it was imported by name.
+        # Replace it also in the modules that imported it by name.
         others = [one for name, one in list(sys.modules.items()) if name.startswith("runs.")]
         for one in (owner, *others):
             if getattr(one, attribute, None) is found:
                 setattr(one, attribute, timed)
 
     def _settle(self, *, asks: bool) -> None:
-        """Give what has passed since the last time to the part on top."""
+        """Attribute the time since the last call to the innermost open part."""
         python, wall = time.process_time(), time.perf_counter()
         if self._stack:
             self._stack[-1].python += python - self._python
             self._stack[-1].wall += wall - self._wall
         if asks:
-            # Nanoseconds on a processor. Reading it takes some microseconds, so only parts that ask have it read.
+            # The backend's CPU time in nanoseconds. Reading it takes some microseconds, so it is read only for parts
+            # that execute SQL.
             postgresql = int(self._backend.read_text().split()[0]) / 1e9
             if self._stack:
                 self._stack[-1].postgresql += postgresql - self._postgresql

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.page`: docs/performance.md and its plots, from the JSON of benchmarks/results/ alone."""
+"""`python -m benchmarks.page`: generate docs/performance.md and its plots from the JSON in benchmarks/results/."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 SYSTEMS = {
     "chain_prefork": "bare Celery chain, prefork 2",
     "chain_two_solo": "bare Celery chain, two solo workers",
-    "naive_orm": "Celery and one ORM row a step",
+    "naive_orm": "naive durable app, one ORM row per step",
     "stepwise_single": "Stepwise, single starts",
     "stepwise_bulk": "Stepwise, bulk starts",
     "stepwise": "Stepwise",
@@ -31,7 +31,7 @@ HISTORY = {"chain_prefork": "none", "chain_two_solo": "none"}
 
 
 def main() -> None:
-    """Writes the page and the plots that it shows."""
+    """Write the page and its plots."""
     reports = read(RESULTS)
     PAGE.write_text(markdown(reports), encoding="utf-8")
     for name, drawn in drawings(reports).items():
@@ -40,26 +40,26 @@ def main() -> None:
 
 
 def read(directory: Path) -> dict[str, Report]:
-    """Every result by its file's name, but those of quick measurements."""
+    """Return every result by its file name, without those of quick measurements."""
     paths = [path for path in sorted(directory.glob("*.json")) if not path.stem.endswith("-quick")]
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def markdown(reports: Mapping[str, Report]) -> str:
-    """The whole page; a section whose results are missing is left out."""
+    """Return the whole page; sections whose results are missing are left out."""
     parts = [page_words.HEAD, aims.section(reports)]
     for name, section in SECTIONS:
         if name in reports:
-            told = section(reports[name])
-            title, _, rest = told.partition("\n")
-            parts.append(f"{title}\n\n{note}{rest}" if (note := quiet(reports[name])) else told)
-    found = [page_words.machine(report) for report in reports.values() if "machine" in report and "suite" in report]
-    parts += [page_words.FOOT, *found[:1]]
+            text = section(reports[name])
+            title, _, rest = text.partition("\n")
+            parts.append(f"{title}\n\n{note}{rest}" if (note := quiet(reports[name])) else text)
+    machines = [page_words.machine(report) for report in reports.values() if "machine" in report and "suite" in report]
+    parts += [page_words.FOOT, *machines[:1]]
     return "\n".join(part for part in parts if part)
 
 
 def drawings(reports: Mapping[str, Report]) -> dict[str, str]:
-    """Every plot by its name, as SVG."""
+    """Return every plot as SVG, by name."""
     found: dict[str, str] = {}
     for name, draw in (("w3", _draw_w3), ("concurrency", _draw_concurrency)):
         if name in reports:
@@ -76,14 +76,15 @@ def _w3(report: Report) -> str:
     rows = []
     for name, found in rates.items():
         over = [ratios.get(f"{name}/{base}") for base in ("chain_prefork", "chain_two_solo")]
-        told = [spread(one) if one else "-" for one in over]
+        shown = [spread(one) if one else "-" for one in over]
         history = HISTORY.get(name, "every step")
-        rows.append([SYSTEMS[name], spread(found), *told, number(costs[name]["messages"]["median"]), history])
-    head = ("", "runs/s", "times prefork 2", "times the best pool", "messages a run", "history")
+        rows.append([SYSTEMS[name], spread(found), *shown, number(costs[name]["messages"]["median"]), history])
+    head = ("", "runs/s", "ratio to prefork 2", "ratio to two solo", "messages per run", "history")
     return "\n".join(
         [
             "## Rates\n",
-            f"Medians of {report['rounds']} rounds, smallest and largest in brackets; a ratio is that of one round.\n",
+            f"Medians of {report['rounds']} rounds; the smallest and the largest value are in brackets. Each ratio is"
+            " between two systems in the same round.\n",
             table(head, rows),
             _image("w3-rates", "Runs per second of each system"),
             *_latency(report),
@@ -99,14 +100,14 @@ def _latency(report: Report) -> list[str]:
     if not rows:
         return []
     ratios = {p: report["ratios"].get(f"latency_{p}/chain_prefork") for p in ("p50", "p95")}
-    told = [f"{p} {spread(one)} of the bare chain's in the same round" for p, one in ratios.items() if one]
+    compared = [f"{p} {spread(one)}" for p, one in ratios.items() if one]
     return [
         "## Latency of one run when idle\n",
-        "Milliseconds from the call to the recorded end, one run at a time. Stepwise's end is the database's clock in"
-        " the statement that records it, a moment before its commit; the bare chain's is the last task's clock. Nobody"
-        " looks at either for the first 10 ms.\n",
+        "Milliseconds from the call to the recorded end, one run at a time. For Stepwise, the end is the database's"
+        " time in the statement that records it, a moment before its commit. For the bare chain, it is the last task's"
+        " clock. To leave the CPU to the run, the benchmark does not check for its end in the first 10 ms.\n",
         table(("", "p50, ms", "p95, ms"), rows),
-        f"{'; '.join(told)}.\n" if told else "",
+        f"Ratio of Stepwise to the bare chain in the same round: {'; '.join(compared)}.\n" if compared else "",
     ]
 
 
@@ -118,20 +119,20 @@ def _costs(report: Report) -> list[str]:
         spent = found["cpu_us"]["median"]
         in_use = report["runs_per_second"][name]["median"] * spent / 1e6 / cores
         rows.append([SYSTEMS[name], *kinds, number(spent), f"{in_use:.0%}"])
-    asked = [
+    statements = [
         [SYSTEMS[name], *(number(found[key]) for key in ("statements", "plan_us", "exec_us", "wal_bytes"))]
         for name, found in report["statements"].items()
     ]
     return [
         "## What a run costs\n",
-        "Microseconds of processor time for one run, by kind of process; and how much of all cores that is at the rate"
-        " above. Near 100 %, the processor is the limit, and what saves its time makes it faster; far below, something"
-        " waits.\n",
+        "Microseconds of CPU time per run, by kind of process, and the share of all cores that this is at the rate"
+        " above. Near 100 %, the CPU is the limit, and saving CPU time raises the rate; far below, the system waits for"
+        " something else.\n",
         table(("", *KINDS.values(), "in all", "cores in use"), rows),
-        _image("w3-cpu", "Processor time of one run by kind of process"),
-        "Statements for one run, as PostgreSQL counts them in a round of its own; those that check a foreign key for a"
-        " row are left out.\n",
-        table(("", "statements", "planning, us", "execution, us", "WAL, bytes"), asked) if asked else "",
+        _image("w3-cpu", "CPU time of one run by kind of process"),
+        "Statements per run, as PostgreSQL counts them in an extra round. PostgreSQL's own checks of foreign keys are"
+        " left out.\n",
+        table(("", "statements", "planning, us", "execution, us", "WAL, bytes"), statements) if statements else "",
     ]
 
 
@@ -143,11 +144,11 @@ def _durability(report: Report) -> list[str]:
     ]
     return [
         "## Durability of what was measured\n",
-        f"{found['runs_checked']:,} runs of the rounds above were looked up afterwards: each there once, ended, its"
-        " three steps recorded once with times and the right outputs, no ticket left. The suite ends without a result"
-        " where one is not. Then once more, apart from the medians, with a child of the worker killed (`kill -9`) in"
-        " the middle:\n",
-        table(("", "runs", "ended when it was killed", "seconds in all", "missing, wrong or twice"), rows),
+        f"{found['runs_checked']:,} runs of the rounds above were checked afterwards: each exists once and has ended,"
+        " its three steps are recorded once, with times and the right outputs, and no ticket is left. If a single run"
+        " fails this check, the benchmark ends without a result. Each system was then measured once more, not for the"
+        " medians, while a child of the worker was killed (`kill -9`):\n",
+        table(("", "runs", "ended when the child was killed", "seconds in all", "missing, wrong or doubled"), rows),
     ]
 
 
@@ -162,23 +163,24 @@ def _concurrency(report: Report) -> str:
     return "\n".join(
         [
             "## As the load grows\n",
-            f"{report['runs']['single']:,} single starts from so many callers at once, who start the next run as soon"
-            f" as one is accepted; medians of {report['rounds']}. Latency is from the call to the run's recorded end,"
-            " its time in line included. One mechanism serves all: an idle system sends one run in one message at"
-            " once, a busy one finds many waiting and sends them together.\n",
+            f"{report['runs']['single']:,} single starts by a number of concurrent callers, each of which starts the"
+            f" next run as soon as the last is accepted; medians of {report['rounds']} rounds. Latency is from the"
+            " call to the run's recorded end, including the time in the queue. The same mechanism serves every load:"
+            " an idle system sends a run at once in a message of its own; a busy one finds many runs waiting and"
+            " sends them together.\n",
             table(
-                ("callers", "runs/s", "p50, ms", "p95, ms", "runs a message", "messages a run", "broker commands a run",
-                 "processor, us a run"),
+                ("callers", "runs/s", "p50, ms", "p95, ms", "runs per message", "messages per run",
+                 "broker commands per run", "CPU, us per run"),
                 [row(name, found, singles) for name, found in report["callers"].items()],
             ),
             _image("concurrency-batching", "Runs per message against callers"),
             _image("concurrency-latency", "Rate and latency against callers"),
             "## More worker processes\n",
-            f"{report['runs']['bulk']:,} runs started in bulk, one worker with so many children (`-c`); everything,"
-            f" callers, PostgreSQL and broker too, shares {report['machine']['cores']} cores. Processor time is in"
-            " microseconds for one run.\n",
+            f"{report['runs']['bulk']:,} runs started in bulk, by one worker with a number of children (`-c`). All"
+            f" processes, also the callers, PostgreSQL and the broker, share {report['machine']['cores']} cores. The"
+            " last columns are CPU time, in microseconds per run.\n",
             table(
-                ("children", "runs/s", "runs a message", *KINDS.values()),
+                ("children", "runs/s", "runs per message", *KINDS.values()),
                 [row(name, found, bulk) for name, found in report["children"].items()],
             ),
         ]
@@ -189,7 +191,7 @@ def _draw_w3(report: Report) -> dict[str, str]:
     rates = {SYSTEMS[name]: found["median"] for name, found in report["runs_per_second"].items()}
     costs = report["costs"]
     series = {words: [found[f"cpu_us_{kind}"]["median"] for found in costs.values()] for kind, words in KINDS.items()}
-    unit = "microseconds of processor time for one run"
+    unit = "microseconds of CPU time per run"
     return {
         "w3-rates": plots.bars("Runs of three steps per second", rates, unit="runs per second"),
         "w3-cpu": plots.stacked("What a run costs", [SYSTEMS[name] for name in costs], series, unit=unit),
@@ -202,7 +204,7 @@ def _draw_concurrency(report: Report) -> dict[str, str]:
     def values(key: str, times: float = 1.0) -> list[float]:
         return [found[key]["median"] * times for found in callers.values()]
 
-    messages = {"runs a message": values("runs_per_message"), "messages a run": values("messages")}
+    messages = {"runs per message": values("runs_per_message"), "messages per run": values("messages")}
     latency = {
         "rate, runs per second": values("runs_per_second"),
         "latency p50, ms": values("p50_seconds", 1000),

@@ -1,4 +1,4 @@
-"""The sections of docs/performance.md behind the rates: other suites, the parts of a run, and the schema's price."""
+"""The later sections of docs/performance.md: the other suites, the parts of a run, and the costs of the schema."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from benchmarks.tables import Report, number, spread, table
 
-# Below this many bytes of WAL for a run, an index was never written to.
+# If a run saves less WAL than this without an index, it never wrote to the index.
 _UNTOUCHED_BYTES = 5.0
 _INGEST = {
     "chain_publish": "publishing a bare Celery chain",
-    "single": "`POST .../runs`, one run a request",
+    "single": "`POST .../runs`, one run per request",
     "bulk_lines": "`POST .../runs/bulk`, a stream of lines",
     "bulk_array": "`POST .../runs/bulk`, an array",
 }
@@ -30,19 +30,19 @@ def _ingest(report: Report) -> str:
     rows = []
     for name, found in report["figures"].items():
         cpu = [number(found[f"{kind}_us"]) for kind in ("web", "postgresql", "client")]
-        told = (number(found["per_second"]), number(min(found["all"])), number(max(found["all"])))
-        rows.append([_INGEST.get(name, name), *told, number(report["ratios"][name]), *cpu])
+        rates = (number(found["per_second"]), number(min(found["all"])), number(max(found["all"])))
+        rows.append([_INGEST.get(name, name), *rates, number(report["ratios"][name]), *cpu])
     beside = report["single_with_workers_beside"]
-    head = ("", "accepted/s", "smallest", "largest", "times publishing", "web, us", "PostgreSQL, us", "client, us")
+    head = ("", "accepted/s", "smallest", "largest", "ratio to chain", "web, us", "PostgreSQL, us", "client, us")
     return "\n".join(
         [
             "## Starts over HTTP\n",
-            "Accepted means committed and knocked for; no workers run, but in the last line of text. Processor time is"
-            f" for one run; single requests come over {report['connections']} kept connections to"
-            f" {report.get('web_processes', 1)} web processes, bulk ones have {report['bulk_runs_a_request']:,} runs"
-            " each, with idempotency keys.\n",
+            "A run is accepted when it is committed and its message is sent. No worker runs, except for the figure"
+            " below the table. The last three columns are CPU time per run. Single requests come over"
+            f" {report['connections']} persistent connections to {report.get('web_processes', 1)} web processes; a bulk"
+            f" request has {report['bulk_runs_a_request']:,} runs, with idempotency keys.\n",
             table(head, rows),
-            f"Single starts with a worker beside them on the same cores: {number(beside['per_second'])} accepted/s.\n",
+            f"Single starts with a worker on the same cores: {number(beside['per_second'])} accepted/s.\n",
         ]
     )
 
@@ -56,14 +56,14 @@ def _effects(report: Report) -> str:
         ]
         for name, found in report["systems"].items()
     ]
-    head = ("", "requests/s", "most threads in a process", "most connections", "processor, s", "memory (PSS), MiB")
+    head = ("", "requests/s", "most threads in a process", "most connections", "CPU, s", "memory (PSS), MiB")
     return "\n".join(
         [
-            "## Steps that ask a server\n",
+            "## Steps that send HTTP requests\n",
             f"{report['requests']:,} requests to a server that answers after"
             f" {number(report['answer_seconds'] * 1000)} ms, by one worker with two children of up to"
-            f" {report['io_threads']} threads. At most children times threads over the answer's time: 1,000/s here;"
-            " below that, the processor and how soon a child gets its next message.\n",
+            f" {report['io_threads']} threads each. The upper bound is children x threads / response time, here"
+            " 1,000/s. Below it, the limits are the CPU, and how soon a child gets its next message.\n",
             table(head, rows),
         ]
     )
@@ -72,7 +72,7 @@ def _effects(report: Report) -> str:
 def _shapes(report: Report) -> str:
     rows = []
     rounds = report["rounds"]
-    told = "one pass" if rounds == 1 else f"medians of {rounds}"
+    passes = "one round" if rounds == 1 else f"medians of {rounds} rounds"
     for name, found in report["shapes"].items():
         fit = found["fit_seconds"]
         for point in found["points"]:
@@ -84,17 +84,17 @@ def _shapes(report: Report) -> str:
         "",
         "steps or items",
         "seconds",
-        "us a step",
-        "processor, us a step",
+        "us per step",
+        "CPU, us per step",
         "biggest message, KB",
-        "r2 of the line",
+        "r2",
     )
     return "\n".join(
         [
             "## Big runs\n",
-            f"One run at a time, one worker, {told}; each run's rows were counted afterwards,"
-            " one that succeeded for each step and item. What a step costs must not grow with their number: r2 is that"
-            " of the line through the three sizes' seconds.\n",
+            f"One run at a time, one worker, {passes}. Each run was checked afterwards: it has one succeeded row for"
+            " each step and item. The cost per step must not grow with their number; r2 tells how well the seconds of"
+            " the three sizes lie on a straight line (1 is perfect).\n",
             table(head, rows),
         ]
     )
@@ -112,16 +112,17 @@ def _volume(report: Report) -> str:
     beside = gone["latency_seconds"]
     return "\n".join(
         [
-            f"## Beside {report['runs']:,} finished runs\n",
-            f"{len(found)} pieces of work (sweep, hot path, lists of the API, pages of the admin) by the plans and"
-            " pages of their statements, with next to nothing stored and with that many: in"
-            f" {faults} of them a plan grew. The slowest:\n",
+            f"## With {report['runs']:,} finished runs in the database\n",
+            f"{len(found)} pieces of work (sweep, hot path, lists of the API, pages of the admin) were done in an"
+            " almost empty database and in the full one. Compared were the plans of their statements and the pages of"
+            f" 8 KB that these read: in {faults} of them the cost of a plan grows with the number of runs. The"
+            " slowest:\n",
             table(("", "pages, empty", "pages, full", "milliseconds, full"), rows),
             *([f"{report['note']}\n"] if "note" in report else []),
             *_beside(report["beside"]),
-            f"Retention deleted {gone['runs_pruned']:,} of them at {number(gone['runs_per_second'])}/s, the longest"
-            f" transaction {number(gone['longest_transaction_seconds'] * 1000)} ms; the latency of single runs"
-            f" was p50 {number(beside['beside']['p50'] * 1000)} ms meanwhile, and"
+            f"Retention deleted {gone['runs_pruned']:,} runs at {number(gone['runs_per_second'])}/s; the longest"
+            f" transaction took {number(gone['longest_transaction_seconds'] * 1000)} ms. The latency of single runs"
+            f" (p50) was {number(beside['beside']['p50'] * 1000)} ms meanwhile, and"
             f" {number(beside['without']['p50'] * 1000)} ms without it.\n",
         ]
     )
@@ -136,9 +137,9 @@ def _beside(found: Report) -> list[str]:
         for times in (1000 if name.endswith("seconds") else 1,)
     ]
     return [
-        "W3 in that database and in an empty one of the same server, in turn; the ratio is that of one round (latencies"
-        " in milliseconds):\n",
-        table(("", "empty", "full", "full to empty"), rows),
+        "W3 in the full database and in an empty one of the same server, measured in turn; each ratio is of one round,"
+        " latencies are in milliseconds:\n",
+        table(("", "empty", "full", "full / empty"), rows),
     ]
 
 
@@ -150,10 +151,10 @@ def _idle(report: Report) -> str:
     all_of = ["in all", "", number(report["pss_megabytes"]), number(report["cpu_percent"])]
     return "\n".join(
         [
-            "## With nothing to do\n",
-            f"The whole installation of `make up` sends {number(report['statements_per_second'])} statements a second"
-            " (BEGIN and COMMIT not counted).\n",
-            table(("", "processes", "memory (PSS), MB", "processor, %"), [*rows, all_of]),
+            "## When idle\n",
+            f"An idle installation of `make up` sends {number(report['statements_per_second'])} statements per second"
+            " (without BEGIN and COMMIT).\n",
+            table(("", "processes", "memory (PSS), MB", "CPU, %"), [*rows, all_of]),
         ]
     )
 
@@ -163,17 +164,18 @@ def _backlog(report: Report) -> str:
     return "\n".join(
         [
             "## A backlog\n",
-            f"{report['runs']:,} runs started with no worker, who came after {number(away['seconds'])} s: at most"
-            f" {peak['messages']} messages and {number(peak['used_memory_bytes'] / 2**20)} MiB in the broker at any"
-            f" time; {report['tickets_sent_twice_while_away']} tickets sent twice while the workers were away; then"
-            f" worked off in {number(report['worked_off_seconds'])} s, {report['runs_not_done_once']} runs not done"
-            " exactly once.\n",
+            f"{report['runs']:,} runs were started without a worker; one was started {number(away['seconds'])} s later."
+            f" The broker never held more than {peak['messages']} messages and"
+            f" {number(peak['used_memory_bytes'] / 2**20)} MiB. While there was no worker,"
+            f" {report['tickets_sent_twice_while_away']} tickets were sent twice. The worker did all runs in"
+            f" {number(report['worked_off_seconds'])} s; {report['runs_not_done_once']} runs were not done exactly"
+            " once.\n",
         ]
     )
 
 
 def _parts(report: Report) -> str:
-    """Both ways beside each other; a part that one of them does not have is a dash there."""
+    """The section with the parts of a run, alone and in bulk side by side; a dash if one way does not have the part."""
     ways = {way: {part["part"]: part for part in parts} for way, parts in report["parts"].items()}
     names = list(dict.fromkeys(name for parts in ways.values() for name in parts))
     keys = ("calls", "python_us", "postgresql_us")
@@ -189,14 +191,14 @@ def _parts(report: Report) -> str:
     both = [f"{figure}, {way}" for way in ways for figure in ("calls", "Python, us", "PostgreSQL, us")]
     return "\n".join(
         [
-            "## Where it ends\n",
-            "W3 runs followed through the machine in one process, from the call to the recorded end:"
+            "## The parts of a run\n",
+            "W3 runs, from the call to the recorded end, all in one process:"
             f" {report['runs']['alone']:,} alone, one after the other, and {report['runs']['bulk']:,} started in bulk."
-            " Microseconds of processor time for one run, each part without what it calls; PostgreSQL's is that of"
-            " the backend. A worker adds its main process, which takes messages off the broker for its children (the"
-            " table of costs above has it).\n",
+            " Microseconds of CPU time per run; a part does not include the parts that it calls. PostgreSQL's time is"
+            " that of the database backend. A real worker also has a main process, which takes messages off the broker"
+            " for its children (see the table of costs above).\n",
             table(("", *both), rows),
-            "The same by PostgreSQL's own count (pg_stat_statements), for one run:\n",
+            "The statements as PostgreSQL counts them (pg_stat_statements), per run:\n",
             table(("statement", "", "calls", "planning, us", "execution, us", "rows", "WAL, bytes"), asked),
             _limits(ways),
         ]
@@ -220,25 +222,25 @@ def _sums(ways: Mapping[str, Mapping[str, Any]], keys: Sequence[str]) -> list[st
 
 
 def _limits(ways: Mapping[str, Mapping[str, Any]]) -> str:
-    """The largest part of each way, and PostgreSQL's share."""
+    """Return, for runs alone and in bulk, the largest part, and PostgreSQL's share."""
     lines = []
     for way, parts in ways.items():
         in_all = sum(one["python_us"] + one["postgresql_us"] for one in parts.values())
         most = max(parts.values(), key=lambda one: one["python_us"] + one["postgresql_us"])
         share = sum(one["postgresql_us"] for one in parts.values()) / in_all
-        told = (most["python_us"] + most["postgresql_us"]) / in_all
+        largest = (most["python_us"] + most["postgresql_us"]) / in_all
         lines.append(
-            f"- **{way}**: {number(in_all)} microseconds of processor in all, {share:.0%} of them PostgreSQL's; the"
-            f" largest part is {_named(most['part'])}, {told:.0%}."
+            f"- **{way}**: {number(in_all)} microseconds of CPU time in all, {share:.0%} of them PostgreSQL's; the"
+            f" largest part is {_named(most['part'])}, {largest:.0%}."
         )
     return "\n".join(lines) + "\n"
 
 
 def _schema(report: Report) -> str:
     things = report["things"]
-    told = {name: one for name, one in things.items() if "saved" in one}
-    together = {name: one for name, one in told.items() if name.startswith("every ")}
-    alone = {name: one for name, one in told.items() if name not in together}
+    measured = {name: one for name, one in things.items() if "saved" in one}
+    together = {name: one for name, one in measured.items() if name.startswith("every ")}
+    alone = {name: one for name, one in measured.items() if name not in together}
     touched = {
         name: one
         for name, one in alone.items()
@@ -255,25 +257,25 @@ def _schema(report: Report) -> str:
         [
             "## What the schema costs\n",
             f"A run started in bulk takes {number(whole['postgresql_us']['median'])} microseconds of the database"
-            f" backend and {number(whole['wal_bytes']['median'])} bytes of WAL. With and without each index, foreign"
-            f" key and check of the hot tables, in turn, {report['rounds']} times {report['runs']:,} runs on empty"
-            " tables: what is saved for one run when it is not there; far below zero, statements find rows by it. Of"
-            " times the smallest of each side are compared, for whatever else the machine does only adds;"
-            f"{_noise(told)}\n",
+            f" backend's CPU time, and {number(whole['wal_bytes']['median'])} bytes of WAL. The table shows what a run"
+            " saves if an index, foreign key or check of the hot tables is dropped. Runs with and without it were"
+            f" measured in turn, {report['rounds']} times {report['runs']:,} runs on empty tables. A value far below"
+            " zero means that statements use the index, and are slower without it. The smallest times of both sides are"
+            f" compared, because other load on the machine only adds time;{_noise(measured)}\n",
             table(("", "kind", "table", "PostgreSQL, us", "WAL, bytes"), rows),
-            f"Indexes that a W3 run never enters: {', '.join(left_out)}.\n" if left_out else "",
-            f"Not measured, for statements name them (ON CONFLICT): {', '.join(needed)}.\n" if needed else "",
+            f"Indexes that a W3 run never writes to: {', '.join(left_out)}.\n" if left_out else "",
+            f"Not measured, because statements name them (ON CONFLICT): {', '.join(needed)}.\n" if needed else "",
         ]
     )
 
 
-def _noise(told: Mapping[str, Report]) -> str:
-    """How far measurements of one and the same lie apart: those with everything there are that."""
-    same = [one["with"]["postgresql_us"]["min"] for one in told.values()]
+def _noise(measured: Mapping[str, Report]) -> str:
+    """Return the measurement noise: how far the measurements with the whole schema, which should be equal, differ."""
+    same = [one["with"]["postgresql_us"]["min"] for one in measured.values()]
     if len(same) < 3:
-        return " how exact that is was not measured."
-    # Of a difference of two, twice the standard deviation.
-    return f" less than {number(2 * 2**0.5 * statistics.stdev(same))} microseconds is within the noise."
+        return " the measurement noise is not known."
+    # Twice the standard deviation of a difference of two measurements.
+    return f" differences below {number(2 * 2**0.5 * statistics.stdev(same))} microseconds are within the noise."
 
 
 def _saved(one: Report) -> list[str]:

@@ -1,4 +1,4 @@
-"""The prose of docs/performance.md; every figure on the page comes from the results."""
+"""The introduction and the end of docs/performance.md. Every figure on the page comes from the results."""
 
 from __future__ import annotations
 
@@ -7,59 +7,66 @@ from benchmarks.tables import Report
 HEAD = """# Performance
 
 Generated from `benchmarks/results/*.json` by `make docs`; a test compares the two. `make bench` measures again (about
-fifteen minutes) and writes both; `make bench-quick` prints its main figures in two minutes, less exactly, and publishes
-none.
+fifteen minutes) and writes both. `make bench-quick` prints the main figures in two minutes, less exactly, and does not
+change this page.
 
-**What is measured.** The common work, W3, is three steps: select a field, compute something tiny, merge both. Every
-system does the same work on the same machine in the same run, in turn, A B A B, each for three to six seconds, so that
-the measure is a ratio and not a number of one machine. PostgreSQL has its default durability (fsync and
-synchronous_commit on), the broker is Valkey with its append-only file, written each second, as `make up` has it. What
-starts cold (connections, plans, prepared statements) is done before the clock runs. Stepwise records every step's
-output, state and times and every run's input; a step's input and its config without expressions are worked out from
-these.
+**What is measured.** The common work, called W3, is a workflow of three steps: select a field, compute one hash, merge
+both. Every system does the same work on the same machine in the same session. The systems are measured in turn (ABAB),
+each for three to six seconds, so that what counts is the ratio between two systems, not the speed of one machine.
+PostgreSQL has its default durability (fsync and synchronous_commit on). The broker is Valkey with an append-only file
+that is written each second, as in `make up`. Before the clock starts, every system is warmed up, so that connections,
+plans and prepared statements exist. Stepwise records the output, state and times of every step, and the input of every
+run; a step's input and a config without expressions are not stored, because they follow from these.
 
-**Beside us**: a bare Celery chain of three tasks without any history at its best fair setting (acknowledged early,
-results ignored, no events, no log line for a task, publishing over one kept connection; our own messages, which may be
-lost without harm, are not acknowledged at all), with a prefork pool of two and with its fastest pool on two cores, two
-solo workers; and the everyday durable way, Celery with Django and one ORM row saved twice for each step, its connection
-kept.
+**The baselines.**
+
+- A *bare Celery chain* of three tasks, without any history, with its best fair settings: early acknowledgement, results
+  ignored, no events, no log lines per task, publishing over one persistent connection. (Stepwise's own messages, whose
+  loss is harmless, are not acknowledged at all.) It is measured with a prefork pool of two, and with its fastest pool
+  on two cores: two solo workers.
+- The *naive durable app*: Celery with Django, and one ORM row per step that is saved twice, over a persistent database
+  connection.
 """
 
 FOOT = """## How to reproduce
 
 ```
 make bench                                # rates, latency, costs, load, schema, parts, and this page
-make bench-all                            # all of it, with what the next lines do one by one
+make bench-all                            # everything: `make bench` and all of the next lines
 .venv/bin/python -m benchmarks.ingest     # starts over HTTP
-.venv/bin/python -m benchmarks.effects    # steps that ask a server
+.venv/bin/python -m benchmarks.effects    # steps that send HTTP requests
 .venv/bin/python -m benchmarks.shapes     # big runs
-.venv/bin/python -m benchmarks.volume     # beside very many finished runs
-.venv/bin/python -m benchmarks.idle       # what it costs to have nothing to do
+.venv/bin/python -m benchmarks.volume     # a database with very many finished runs
+.venv/bin/python -m benchmarks.idle       # an idle installation
 .venv/bin/python -m benchmarks.backlog    # 100,000 queued runs
-make docs                                 # this page again, of what is in benchmarks/results/
+make docs                                 # only this page, from what is in benchmarks/results/
 ```
 
-Each starts a PostgreSQL and a broker of its own on free ports and takes them away again; no other installation is
-touched. Linux only, for processor times are read from /proc.
+Each starts its own PostgreSQL and broker on free ports, and stops them at the end; no other installation is touched.
+Linux only, because CPU times are read from /proc.
 
 ## How to add another engine
 
-A baseline is a module in `benchmarks/baselines/` with the work of `benchmarks/work.py` in the engine's own way, a
-function that publishes so many runs, and one that says how many have ended. In `benchmarks/systems.py` it gets a
-context that starts its workers, and a function that takes a number of runs and answers how long they took; one line in
-`_systems` of `benchmarks/w3.py` puts it in turn with the others, and one in `SYSTEMS` of `benchmarks/page.py` names it
-here. Give it its best fair settings, and say which they are. Where it keeps a history, look that up afterwards as
+1. Write a module in `benchmarks/baselines/` that does the work of `benchmarks/work.py` in the engine's own way. It
+   needs a function that publishes a number of runs, and one that returns how many have ended.
+2. In `benchmarks/systems.py`, add a context manager that starts its workers, and a function that performs a number of
+   runs and returns how long they took.
+3. Add a line to `_systems` in `benchmarks/w3.py`, so that it is measured in turn with the others, and one to `SYSTEMS`
+   in `benchmarks/page.py`, with its name for this page.
+
+Give the engine its best fair settings, and document them. If it keeps a history, check that afterwards, as
 `benchmarks/durability.py` does.
 """
 
 
 def machine(report: Report) -> str:
-    """In general terms."""
+    """Return a description of the machine in general terms."""
     facts = report["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
     return (
-        f"Machine: {facts['cores']} cores, {facts['memory_gib']} GiB, {facts['system']}; everything on it, loopback and"
-        f" sockets only. Python {facts['python']}, PostgreSQL {facts['postgresql']['server_version']} (fsync"
-        f" {facts['postgresql']['fsync']}, synchronous_commit {facts['postgresql']['synchronous_commit']},"
-        f" shared_buffers {facts['postgresql']['shared_buffers']}), {versions}.\n"
+        f"Machine: {facts['cores']} cores, {facts['memory_gib']} GiB, {facts['system']}; everything runs on it,"
+        f" connected by loopback and Unix sockets. Python {facts['python']}, PostgreSQL"
+        f" {facts['postgresql']['server_version']} (fsync {facts['postgresql']['fsync']}, synchronous_commit"
+        f" {facts['postgresql']['synchronous_commit']}, shared_buffers {facts['postgresql']['shared_buffers']}),"
+        f" {versions}.\n"
     )

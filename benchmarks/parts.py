@@ -1,7 +1,7 @@
-"""`python -m benchmarks.parts`: follow W3 runs through the machine: microseconds and statements for each part.
+"""`python -m benchmarks.parts`: the microseconds and statements of each part of the engine for a W3 run.
 
-One process does everything, so that each part can be told: it starts runs, takes the messages off the broker and
-performs them as a worker's child does. Once for runs that are alone, and once for runs started in bulk.
+One process does everything, so that the parts can be measured separately: it starts runs, takes the messages off the
+broker, and performs them as a worker's child does. Runs are measured alone, one after the other, and started in bulk.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BULK = 1000
 
 
 def main() -> None:
-    """Measures, prints and writes JSON."""
+    """Measure, print the figures, and write JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.parts", description=__doc__)
     parser.add_argument("--alone", type=int, default=1000, help="runs that are alone")
     parser.add_argument("--bulk", type=int, default=20000, help="runs that are started in bulk")
@@ -39,13 +39,13 @@ def main() -> None:
 
 
 def measured(*, alone: int, bulk: int) -> dict[str, Any]:
-    """The whole report."""
+    """Return the whole report."""
     from benchmarks import counted, machine, systems
 
     before = machine.load_average()
     walk = Walk(*systems.prepare())
     ways = {"alone": (walk.alone, alone), "bulk": (walk.bulk, bulk)}
-    # Statements are counted in a pass of their own, for the counting takes time.
+    # Statements are counted in a separate pass, because counting takes time.
     with counted.counting():
         asked = {name: _asked(way, count=count) for name, (way, count) in ways.items()}
     walk.meter = _meter()
@@ -60,7 +60,7 @@ def measured(*, alone: int, bulk: int) -> dict[str, Any]:
 
 
 class Walk:
-    """W3 runs, from their start to their end, all of it in this process."""
+    """Starts and performs W3 runs, all in this process."""
 
     def __init__(self, workflow: Workflow, version: Version) -> None:
         self.meter: Meter | None = None
@@ -68,13 +68,13 @@ class Walk:
         self._waiting: Any = None
 
     def alone(self, count: int) -> None:
-        """One after the other."""
+        """Start and perform runs one after the other."""
         for number in range(count):
             self._start(range(number, number + 1))
             self._perform_all()
 
     def bulk(self, count: int) -> None:
-        """Started in calls of a thousand, and then performed."""
+        """Start runs in calls of a thousand, then perform them all."""
         for first in range(0, count, BULK):
             self._start(range(first, min(first + BULK, count)))
         self._perform_all()
@@ -89,7 +89,7 @@ class Walk:
             starts.start(requests, version=self._version, workflow=self._workflow, source="bench")
 
     def _perform_all(self) -> None:
-        """Every message in the broker, and those that follow."""
+        """Perform every message in the broker, and the messages that these cause."""
         from celery import current_app
         from celery.app.trace import trace_task
 
@@ -114,7 +114,7 @@ class Walk:
 
 
 def _meter() -> Meter:
-    """The parts by the functions that they are; what PostgreSQL does for a statement is the statement's."""
+    """Return a meter that wraps the functions of each part; each SQL statement is a part of its own."""
     from django.db import connection
 
     from benchmarks.meter import Meter
@@ -135,7 +135,7 @@ def _meter() -> Meter:
     meter.watch(executor, "advance", "deliver: rows to work, results to outcomes")
     meter.watch(attempt, "walk", "deliver: perform the steps")
     meter.watch(record, "record", "deliver: outcomes to rows")
-    starts._starts._after = dispatcher.after_start  # bound before it was watched
+    starts._starts._after = dispatcher.after_start  # it was bound to the function before this was wrapped
     for name in ("run", "copy"):
         meter.watch(database, name, _statement, asks=True)
     return meter
@@ -146,7 +146,7 @@ def _statement(statement: Statement, *_: object) -> str:
 
 
 def _parts(way: Callable[[int], None], *, meter: Meter, count: int) -> list[dict[str, Any]]:
-    """Each part's own share of one run."""
+    """Return each part's own time and calls, per run."""
     way(max(10, count // 10))
     meter.clear()
     way(count)
@@ -162,7 +162,7 @@ def _parts(way: Callable[[int], None], *, meter: Meter, count: int) -> list[dict
 
 
 def _asked(way: Callable[[int], None], *, count: int) -> list[dict[str, Any]]:
-    """Statements as PostgreSQL counted them, each for one run."""
+    """Return the statements as PostgreSQL counted them, per run."""
     from benchmarks import counted
 
     way(max(10, count // 10))

@@ -1,6 +1,6 @@
-"""Every statement that a piece of work sends, with the plan that PostgreSQL chose and the pages that it read.
+"""Collect the plan, and the pages read, of every statement that a piece of work sends.
 
-`auto_explain` sends the plans along as notices, so that prepared statements and those of the ORM are seen as they are.
+`auto_explain` sends the plans as notices, so that prepared statements and those of the ORM are included unchanged.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _SETTINGS = """
     SET client_min_messages = notice
 """
 BIG_TABLES = ("runs_run", "runs_steprun", "runs_deadletter")
-# A sequential scan that reads no more rows than this, for a LIMIT stopped it, is none; nor is such a sort.
+# A sequential scan or sort that reads at most this many rows, for example because a LIMIT stopped it, is no fault.
 FEW_ROWS = 20_000
 
 
 @dataclass
 class Plan:
-    """One statement: what it was for, its milliseconds, pages of 8 KB touched, and what is wrong with its plan."""
+    """One statement: the work it belongs to, its milliseconds, pages of 8 KB touched, and the faults of its plan."""
 
     work: str
     sql: str
@@ -40,28 +40,28 @@ class Plan:
 
 
 class Watch:
-    """Collects plans; `work` is what the statements from now on are for."""
+    """Collects plans; `work` names the piece of work that the next statements belong to."""
 
     def __init__(self) -> None:
         self.work = ""
         self.plans: list[Plan] = []
 
     def heed(self, notice: Any) -> None:
-        """A notice of auto_explain; any other is nothing."""
+        """Handle a notice: collect auto_explain's plan, ignore any other notice."""
         found = re.search(r"plan:\s*(\{.*)", notice.message_primary or "", re.DOTALL)
         if found is None:
             return
-        told = json.loads(found[1])
-        top = told["Plan"]
+        explained = json.loads(found[1])
+        top = explained["Plan"]
         pages = int(top.get("Shared Hit Blocks", 0)) + int(top.get("Shared Read Blocks", 0))
         ms = float(re.search(r"duration: ([0-9.]+) ms", notice.message_primary)[1])  # type: ignore[index]  # always there
-        sql = " ".join(str(told["Query Text"]).split())
+        sql = " ".join(str(explained["Query Text"]).split())
         self.plans.append(Plan(self.work, sql, ms, pages, [*_faults(top)], top))
 
 
 @contextmanager
 def watched() -> Iterator[Watch]:
-    """Watch Django's connection of this thread. The role must be a superuser, for LOAD."""
+    """Collect the plans of this thread's Django connection. The database role must be a superuser, because of LOAD."""
     from django.db import connection
 
     watch = Watch()
@@ -77,7 +77,7 @@ def watched() -> Iterator[Watch]:
 
 
 def _faults(node: dict[str, Any]) -> Iterator[str]:
-    """Sequential scans of big tables, index scans that throw very many rows away, and sorts of very many."""
+    """Yield sequential scans of big tables, index scans that discard very many rows, and sorts of very many rows."""
     loops = int(node.get("Actual Loops", 0))
     rows = int(node.get("Actual Rows", 0) * loops)
     dropped = int(node.get("Rows Removed by Filter", 0) * loops)

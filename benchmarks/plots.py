@@ -1,4 +1,4 @@
-"""Draw results as SVG: no script, no font and no address of anybody else's; readable on light and on dark."""
+"""Draw results as SVG, without scripts, fonts or links to other hosts; readable on light and dark backgrounds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pygal
 from pygal.style import Style
 
-# It leaves an importer of the old kind behind, for plugins that we have not; Python warns of that at every import.
+# pygal installs an old-style importer for its plugins, of which we have none; Python warns of it at every import.
 sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "PluginImportFixer"]
 
 _COLOURS = ("#2f7ed8", "#e08a1e", "#3a9d5d", "#c0504d", "#8e6bbf", "#7f7f7f")
@@ -30,19 +30,19 @@ _DARK = """<style>@media (prefers-color-scheme: dark) {
 svg text, svg .title { fill: #e6e6e6 !important }
 svg .axis .line, svg .axis .guide.line { stroke: #6a6a6a !important }
 }</style>"""
-# The mark of the program with its date, and settings for a script that is not there.
+# pygal's comment with its version and the date, and the settings of a script that is left out.
 _LEFT_OUT = re.compile(r"<!--.*?-->|<script.*?</script>", re.DOTALL)
 
 Series = Mapping[str, Sequence[float | None]]
 
 
 def bars(title: str, values: Mapping[str, float], *, unit: str) -> str:
-    """One bar for each name, on a logarithmic scale."""
+    """Draw one bar for each name, on a logarithmic scale."""
     chart = pygal.HorizontalBar(**_options(title, height=110 + 44 * len(values)), logarithmic=True, show_legend=False)
     chart.x_title = f"{unit} (logarithmic)"
     chart.print_values = True
     chart.formatter = _short
-    # From below.
+    # Reversed, because pygal draws horizontal bars from the bottom.
     chart.x_labels = list(values)[::-1]
     _decades(chart, values.values())
     chart.add(unit, list(values.values())[::-1])
@@ -50,7 +50,7 @@ def bars(title: str, values: Mapping[str, float], *, unit: str) -> str:
 
 
 def stacked(title: str, names: Sequence[str], series: Series, *, unit: str) -> str:
-    """For each name a bar, put together of one piece for each series."""
+    """Draw a stacked bar for each name, with one piece per series."""
     chart = pygal.HorizontalStackedBar(**_options(title, height=150 + 44 * len(names)))
     chart.x_title = unit
     chart.formatter = _short
@@ -63,7 +63,7 @@ def stacked(title: str, names: Sequence[str], series: Series, *, unit: str) -> s
 def lines(
     title: str, labels: Sequence[str], series: Series, *, axes: tuple[str, str], logarithmic: bool = False
 ) -> str:
-    """A line for each series over the same labels; `axes` are the titles of x and y."""
+    """Draw a line for each series over the same labels; `axes` are the titles of x and y."""
     chart = pygal.Line(**_options(title, height=380), logarithmic=logarithmic)
     chart.x_title, chart.y_title = axes
     chart.formatter = _short
@@ -76,9 +76,9 @@ def lines(
 
 
 def _decades(chart: Any, values: Collection[float]) -> None:
-    """An axis from one power of ten to another; what is between has no label of its own."""
+    """Set the axis from one power of ten to another, with labels at powers of ten only."""
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    # The lowest value would have no bar where it is a power of ten.
+    # If the lowest value is a power of ten, begin one power below, or its bar would have no length.
     low -= 10**low == min(values)
     chart.range, chart.zero = (10.0**low, 10.0**high), 10.0**low
     chart.y_labels = [10.0**power for power in range(low, high + 1)]
@@ -100,14 +100,14 @@ def _options(title: str, *, height: int) -> dict[str, Any]:
 
 
 def _short(value: float | None) -> str:
-    """Three digits that matter."""
+    """Return three significant digits."""
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _drawn(chart: Any, title: str) -> str:
-    # The same results give the same file.
+    # A constant id, so that the same results give the same file.
     chart.uuid = re.sub(r"\W+", "-", title.lower())
     drawn = _LEFT_OUT.sub("", chart.render(is_unicode=True))
     head, end, rest = drawn.rpartition("</svg>")

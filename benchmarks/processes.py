@@ -1,4 +1,4 @@
-"""What the kernel says of a process and its children: threads, CPU seconds, memory. Linux only."""
+"""Read threads, CPU seconds and memory of a process and its children from /proc. Linux only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def family(pid: int) -> list[int]:
-    """The process and all below it, as far as they live."""
+    """Return the process and all its living descendants."""
     found, at = [pid], 0
     while at < len(found):
         for listed in Path(f"/proc/{found[at]}/task").glob("*/children"):
@@ -22,22 +22,22 @@ def family(pid: int) -> list[int]:
 
 
 def parent(pid: int) -> int:
-    """The process that started it."""
+    """Return the pid of the parent process."""
     return int(_status(pid)["PPid"])
 
 
 def threads(pid: int) -> int:
-    """Its threads now; 0 when it is gone."""
+    """Return the number of threads; 0 if the process has ended."""
     return int(_status(pid).get("Threads", 0))
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of the process, of those below it, and of children of theirs that have ended."""
+    """Return user and system time of the process and its descendants, including children that have ended."""
     return sum(_spent(one, ended=True) for one in family(pid))
 
 
 def own_cpu_seconds(pid: int) -> float:
-    """User and system time of the process itself."""
+    """Return user and system time of the process itself."""
     return _spent(pid, ended=False)
 
 
@@ -50,7 +50,7 @@ def _spent(pid: int, *, ended: bool) -> float:
 
 
 def memory_mib(pid: int) -> float:
-    """Its share of the memory in use (PSS); 0 when it is gone."""
+    """Return the proportional set size (PSS) in MiB; 0 if the process has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.schema_costs`: what each index, foreign key and check of the hot tables costs a W3 run.
+"""`python -m benchmarks.schema_costs`: what each index, foreign key and check of the hot tables costs per W3 run.
 
-Started in bulk and done by one process, with the thing and without it, in turn, on empty tables: processor time of the
-database backend, and bytes of WAL. It drops and makes them in a scratch database of its own.
+One process starts runs in bulk and performs them, with the index (or key, or check) and without it, in turn, on empty
+tables. Measured are the CPU time of the database backend and the bytes of WAL. It uses a scratch database.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _INDEXES = """
 
 @dataclass(frozen=True)
 class Thing:
-    """An index, foreign key or check, and the statements that take it away and put it back."""
+    """An index, foreign key or check, and the statements that drop and create it."""
 
     table: str
     name: str
@@ -48,7 +48,8 @@ class Thing:
 
 @dataclass(frozen=True)
 class Size:
-    """How often each is measured with and without, runs in one measurement and before it, names or kinds (or all)."""
+    """How much is measured: rounds with and without each thing, runs per measurement and for warming up, and which
+    things, by name or kind (none given: all)."""
 
     rounds: int = 5
     runs: int = 1500
@@ -57,7 +58,7 @@ class Size:
 
 
 def main() -> None:
-    """Measures, prints and writes JSON."""
+    """Measure, print the figures, and write JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.schema_costs", description=__doc__)
     parser.add_argument("--rounds", type=int, default=Size.rounds, help="how often each is measured with and without")
     parser.add_argument("--runs", type=int, default=Size.runs, help="runs in one measurement")
@@ -73,7 +74,7 @@ def main() -> None:
 
 
 def measured(*, size: Size) -> dict[str, Any]:
-    """The whole report: the schema as it is, then what is saved without each thing, and without all of a kind."""
+    """Return the whole report: the cost with the whole schema, and the savings without each thing and each group."""
     from benchmarks import machine, systems
     from benchmarks.parts import Walk
 
@@ -103,7 +104,7 @@ def measured(*, size: Size) -> dict[str, Any]:
 
 
 def _groups() -> dict[str, list[Thing]]:
-    """Each by itself, and all together that are no promise: a check or a unique index is one."""
+    """Return the groups to measure: each thing by itself, and all checks, foreign keys, and non-unique indexes."""
     every = _things()
     together = {
         "every check": [one for one in every if one.kind == "check"],
@@ -114,7 +115,7 @@ def _groups() -> dict[str, list[Thing]]:
 
 
 def _compared(those: list[Thing], work: Callable[[int], None], *, size: Size) -> dict[str, Any]:
-    """What is saved without them, each for one run; or why that cannot be told."""
+    """Return what a run saves without these things, or why it cannot be measured (`needed`)."""
     with _without(those):
         needed = _needed(work)
     if needed is not None:
@@ -126,13 +127,13 @@ def _compared(those: list[Thing], work: Callable[[int], None], *, size: Size) ->
             pairs.append((with_them, _cost(work, size=size)))
     saved = _summed_up([{name: a[name] - b[name] for name in a} for a, b in pairs])
     for name, found in saved.items():
-        # Whatever else the machine does only adds: the smallest of each side are the nearest to the truth.
+        # Other load on the machine only adds time, so the smallest value of each side is the most accurate.
         found["least"] = round(min(a[name] for a, _ in pairs) - min(b[name] for _, b in pairs), 2)
     return {"saved": saved, "with": _summed_up([a for a, _ in pairs])}
 
 
 def _needed(work: Callable[[int], None]) -> str | None:
-    """What goes wrong without it, if one run does not come to its end."""
+    """Return the error if a run cannot be performed without it, else None."""
     from celery import current_app
     from django.db import Error
 
@@ -151,7 +152,7 @@ def _needed(work: Callable[[int], None]) -> str | None:
 
 
 def _cost(work: Callable[[int], None], *, size: Size) -> dict[str, float]:
-    """On empty tables. What starts cold, as the plans do after a change of the schema, is done before."""
+    """Measure on empty tables, after warming up: plans are made anew after a change of the schema."""
     _execute(f"TRUNCATE {', '.join(TABLES)} CASCADE")
     work(size.warm)
     _execute(f"TRUNCATE {', '.join(TABLES)} CASCADE")
@@ -175,7 +176,7 @@ def _without(those: list[Thing]) -> Iterator[None]:
 
 
 def _things() -> list[Thing]:
-    """All of the three tables."""
+    """Return all indexes, foreign keys and checks of the three hot tables."""
     found = [
         Thing(table, name, kind, f'ALTER TABLE {table} DROP CONSTRAINT "{name}"', _constraint(table, name, definition))
         for table, name, kind, definition in _rows(_CONSTRAINTS)
@@ -210,7 +211,7 @@ def _execute(sql: str) -> None:
 
 
 def _spent() -> tuple[float, float]:
-    """Seconds that this connection's backend was on a processor, and bytes of WAL that the server has written."""
+    """Return the CPU seconds of this connection's backend, and the bytes of WAL that the server has written."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -230,10 +231,10 @@ def _summed_up(values: list[dict[str, float]]) -> dict[str, dict[str, float]]:
     }
 
 
-def _line(name: str, told: dict[str, Any]) -> str:
-    if "needed" in told:
-        return f"{name:36} cannot be left out: {told['needed']}"
-    saved = told["saved"]
+def _line(name: str, report: dict[str, Any]) -> str:
+    if "needed" in report:
+        return f"{name:36} cannot be left out: {report['needed']}"
+    saved = report["saved"]
     return f"{name:36} {saved['postgresql_us']['least']:8.2f} us  {saved['wal_bytes']['median']:8.1f} bytes of WAL"
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey of the benchmark's own, as durable as `make up` makes them, and what runs on them."""
+"""The benchmarks' own PostgreSQL and Valkey, with the durability settings of `make up`, and Celery workers on them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from project.stack import ports, postgres, valkey
 from project.stack.children import Child, stop_together
 
 READY_SECONDS = 60.0
-# A second database, for what is to be compared with one that holds nothing.
+# A second, empty database, to compare a full one with.
 EMPTY = "empty"
-# Loaded, but idle until benchmarks.counted switches it on for one database.
+# pg_stat_statements is loaded, but off until benchmarks.counted switches it on for one database.
 _COUNTING = {
     "shared_preload_libraries": "pg_stat_statements",
     "pg_stat_statements.track": "none",
@@ -32,9 +32,9 @@ _pids: dict[str, int] = {}
 
 
 def start(kept: Path | None = None) -> Path:
-    """Start both servers and name them in the environment, before Django reads it; answers a scratch directory.
+    """Start both servers, set their URLs in the environment (before Django reads it), and return a scratch directory.
 
-    With `kept` that is the directory, and stays with all that was stored, for another start with the same.
+    If `kept` is given, it is used as the directory, and is not deleted, so that a later start finds the same data.
     """
     home = kept or Path(tempfile.mkdtemp(prefix="stepwise-bench-"))
     children: list[Child] = []
@@ -67,9 +67,9 @@ def start(kept: Path | None = None) -> Path:
 
 
 def up(kept: Path | None = None) -> Path:
-    """`start`, Django set up on it, and its database migrated. Before this, nothing may import a model."""
+    """Call `start`, set Django up, and migrate the database. Models can be imported only after this."""
     home = start(kept)
-    # As `make up` does: an index of a big table may take its time.
+    # Without a statement timeout, as in `make up`: creating an index of a big table may take long.
     migrate = [sys.executable, "-W", "ignore", "manage.py", "migrate", "--verbosity", "0"]
     patient = {**os.environ, "DATABASE_STATEMENT_TIMEOUT_SECONDS": "0"}
     subprocess.run(migrate, cwd=BASE_DIR, env=patient, check=True)  # noqa: S603 - our own words
@@ -80,12 +80,12 @@ def up(kept: Path | None = None) -> Path:
 
 
 def pids() -> dict[str, int]:
-    """The main processes of both servers."""
+    """Return the pids of the main processes of both servers."""
     return dict(_pids)
 
 
 class Worker:
-    """A Celery worker; leaving the block stops it."""
+    """A Celery worker, as a context manager: it is stopped at the end of the block."""
 
     def __init__(self, app: str, *options: str, log: Path) -> None:
         self.app = app
@@ -123,7 +123,7 @@ class Worker:
 
 
 def until(answers: Callable[[], bool], *, what: str, seconds: float = READY_SECONDS) -> None:
-    """Wait for it. Raises SystemExit when it takes too long."""
+    """Wait until `answers` returns true. Raises SystemExit, with `what`, if it takes too long."""
     deadline = time.monotonic() + seconds
     while not answers():
         if time.monotonic() > deadline:
@@ -132,7 +132,7 @@ def until(answers: Callable[[], bool], *, what: str, seconds: float = READY_SECO
 
 
 def _password(home: Path) -> str:
-    """What the data in this directory was made with, or a new one."""
+    """Return the password of the data in this directory, or generate one."""
     kept = home / "password"
     if not kept.exists():
         kept.write_text(secrets.token_hex(16), encoding="utf-8")

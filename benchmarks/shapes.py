@@ -1,8 +1,8 @@
-"""`python -m benchmarks.shapes`: big runs of five shapes, three sizes each; what a step costs must not grow with them.
+"""`python -m benchmarks.shapes`: big runs of five shapes in three sizes; the cost per step must not grow with the size.
 
-A fan-out and its join, a for_each over items that only compute, a chain of steps that only compute and one of steps
-that are claimed one by one, and a graph of layers whose steps need two of the layer before; one run at a time, one
-worker as `make up` starts it.
+The shapes are: a fan-out and its join; a for_each over pure items; a chain of pure steps; a chain of effectful steps,
+each claimed by itself; and a graph in layers, each step of which needs up to two of the layer before. One run at a
+time, with one worker as `make up` starts it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_MESSAGE_BYTES = 32 * 1024
 
 
 class Shape(NamedTuple):
-    """A definition of so many steps (or items), what it is given, and the sizes that are measured."""
+    """Functions that return the definition and the input for a number of steps (or items), and the sizes to measure."""
 
     definition: Callable[[int], dict[str, Any]]
     given: Callable[[int], dict[str, Any]]
@@ -37,31 +37,31 @@ class Shape(NamedTuple):
 
 
 def fan_out(count: int) -> dict[str, Any]:
-    """One step, `count` that need it, and one that needs them all."""
+    """A step, `count` steps that need it, and one that needs them all."""
     branches = [{"id": f"b{n}", "needs": ["root"], **_set(n)} for n in range(count)]
     join = {"id": "join", "needs": [branch["id"] for branch in branches], **_set(count)}
     return {"name": f"fan-out-{count}", "steps": [{"id": "root", "action": "default"}, *branches, join]}
 
 
 def for_each(count: int) -> dict[str, Any]:
-    """One step over a list."""
+    """A single step over a list."""
     step = {"id": "each", "for_each": {"items": "{{ input.items }}", "batch": 1000}, "action": "compute"}
     return {"name": f"for-each-{count}", "steps": [{**step, "with": {"iterations": 1}}]}
 
 
 def chain(count: int) -> dict[str, Any]:
-    """Steps that follow one another."""
+    """Pure steps, each needing the one before."""
     return {"name": f"chain-{count}", "steps": [{"id": f"s{n}", **_set(n)} for n in range(count)]}
 
 
 def effectful_chain(count: int) -> dict[str, Any]:
-    """The same, of steps that are claimed one by one: each a link of its own."""
+    """Effectful steps, each needing the one before; each is a link of its own and is claimed by itself."""
     steps = [{"id": f"s{n}", "action": "sleep", "with": {"seconds": 0}} for n in range(count)]
     return {"name": f"effectful-chain-{count}", "steps": steps}
 
 
 def graph(count: int) -> dict[str, Any]:
-    """Layers of a hundred; each step needs one or two of the layer before."""
+    """Layers of a hundred steps; each step needs one or two of the layer before."""
     chance = random.Random(7)  # noqa: S311 - the same graph every time
     steps = []
     for number in range(count):
@@ -93,11 +93,11 @@ SHAPES = {
 
 
 def main() -> None:
-    """Measures, prints and writes JSON. Exit status 1 where a run failed or a message was too big."""
+    """Measure, print the figures, and write JSON. Exit status 1 if a run failed or a message was too big."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shapes", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", action="append", choices=SHAPES, help="shapes to measure (default: all)")
-    parser.add_argument("--scale", type=float, default=1.0, help="of the sizes, for a quick look")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor for all sizes, such as 0.1 for a quick look")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
 
@@ -129,7 +129,7 @@ def main() -> None:
 
 
 def _point(name: str, size: int, *, home: Path, rounds: int) -> dict[str, Any]:
-    """One size of one shape, each round with a worker that has not seen it."""
+    """Measure one size of one shape; each round has a new worker, which has no plan of it in its cache."""
     from benchmarks import durability, systems
 
     shape = SHAPES[name]
@@ -185,7 +185,7 @@ def _backend() -> int:
 
 @contextmanager
 def _watched(worker: int, server: int) -> Iterator[dict[str, float]]:
-    """The most memory of each, and the biggest message that lay in the broker, looked at again and again."""
+    """Sample, during a block, the peak memory of worker and PostgreSQL, and the biggest message in the broker."""
     from benchmarks import processes
     from runs.dispatch import window
 
@@ -215,7 +215,7 @@ def _watched(worker: int, server: int) -> Iterator[dict[str, float]]:
 
 
 def _line(points: list[dict[str, Any]]) -> dict[str, Any]:
-    """Seconds and CPU seconds over sizes as a line, and how much more a step costs at the biggest size."""
+    """Fit a line to seconds and CPU seconds by size; also the cost per step at the biggest size, to the smallest."""
     sizes = [point["size"] for point in points]
     found: dict[str, Any] = {}
     for name, cost in (

@@ -1,4 +1,4 @@
-"""The systems that are measured. Each takes a number of runs and answers seconds, or a latency for each."""
+"""The measured systems: functions that perform a number of runs and return the seconds, or the latency of each run."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ NAIVE_SETTINGS = "benchmarks.baselines.naive.settings"
 BULK = 1000
 CHILDREN = 2
 END_SECONDS = 300.0
-# For so long nobody asks whether a run whose latency is taken has ended: to ask would take a processor from it.
+# When a latency is measured, the first check whether the run has ended comes after this time: checking would take CPU
+# time from the run.
 UNSEEN_SECONDS = 0.01
 PREFORK = ("--pool", "prefork", "--concurrency", str(CHILDREN))
-# By the indexes of queued and of live runs, the newest first: by finished_at, each look would read everything that was
-# ever done, and from the oldest on all that waited since the last vacuum.
+# Whether any run is left. It reads the indexes of queued and of live runs, newest first. A query by finished_at would
+# read all runs ever done; oldest first, it would read the dead entries of all runs that ended since the last vacuum.
 LEFT = Statement(
     "bench_left",
     f"""
@@ -53,7 +54,7 @@ LEFT = Statement(
 
 
 def prepare(text: str = work.DEFINITION) -> tuple[Workflow, Version]:
-    """Publish a definition, W3 if none is given; the database is migrated."""
+    """Publish a definition, by default W3, in a migrated database."""
     workspace = Workspace.objects.get_or_create(name="default")[0]
     owner = get_user_model().objects.get_or_create(username="bench")[0]
     found = publish(parse.load(text).document, workspace=workspace, owner=owner)
@@ -61,7 +62,7 @@ def prepare(text: str = work.DEFINITION) -> tuple[Workflow, Version]:
 
 
 class Took(NamedTuple):
-    """Seconds until the last run had ended; the processor's seconds in the callers, until the last run was started."""
+    """Wall seconds until the last run ended, and the callers' CPU seconds until the last run was started."""
 
     seconds: float
     callers_cpu: float
@@ -69,9 +70,9 @@ class Took(NamedTuple):
 
 @contextmanager
 def stepwise_worker(log: Path, *, children: int = CHILDREN) -> Iterator[Worker]:
-    """The worker as `make up` starts it."""
+    """Start Stepwise's worker as `make up` does."""
     before = settings.DISPATCH_WINDOW_MESSAGES
-    # Every process that dispatches has the window that goes with so many children, this one included.
+    # The dispatch window depends on the number of children. It is set for every process that dispatches, this one too.
     with _environment(WORKERS=str(children)):
         settings.DISPATCH_WINDOW_MESSAGES = before * children // CHILDREN
         try:
@@ -83,14 +84,14 @@ def stepwise_worker(log: Path, *, children: int = CHILDREN) -> Iterator[Worker]:
 
 @contextmanager
 def chain_worker(log: Path) -> Iterator[Worker]:
-    """One prefork worker with two children."""
+    """Start one prefork worker with two children for the bare chain."""
     with Worker("benchmarks.baselines.chain", *PREFORK, log=log) as worker:
         yield worker
 
 
 @contextmanager
 def chain_solo_workers(log: Path) -> Iterator[tuple[Worker, ...]]:
-    """Two workers of one process each: the bare chain's best pool on two cores."""
+    """Start two solo workers, of one process each: the fastest pool for the bare chain on two cores."""
     words = ("--pool", "solo", "-n")
     with (
         Worker("benchmarks.baselines.chain", *words, "one@%h", log=log.with_suffix(".1.log")) as one,
@@ -101,7 +102,7 @@ def chain_solo_workers(log: Path) -> Iterator[tuple[Worker, ...]]:
 
 @contextmanager
 def naive_worker(log: Path) -> Iterator[Worker]:
-    """One prefork worker with two children."""
+    """Start one prefork worker with two children for the naive app."""
     with (
         _environment(DJANGO_SETTINGS_MODULE=NAIVE_SETTINGS),
         Worker("benchmarks.baselines.naive.app", *PREFORK, log=log) as worker,
@@ -110,7 +111,7 @@ def naive_worker(log: Path) -> Iterator[Worker]:
 
 
 def chain_runs(count: int) -> Took:
-    """Publish chains one by one and wait for the last end."""
+    """Publish chains one by one, and wait until the last has ended."""
     chain.reset()
     watch = Stopwatch()
     chain.publish(range(count))
@@ -120,7 +121,7 @@ def chain_runs(count: int) -> Took:
 
 
 def chain_latency(count: int) -> list[float]:
-    """Seconds from publish to the end that the last task records, one at a time."""
+    """Return the seconds from publishing a chain to the end that its last task records, one chain at a time."""
     chain.reset()
     began = []
     for number in range(count):
@@ -132,7 +133,7 @@ def chain_latency(count: int) -> list[float]:
 
 
 def naive_runs(count: int) -> Took:
-    """The same by ORM rows, driven by a process that has its models."""
+    """Perform runs of the naive app, driven by a process of its own, which has the app's models."""
     words = [sys.executable, "-W", "ignore", "-m", "benchmarks.baselines.naive", str(count)]
     with _environment(DJANGO_SETTINGS_MODULE=NAIVE_SETTINGS):
         answer = subprocess.run(words, cwd=BASE_DIR, stdout=subprocess.PIPE, check=True)  # noqa: S603
@@ -141,7 +142,7 @@ def naive_runs(count: int) -> Took:
 
 
 def stepwise_bulk(version: Version, workflow: Workflow) -> Callable[[int], Took]:
-    """Start many runs in calls of a thousand, and wait for the last end."""
+    """Return a function that starts runs in calls of a thousand, and waits until the last has ended."""
 
     def runs(count: int) -> Took:
         watch = Stopwatch()
@@ -156,7 +157,10 @@ def stepwise_bulk(version: Version, workflow: Workflow) -> Callable[[int], Took]
 
 
 def stepwise_singles(workflow: Workflow, *, processes: int = 4, threads: int = 4) -> Callable[[int], Took]:
-    """Start runs one call each, from so many threads in so many processes, and wait for the last end."""
+    """Return a function that starts runs with one call each, from `threads` threads in each of `processes` processes.
+
+    It waits until the last run has ended.
+    """
 
     def runs(count: int) -> Took:
         return called(workflow, count, processes=processes, threads=threads)[0]
@@ -165,7 +169,7 @@ def stepwise_singles(workflow: Workflow, *, processes: int = 4, threads: int = 4
 
 
 def called(workflow: Workflow, count: int, *, processes: int, threads: int) -> tuple[Took, list[tuple[str, float]]]:
-    """Also each run's id and the time at which its call began, by the machine's clock."""
+    """As stepwise_singles; also return each run's id with the time at which its call began, by the machine's clock."""
     warm, _ = prepare(work.DEFINITION.replace("name: w3", "name: warm"))
     words = [sys.executable, "-W", "ignore", "-m", "benchmarks.callers", str(workflow.pk), str(warm.pk)]
     shares = [str(count * share // processes) for share in range(processes + 1)]
@@ -192,7 +196,10 @@ def called(workflow: Workflow, count: int, *, processes: int, threads: int) -> t
 
 
 def stepwise_latency(version: Version, workflow: Workflow) -> Callable[[int], list[float]]:
-    """Seconds from the call to the recorded end by the database's clock, one at a time, when idle."""
+    """Return a function that measures the seconds from each call to the run's recorded end (by the database's clock).
+
+    It starts one run at a time, on an idle system.
+    """
 
     def latency(count: int) -> list[float]:
         found = []
@@ -211,28 +218,28 @@ def stepwise_latency(version: Version, workflow: Workflow) -> Callable[[int], li
 
 
 def summed_up(values: list[float]) -> dict[str, float]:
-    """Median, smallest and largest."""
+    """Return median, smallest and largest value."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def main_processes(started: Worker | tuple[Worker, ...]) -> list[int]:
-    """Of what the contexts above yield."""
+    """Return the pids of the main processes of the workers that one of the contexts above yields."""
     return [one.process.pid for one in (started if isinstance(started, tuple) else (started,))]
 
 
 def prefork(children: int) -> tuple[str, ...]:
-    """A worker's options for its pool."""
+    """Return a worker's options for a prefork pool."""
     return ("--pool", "prefork", "--concurrency", str(children))
 
 
 def wait_for_all(workflow: Workflow) -> None:
-    """Until none of the workspace's runs is live, and none is queued."""
+    """Wait until no run of the workspace is live or queued."""
     until(lambda: not run(LEFT, workspace=workflow.workspace_id)[0][0], what="the runs", seconds=END_SECONDS)
 
 
 @contextmanager
 def _environment(**values: str) -> Iterator[None]:
-    """For the processes that are started in the block."""
+    """Set environment variables for the processes that are started in the block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

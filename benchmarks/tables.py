@@ -1,4 +1,4 @@
-"""Figures as Markdown: numbers with as many digits as matter, medians with their spread, tables."""
+"""Format figures as Markdown: numbers with three significant digits, medians with their spread, tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Report = Mapping[str, Any]
 
 
 def number(value: float) -> str:
-    """Three digits that matter; whole numbers as they are."""
+    """Return a number with three significant digits; integers in full."""
     if value == int(value):
         return f"{int(value):,}"
     if abs(value) >= 100:
@@ -18,21 +18,21 @@ def number(value: float) -> str:
 
 
 def spread(found: Mapping[str, float], *, times: float = 1.0) -> str:
-    """The median, and in brackets smallest and largest."""
+    """Return the median, with the smallest and the largest value in brackets."""
     low, high = (number(found[name] * times) for name in ("min", "max"))
     return f"{number(found['median'] * times)} ({low} to {high})"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """The first column is words, the others are figures."""
+    """Return a table; its first column is aligned as text, the others as figures."""
     lines = [f"| {' | '.join(head)} |", f"|{'|'.join(['---', *['---:'] * (len(head) - 1)])}|"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
 def quiet(report: Report) -> str:
-    """A sentence where the machine had other work when it was measured; else nothing."""
+    """Return a sentence if the machine had other load before the measurement, else an empty string."""
     load = report.get("load_average_before")
     if load is None or load < 0.25 * report["machine"]["cores"]:
         return ""
-    return f"Measured on a machine that was not quiet: load average {load} before.\n"
+    return f"Measured on a machine that had other load: the load average before was {load}.\n"

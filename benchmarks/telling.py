@@ -1,4 +1,4 @@
-"""Say what is going on, line by line; and keep results."""
+"""Print progress, and store results as JSON."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def say(line: str) -> None:
-    """One line, at once."""
+    """Print one line and flush it."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
 def keep(report: dict[str, Any], path: Path) -> None:
-    """As JSON."""
+    """Write the report as JSON, and print where."""
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     say(f"written to {path}")

@@ -1,9 +1,10 @@
-"""`python -m benchmarks.volume --runs 1000000`: what is asked of few runs costs the same beside very many.
+"""`python -m benchmarks.volume --runs 1000000`: check that costs do not grow with the number of finished runs.
 
-Every statement of the sweep, the hot path, the API's lists and the admin's pages is explained (ANALYZE, BUFFERS) with
-next to nothing stored and with that many finished W3 runs. Then a tenth of them is pruned beside a live worker, and the
-latency of single runs is taken with and without it, in turn. Last, rates and latency of W3 are taken in that database
-and in an empty one of the same server, in turn. Ten million take some 20 GB and half an hour.
+First, every statement of the sweep, the hot path, the API's lists and the admin's pages is explained (ANALYZE, BUFFERS)
+in an almost empty database, and with that many finished W3 runs. Then retention deletes a tenth of them beside a live
+worker, and the latency of single runs is measured with and without that, in turn. Last, rates and latency of W3 are
+measured in the full database and in an empty one of the same server, in turn. Ten million runs take some 20 GB and half
+an hour.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
 
 RESULT = Path(__file__).parent / "results" / "volume.json"
 EMPTY = 5000
-# Where so many more pages are read than with next to nothing stored, something grows: a full page of a list reads two
-# for each row.
+# If a piece of work reads this many pages more than in the empty database, its cost grows. Some growth is legitimate: a
+# full page of a list reads two pages per row.
 PAGES_FLAT = 3000
-# Of windows with and without pruning; each is so many live runs long.
+# How many windows of time with and without pruning are measured, and how many live runs each lasts.
 WINDOWS, WINDOW_RUNS = 6, 100
 
 
 def main() -> None:
-    """Prints a line for each piece of work and writes JSON. Exit status 1 where a plan grows with what is stored."""
+    """Print a line for each piece of work, and write JSON. Exit status 1 if a plan's cost grows with stored runs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.volume", description=__doc__)
     parser.add_argument("--runs", type=int, default=1_000_000)
     parser.add_argument("--prune", type=int, help="how many to prune (default: a tenth)")
@@ -70,7 +71,7 @@ def main() -> None:
 
 
 def _explained(found: Published) -> dict[str, list[Plan]]:
-    """The plans of every piece of work, done twice: the first time warms caches."""
+    """Return the plans of every piece of work. Each is done twice, as the first time warms the caches."""
     from django.conf import settings
 
     from benchmarks import doors, plans
@@ -119,7 +120,7 @@ def _compared(empty: dict[str, dict[str, float]], full: dict[str, list[Plan]]) -
 
 
 def _sizes() -> dict[str, float]:
-    """Of the tables and indexes of runs, the largest first."""
+    """Return the sizes of the tables and indexes of runs, the largest first."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -131,7 +132,7 @@ def _sizes() -> dict[str, float]:
 
 
 def _retention(home: Path, found: Published, *, count: int) -> dict[str, Any]:
-    """Prune the oldest beside a worker; latency of single runs in windows with it and without it, in turn."""
+    """Prune the oldest runs beside a worker; measure the latency of single runs in windows with and without pruning."""
     from benchmarks import systems
 
     policy = _policy(found, count)
@@ -144,7 +145,7 @@ def _retention(home: Path, found: Published, *, count: int) -> dict[str, Any]:
             times["without"] += latency(WINDOW_RUNS)
             with pruner:
                 times["beside"] += latency(WINDOW_RUNS)
-    with pruner:  # and the rest of it, as fast as it goes with its rests
+    with pruner:  # prune the rest, at the usual speed, with its pauses
         pruner.over.wait()
     told = {
         "runs_pruned": pruner.runs,
@@ -159,7 +160,7 @@ def _retention(home: Path, found: Published, *, count: int) -> dict[str, Any]:
 
 
 def _policy(found: Published, count: int) -> Any:
-    """What makes so many of the workflow's oldest runs go."""
+    """Return a retention policy under which `count` of the workflow's oldest runs are deleted."""
     from django.db.models.functions import Now
 
     from runs.maintenance.retention import Policy
@@ -173,7 +174,7 @@ def _policy(found: Published, count: int) -> Any:
 
 
 class _Pruner:
-    """Prunes in a thread while its block is open, and goes on where it was in the next block."""
+    """Prunes in a thread during a `with` block, and continues in the next block."""
 
     def __init__(self, policy: Any) -> None:
         from runs.maintenance import retention

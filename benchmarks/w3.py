@@ -1,4 +1,4 @@
-"""The common work, W3, by every system in turn, A B A B: rates, costs, latencies; and with a worker's child killed."""
+"""Measure W3 by every system in turn (A B A B): rates, costs, latencies; and once with a worker's child killed."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from runs.models import Run
 from workflows.models import Version, Workflow
 
 BASELINE = "chain_prefork"
-# The second baseline is the bare chain's best pool.
+# The second baseline: the bare chain with its fastest pool.
 BEST = "chain_two_solo"
-# The child is killed when this share of the runs has ended.
+# The share of runs that have ended when the child is killed.
 KILLED_AT = 0.3
 
 Workers = Callable[[Path], AbstractContextManager[Worker | tuple[Worker, ...]]]
 
 
 class Measured(NamedTuple):
-    """One system: how its workers are started, what is measured, how many runs that takes, and what it leaves."""
+    """One system: how its workers are started, the function to measure, and how many runs that performs."""
 
     name: str
     workers: Workers
     measure: Callable[[int], Took]
     runs: int
-    # Rows; and those of them that can be checked.
+    # Whether it writes rows to the database, and whether benchmarks.durability can check them.
     rows: bool = False
     durable: bool = False
 
 
 class Latent(NamedTuple):
-    """One system's latency when idle."""
+    """One system whose latency on an idle machine is measured."""
 
     name: str
     workers: Workers
@@ -53,22 +53,22 @@ class Latent(NamedTuple):
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: rounds, share of each system's runs, single runs for a latency, which systems."""
+    """How much is measured: rounds, a factor for each system's runs, single runs for the latency, which systems."""
 
     rounds: int = 5
     scale: float = 1.0
     latencies: int = 200
     only: tuple[str, ...] = ()
-    # Whether statements are counted, in a round of their own.
+    # Whether statements are counted, in an extra round.
     counted: bool = True
 
     def takes(self, name: str) -> bool:
-        """Whether this system is to be measured."""
+        """Whether this system is measured."""
         return not self.only or name in self.only
 
 
 def measured(home: Path, *, size: Size) -> dict[str, Any]:
-    """The whole report. Raises durability.Lost where a run is not what it has to be."""
+    """Return the whole report. Raises durability.Lost if a run is missing or wrong."""
     before = machine.load_average()
     workflow, version = systems.prepare()
     all_of = [one for one in _systems(workflow, version) if size.takes(one.name)]
@@ -93,7 +93,7 @@ def measured(home: Path, *, size: Size) -> dict[str, Any]:
 
 def _systems(workflow: Workflow, version: Version) -> list[Measured]:
     singles, bulk = systems.stepwise_singles(workflow), systems.stepwise_bulk(version, workflow)
-    # As many runs as take each three to six seconds.
+    # The numbers of runs are chosen so that each takes three to six seconds.
     return [
         Measured(BASELINE, systems.chain_worker, systems.chain_runs, 1500),
         Measured(BEST, systems.chain_solo_workers, systems.chain_runs, 1500),
@@ -128,12 +128,12 @@ def _rates(all_of: list[Measured], workflow: Workflow, *, home: Path, size: Size
 
 
 def _warm(one: Measured, count: int) -> None:
-    """What starts cold (plans, prepared statements, connections) is no part of the rate."""
+    """Warm up: creating plans, prepared statements and connections should be no part of the rate."""
     one.measure(max(16, count // 20))
 
 
 def killed(one: Measured, workflow: Workflow, *, home: Path, size: Size) -> dict[str, Any]:
-    """The same once more, apart from the medians; a child of the worker is killed in the middle. All is still found."""
+    """Measure once more while a child of the worker is killed, and check that no run is lost; not in the medians."""
     count = int(one.runs * size.scale)
     with one.workers(home / f"{one.name}-killed.log") as workers:
         _warm(one, count)
@@ -150,11 +150,11 @@ def killed(one: Measured, workflow: Workflow, *, home: Path, size: Size) -> dict
 
 
 class _Killer(threading.Thread):
-    """Kills a child of the worker, as `kill -9` does, when so many runs have ended."""
+    """Sends SIGKILL to a child of the worker when `at` runs have ended."""
 
     def __init__(self, worker: int, workflow: Workflow, *, since: str, at: int) -> None:
         super().__init__()
-        # How many runs had ended when it struck; 0 until then.
+        # How many runs had ended when the child was killed; 0 until then.
         self.ended = self._seen = 0
         self._worker, self._at = worker, at
         self._done = Run.objects.filter(workflow=workflow, created_at__gte=since, finished_at__isnull=False)
@@ -172,7 +172,7 @@ class _Killer(threading.Thread):
 
 
 def statements(one: Measured, *, home: Path, size: Size) -> dict[str, float]:
-    """For each run, in a round of its own: statements sent, microseconds that they took, and bytes of WAL."""
+    """Measure in an extra round, per run: statements sent, their microseconds, and bytes of WAL."""
     count = int(one.runs * size.scale)
     with counted.counting(), one.workers(home / f"{one.name}-counted.log"):
         _warm(one, count)
@@ -214,7 +214,7 @@ def _latencies(workflow: Workflow, version: Version, *, home: Path, size: Size) 
 
 
 def _ratios(rates: dict[str, Any], latencies: dict[str, Any]) -> dict[str, Any]:
-    """Each system over each way of the bare chain in the same round: medians of the ratios, and their spread."""
+    """Return the ratio of each system to each bare chain in the same round: the medians and their spread."""
     found = {}
     for base in (name for name in (BASELINE, BEST) if name in rates):
         for name in rates:

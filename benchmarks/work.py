@@ -1,11 +1,11 @@
-"""The work that all systems do, W3: select a field, compute something tiny, merge."""
+"""W3, the work that all systems do: select a field, compute one hash, merge both."""
 
 from __future__ import annotations
 
 import hashlib
 from typing import Any
 
-# What Stepwise runs. The baselines do the same in plain functions, below.
+# The definition for Stepwise. The baselines do the same by the functions below.
 DEFINITION = """
 name: w3
 steps:
@@ -16,25 +16,25 @@ steps:
     with: {set: {n: "{{ steps.pick.output.n }}", digest: "{{ steps.work.output.result }}"}}
 """
 
-# What `compute` with one iteration answers.
+# The result of the action `compute` with one iteration.
 DIGEST = hashlib.sha256(b"").hexdigest()
 
 
 def given(number: int) -> dict[str, Any]:
-    """The input of one run."""
+    """Return the input of run `number`."""
     return {"n": number, "customer": f"customer {number % 97}", "note": "x" * 40}
 
 
 def pick(data: dict[str, Any]) -> dict[str, Any]:
-    """The field."""
+    """Select the field."""
     return {"n": data["n"]}
 
 
 def work(data: dict[str, Any]) -> dict[str, Any]:
-    """One round of a hash."""
+    """Compute one hash."""
     return {**data, "digest": hashlib.sha256(str(data["n"]).encode()).hexdigest()}
 
 
 def merge(data: dict[str, Any]) -> dict[str, Any]:
-    """Both."""
+    """Merge both."""
     return {"n": data["n"], "digest": data["digest"]}

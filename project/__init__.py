@@ -1,1 +1,1 @@
-"""Wiring only: settings, Celery, URLs, health, logs, the embedded stack. Imported by nobody."""
+"""Wiring: settings, Celery, URLs, health, logs, the embedded servers. No other package imports it."""

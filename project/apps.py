@@ -1,5 +1,4 @@
-"""The project as an app: it makes Celery's app the current one, and registers the system checks, and tells actions
-what they may reach."""
+"""The project's Django app: loads the Celery app and the system checks, and configures the network guard."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ class ProjectConfig(AppConfig):
     label = "project"
 
     def ready(self) -> None:
-        # Imported for their effect: every process sends through our Celery app, not only workers.
+        # Imported for their side effects: all processes, not only workers, send messages through our Celery app.
         from actions import network
         from project import celery, checks  # noqa: F401
 

@@ -1,6 +1,6 @@
-"""Kombu's Redis transport, mended where a broker that goes away leaves a worker dead, or alive and consuming nothing.
+"""Patches of Kombu's Redis transport, for cases in which a lost broker would end a worker, or stop it from consuming.
 
-What is lost on the way is only a knock: tickets are knocked for again.
+The patches may lose a message. That is harmless: each message is a knock, and the sweep sends it again.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from redis.exceptions import OutOfMemoryError
 
 log = logging.getLogger(__name__)
 
-# The broker's answer to BRPOP takes up to 1 s, so a consumer may not give up before.
+# The broker answers a BRPOP after up to 1 s, so a consumer's socket timeout must be longer.
 _CONSUMER_SOCKET_SECONDS = 5
 
 
 class PatientQoS(redis.QoS):
-    """The consumer's unacknowledged messages, which outlive no failing connection."""
+    """Kombu's record of unacknowledged messages. Unlike Kombu's own, it is emptied when a connection fails."""
 
     def ack(self, delivery_tag: str) -> None:
-        """Free the message's slot even where the broker does not hear of it.
+        """Acknowledge a message; free its prefetch slot even if the broker cannot be reached.
 
-        It would be taken for ever otherwise, and a worker whose slots are all taken never consumes again. Of a message
-        that was taken without acknowledgement the broker knows nothing.
+        A slot that is not freed is lost for ever, and a worker without free slots never consumes again. A message that
+        was consumed without acknowledgement is unknown to the broker, and nothing is sent for it.
         """
         if not settings.CELERY_ACKS_LATE and delivery_tag not in (self._delivered or ()):
             return
@@ -35,16 +35,17 @@ class PatientQoS(redis.QoS):
         except Exception as error:
             virtual.QoS.ack(self, delivery_tag)
             if self._given_up():
-                # Kombu then meets a None, which Celery takes for an error of its own, and the main process ends.
+                # Kombu fails on a client that is None. Celery would take that for a bug of its own and end the worker's
+                # main process, so the error is not raised.
                 log.warning("message_not_acknowledged", extra={"error": repr(error)})
                 return
             raise
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
-        """Give messages back where that can be done.
+        """Return unacknowledged messages to the queue, if the broker can be reached.
 
-        On a connection that is lost already kombu raises what Celery takes for an error of its own, and the worker's
-        main process ends.
+        On a lost connection Kombu raises an error that Celery would take for a bug of its own, and end the worker's
+        main process. So it is logged instead.
         """
         try:
             super().restore_unacked_once(stderr)
@@ -54,25 +55,27 @@ class PatientQoS(redis.QoS):
             held.clear()
 
     def _given_up(self) -> bool:
-        """Whether the connection that the messages came by is closed already."""
+        """Whether the connection over which the messages came is closed already."""
         transport: Any = self.channel.connection
         return transport is None or transport.client is None
 
 
 def queue() -> Queue:
-    """The one queue. Where messages are acknowledged early, they are not acknowledged at all.
+    """Return the only queue. With early acknowledgement its messages need none: they are consumed with no_ack.
 
-    To write each one down in the broker, and out again a moment later, took the worker's main process two transactions,
-    and half a millisecond before it looked at the message, to keep a knock that the sweep repeats anyway.
+    Otherwise the worker's main process would write each message to the broker's list of unacknowledged ones and delete
+    it a moment later. That cost two transactions and half a millisecond per message, to protect a knock that the sweep
+    repeats anyway.
     """
     return Queue("runs", no_ack=not settings.CELERY_ACKS_LATE)
 
 
 def transport() -> dict[str, Any]:
-    """Kombu's options for the Redis transport."""
+    """Return Kombu's options for the Redis transport."""
     return {
         "global_keyprefix": f"{settings.INSTALLATION_ID}:",
-        # Counts with late acks only: a longer step is delivered again, which finds no ticket and wins nothing.
+        # Has an effect with late acks only. The message of a step that takes longer is delivered again; that delivery
+        # finds no ticket, and writes nothing.
         "visibility_timeout": max(600, settings.STEP_TIMEOUT_SECONDS * 2),
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
@@ -84,7 +87,7 @@ def transport() -> dict[str, Any]:
 
 
 class PublishingChannel(redis.Channel):
-    """Makes one client for what it publishes, instead of one for each message: that was a fifth of its cost."""
+    """Uses one client for all messages that it publishes. Kombu creates one per message, a fifth of the whole cost."""
 
     _publisher: Any = None
 
@@ -97,8 +100,9 @@ class PublishingChannel(redis.Channel):
 
 
 def mend() -> None:
-    """Before the first connection of this process."""
+    """Apply the patches; to be called before this process connects to the broker."""
     redis.Channel.QoS = PatientQoS
     redis.Transport.Channel = PublishingChannel
-    # A full broker is one that is away: wait and connect again, instead of ending.
+    # Treat a broker that is out of memory like one that cannot be reached: the worker waits and reconnects, instead of
+    # ending.
     redis.Transport.connection_errors = (*redis.Transport.connection_errors, OutOfMemoryError)

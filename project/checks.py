@@ -1,4 +1,4 @@
-"""System checks: settings that are dangerous or contradict each other, each said under an id."""
+"""System checks for settings that are dangerous or contradict each other, each with an id (stepwise.E001)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHORTEST_SECRET = 50
 
 @register(Tags.security)
 def check_secrets(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """Beside https, E001: DEBUG. E002: a weak secret key. E003: any Host header accepted."""
+    """With STEPWISE_HTTPS only. E001: DEBUG is on. E002: a weak SECRET_KEY. E003: any Host header is accepted."""
     if not settings.STEPWISE_HTTPS:
         return []
     found: list[CheckMessage] = []
@@ -35,7 +35,7 @@ def check_secrets(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[
 
 @register()
 def check_limits(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """W004: a window too small for the workers. E005: an installation id that cannot be a key's prefix."""
+    """W004: a dispatch window too small for the workers. E005: INSTALLATION_ID cannot be the prefix of broker keys."""
     found: list[CheckMessage] = []
     if settings.DISPATCH_WINDOW_MESSAGES < settings.WORKERS:
         found.append(
@@ -59,7 +59,7 @@ def check_limits(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[C
 
 @register(Tags.database)
 def check_postgres(*, databases: Sequence[str] | None, **_: Any) -> list[CheckMessage]:
-    """E006: a PostgreSQL that is too old. Asked by `migrate` and `check --database default`."""
+    """E006: PostgreSQL is too old. Runs in `migrate` and in `check --database default`."""
     found: list[CheckMessage] = []
     for alias in databases or ():
         with connections[alias].cursor() as cursor:

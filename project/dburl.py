@@ -1,4 +1,4 @@
-"""Read DATABASE_URL: `postgresql://user:password@host:port/name`, or `?host=/directory` for a Unix socket."""
+"""Parse DATABASE_URL: `postgresql://user:password@host:port/name`, or `?host=/directory` for a Unix socket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SCHEMES = ("postgres", "postgresql")
 
 @dataclass(frozen=True)
 class DatabaseUrl:
-    """Where a PostgreSQL is. `host` may be a directory (a Unix socket); `options` are libpq's words."""
+    """The address of a PostgreSQL database. `host` may be the directory of a Unix socket; `options` are libpq's."""
 
     name: str
     user: str = ""
@@ -22,7 +22,7 @@ class DatabaseUrl:
     options: dict[str, str] = field(default_factory=dict)
 
     def connect_words(self) -> dict[str, str]:
-        """The same as keyword arguments of psycopg.connect."""
+        """Return the address as keyword arguments of psycopg.connect."""
         words = {
             "dbname": self.name,
             "user": self.user,
@@ -34,7 +34,7 @@ class DatabaseUrl:
 
 
 def parse(url: str) -> DatabaseUrl:
-    """Raises SettingError, without repeating the URL (it holds a password), for anything that is not one."""
+    """Parse a URL. Raises SettingError, whose message does not repeat the URL, as it holds a password."""
     try:
         parts = urlsplit(url)
         port = str(parts.port or "")

@@ -1,4 +1,4 @@
-"""Read what is left of a request's body before it is answered, so that the client lives to see the answer."""
+"""Read the rest of a request's body before the response is sent, so that the client can receive the response."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from collections.abc import Callable
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-# A client that sends more than this, or takes longer, finds its connection closed instead.
+# If a client sends more than this, or takes longer, its connection is closed instead.
 _MOST_BYTES = 64 * 1024 * 1024
 _LONGEST_SECONDS = 10.0
 _CHUNK_BYTES = 256 * 1024
 
 
 class DrainBody:
-    """Middleware: a body that was refused unread (413, 401, 404) is read and dropped.
+    """Middleware that reads and discards a body which a view refused without reading it (401, 404, 413).
 
-    The server closes the connection where the body is left over; most clients are still writing then, and tell
-    their user of a broken pipe instead of what is wrong. Who sends `Expect` waits for leave to write, and needs none.
+    If a body is left unread, the server closes the connection. Most clients are still sending then, and report a broken
+    pipe instead of the response. A client that sends `Expect: 100-continue` waits before it sends the body, and so
+    needs no draining.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -32,7 +33,7 @@ class DrainBody:
 
 
 def drain(request: HttpRequest) -> None:
-    """Read to the end of the body, or to the limits of this module. A client that went away is none of our business."""
+    """Read to the end of the body, or to the limits of this module. A lost connection is ignored."""
     deadline = time.monotonic() + _LONGEST_SECONDS
     left = _MOST_BYTES
     try:

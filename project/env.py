@@ -1,6 +1,6 @@
-"""Read a setting from the environment, else from `.env`, else from `$STEPWISE_HOME/credentials.env`.
+"""Read settings: each from the environment, else from `.env`, else from `$STEPWISE_HOME/credentials.env`.
 
-Needs nothing but the standard library, because `make up` reads its own settings before Django can be loaded.
+Uses the standard library only, because `make up` reads settings before Django can be loaded.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _FALSE = {"0", "false", "no", "off", ""}
 
 
 class SettingError(Exception):
-    """A setting that is missing or wrong; its one line says which, where and what to do."""
+    """A setting is missing or wrong. The message, one line, says which, where, and what to do."""
 
 
 def parse(text: str, *, source: str) -> dict[str, str]:
-    """The `KEY=value` lines of a file. `export` and outer quotes are dropped, comments skipped.
+    """Parse the `KEY=value` lines of a file. `export` and outer quotes are removed, comments skipped.
 
-    Raises SettingError naming the line that is none of these.
+    Raises SettingError, naming the line, for anything else.
     """
     values: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -41,7 +41,7 @@ def parse(text: str, *, source: str) -> dict[str, str]:
 
 
 def read_file(path: Path) -> dict[str, str]:
-    """The settings of one file, none where it does not exist. Raises SettingError when it cannot be read."""
+    """Return the settings in a file, none if it does not exist. Raises SettingError if it cannot be read."""
     try:
         return parse(path.read_text(encoding="utf-8"), source=str(path))
     except (FileNotFoundError, NotADirectoryError):
@@ -51,14 +51,14 @@ def read_file(path: Path) -> dict[str, str]:
 
 
 def dotenv_path() -> Path:
-    """`.env` of the checkout, or what STEPWISE_ENV_FILE names (the tests do, to see nothing of yours)."""
+    """Return the path of `.env`: in the checkout, or as STEPWISE_ENV_FILE says (tests use it to ignore your `.env`)."""
     return Path(os.environ.get("STEPWISE_ENV_FILE") or BASE_DIR / ".env")
 
 
 def home() -> Path:
-    """Where an installation keeps everything; a relative STEPWISE_HOME counts from the checkout."""
-    told = os.environ.get("STEPWISE_HOME") or read_file(dotenv_path()).get("STEPWISE_HOME")
-    return BASE_DIR / Path(told or ".stepwise").expanduser()
+    """Return STEPWISE_HOME, the directory of an installation's data; a relative path is relative to the checkout."""
+    given = os.environ.get("STEPWISE_HOME") or read_file(dotenv_path()).get("STEPWISE_HOME")
+    return BASE_DIR / Path(given or ".stepwise").expanduser()
 
 
 @functools.cache
@@ -67,22 +67,22 @@ def _files() -> Mapping[str, str]:
 
 
 def forget() -> None:
-    """Read the files anew at the next question."""
+    """Clear the cache, so that the next lookup reads the files again."""
     _files.cache_clear()
 
 
 def lookup(name: str) -> str | None:
-    """The raw text of a setting from the first place that has it. An empty value counts as given."""
+    """Return a setting's text from the first place that has it, or None. An empty value counts as set."""
     return os.environ[name] if name in os.environ else _files().get(name)
 
 
 def told(name: str) -> str | None:
-    """What a human set, in the environment or `.env`; what `make up` wrote for itself does not count."""
+    """Return what the user has set, in the environment or `.env`, or None; credentials.env is not read."""
     return os.environ.get(name) or read_file(dotenv_path()).get(name) or None
 
 
 def env_str(name: str, *, default: str | None = None) -> str:
-    """A text. Without a default it has to be given, or SettingError says where `make up` would write it."""
+    """Return a setting as text. Raises SettingError if it is not set and there is no default."""
     value = lookup(name) or default
     if value is None:
         file = home() / CREDENTIALS
@@ -94,7 +94,7 @@ def env_str(name: str, *, default: str | None = None) -> str:
 
 
 def env_int(name: str, *, default: int, minimum: int = 0, maximum: int | None = None) -> int:
-    """A whole number within bounds; SettingError names the bounds."""
+    """Return a setting as an integer. Raises SettingError, with the bounds, if it is none or out of bounds."""
     raw = lookup(name)
     if not raw:
         return default
@@ -109,7 +109,7 @@ def env_int(name: str, *, default: int, minimum: int = 0, maximum: int | None = 
 
 
 def env_bool(name: str, *, default: bool) -> bool:
-    """1/true/yes/on or 0/false/no/off, in any case."""
+    """Return a setting as a boolean: 1/true/yes/on or 0/false/no/off, in upper or lower case. Raises SettingError."""
     raw = lookup(name)
     if raw is None:
         return default
@@ -119,13 +119,13 @@ def env_bool(name: str, *, default: bool) -> bool:
 
 
 def env_list(name: str, *, default: tuple[str, ...] = ()) -> list[str]:
-    """Texts separated by commas; blanks around them are dropped, and so are empty ones."""
+    """Return a setting's comma-separated entries, without surrounding blanks; empty entries are dropped."""
     raw = lookup(name)
     return list(default) if raw is None else [part.strip() for part in raw.split(",") if part.strip()]
 
 
 def env_choice(name: str, *, default: str, choices: tuple[str, ...]) -> str:
-    """One of a few words; SettingError lists them."""
+    """Return a setting that must be one of `choices`. Raises SettingError, which lists them."""
     value = lookup(name) or default
     if value not in choices:
         raise SettingError(f"{name}={value!r} is unknown; choose one of {', '.join(choices)}")

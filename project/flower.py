@@ -1,4 +1,4 @@
-"""Flower's Celery app: it looks at the broker, and needs neither Django's apps nor our tasks in its memory."""
+"""The Celery app of Flower. It only needs the broker, so neither Django's apps nor our tasks are loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from project import broker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
-# Without Celery's Django fix-up, which would set up every app.
+# No fixups: Celery's Django fixup would set up all of Django's apps.
 app = Celery("stepwise", fixups=[])
 app.conf.update(
     broker_url=settings.REDIS_URL,

@@ -1,4 +1,4 @@
-"""What every answer says about itself: the content security policy, other headers, the label of the environment."""
+"""The security headers of every response, and the admin's badge with the environment's name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POLICY = "; ".join(
 
 
 class ContentSecurityPolicy:
-    """Middleware: nothing is loaded from, or sent to, another host."""
+    """Middleware that sets the Content-Security-Policy: pages load nothing from, and send nothing to, another host."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -37,17 +37,20 @@ class ContentSecurityPolicy:
 
 
 def of_every_answer() -> list[tuple[str, str]]:
-    """What the middlewares give every answer to whoever may ask, for what answers before a request comes to them."""
+    """Return the headers that the security middlewares set on every response.
+
+    They are for responses that are sent without the middlewares, such as those of runs/api/fast_start.py.
+    """
     request = HttpRequest()
     if settings.SECURE_PROXY_SSL_HEADER is not None:
         name, https = settings.SECURE_PROXY_SSL_HEADER
         request.META[name] = https
-    answer = SecurityMiddleware(ContentSecurityPolicy(lambda _: HttpResponse()))(request)
-    assert isinstance(answer, HttpResponse)  # noqa: S101 - nothing here is asynchronous
-    return [(name, value) for name, value in answer.headers.items() if name != "Content-Type"]
+    response = SecurityMiddleware(ContentSecurityPolicy(lambda _: HttpResponse()))(request)
+    assert isinstance(response, HttpResponse)  # noqa: S101 - nothing here is asynchronous
+    return [(name, value) for name, value in response.headers.items() if name != "Content-Type"]
 
 
 def environment_label(_: HttpRequest) -> list[str]:
-    """The admin's badge: the environment's name, and a colour that warns in production."""
+    """Return the text and the colour of the admin's badge: the environment's name, in red for production."""
     name = settings.STEPWISE_ENVIRONMENT
     return [name, "danger" if name == "production" else "info"]

@@ -1,4 +1,4 @@
-"""Answer `/health`: 200 when this process, PostgreSQL and the broker answer, else 503."""
+"""The view of `/health`: 200 if PostgreSQL and the broker answer, else 503."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BROKER_SECONDS = 1.0
 
 
 def database_answers() -> bool:
-    """Whether a statement comes back. A broken connection is dropped: the next question opens a new one."""
+    """Whether the database executes a statement. A broken connection is closed, and the next call opens a new one."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -44,8 +44,8 @@ _PROBES: dict[str, Callable[[], bool]] = {"database": database_answers, "broker"
 @never_cache
 @require_safe
 def health(_: HttpRequest) -> JsonResponse:
-    """No login: it says nothing but ok or away."""
-    answers = {name: probe() for name, probe in _PROBES.items()}
-    body = {name: "ok" if answer else "away" for name, answer in answers.items()}
-    healthy = all(answers.values())
+    """Return `ok` or `away` for each server. No login is needed, because the response has no other information."""
+    results = {name: probe() for name, probe in _PROBES.items()}
+    body = {name: "ok" if answers else "away" for name, answers in results.items()}
+    healthy = all(results.values())
     return JsonResponse({"status": "ok" if healthy else "away", **body}, status=200 if healthy else 503)

@@ -1,4 +1,4 @@
-"""Where log lines go and how they look: one a line on standard output, `key=value` or JSON (LOG_FORMAT)."""
+"""Logging: every event is one line on standard output, as `key=value` or as JSON (LOG_FORMAT)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _renderer(log_format: str) -> Processor:
 
 
 def _one_line(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Tracebacks have line breaks, and logfmt refuses keys with blanks: keep to one line."""
+    """Replace line breaks in values, as in tracebacks, by ` | `, and blanks in keys, which logfmt refuses, by `_`."""
     return {
         key.replace(" ", "_"): value.replace("\n", " | ") if isinstance(value, str) else value
         for key, value in event.items()
@@ -35,7 +35,7 @@ def _one_line(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.t
 
 
 def configure(*, log_format: str, level: str) -> dict[str, Any]:
-    """Point structlog at the standard library's logging, and answer the dictionary for Django's LOGGING."""
+    """Configure structlog to use the standard library's logging, and return the dictionary for Django's LOGGING."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -63,11 +63,11 @@ def configure(*, log_format: str, level: str) -> dict[str, Any]:
         "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line"}},
         "root": {"handlers": ["stdout"], "level": level},
         "loggers": {
-            # One line for each message and each HTTP request is noise; the event log says it better.
+            # These would log a line for each message and each HTTP request; our own events have the same facts.
             "celery.app.trace": {"level": "WARNING"},
             "celery.worker.strategy": {"level": "WARNING"},
             "httpx2": {"level": "WARNING"},
-            # Django's own handlers would print a second time, in another form.
+            # No handlers: Django's own would print each event a second time, in another format.
             "django": {"handlers": [], "level": level, "propagate": True},
             "django.server": {"handlers": [], "level": level, "propagate": True},
         },

@@ -1,4 +1,4 @@
-"""Refuse a NUL in the query of a page: the admin hands filters to the database, which cannot take one."""
+"""Refuse NUL characters in a page's query string: the admin passes filters to PostgreSQL, which refuses them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 
 
 class RefuseNul:
-    """Middleware: 400 outside the API, which names the parameter itself."""
+    """Middleware that answers 400, except below /api/: the API's own error names the parameter."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

@@ -1,10 +1,10 @@
-"""Celery's pool of children, mended where it keeps a message waiting.
+"""Two patches of Celery's prefork pool, for cases in which it delays a message.
 
-When a child ends by itself (it was told to make room) its pipe closes a moment before its end can be seen. Celery then
-looks for it again only after 5 s, and until then a message that was handed to it lies still (celery 9588).
-
-And a message for a child that has nothing to do is written to it at once, instead of in the event loop's next round,
-which first asks the broker for more.
+1. When a child ends by itself (because it used too much memory), its pipe closes a moment before the process can be
+   reaped. Celery looks for it again only after 5 s, and a message that was given to it waits as long (celery 9588). The
+   patch makes it look every 0.5 s.
+2. Celery writes a message to an idle child in the next round of its event loop, after it has asked the broker for more
+   messages. The patch writes it at once.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _LOOK_SECONDS = 0.5
 
 
 def mend() -> None:
-    """Before the first pool of this process."""
-    AsynPool.timers = property(_timers)  # type: ignore[assignment,method-assign]  # it is one; the stubs have a method
+    """Apply the patches; to be called before this process creates a pool."""
+    AsynPool.timers = property(_timers)  # type: ignore[assignment,method-assign]  # a property; the stubs say method
     pool: Any = AsynPool
     pool._create_write_handlers = _prompt(pool._create_write_handlers)
 

@@ -1,4 +1,4 @@
-"""Whether `make up` runs here, for messages of a second terminal."""
+"""Whether `make up` is running, for error messages of commands in another terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOCK = "up.lock"
 
 
 def is_running(home: Path) -> bool:
-    """Whether a supervisor holds this home's lock. The kernel drops it when that process ends."""
+    """Whether a supervisor holds this home's lock. The kernel releases the lock when the supervisor ends."""
     try:
         descriptor = os.open(home / LOCK, os.O_RDWR)
     except OSError:
@@ -29,7 +29,7 @@ def is_running(home: Path) -> bool:
 
 
 def why_no_database(error: OperationalError) -> str:
-    """One line for a failed connection: `make up` is not running, or what the driver said."""
+    """Return one line for a failed connection: that `make up` is not running, or the driver's message."""
     home = env.home()
     if "DATABASE_URL" not in os.environ and (home / env.CREDENTIALS).exists() and not is_running(home):
         return f"the database does not answer: `make up` is not running with {home}; start it first"

@@ -1,4 +1,4 @@
-"""Every setting, read once through project.env; what depends on another is checked in project.checks."""
+"""All settings, each read once through project.env. project.checks checks the settings that depend on each other."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ BASE_DIR = env.BASE_DIR
 STEPWISE_HOME = env.home()
 
 try:
-    # Written to credentials.env by `make up`; a secret has no default.
+    # `make up` writes these four to credentials.env. A secret has no default.
     SECRET_KEY = env_str("SECRET_KEY")
     DATABASE_URL = env_str("DATABASE_URL")
     # redis://host:port/0; the broker of Celery and nothing else.
@@ -21,7 +21,7 @@ try:
     _database = dburl.parse(DATABASE_URL)
 
     DEBUG = env_bool("DEBUG", default=False)
-    # The site is reached by https only: cookies, redirects and HSTS follow.
+    # The site is reached by https only: sets secure cookies, redirects from http, and HSTS.
     STEPWISE_HTTPS = env_bool("STEPWISE_HTTPS", default=False)
     STEPWISE_ENVIRONMENT = env_str("STEPWISE_ENVIRONMENT", default="development")
     ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]"))
@@ -31,37 +31,38 @@ try:
 
     # Worker children; each performs one slice of runs at a time.
     WORKERS = env_int("WORKERS", default=2, minimum=1, maximum=256)
-    # A child that has ever needed more is replaced after its message, so that what leaks does not add up.
+    # A child whose memory has ever been larger is replaced after its message, so that leaks do not accumulate.
     WORKER_CHILD_MEMORY_MEGABYTES = env_int("WORKER_CHILD_MEMORY_MEGABYTES", default=1024, minimum=300)
-    # The step timeout that the broker's visibility timeout is made for (twice this, at least 600 s), and 30 s below the
-    # hard limit of a message that names none. It limits no step: see docs/operating.md for one with a longer timeout.
+    # The longest step timeout that the broker is prepared for: its visibility timeout is twice this, at least 600 s. A
+    # message without a hard time limit of its own gets this plus 30 s. No step is limited by it: see docs/operating.md
+    # for steps with a longer timeout.
     STEP_TIMEOUT_SECONDS = env_int("STEP_TIMEOUT_SECONDS", default=300, minimum=1)
-    # What a process had in hand counts as lost when it has not renewed its lease for so long.
+    # If a process has not renewed its lease for this long, the steps that it was performing count as lost.
     PROCESS_LEASE_SECONDS = env_int("PROCESS_LEASE_SECONDS", default=20, minimum=2)
-    # How many knocks may lie in the broker at once; the backlog itself stays in PostgreSQL.
+    # How many knocks (messages) may be in the broker at once; the backlog itself stays in PostgreSQL.
     DISPATCH_WINDOW_MESSAGES = env_int("DISPATCH_WINDOW_MESSAGES", default=4 * WORKERS, minimum=1)
-    # Runs in one knock, for links that only compute and for links that reach outside; more than 400 do not fit into
-    # one (MAX_KEYS in runs/dispatch/compiler.py).
+    # The most runs in one knock: PURE_BATCH_RUNS for links of pure steps, EFFECTFUL_BATCH_RUNS (below) for effectful
+    # steps. A message cannot hold more than 400 (MAX_KEYS in runs/dispatch/compiler.py).
     PURE_BATCH_RUNS = env_int("PURE_BATCH_RUNS", default=400, minimum=1, maximum=400)
-    # A new run's first knock brings its input along where that is no longer, so that it need not be read again; at 0
-    # no input ever lies in the broker.
+    # Preload: if a new run's input is at most this long, its first knock carries it, so that the worker need not load
+    # it. With 0, no input is ever stored in the broker.
     KNOCK_INPUT_BYTES = env_int("KNOCK_INPUT_BYTES", default=2000, minimum=0, maximum=2048)
-    # Steps that reach outside are performed at once, each in a thread, by each worker child.
+    # How many effectful steps each worker child performs at the same time, each in a thread of its own.
     IO_THREADS = env_int("IO_THREADS", default=50, minimum=1, maximum=1000)
     EFFECTFUL_BATCH_RUNS = env_int("EFFECTFUL_BATCH_RUNS", default=min(400, 2 * IO_THREADS), minimum=1, maximum=400)
-    # How many sub-workflows may stand below each other: one that calls itself for ever ends there.
+    # How deep sub-workflows may be nested; it stops a workflow that starts itself without end.
     SUB_WORKFLOW_DEPTH = env_int("SUB_WORKFLOW_DEPTH", default=10, minimum=1, maximum=1000)
-    # What one bulk start may hold, unpacked; its body is never in memory as a whole.
+    # Limits of one bulk start, measured after decompression. Its body is never in memory as a whole.
     BULK_START_MAX_RUNS = env_int("BULK_START_MAX_RUNS", default=100_000, minimum=1)
     BULK_START_MAX_MEGABYTES = env_int("BULK_START_MAX_MEGABYTES", default=256, minimum=1)
     # Hosts, host:port or CIDR that http_request may reach besides public addresses.
     OUTBOUND_ALLOW = env_list("OUTBOUND_ALLOW")
 
-    # Late acknowledgement is correct too, only slower to come back; the tests run both ways.
+    # Late acknowledgement is correct too, but takes longer to recover from a lost worker. The tests run with both.
     CELERY_ACKS_LATE = env_bool("CELERY_ACKS_LATE", default=False)
-    # 0 switches it off, for migrations over big tables.
+    # 0 switches the timeout off, for migrations of big tables.
     DATABASE_STATEMENT_TIMEOUT_SECONDS = env_int("DATABASE_STATEMENT_TIMEOUT_SECONDS", default=15)
-    # How long a browser remembers to come by https only.
+    # For how long a browser remembers to use https only.
     HSTS_SECONDS = env_int("HSTS_SECONDS", default=31_536_000)
 except env.SettingError as error:
     raise ImproperlyConfigured(str(error)) from None
@@ -112,9 +113,11 @@ TEMPLATES = [
     }
 ]
 
-# A process frozen between BEGIN and COMMIT would otherwise hold the locks of a hundred runs. And a statement over one
-# run looks cheaper than over ten, which a plan for all cases assumes: the server would plan it anew each time. A plan
-# that was made while a table was empty is kept, too: it must not read from end to end what has grown since.
+# Without idle_in_transaction_session_timeout, a process that freezes between BEGIN and COMMIT would keep the locks of a
+# hundred runs. Without force_generic_plan, the server would plan statements anew at each execution: a generic plan
+# assumes some ten runs, and so looks more expensive than a custom plan for the one run at hand. And a generic plan that
+# was made while a table was empty stays in use when the table has grown: enable_seqscan=off keeps sequential scans out
+# of it.
 _postgres_options = (
     "-c idle_in_transaction_session_timeout=5000 -c lock_timeout=4000 -c plan_cache_mode=force_generic_plan"
     f" -c enable_seqscan=off -c jit=off -c statement_timeout={DATABASE_STATEMENT_TIMEOUT_SECONDS * 1000}"
@@ -137,7 +140,8 @@ DATABASES = {
             "keepalives_count": 3,
             "application_name": "stepwise",
             "options": _postgres_options,
-            # None, Django's default, prepares nothing, not even what asks for it; so high, only what asks for it.
+            # psycopg prepares a statement after this many executions, or at once if the caller asks for it. This high,
+            # only the latter happens. Django's default, None, would switch both off.
             "prepare_threshold": 2**31,
             **_database.options,
         },
@@ -155,7 +159,7 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 200_000
 LOGGING = logs.configure(log_format=LOG_FORMAT, level=LOG_LEVEL)
 
 STATIC_URL = "/static/"
-# Served straight from the installed packages: no collectstatic, no second copy to go stale.
+# Static files are served from the installed packages: no collectstatic, and no second copy that could be outdated.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
@@ -167,12 +171,12 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = STEPWISE_HTTP
 SESSION_COOKIE_NAME = f"stepwise_{INSTALLATION_ID}_session"
 CSRF_COOKIE_NAME = f"stepwise_{INSTALLATION_ID}_csrf"
 SECURE_HSTS_SECONDS = HSTS_SECONDS if STEPWISE_HTTPS else 0
-# A probe inside the cluster asks by plain http.
+# Health probes inside a cluster use plain http.
 SECURE_REDIRECT_EXEMPT = [r"^health$"]
-# STEPWISE_HTTPS says that a proxy in front ends TLS and sets this header itself; see deploy/README.md.
+# With STEPWISE_HTTPS, a proxy in front must terminate TLS and set this header itself; see deploy/README.md.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if STEPWISE_HTTPS else None
 X_FRAME_OPTIONS = "DENY"
-# HSTS for subdomains and browsers' preload lists would speak for hosts that are not ours.
+# W005 and W021 ask for HSTS on subdomains and for browsers' preload lists; both would affect hosts that are not ours.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 REST_FRAMEWORK = {
@@ -192,7 +196,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Stepwise",
     "DESCRIPTION": "Durable workflow automation.",
     "VERSION": "1",
-    # Pydantic writes nullable values as 3.1 has them.
+    # Pydantic writes nullable values in the way of OpenAPI 3.1.
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],

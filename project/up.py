@@ -1,4 +1,4 @@
-"""`make up`: from nothing to a running installation, and back to nothing on Ctrl-C. The functions read in order."""
+"""`make up`: start a whole installation, supervise it, and stop it on Ctrl-C. The functions are in order of use."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from project.stack.plan import Plan
 _EXAMPLE = "order-intake"
 _EXAMPLE_SECONDS = 30.0
 _START_SECONDS = 60.0
-# Migrations of big tables take their time.
+# Migrations of big tables may take hours.
 _MIGRATION_SECONDS = 24 * 3600.0
-# A server that replays its log after a crash may take its time.
+# A server that replays its log after a crash may take minutes.
 _RECOVERY_SECONDS = 300.0
 
 
 class StopRequestedError(Exception):
-    """Ctrl-C or SIGTERM came."""
+    """The user asked to stop, by Ctrl-C, SIGTERM or a closed terminal."""
 
 
 class Stack:
-    """What was started: servers first to come and last to go."""
+    """The started processes. Servers are started first and stopped last."""
 
     def __init__(self) -> None:
         self.servers: list[Child] = []
@@ -43,12 +43,15 @@ class Stack:
         self.stopping = threading.Event()
 
     def heed_signals(self) -> None:
-        """Ctrl-C, SIGTERM and a closed terminal end it in order; a second Ctrl-C changes nothing."""
+        """Stop in order on Ctrl-C, SIGTERM or a closed terminal; a second Ctrl-C has no further effect."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: self.stopping.set())
 
     def wait_until(self, condition: Callable[[], bool], *, child: Child | None, seconds: float) -> None:
-        """Raises StackError when the child dies or the time is over, StopRequestedError when we are told to end."""
+        """Wait until the condition holds.
+
+        Raises StackError if the child dies or the time is over, StopRequestedError if a stop was requested.
+        """
         deadline = time.monotonic() + seconds
         while not condition():
             if self.stopping.wait(0.05):
@@ -60,20 +63,20 @@ class Stack:
                 raise StackError(f"{name} did not answer within {seconds:.0f} s; see the log directory")
 
     def serve(self) -> None:
-        """Start again whatever dies, until told to stop."""
+        """Restart children that die, until a stop is requested."""
         while not self.stopping.wait(0.2):
             for child in (*self.servers, *self.apps):
                 if line := child.tend():
                     say(line)
 
     def stop(self) -> None:
-        """Our own processes together, then the servers."""
+        """Stop our own processes together, then the servers."""
         stop_together(self.apps)
         stop_together(self.servers)
 
 
 def main() -> int:
-    """Exit status 0 after a stop that was asked for, 1 and one line when something is wrong."""
+    """Run the stack. Return exit status 0 after a requested stop, 1 after an error, which is printed in one line."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     stack = Stack()
     stack.heed_signals()
@@ -88,7 +91,7 @@ def main() -> int:
 
 
 def up(stack: Stack) -> None:
-    """The whole story."""
+    """Start everything, supervise it until a stop is requested, and stop it."""
     plan = plans.read()
     with held(plan.home):
         end_leftovers(plan.home)
@@ -110,7 +113,7 @@ def up(stack: Stack) -> None:
 
 
 def write_credentials(plan: Plan) -> dict[str, str]:
-    """What is known before a server runs, written and put into the environment of every child."""
+    """Write the values that are known before a server runs to credentials.env; set the environment of the children."""
     known = credentials.read(plan.home)
     secrets = credentials.update(plan.home, {**credentials.generated(known), "STEPWISE_URL": plan.url})
     os.environ.update(
@@ -126,7 +129,7 @@ def write_credentials(plan: Plan) -> dict[str, str]:
 
 
 def start_servers(stack: Stack, plan: Plan, secrets: dict[str, str]) -> None:
-    """The embedded ones, side by side; a given one is only asked whether it is there."""
+    """Start the embedded servers at the same time; of a server that the user gave, only check that it answers."""
     urls: dict[str, str] = {}
     started: list[tuple[Child, Callable[[], bool]]] = []
     if plan.database_url is None:
@@ -149,7 +152,7 @@ def start_servers(stack: Stack, plan: Plan, secrets: dict[str, str]) -> None:
 
 
 def check_given_broker(plan: Plan) -> None:
-    """A broker that is not ours has to answer, and should not throw messages away."""
+    """Check a broker that the user gave: raise StackError if it does not answer, warn if it may evict messages."""
     if plan.redis_url is None:
         return
     if not valkey.answers(plan.redis_url):
@@ -159,25 +162,25 @@ def check_given_broker(plan: Plan) -> None:
 
 
 def prepare_database(stack: Stack) -> None:
-    """Migrations, workspace, admin, token and examples in one process: each start of Python costs a second."""
+    """Run migrations, and create workspace, admin, token and examples; one process, as each start costs a second."""
     argv = apps.manage("bootstrap", "--examples", str(BASE_DIR / "examples"))
     _finish(stack, argv, seconds=_MIGRATION_SECONDS, env={"DATABASE_STATEMENT_TIMEOUT_SECONDS": "0"})
 
 
 def start_apps(stack: Stack, *commands: Command) -> None:
-    """Each start costs a second of processor: the example waits for the worker, and not for Flower and beat."""
+    """Start processes. Each start takes a second of CPU time, so those that the example needs are started first."""
     stack.apps.extend(Child(command) for command in commands)
 
 
 def flower_of(plan: Plan, secrets: dict[str, str]) -> Command:
-    """Flower takes the admin's name and password, as they were on the first start."""
+    """Return Flower's command; its login is the admin's name and password of the first start."""
     return apps.flower(plan, user=secrets["STEPWISE_ADMIN_USER"], password=secrets["STEPWISE_ADMIN_PASSWORD"])
 
 
 def show_example(stack: Stack) -> None:
-    """One real workflow to its end through the worker; it prints its timeline.
+    """Run one example workflow to its end through the worker, and print its timeline.
 
-    It may wait behind a backlog, and somebody may have edited it: neither is a reason not to serve.
+    It may time out behind a backlog, or fail because a user edited it. Both only print a warning.
     """
     inputs = BASE_DIR / "examples" / "inputs" / f"{_EXAMPLE}.json"
     try:
@@ -187,7 +190,7 @@ def show_example(stack: Stack) -> None:
 
 
 def wait_for_apps(stack: Stack, plan: Plan) -> None:
-    """Until the web process says that all is well, and Flower listens."""
+    """Wait until the web server reports healthy, Flower listens, and the worker is running."""
     worker, web, flower, _ = stack.apps
     stack.wait_until(lambda: _healthy(plan), child=web, seconds=_START_SECONDS)
     stack.wait_until(lambda: ports.answers(plan.flower_port), child=flower, seconds=_START_SECONDS)
@@ -195,7 +198,7 @@ def wait_for_apps(stack: Stack, plan: Plan) -> None:
 
 
 def announce(plan: Plan) -> None:
-    """Where everything is; the last line begins with `ready`."""
+    """Print the URLs and the directory of the logs; the last line begins with `ready`."""
     say(f"admin    {plan.url}/admin/")
     say(f"API      {plan.url}/api/v1/   (schema: {plan.url}/api/v1/schema)")
     say(f"Flower   {plan.flower_url}")
@@ -204,7 +207,7 @@ def announce(plan: Plan) -> None:
 
 
 def say(line: str) -> None:
-    """One line to whoever started us; a closed terminal is no reason to fail."""
+    """Print one line; if the terminal is closed, discard this and all further output."""
     try:
         print(line, flush=True)
     except BrokenPipeError:
@@ -218,7 +221,7 @@ def _server(stack: Stack, command: Command) -> Child:
 
 
 def _finish(stack: Stack, argv: list[str], *, seconds: float, env: Mapping[str, str] | None = None) -> None:
-    """Run a command to its end with its output on ours. Raises StackError when it fails or takes longer."""
+    """Run a command to its end; its output goes to ours. Raises StackError if it fails or takes longer."""
     name, deadline = f"manage.py {argv[2]}", time.monotonic() + seconds
     process = subprocess.Popen(
         argv, cwd=BASE_DIR, stdin=subprocess.DEVNULL, start_new_session=True, env={**os.environ, **(env or {})}

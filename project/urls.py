@@ -1,4 +1,4 @@
-"""Every URL of the project. None but the admin's ends in a slash."""
+"""All URLs of the project. Only the admin's end in a slash."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -9,7 +9,7 @@ from project.health import health
 from runs.api.resources.metrics import Metrics
 from runs.pages import approval
 
-# Here and not when Django is set up: workers and beat have no pages, and do without their memory.
+# Called here and not when Django is set up, because workers and beat have no pages and should not spend memory on them.
 admin.autodiscover()
 
 urlpatterns = [
@@ -22,7 +22,7 @@ urlpatterns = [
     path("api/v1/", include("runs.api.urls")),
 ]
 
-# Below /api/ errors are problem details, elsewhere pages.
+# These answer with problem details (RFC 9457) below /api/, and with HTML pages elsewhere.
 handler400 = "runs.api.http.problems.bad_request"
 handler404 = "runs.api.http.problems.not_found"
 handler500 = "runs.api.http.problems.server_error"

@@ -1,4 +1,4 @@
-"""The web server's entry."""
+"""The WSGI application: single starts are answered in front of Django, everything else by Django."""
 
 import os
 
@@ -7,7 +7,7 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 _django = get_wsgi_application()
 
-# Models can be imported from here on.
+# From here on Django is set up, and models can be imported.
 from project import headers  # noqa: E402
 from runs.api.fast_start import StartSingle  # noqa: E402
 

@@ -1,1 +1,1 @@
-"""What should happen: definitions, versions, graph. Never asks whether it happened."""
+"""What should happen: workflow definitions, their checks and versions. Nothing here knows about runs."""

@@ -1,1 +1,1 @@
-"""The actions, one file each; the registry finds them by their dotted paths."""
+"""The actions, one file each. actions/registry.py finds them by their dotted paths."""

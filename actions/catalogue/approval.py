@@ -1,4 +1,4 @@
-"""Ask people whether to go on, as a row, holding no worker."""
+"""The action `approval`: wait, without occupying a worker, until a person approves or rejects."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from pydantic import Field
 from actions.base import ONCE, Action, Config, Context, Json, Park, Permanent, Retry, Retryable, Woken
 from actions.moments import UntilConfig, iso
 
-# What its steps wait for. The colon keeps it apart from every name that a signal can be sent under.
+# The signal that approval steps wait for. Signals from outside cannot have this name, as theirs begin with no colon.
 SIGNAL = ":approval"
 
 
 class ApprovalConfig(UntilConfig):
-    message: str = Field(min_length=1, max_length=5000, description="What is to be decided, for people to read")
+    message: str = Field(min_length=1, max_length=5000, description="The question to be decided, shown to people")
     approvers: Annotated[list[Annotated[str, Field(min_length=1, max_length=150)]], Field(max_length=100)] = Field(
-        default=[], description="Names of the users who may decide; left out: everybody who may change runs"
+        default=[], description="Names of the users who may decide; if left out, everybody who may change runs"
     )
     on_expiry: Literal["fail", "approve", "reject"] = Field(
-        default="fail", description="What it comes to when nobody has decided in time"
+        default="fail", description="The result if nobody decides in time"
     )
     on_reject: Literal["fail", "continue"] = Field(
-        default="fail", description="Whether a rejection fails the step; continue: later steps look at output.approved"
+        default="fail",
+        description="fail: a rejection fails the step; continue: it succeeds, and later steps can read output.approved",
     )
 
 
 class Approval(Action[ApprovalConfig]):
     name: ClassVar[str] = "approval"
-    summary: ClassVar[str] = "Wait until somebody approves or rejects, holding no worker"
-    output: ClassVar[str] = '{"approved": bool, "by": name or null, "comment": text, "at": the moment in ISO 8601 UTC}'
+    summary: ClassVar[str] = "Wait until somebody approves or rejects, without occupying a worker"
+    output: ClassVar[str] = '{"approved": bool, "by": name or null, "comment": text, "at": the time in ISO 8601 UTC}'
     parks: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE
     config_class: ClassVar[type[Config]] = ApprovalConfig
@@ -38,12 +39,13 @@ class Approval(Action[ApprovalConfig]):
         return Park(wake_at=config.ends_at(context.now), signal=SIGNAL)
 
     def woken(self, config: ApprovalConfig, woken: Woken) -> Json:
-        told = woken.payload if woken.by_signal and isinstance(woken.payload, dict) else self._expired(config, woken)
-        approved = told.get("approved") is True
-        by, comment = told.get("by"), str(told.get("comment") or "")
+        payload = woken.payload if woken.by_signal else None
+        decision = payload if isinstance(payload, dict) else self._expired(config, woken)
+        approved = decision.get("approved") is True
+        by, comment = decision.get("by"), str(decision.get("comment") or "")
         if not approved and config.on_reject == "fail":
-            said = f": {comment}" if comment else ""
-            raise Permanent(f"step {woken.step!r} was rejected by {by or 'nobody, in time'}{said}", kind="rejected")
+            suffix = f": {comment}" if comment else ""
+            raise Permanent(f"step {woken.step!r} was rejected by {by or 'nobody, in time'}{suffix}", kind="rejected")
         return {"approved": approved, "by": by, "comment": comment, "at": iso(woken.at)}
 
     def _expired(self, config: ApprovalConfig, woken: Woken) -> dict[str, Any]:

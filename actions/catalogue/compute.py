@@ -1,4 +1,4 @@
-"""Do a given amount of work with the processor: for demonstrations and load tests."""
+"""The action `compute`: use a given amount of processor time, for demonstrations and load tests."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class ComputeConfig(Config):
 
 
 class Compute(Action[ComputeConfig]):
-    """A chain of sha256: each round hashes the one before, so none can be left out."""
+    """A chain of sha256: each round hashes the result of the one before, so no round can be skipped."""
 
     name: ClassVar[str] = "compute"
-    summary: ClassVar[str] = "Hash `iterations` times over; the same answer every time"
+    summary: ClassVar[str] = "Compute a chain of `iterations` hashes; the result is always the same"
     output: ClassVar[str] = '{"iterations": number, "result": sha256 in hex}'
     pure: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE

@@ -1,4 +1,4 @@
-"""Ask a question whose answer others branch on."""
+"""The action `condition`: evaluate an expression to true or false, for other steps to branch on."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ class Condition(Action[ConditionConfig]):
     config_class: ClassVar[type[Config]] = ConditionConfig
 
     def perform(self, config: ConditionConfig, context: Context) -> Json:
-        asked = config.expression
-        answer = expressions.evaluate(asked, context.names) if isinstance(asked, str) else asked
-        return {"result": expressions.truthy(answer)}
+        source = config.expression
+        value = expressions.evaluate(source, context.names) if isinstance(source, str) else source
+        return {"result": expressions.truthy(value)}

@@ -1,4 +1,4 @@
-"""Do nothing, and hand on what came in."""
+"""The action `default`: do nothing, and return the step's input."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from actions.base import ONCE, Action, Config, Context, Json, Retry
 
 
 class DefaultConfig(Config):
-    """Takes nothing."""
+    """No fields."""
 
 
 class Default(Action[DefaultConfig]):
     name: ClassVar[str] = "default"
     aliases: ClassVar[tuple[str, ...]] = ("noop",)
-    summary: ClassVar[str] = "Hand the step's input on unchanged"
+    summary: ClassVar[str] = "Return the step's input unchanged"
     output: ClassVar[str] = "the step's input"
     pure: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE
@@ -25,5 +25,5 @@ class Default(Action[DefaultConfig]):
 
     @classmethod
     def from_payload(cls, payload: Json) -> Json:
-        # A short-form payload is the step's input as well, and that is all this action looks at.
+        # The engine also makes a short-form payload the step's input, which is all that this action reads.
         return {}

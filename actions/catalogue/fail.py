@@ -1,4 +1,4 @@
-"""Fail for good: to end a branch on purpose, and to try out what handles failures."""
+"""The action `fail`: fail permanently, to end a branch on purpose or to test the handling of failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fail now and then, the same way each time a test is repeated with the same ids."""
+"""The action `flaky`: fail by chance, reproducibly: the same ids and attempts fail again when a test is repeated."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ class Flaky(Action[FlakyConfig]):
 
 
 def _chance(context: Context) -> float:
-    """From 0 up to 1, drawn from run, step, item and attempt: differs per attempt, and can be repeated."""
-    drawn = f"{context.run_id}/{context.step}/{context.item}/{context.attempt}".encode()
-    return int.from_bytes(hashlib.sha256(drawn).digest()[:6], "big") / 2**48
+    """Return a number from 0 up to 1, derived from run, step, item and attempt: reproducible, new for each attempt."""
+    seed = f"{context.run_id}/{context.step}/{context.item}/{context.attempt}".encode()
+    return int.from_bytes(hashlib.sha256(seed).digest()[:6], "big") / 2**48

@@ -1,4 +1,4 @@
-"""Ask a server over HTTP."""
+"""The action `http_request`: send an HTTP request, and return the response."""
 
 from __future__ import annotations
 
@@ -27,17 +27,20 @@ Scalar = str | int | float | bool
 
 
 class HttpRequestConfig(Config):
-    url: str = Field(min_length=1, description="Where to: http or https, a public address")
+    url: str = Field(min_length=1, description="http or https; the host must have a public address")
     method: Method = "GET"
     headers: dict[str, str] = Field(default_factory=dict)
     query: dict[str, Scalar | list[Scalar] | None] = Field(
-        default_factory=dict, description="Added to the URL's own; null leaves one out"
+        default_factory=dict, description="Added to the query of the URL; a parameter that is null is left out"
     )
     body: Any = Field(default=None, description="A text is sent as it is, anything else as JSON")
-    body_template: Any = Field(default=None, description="As body; its expressions are evaluated by the action")
-    timeout: Seconds | None = Field(default=None, description="Of the whole exchange; at most the step's own")
+    body_template: Any = Field(default=None, description="Like body, but its expressions are evaluated by the action")
+    timeout: Seconds | None = Field(
+        default=None, description="For the whole exchange, redirects included; at most the step's own timeout"
+    )
     response: Literal["auto", "json", "text", "none"] = Field(
-        default="auto", description="How to read the body: auto takes JSON where the server says so, else text"
+        default="auto",
+        description="How to read the response's body; auto reads JSON if the Content-Type says JSON, else text",
     )
     credential: str | None = Field(default=None, description="Name of a stored credential")
 
@@ -52,11 +55,11 @@ class HttpRequestConfig(Config):
 
 
 class HttpRequest(Action[HttpRequestConfig]):
-    """Answers 2xx are outputs. Whether a failure is worth another attempt follows from the status."""
+    """A 2xx response is the output. For other responses the status decides whether another attempt is made."""
 
     name: ClassVar[str] = "http_request"
     aliases: ClassVar[tuple[str, ...]] = ("http_call",)
-    summary: ClassVar[str] = "Send an HTTP request and read the answer"
+    summary: ClassVar[str] = "Send an HTTP request and read the response"
     output: ClassVar[str] = '{"status": number, "headers": {lower-case name: text}, "body": JSON, text or null}'
     timeout_seconds: ClassVar[float] = 30.0
     raw: ClassVar[frozenset[str]] = frozenset({"body_template"})
@@ -73,16 +76,17 @@ class HttpRequest(Action[HttpRequestConfig]):
             query={name: value for name, value in config.query.items() if value is not None},
             content=content,
         )
-        most = context.timeout_seconds if config.timeout is None else min(config.timeout, context.timeout_seconds)
-        # What only reads may be cut off; what changes something goes on to the answer that says whether it did.
+        timeout = context.timeout_seconds if config.timeout is None else min(config.timeout, context.timeout_seconds)
+        # A cancel may cut a reading request off. A request that changes something is waited for: only its response
+        # says whether the change was made.
         cancelled = context.cancelled if config.method in _READS else None
-        answer = network.request(call, timeout_seconds=most, cancelled=cancelled)
+        answer = network.request(call, timeout_seconds=timeout, cancelled=cancelled)
         _refuse_failure(answer, config, now=context.now)
         return {"status": answer.status, "headers": dict(answer.headers), "body": _read(answer, config)}
 
 
 def _content(config: HttpRequestConfig, context: Context) -> tuple[bytes | None, str | None]:
-    """The bytes to send and their type."""
+    """Return the request's body and its content type."""
     body = config.body
     if config.body_template is not None:
         body = expressions.render(config.body_template, context.names)
@@ -94,14 +98,14 @@ def _content(config: HttpRequestConfig, context: Context) -> tuple[bytes | None,
 
 
 def _headers(given: Mapping[str, str], *, content_type: str | None, key: str) -> dict[str, str]:
-    """What the config says wins over what we would add."""
+    """Return the config's headers, with Idempotency-Key and Content-Type added unless the config has them."""
     known = {name.lower() for name in given}
     added = {"Idempotency-Key": key, **({"Content-Type": content_type} if content_type else {})}
     return {**{name: value for name, value in added.items() if name.lower() not in known}, **given}
 
 
 def _refuse_failure(answer: Answer, config: HttpRequestConfig, *, now: datetime) -> None:
-    """Raises Retryable for what may pass, Permanent for any other answer that is no success."""
+    """Raise Retryable for a status that may pass (408, 425, 429, 5xx), Permanent for any other that is not 2xx."""
     if 200 <= answer.status < 300:
         return
     message = f"{config.method} {network.shown(config.url)} answered {answer.status} {answer.reason}".rstrip()
@@ -114,7 +118,7 @@ def _refuse_failure(answer: Answer, config: HttpRequestConfig, *, now: datetime)
 
 
 def _retry_after(header: str | None, *, now: datetime) -> float | None:
-    """Seconds from a Retry-After in either form, at most a day; None without one that can be read."""
+    """Return the seconds of a Retry-After, given as seconds or as a date, at most a day; None if there is none."""
     if header is None:
         return None
     text = header.strip()

@@ -1,4 +1,4 @@
-"""Tell a channel something. For now the channel is the log."""
+"""The action `notify`: send a message to a channel. For now every channel is the log."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ log = logging.getLogger("stepwise.notify")
 
 
 class NotifyConfig(Config):
-    channel: str = Field(min_length=1, max_length=200, description="Where to, such as slack or ops")
-    text: Any = Field(default="", description="What to say; anything but a text is written as JSON")
+    channel: str = Field(min_length=1, max_length=200, description="Name of the channel, such as slack or ops")
+    text: Any = Field(default="", description="The message; anything but a text is written as JSON")
 
 
 class Notify(Action[NotifyConfig]):
     name: ClassVar[str] = "notify"
-    summary: ClassVar[str] = "Write one line for a channel to the log"
+    summary: ClassVar[str] = "Write a message for a channel to the log, as one line"
     output: ClassVar[str] = '{"channel": text, "text": text}'
     config_class: ClassVar[type[Config]] = NotifyConfig
 
@@ -31,5 +31,5 @@ class Notify(Action[NotifyConfig]):
 
 
 def _line(text: str) -> str:
-    """The text on one line, so that nobody can write log lines of their own."""
+    """Return the text on one line, so that a message cannot forge further log lines."""
     return "".join(character if character.isprintable() else " " for character in text[:10_000])

@@ -1,4 +1,4 @@
-"""Hold a worker for a while: for demonstrations and tests. To wait without holding one, use `wait`."""
+"""The action `sleep`: occupy a worker for a while, for demonstrations and tests. `wait` waits without a worker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SleepConfig(Config):
 
 class Sleep(Action[SleepConfig]):
     name: ClassVar[str] = "sleep"
-    summary: ClassVar[str] = "Block a worker for some seconds"
+    summary: ClassVar[str] = "Occupy a worker for some seconds"
     output: ClassVar[str] = '{"seconds": number}'
     config_class: ClassVar[type[Config]] = SleepConfig
 

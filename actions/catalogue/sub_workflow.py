@@ -1,4 +1,4 @@
-"""Start a run of another workflow, and wait for its end or not."""
+"""The action `sub_workflow`: start a run of another workflow, and wait for its end unless `wait` is false."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class SubWorkflowConfig(Config):
     workflow: str = Field(min_length=1, max_length=100, description="Name or id of a workflow of the same workspace")
     version: int | None = Field(default=None, ge=1, description="Its version; without it, the current one")
     input: Any = Field(default=None, description="The run's input; without it, the step's own input")
-    wait: bool = Field(default=True, description="Wait for the run's end; false goes on at once")
-    labels: dict[str, str] = Field(default_factory=dict, description="Labels for the run, beside the workflow's own")
+    wait: bool = Field(default=True, description="Wait for the run's end; with false the step succeeds at once")
+    labels: dict[str, str] = Field(default_factory=dict, description="Labels for the run, added to the workflow's own")
 
 
 class SubWorkflow(Action[SubWorkflowConfig]):
     name: ClassVar[str] = "sub_workflow"
-    summary: ClassVar[str] = "Start a run of another workflow, and wait for its end, holding no worker"
+    summary: ClassVar[str] = "Start a run of another workflow and wait for its end, without occupying a worker"
     output: ClassVar[str] = '{"run": its id, "state": "succeeded", "output": its output}; without wait {"run": its id}'
     parks: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE

@@ -1,4 +1,4 @@
-"""Pick, set, rename and compute the fields of a step's input."""
+"""The action `transform`: select, rename, compute and set fields of the step's input."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _KEYS = frozenset({"select", "set", "rename", "map"})
 
 
 class TransformConfig(Config):
-    """Applied in this order: select, rename, map, set."""
+    """The parts are applied in this order: select, rename, map, set."""
 
     select: list[str] | dict[str, str] | None = Field(
         default=None,
-        description="Keys or dotted paths to keep, each under its last part; or {new name: path}",
+        description="Keys or dotted paths to keep, each under the last part of its path; or {new name: path}",
     )
-    rename: dict[str, str] | None = Field(default=None, description="{old name: new name}; others stay")
+    rename: dict[str, str] | None = Field(default=None, description="{old name: new name}; other fields stay")
     map: dict[str, Any] | None = Field(
         default=None,
         description="{name: expression} over `item`: a list gives a list of objects, anything else one object",
     )
-    set: dict[str, Any] | None = Field(default=None, description="{name: value}, added to what is there")
+    set: dict[str, Any] | None = Field(default=None, description="{name: value}, added to the object")
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -41,16 +41,16 @@ class TransformConfig(Config):
 
     @cached_property
     def selected(self) -> dict[str, str]:
-        """What `select` keeps: {new name: path}."""
+        """`select` in its long form: {new name: path}."""
         if self.select is None or isinstance(self.select, dict):
             return self.select or {}
         return {_last(path): path for path in self.select}
 
 
 class Transform(Action[TransformConfig]):
-    """Each part works on every object of a list, or on the one object that the input is.
+    """The parts are applied to the input if it is an object, or to each object of it if it is a list.
 
-    `set` alone starts from an empty object: its output is what was set, not the input with it.
+    `set` alone starts from an empty object: the output has the set fields only, not those of the input.
     """
 
     name: ClassVar[str] = "transform"
@@ -93,7 +93,7 @@ def _last(path: str) -> str:
 
 
 def _at(value: Json, path: str, context: Context, where: str) -> Json:
-    """The value at a path, in the step's own input first, then in the run's input."""
+    """Return the value at a path of the step's input. If its first key is missing there, the run's input is read."""
     if isinstance(value, dict) and path in value:
         return value[path]
     holder = value
@@ -148,7 +148,8 @@ def _rename(value: dict[str, Json], new_names: dict[str, str], where: str) -> Js
 
 
 def _map(value: Json, fields: dict[str, Any], names: Mapping[str, Json]) -> Json:
-    """Names in an expression: `item`, then the item's own keys, then all names of the step."""
+    """Evaluate each field. A name means, in this order: `item`, `input`, `steps` or `run`, a key of the item, any other
+    name of the step."""
     own = value if isinstance(value, dict) else {}
     reserved = {name: names[name] for name in ("input", "steps", "run") if name in names}
     known = {**names, **own, **reserved, "item": value}
@@ -156,5 +157,5 @@ def _map(value: Json, fields: dict[str, Any], names: Mapping[str, Json]) -> Json
 
 
 def _computed(source: Any, known: Mapping[str, Json]) -> Json:
-    """A text is an expression; in an object or list only `{{ }}` is."""
+    """Evaluate a string as a bare expression; in an object or list only `{{ }}` is evaluated."""
     return expressions.evaluate(source, known) if isinstance(source, str) else expressions.render(source, known)

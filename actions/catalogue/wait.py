@@ -1,4 +1,4 @@
-"""Wait as a row, holding no worker."""
+"""The action `wait`: wait for some time, or until a point in time, without occupying a worker."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class WaitConfig(Config):
 
 class Wait(Action[WaitConfig]):
     name: ClassVar[str] = "wait"
-    summary: ClassVar[str] = "Wait for some time or until a moment, holding no worker"
-    output: ClassVar[str] = '{"until": the moment in ISO 8601 UTC}'
+    summary: ClassVar[str] = "Wait for some time or until a point in time, without occupying a worker"
+    output: ClassVar[str] = '{"until": the end of the wait in ISO 8601 UTC}'
     parks: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE
     config_class: ClassVar[type[Config]] = WaitConfig

@@ -1,4 +1,4 @@
-"""Wait for somebody outside to say something, as a row, holding no worker."""
+"""The action `wait_for_signal`: wait, without occupying a worker, for a signal that is sent to the run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from actions.base import ONCE, Action, Config, Context, Json, Park, Retry, Retryable, Woken
 from actions.moments import UntilConfig, iso
 
-# No leading colon: names that begin with one are the engine's own.
+# A name may not begin with a colon: such names are reserved for the engine, as ":approval".
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,99}")
 MAX_KEY = 255
 
 
 def signal_name(value: str) -> str:
-    """The name, if a signal may bear it. Raises ValueError."""
+    """Return the name if it is valid for a signal. Raises ValueError."""
     if not _NAME.fullmatch(value):
         raise ValueError(
             f"{value[:40]!r} is no signal name: 1 to 100 letters, digits and _ . : / -, beginning with a letter, a "
@@ -26,7 +26,7 @@ def signal_name(value: str) -> str:
 
 
 def _text(value: object) -> object:
-    """A number as a text: an order number is as good a key as its text."""
+    """Turn an integer into a string, so that an order number can be given as a key without quotes."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -37,17 +37,18 @@ SignalKey = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_lengt
 class SignalConfig(UntilConfig):
     name: SignalName = Field(description="The name that the signal is sent under, such as order.paid")
     key: SignalKey | None = Field(
-        default=None, description="What the sender knows instead of the run's id, such as {{ input.order_number }}"
+        default=None,
+        description="A key by which the sender can reach the step without the run's id, as {{ input.order_number }}",
     )
     on_timeout: Literal["fail", "continue"] = Field(
-        default="fail", description="Whether the step fails when nobody has sent the signal in time"
+        default="fail", description="fail: the step fails if the signal does not arrive in time; continue: it succeeds"
     )
 
 
 class WaitForSignal(Action[SignalConfig]):
     name: ClassVar[str] = "wait_for_signal"
-    summary: ClassVar[str] = "Wait until a signal is sent to the run, holding no worker"
-    output: ClassVar[str] = '{"signal": name, "payload": any, "at": the moment in ISO 8601 UTC}, or {"timed_out": true}'
+    summary: ClassVar[str] = "Wait until a signal is sent to the run, without occupying a worker"
+    output: ClassVar[str] = '{"signal": name, "payload": any, "at": the time in ISO 8601 UTC}, or {"timed_out": true}'
     parks: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE
     signal_field: ClassVar[str | None] = "name"

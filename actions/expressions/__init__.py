@@ -1,4 +1,4 @@
-"""The expression language: what may stand between `{{` and `}}`, checked, rendered and bounded."""
+"""The expression language between `{{` and `}}`: checking, references to steps, and evaluation under limits."""
 
 from actions.expressions.language import (
     ExpressionError,

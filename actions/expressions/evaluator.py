@@ -1,4 +1,4 @@
-"""Run one checked expression: look its values up in plain JSON, and let MiniJinja combine them, under limits."""
+"""Evaluate one checked expression: its values are looked up in plain JSON, MiniJinja combines them, under limits."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _KEY = re.compile(r"(?P<name>[A-Za-z_]\w*)|(?P<index>\d+)|\"(?P<double>[^\"]*)\"
 
 
 class Misses(Exception):
-    """A path that leads nowhere; the message says where it ends and what there is."""
+    """A path whose value does not exist; the message says at which key it ends and which keys exist there."""
 
 
 @dataclass(frozen=True)
 class Expression:
-    """A checked expression: a plain path that is looked up, or what MiniJinja is to work out."""
+    """A checked expression: either a plain `path`, which is looked up, or `emitted` source for MiniJinja."""
 
     source: str
     path: Path | None = None
@@ -42,14 +42,14 @@ class Expression:
     references: frozenset[str] = frozenset()
 
     def evaluate(self, names: Mapping[str, Json]) -> Json:
-        """What it comes to. Raises Misses for a path that leads nowhere, Refused for what may not be done."""
+        """Return the value. Raises Misses for a path that does not exist, Refused for an operation not permitted."""
         if self.path is not None:
             return look_up(self.path, names)
         return _run(self, names)
 
 
 def compiled(source: str) -> Expression:
-    """The expression of a source without braces. Raises Unacceptable; nothing is run."""
+    """Parse and check a source without its braces. Raises Unacceptable. Nothing is evaluated."""
     if len(source) < 1000 and _PLAIN_PATH.fullmatch(source) and source.isascii():
         path = tuple(_key(match) for match in _KEY.finditer(source))
         if KEYWORDS.isdisjoint(part for part in path if isinstance(part, str)):
@@ -76,12 +76,12 @@ def _key(match: re.Match[str]) -> str | int:
 
 
 def _references(paths: list[Path]) -> frozenset[str]:
-    """Steps that the paths lead to; `steps` alone, or with a computed key, may be any of them."""
+    """Ids of the steps that the paths read. `*` means any step: `steps` alone, or `steps` with a computed key."""
     return frozenset(str(path[1]) if len(path) > 1 else "*" for path in paths if path and path[0] == "steps")
 
 
 def look_up(path: Path, names: Mapping[str, Json]) -> Json:
-    """The value at a path: keys of objects, positions in lists, nothing else. Raises Misses."""
+    """Return the value at a path of object keys and list positions; nothing else is followed. Raises Misses."""
     here: Any = names
     for at, key in enumerate(path):
         found = here.get(key, _NOTHING) if type(here) is dict else _NOTHING
@@ -92,7 +92,7 @@ def look_up(path: Path, names: Mapping[str, Json]) -> Json:
 
 
 def within_budget(function: Callable[[Json], T], value: Json) -> T:
-    """Call a charging function with a budget of its own. Raises Refused."""
+    """Call a function that charges the evaluation budget, with a fresh budget for this call. Raises Refused."""
     refill()
     return function(value)
 
@@ -114,7 +114,7 @@ def _written(path: Path) -> str:
 
 
 def _missing(path: Path, at: int, here: Any) -> str:
-    """Where a path ends and what there is instead."""
+    """The message of Misses: the key at which the path ends, and the keys or the type found there."""
     what = shortened(_written(path[: at + 1]))
     if at == 0:
         return f"needs {what}, which is not there; the names are {_listed(here)}; or write `|default(...)`"
@@ -132,7 +132,7 @@ def _listed(keys: Any, *, limit: int = 12) -> str:
 
 
 def _at(value: Any, key: Any) -> Any:
-    """`value[key]` where either was worked out."""
+    """`value[key]` where the value or the key is computed, as in `(a ~ b)[c]`."""
     found = _stepped(value, key) if _is_key(key) else _NOTHING
     if found is _NOTHING:
         raise Misses(f"needs {shortened(str(key), limit=40)!r} in {kind(value)} that does not have it")
@@ -162,7 +162,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 class _Local(threading.local):
-    """An environment per thread: one that calls back into Python must not be shared, or threads may block for ever."""
+    """One environment per thread. Threads that share one which calls back into Python may deadlock."""
 
     def __init__(self) -> None:
         self.environment = Environment(
@@ -192,13 +192,13 @@ def _run(expression: Expression, names: Mapping[str, Json]) -> Json:
             **expression.constants,
         )
     except TemplateError as error:
-        raise Refused(_said(error)) from None
+        raise Refused(_message(error)) from None
     except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise Refused(f"cannot be worked out: {shortened(str(error))}") from None
     return _checked(value)
 
 
-def _said(error: TemplateError) -> str:
+def _message(error: TemplateError) -> str:
     if error.kind == "OutOfFuel":
         return f"takes more than {FUEL:,} steps"
     detail = error.detail or error.kind
@@ -206,7 +206,7 @@ def _said(error: TemplateError) -> str:
 
 
 def _checked(value: Any) -> Json:
-    """A value that came out of MiniJinja, if it is JSON of bearable size."""
+    """Return a value that MiniJinja computed, if it is JSON and within the budget. Raises Refused."""
     if value is None or isinstance(value, bool):
         return value
     try:

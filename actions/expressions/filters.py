@@ -1,6 +1,6 @@
-"""The filters and tests that expressions may use: on plain JSON only, each charged for what it makes.
+"""The filters and tests that expressions may use. They accept plain JSON, and charge what they build to the budget.
 
-The first argument is the value before the bar. Nothing here looks at a Python attribute of a value.
+The first argument is the value in front of the `|`. Nothing here reads a Python attribute of a value.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ def _batch(value: Any, size: Any) -> list[list[Any]]:
 
 
 def _float(value: Any) -> int | float:
-    return _parsed(value, how=float, what="float")
+    return _parsed(value, parse=float, what="float")
 
 
 def _int(value: Any) -> int | float:
-    return _parsed(value, how=lambda given: int(float(given)) if "." in str(given) else int(given), what="int")
+    return _parsed(value, parse=lambda given: int(float(given)) if "." in str(given) else int(given), what="int")
 
 
-def _parsed(value: Any, *, how: Callable[[Any], int | float], what: str) -> int | float:
+def _parsed(value: Any, *, parse: Callable[[Any], int | float], what: str) -> int | float:
     if not isinstance(value, (bool, int, float, str)) or len(str(value)) > 400:
         raise Refused(f"{what} needs a number or a text, not {kind(value)}")
     try:
-        return bounded(how(value))
+        return bounded(parse(value))
     except (ValueError, OverflowError) as error:
         raise Refused(f"{value!r} is no number for {what}") from error
 
@@ -65,7 +65,7 @@ def _indent(value: Any, width: Any = 4) -> str:
 
 
 def _format(value: Any, *parts: Any) -> str:
-    """`"{} of {}"|format(a, b)`: each {} in turn, nothing else; no widths, no attributes."""
+    """`"{} of {}"|format(a, b)`: replaces each {} in order. Widths, indexes and attributes are not supported."""
     pieces = text_of(value, what="format").split("{}")
     if len(pieces) != len(parts) + 1:
         raise Refused(f"format has {len(pieces) - 1} places {{}} and {len(parts)} values")
@@ -92,7 +92,7 @@ def _plucked(value: Any, attribute: Any, *, what: str) -> list[Any]:
 
 
 def pluck(value: Any, path: Any) -> Any:
-    """The value at a dotted path within an item; missing is null, as one item without it spoils no list."""
+    """Return the value at a dotted path in an item; null if it is missing, so that one such item fails no list."""
     for key in str(path).split("."):
         if isinstance(value, dict):
             value = value.get(key)
@@ -114,11 +114,11 @@ def _list(value: Any) -> list[Any]:
 
 
 def _replace(value: Any, old: Any, new: Any) -> str:
-    text, out, put = (text_of(part, what="replace") for part in (value, old, new))
-    if not out:
+    text, old_text, new_text = (text_of(part, what="replace") for part in (value, old, new))
+    if not old_text:
         raise Refused("replace needs a text to look for")
-    charge(len(text) + text.count(out) * len(put))
-    return text.replace(out, put)
+    charge(len(text) + text.count(old_text) * len(new_text))
+    return text.replace(old_text, new_text)
 
 
 def _reverse(value: Any) -> Any:
@@ -194,8 +194,8 @@ def _group(value: Any, attribute: Any) -> list[dict[str, Any]]:
     return list(groups.values())
 
 
-def _of_text(what: str, how: Callable[[str], str]) -> Callable[[Any], str]:
-    return lambda value: made(how(text_of(value, what=what)))
+def _of_text(what: str, convert: Callable[[str], str]) -> Callable[[Any], str]:
+    return lambda value: made(convert(text_of(value, what=what)))
 
 
 def _truthy(value: Any) -> bool:
@@ -319,14 +319,14 @@ TESTS: dict[str, Callable[..., bool]] = {
 
 
 def mapped(value: Any, name: Any = None, *args: Any, attribute: Any = None) -> list[Any]:
-    """`map(attribute="a.b")` or `map("filter", ...)`."""
+    """`map(attribute="a.b")` reads a path of each item; `map("filter", ...)` applies a filter to each item."""
     if attribute is not None:
         return _plucked(value, attribute, what="map")
     return [FILTERS[name](item, *args) for item in items_of(value, what="map")]
 
 
 def selected(value: Any, name: Any = None, *args: Any) -> list[Any]:
-    """`select("test", ...)`; without a test, those that are true."""
+    """`select("test", ...)` keeps the items that pass the test; `select()` keeps those that are true."""
     return [item for item in items_of(value, what="select") if _passes(item, name, args)]
 
 
@@ -335,7 +335,7 @@ def rejected(value: Any, name: Any = None, *args: Any) -> list[Any]:
 
 
 def selected_by(value: Any, attribute: Any, name: Any = None, *args: Any) -> list[Any]:
-    """`selectattr("a.b", "test", ...)`."""
+    """`selectattr("a.b", "test", ...)` keeps the items whose value at that path passes the test."""
     return [item for item in items_of(value, what="selectattr") if _passes(pluck(item, attribute), name, args)]
 
 

@@ -1,9 +1,9 @@
-"""Expressions in configs: `{{ steps.pick.output.email }}` in any text, and bare ones as in `if`.
+"""Expressions in configs: `{{ steps.pick.output.email }}` in any string, and bare ones without braces, as in `if`.
 
-The language is MiniJinja's expressions, without statements. Jinja2's parser checks a source and never runs it
-(actions/expressions/syntax.py); values are looked up here, in plain JSON; MiniJinja does the rest, under limits. A text
-that is exactly one `{{ }}` keeps its JSON type; in any other text a value stands as it is if it is a text, else as
-JSON.
+The language is that of MiniJinja's expressions, without statements. Jinja2's parser checks a source but never runs it
+(actions/expressions/syntax.py). Values are looked up by our own code, in plain JSON; MiniJinja computes the rest, under
+limits. A string that is exactly one `{{ }}` gives a value of any JSON type: `"{{ input.age }}"` gives 42. In a longer
+string a value that is a string is inserted as it is, and any other value as JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from actions.nearest import shortened
 
 MAX_DEPTH = 100
 MAX_TEXT = 1_000_000
-# Looked-up values cost nothing, but a config of many of them is written out when it is recorded.
+# Looking a value up is not charged to the budget. But a config with many looked-up values is serialised when it is
+# recorded, so its size is checked if more than this many strings have an expression.
 _FREE_LOOKUPS = 8
 _QUOTES = "'\""
 _OPENING, _CLOSING = "([{", ")]}"
@@ -31,7 +32,7 @@ _TAGS = re.compile(r"\{[{%#]")
 
 
 class ExpressionError(Permanent):
-    """An expression that cannot be used or gave no value; says which one and where in its text it begins."""
+    """An expression that is not valid, or has no value. The message has its source and its position in the string."""
 
     def __init__(self, message: str, *, source: str, position: int = 0, path: str = "") -> None:
         where = f"{path}: " if path else ""
@@ -44,7 +45,7 @@ class ExpressionError(Permanent):
 
 @dataclass(frozen=True)
 class _Text:
-    """A text in parts: plain text, or an expression and where in the text it begins."""
+    """A string in parts: each is plain text, or an expression with its position in the string."""
 
     parts: tuple[str | tuple[Expression, int], ...]
 
@@ -58,39 +59,45 @@ class _Fault(Exception):
 
 
 def render(value: Json, names: Mapping[str, Json]) -> Json:
-    """The value with every expression in its texts replaced by what it comes to. The value itself is not changed.
+    """Return a copy of the value in which each expression is replaced by its result.
 
-    Raises ExpressionError for an expression that does not parse, names a missing path, or makes too much.
+    Raises ExpressionError for an expression that does not parse, reads a missing path, or exceeds the budget.
     """
     if isinstance(value, str):
         return _render_text(value, names, "") if has_expression(value) else value
     if not has_expression(value):
         return value
-    lookups = 0
+    rendering = _Rendering(names)
+    rendered = rendering.walk(value, "", 0)
+    if rendering.lookups > _FREE_LOOKUPS:
+        _refuse_huge(rendered)
+    return rendered
 
-    def walk(part: Json, path: str, depth: int) -> Json:
-        nonlocal lookups
+
+class _Rendering:
+    """One call of `render`; `lookups` counts the strings that have an expression."""
+
+    def __init__(self, names: Mapping[str, Json]) -> None:
+        self._names = names
+        self.lookups = 0
+
+    def walk(self, part: Json, path: str, depth: int) -> Json:
         if isinstance(part, str):
-            lookups += "{{" in part
-            return _render_text(part, names, path) if has_expression(part) else part
+            self.lookups += "{{" in part
+            return _render_text(part, self._names, path) if has_expression(part) else part
         if not isinstance(part, (dict, list)):
             return part
         if depth == MAX_DEPTH:
             raise Permanent(f"{path}: is nested deeper than {MAX_DEPTH}", kind="expression")
         if isinstance(part, dict):
-            return {key: walk(item, _joined(path, key), depth + 1) for key, item in part.items()}
-        return [walk(item, f"{path}[{at}]", depth + 1) for at, item in enumerate(part)]
-
-    rendered = walk(value, "", 0)
-    if lookups > _FREE_LOOKUPS:
-        _refuse_huge(rendered)
-    return rendered
+            return {key: self.walk(item, _joined(path, key), depth + 1) for key, item in part.items()}
+        return [self.walk(item, f"{path}[{at}]", depth + 1) for at, item in enumerate(part)]
 
 
 class Template:
-    """A value that is rendered often: its expressions are found once. `render` does what the function does.
+    """A value that is rendered often. Its expressions are parsed once; the method `render` gives the function's result.
 
-    Fields of an object that `raw` names are left as they are.
+    `raw` names the fields of an object that are left unrendered.
     """
 
     def __init__(self, value: Json, *, raw: frozenset[str] = frozenset()) -> None:
@@ -100,14 +107,14 @@ class Template:
         self._texts = [text for _, text in _texts(plain, "")]
         self._lookups = sum(text.count("{{") > 0 for text in self._texts)
         self._filler: Callable[[Mapping[str, Json]], Json] | None = None
-        # What is wrong is said, with its path, whenever it is rendered.
+        # An expression that does not parse is no error here: each call of render raises it, with its path.
         with suppress(_Fault, RecursionError):
             self._filler = _filler(value, "", raw=self._raw)
 
     def render(self, names: Mapping[str, Json]) -> Json:
-        """As the function `render`."""
+        """Return what the function `render` returns."""
         if self._filler is None:
-            return self._slowly(names)
+            return self._render_uncompiled(names)
         rendered = self._filler(names)
         if self._lookups > _FREE_LOOKUPS:
             _refuse_huge(rendered)
@@ -115,8 +122,8 @@ class Template:
 
     @cached_property
     def roots(self) -> frozenset[str] | None:
-        """The names that it looks at, where each expression is a plain path; None where one is more than that."""
-        found = set()
+        """The top-level names that the expressions read, as {"steps", "input"}; None unless all are plain paths."""
+        roots = set()
         for text in self._texts:
             try:
                 parts = _compiled(text).parts
@@ -126,10 +133,10 @@ class Template:
                 if not isinstance(part, str):
                     if part[0].path is None:
                         return None
-                    found.add(str(part[0].path[0]))
-        return frozenset(found)
+                    roots.add(str(part[0].path[0]))
+        return frozenset(roots)
 
-    def _slowly(self, names: Mapping[str, Json]) -> Json:
+    def _render_uncompiled(self, names: Mapping[str, Json]) -> Json:
         if not isinstance(self._value, dict):
             return render(self._value, names)
         plain = render({key: item for key, item in self._value.items() if key not in self._raw}, names)
@@ -138,7 +145,7 @@ class Template:
 
 
 def evaluate(source: str, names: Mapping[str, Json]) -> Json:
-    """What a bare expression comes to; one wrapped in `{{ }}` is taken without them. Raises ExpressionError."""
+    """Return the value of a bare expression; surrounding `{{ }}` are permitted. Raises ExpressionError."""
     try:
         expression, position = _bare(source)
     except _Fault as fault:
@@ -147,58 +154,58 @@ def evaluate(source: str, names: Mapping[str, Json]) -> Json:
 
 
 def truthy(value: Json) -> bool:
-    """Whether a condition holds: null, false, 0, and an empty text, list or object do not."""
+    """Whether a condition's value counts as true: all but null, false, 0, and an empty string, list or object."""
     return bool(value)
 
 
 def check(value: Json, *, path: str) -> list[tuple[str, str]]:
-    """Every text of the value that may not be used, as (path, message). Nothing is run."""
-    found = []
+    """Return (path, message) for each string whose expressions are not valid. Nothing is evaluated."""
+    faults = []
     for where, text in _texts(value, path):
         try:
             _compiled(text)
         except _Fault as fault:
-            found.append((where, _told(fault)))
-    return found
+            faults.append((where, _fault_message(fault)))
+    return faults
 
 
 def check_expression(source: str) -> str | None:
-    """What is wrong with a bare expression, or None. Nothing is run."""
+    """Return what is wrong with a bare expression, or None if it is valid. Nothing is evaluated."""
     try:
         _bare(source)
     except _Fault as fault:
-        return _told(fault)
+        return _fault_message(fault)
     return None
 
 
 def has_expression(value: Json) -> bool:
-    """Whether any text of the value holds a tag."""
+    """Whether any string of the value contains a tag: `{{`, or the refused `{%` and `{#`."""
     if isinstance(value, str):
         return "{" in value and _TAGS.search(value) is not None
     return any(True for _ in _texts(value, "")) if isinstance(value, (dict, list)) else False
 
 
 def references(value: Json) -> frozenset[str]:
-    """Ids of the steps that the value's expressions look at; `*` stands for ones not known before it runs."""
-    found: set[str] = set()
+    """Return the ids of the steps that the value's expressions read; `*` for a step known only when it is evaluated."""
+    step_ids: set[str] = set()
     for _, text in _texts(value, ""):
         try:
             parts = _compiled(text).parts
         except _Fault:
             continue
-        found.update(*(part[0].references for part in parts if not isinstance(part, str)))
-    return frozenset(found)
+        step_ids.update(*(part[0].references for part in parts if not isinstance(part, str)))
+    return frozenset(step_ids)
 
 
 def expression_references(source: str) -> frozenset[str]:
-    """Ids of the steps that a bare expression looks at; `*` stands for ones not known before it runs."""
+    """Return the ids of the steps that a bare expression reads; `*` for a step known only when it is evaluated."""
     try:
         return _bare(source)[0].references
     except _Fault:
         return frozenset()
 
 
-def _told(fault: _Fault) -> str:
+def _fault_message(fault: _Fault) -> str:
     return f"expression `{shortened(fault.source)}` at position {fault.position}: {fault.message}"
 
 
@@ -207,7 +214,7 @@ def _joined(path: str, key: str) -> str:
 
 
 def _texts(value: Json, path: str) -> Iterator[tuple[str, str]]:
-    """Texts with a tag, in the order of the document, and their paths. Iterative: the value may be deep."""
+    """Yield (path, string) for each string with a tag, in document order. Iterative, as the value may be deep."""
     pending: list[tuple[str, Json]] = [(path, value)]
     while pending:
         where, part = pending.pop()
@@ -221,7 +228,7 @@ def _texts(value: Json, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _filler(value: Json, path: str, *, raw: frozenset[str] = frozenset()) -> Callable[[Mapping[str, Json]], Json]:
-    """What makes the rendered value out of the names; objects and lists are made anew each time."""
+    """Return a function from the names to the rendered value; each call builds new objects and lists."""
     if isinstance(value, dict):
         fields = [
             (key, (lambda _, item=item: item) if key in raw else _filler(item, _joined(path, key)))
@@ -298,7 +305,7 @@ def _bare(source: str) -> tuple[Expression, int]:
 
 
 def _compiled(text: str) -> _Text:
-    # A long text is not worth its room in the cache.
+    # A long string is not cached: it would take too much memory.
     return _compiled_short(text) if len(text) < 20_000 else _parts(text)
 
 
@@ -325,7 +332,7 @@ _compiled_short = lru_cache(maxsize=2048)(_parts)
 
 
 def _end(text: str, begin: int) -> int:
-    """Where the `}}` of an expression stands: outside of quotes and brackets."""
+    """Return the position of the `}}` that closes an expression; one inside quotes or brackets does not count."""
     quote, depth, at = "", 0, begin + 2
     while at < len(text):
         character = text[at]

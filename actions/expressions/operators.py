@@ -1,7 +1,7 @@
-"""What the operators of expressions may make: bounded, so that no expression can fill the memory.
+"""The operators of expressions, and the budget that bounds what one evaluation may build.
 
-Every one works on plain JSON only and charges what it makes (characters and items) to the budget of the
-evaluation, so that neither `'a' * 10**9` nor a filter inside a map can take the process's memory or time.
+Each operator accepts plain JSON only, and charges the characters and items that it builds to the evaluation's budget.
+So neither `'a' * 10**9` nor a filter inside a map can use up the process's memory or time.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 
 import orjson
 
-# Characters and items that one evaluation may make in all.
+# How many characters and items one evaluation may build in all.
 BUDGET = 2_000_000
 RANGE_LIMIT = 10_000
 _INT_LIMIT = 2**63
 
 
 class Refused(Exception):
-    """An operation that an expression may not do on these values; the message says which and why."""
+    """An operation that is refused for these values; the message says which operation, and why."""
 
 
 class _Budget(threading.local):
@@ -30,18 +30,19 @@ _budget = _Budget()
 
 
 def refill() -> None:
-    """Start the budget of a new evaluation."""
+    """Reset this thread's budget, for a new evaluation."""
     _budget.left = BUDGET
 
 
 def charge(units: int) -> None:
-    """Count what is about to be made. Raises Refused when the evaluation has made too much."""
+    """Subtract what is about to be built from the budget. Raises Refused when the budget is used up."""
     _budget.left -= units
     if _budget.left < 0:
         raise Refused(f"makes too much: an expression may make {BUDGET:,} characters and items in all")
 
 
 def made(text: str) -> str:
+    """Charge a string that was just built, and return it."""
     charge(len(text))
     return text
 
@@ -61,7 +62,7 @@ def text_of(value: Any, *, what: str) -> str:
 
 
 def items_of(value: Any, *, what: str) -> list[Any]:
-    """The items of a list, the keys of an object; charged, because callers walk them."""
+    """Return the items of a list or the keys of an object. Charged, because callers iterate over them."""
     if not isinstance(value, (list, tuple, dict)):
         raise Refused(f"{what} needs a list, not {kind(value)}")
     charge(len(value))
@@ -90,7 +91,7 @@ def bounded(number: int | float) -> int | float:
 
 
 def as_text(value: Any) -> str:
-    """A text as it is, anything else as JSON."""
+    """Return a string as it is, any other value as JSON."""
     if isinstance(value, str):
         return value
     weigh(value)
@@ -98,7 +99,7 @@ def as_text(value: Any) -> str:
 
 
 def weigh(value: Any) -> None:
-    """Charge a value before it is written out, so that a large one is refused before it is made."""
+    """Charge the size of a value before it is serialised, so that a large one is refused before memory is used."""
     pending = [value]
     while pending:
         part = pending.pop()
@@ -114,7 +115,7 @@ def weigh(value: Any) -> None:
 
 
 def add(left: Any, right: Any) -> Any:
-    """Numbers, two texts, or two lists."""
+    """`a + b`: two numbers, two strings, or two lists."""
     if isinstance(left, str) and isinstance(right, str):
         charge(len(left) + len(right))
         return left + right
@@ -126,12 +127,12 @@ def add(left: Any, right: Any) -> Any:
 
 
 def multiply(left: Any, right: Any) -> int | float:
-    """Numbers only: repeating a text is how memory is filled."""
+    """`a * b`: numbers only, because repeating a string is the easy way to use up memory."""
     return bounded(number_of(left, what="*") * number_of(right, what="*"))
 
 
 def power(left: Any, right: Any) -> int | float:
-    """Numbers only, small exponents."""
+    """`a ** b`: numbers only. With an integer base other than 0, 1 and -1, the exponent is from -64 to 64."""
     base, exponent = number_of(left, what="**"), number_of(right, what="**")
     if abs(exponent) > 64 and isinstance(base, int) and abs(base) > 1:
         raise Refused("gives a number beyond 64 bits")
@@ -142,12 +143,12 @@ def power(left: Any, right: Any) -> int | float:
 
 
 def concat(*parts: Any) -> str:
-    """`a ~ b`: texts as they are, anything else as JSON."""
+    """`a ~ b`: joins strings as they are, other values as JSON."""
     return "".join([made(as_text(part)) for part in parts])
 
 
 def cut(value: Any, start: Any = None, stop: Any = None, step: Any = None) -> Any:
-    """`value[start:stop:step]` of a text or list."""
+    """`value[start:stop:step]` of a string or list."""
     if not isinstance(value, (str, list, tuple)):
         raise Refused(f"[:] needs a text or a list, not {kind(value)}")
     bounds = [None if bound is None else whole_of(bound, what="[:]") for bound in (start, stop, step)]
@@ -158,7 +159,7 @@ def cut(value: Any, start: Any = None, stop: Any = None, step: Any = None) -> An
 
 
 def range_(*bounds: Any) -> list[int]:
-    """Whole numbers, at most 10,000 of them."""
+    """`range(start, stop, step)`: at most 10,000 integers."""
     if not 1 <= len(bounds) <= 3:
         raise Refused("range needs one to three numbers")
     whole = [whole_of(bound, what="range") for bound in bounds]

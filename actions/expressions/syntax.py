@@ -1,9 +1,9 @@
-"""Check an expression without running it, and write it down anew as what MiniJinja is allowed to see.
+"""Check an expression without evaluating it, and translate it into the source that MiniJinja is given.
 
-Jinja2's parser reads the source; nothing but the node types listed here gets through. The emitted source holds no name
-of the author: data comes in by number (`p(3)`), constants by name (`c0`), filters and tests as our own bounded
-functions. So MiniJinja's own filters, globals, Python methods and attributes cannot be reached at all. (No function is
-named like a method of dict: MiniJinja looks names up in a Python dict, and finds its methods first.)
+Jinja2's parser reads the author's source; a node type that is not listed here is refused. The emitted source contains
+no name from the author's: data is read by number (`p(3)`), constants have generated names (`c0`), filters and tests are
+our own bounded functions. So MiniJinja's own filters, globals, Python methods and attributes cannot be reached at all.
+(No function has the name of a dict method: MiniJinja looks names up in a Python dict, and finds its methods first.)
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Path = tuple[str | int, ...]
 
 _parser = Environment(autoescape=True)  # Never renders; only its parser is used.
 _COMPARE = {"eq": "==", "ne": "!=", "in": "in"}
-# MiniJinja orders a text after every number without a word; ours refuse to.
+# MiniJinja compares a string with a number without an error, and orders it after every number; ours refuse.
 _ORDER = {"lt": "t_lt", "lteq": "t_le", "gt": "t_gt", "gteq": "t_ge"}
 _ARITHMETIC = {nodes.Sub: "-", nodes.Div: "/", nodes.FloorDiv: "//", nodes.Mod: "%"}
 _BOUNDED = {nodes.Add: "add", nodes.Mul: "multiply", nodes.Pow: "power"}
@@ -40,12 +40,12 @@ _KNOWN_TESTS = {*TESTS, "defined", "undefined"}
 
 
 class Unacceptable(ValueError):
-    """An expression that may not be used; the message says why and what to write instead."""
+    """An expression that is refused; the message says why, and what to write instead."""
 
 
 @dataclass
 class Emitted:
-    """MiniJinja source, the constants it names, and the data paths it asks for by number."""
+    """MiniJinja source, its constants by name, and the data paths that it reads: `p(3)` is paths[3]."""
 
     source: str = ""
     constants: dict[str, Any] = field(default_factory=dict)
@@ -53,9 +53,9 @@ class Emitted:
 
 
 def emit(source: str) -> Emitted:
-    """Read a bare expression, refuse what is not allowed, and write it down for MiniJinja.
+    """Parse a bare expression, refuse what is not permitted, and translate it for MiniJinja.
 
-    Raises Unacceptable; a parser that runs out of stack is an answer too.
+    Raises Unacceptable, also where the parser runs out of stack.
     """
     if len(source.encode(errors="surrogatepass")) > MAX_BYTES:
         raise Unacceptable(f"is longer than {MAX_BYTES // 1024} KB; work it out in steps of its own")
@@ -95,7 +95,7 @@ def _measure(root: nodes.Node) -> None:
 
 
 def static_path(node: nodes.Node) -> Path | None:
-    """`steps.a["b"][0]` as ("steps", "a", "b", 0); None when the node is anything else."""
+    """Return `steps.a["b"][0]` as ("steps", "a", "b", 0); None if the node is not such a path."""
     keys: list[str | int] = []
     while not isinstance(node, nodes.Name):
         if isinstance(node, nodes.Getattr):
@@ -111,14 +111,14 @@ def static_path(node: nodes.Node) -> Path | None:
 
 
 class _Emitter:
-    """One walk over the tree; `emit` dispatches on the node's type, and what has no method is refused."""
+    """One walk over the syntax tree. `emit` calls the method for the node's type; a type without one is refused."""
 
     def __init__(self, out: Emitted) -> None:
         self.out = out
         self.emitted = 0
 
     def emit(self, node: nodes.Node) -> str:
-        # `default` writes its value down twice, so nested ones double, in work and in length.
+        # `default` emits its operand twice, so each level of nested defaults doubles the work and the length.
         self.emitted += 1
         text = self._write(node) if self.emitted <= 4 * MAX_NODES else ""
         if not text or len(text) > MAX_EMITTED:
@@ -244,7 +244,7 @@ class _Emitter:
         return f"f_{name}({self.emit(node.node)}{', ' + arguments if arguments else ''})"
 
     def _check_named(self, node: nodes.Filter) -> None:
-        """The filter or test that map, select and the like apply must be known before it runs."""
+        """Refuse map, select and the like unless the filter or test that they apply is a constant, known name."""
         names = node.args[1:2] if node.name.endswith("attr") else node.args[:1]
         known = _BY_NAME[node.name]
         if node.name == "map" and not names and not any(pair.key == "attribute" for pair in node.kwargs):
@@ -262,7 +262,7 @@ class _Emitter:
         other = given.get("default_value", node.args[0] if node.args else nodes.Const(""))
         if node.node is None:
             raise Unacceptable("uses default on nothing")
-        # The value is asked for twice, the other one only where it is needed.
+        # The value is read twice, first to see whether it exists; the fallback is evaluated only if it does not.
         value = self.emit(node.node)
         has = f"({self._defined(node.node)} and {value})" if boolean.value else self._defined(node.node)
         return f"({value} if {has} else {self.emit(other)})"

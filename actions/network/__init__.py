@@ -1,4 +1,4 @@
-"""The only way out to other hosts: HTTP behind the network guard, bounded in time, size and redirects."""
+"""The only way to other hosts: an HTTP client behind the network guard, bounded in time, size and redirects."""
 
 from actions.network.client import Answer, Call, configure, request, shown
 

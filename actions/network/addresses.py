@@ -1,7 +1,8 @@
-"""Which addresses an action may reach: public ones, and those that OUTBOUND_ALLOW names. Checked after resolving.
+"""The network guard: actions may reach public addresses, and those that OUTBOUND_ALLOW names.
 
-What is checked is the address to be dialled, never the text of the host: 0x7f.1, 2130706433 and 127.1 all resolve to
-127.0.0.1, and `ipaddress.is_global` calls some wrapped private addresses public.
+The check looks at the resolved address that would be connected to, never at the text of the host: 0x7f.1, 2130706433
+and 127.1 all resolve to 127.0.0.1. And `ipaddress.is_global` is not used, because it calls some IPv6 addresses that
+carry a private IPv4 address public.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ _DENIED_V4 = (
     IPv4Network("224.0.0.0/4"),
     IPv4Network("240.0.0.0/4"),
 )
-# Of IPv6 only global unicast is public, and not all of it: protocol assignments (Teredo among them), documentation.
+# Of IPv6 only global unicast is public, without its ranges for protocols (such as Teredo) and for documentation.
 _PUBLIC_V6 = IPv6Network("2000::/3")
 _DENIED_V6 = tuple(IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "3fff::/20"))
 _MAPPED, _COMPATIBLE = IPv6Network("::ffff:0:0/96"), IPv6Network("::/96")
 _NAT64, _SIX_TO_FOUR = IPv6Network("64:ff9b::/96"), IPv6Network("2002::/16")
-# Cloud metadata hands out credentials: never reached, whatever is allowed.
+# Cloud metadata services hand out credentials: they are never reached, even if OUTBOUND_ALLOW names them.
 _METADATA = frozenset(
     ip_address(address)
     for address in ("169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "fd00:ec2::254")
@@ -52,12 +53,12 @@ _METADATA = frozenset(
 
 
 class Blocked(Exception):
-    """An address that may not be reached."""
+    """An address that actions may not reach."""
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """One entry of OUTBOUND_ALLOW: a host name or a network, on one port or on all."""
+    """One entry of OUTBOUND_ALLOW: a host name or a network, for one port or for all."""
 
     host: str = ""
     network: IPv4Network | IPv6Network | None = None
@@ -70,7 +71,7 @@ class Allowed:
 
 
 def parse_allowed(entries: Iterable[str]) -> tuple[Allowed, ...]:
-    """The entries of OUTBOUND_ALLOW. Raises ValueError naming the one that is no host, host:port or CIDR."""
+    """Parse the entries of OUTBOUND_ALLOW. Raises ValueError, naming an entry that is no host, host:port or CIDR."""
     return tuple(_parse_entry(entry.strip()) for entry in entries if entry.strip())
 
 
@@ -94,23 +95,23 @@ def _parse_entry(entry: str) -> Allowed:
 
 
 def resolve(host: str, port: int, *, allowed: Sequence[Allowed] = ()) -> list[str]:
-    """The addresses to dial for a host, every one of them checked.
+    """Resolve a host and return its addresses, each of them checked.
 
-    Raises Blocked when any may not be reached, OSError when the name does not resolve. The resolver's own time-out
-    holds; the worker's hard limit stands behind it.
+    Raises Blocked if any of them may not be reached, OSError if the name does not resolve. The time that resolving
+    takes is limited by the resolver's own timeout only, and then by the worker's hard time limit.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError as error:
         raise OSError(f"{host!r} is no host name") from error
-    texts = list(dict.fromkeys(str(entry[4][0]).split("%")[0] for entry in found))
+    texts = list(dict.fromkeys(str(info[4][0]).split("%")[0] for info in infos))
     for text in texts:
         check(host, ip_address(text), port, allowed=allowed)
     return texts
 
 
 def check(host: str, address: Address, port: int, *, allowed: Sequence[Allowed] = ()) -> None:
-    """Raises Blocked for an address that is neither public nor allowed."""
+    """Raise Blocked for an address that is neither public nor allowed."""
     for real in {address, unwrapped(address)}:
         if real in _METADATA:
             raise Blocked(f"{host} resolves to {address}, a cloud metadata address, which is never reached")
@@ -125,7 +126,7 @@ def check(host: str, address: Address, port: int, *, allowed: Sequence[Allowed] 
 
 
 def unwrapped(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one carries (mapped, compatible, NAT64, 6to4), else the address itself."""
+    """Return the IPv4 address inside an IPv6 one (mapped, compatible, NAT64, 6to4), else the address itself."""
     if isinstance(address, IPv4Address):
         return address
     if address in _SIX_TO_FOUR:
@@ -136,7 +137,7 @@ def unwrapped(address: Address) -> Address:
 
 
 def is_public(address: Address) -> bool:
-    """Whether anybody on the Internet could reach it, by explicit networks."""
+    """Whether an address is reachable from the whole Internet, by the lists of networks above."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _DENIED_V4)
     return address in _PUBLIC_V6 and not any(address in network for network in _DENIED_V6)

@@ -1,7 +1,8 @@
-"""The only way out: HTTP with the network guard, bounded in time, size and redirects.
+"""The only HTTP client of the actions: behind the network guard, bounded in time, size and redirects.
 
-A host is resolved once, every address is checked, and the checked address is the one dialled; the Host header and the
-TLS name stay as they were. Each redirect goes the same way. The proxies of the environment are not used.
+A host is resolved once, each of its addresses is checked, and the connection goes to a checked address; the Host header
+and the TLS server name remain the host's. Each redirect is treated in the same way. Proxies from the environment
+(HTTP_PROXY) are not used.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ MAX_BODY = 10 * 1024 * 1024
 MAX_REDIRECTS = 3
 MAX_URL = 8 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# What may go along to another origin; anything else might be a secret.
+# Headers that a redirect to another origin keeps; any other might be a secret.
 _HARMLESS = frozenset({"accept", "accept-encoding", "accept-language", "content-type", "idempotency-key", "user-agent"})
 
 
@@ -43,7 +44,7 @@ os.register_at_fork(after_in_child=_forget)
 
 
 class _Settings:
-    """What the process was told at start."""
+    """What `configure` set when the process started."""
 
     allowed: tuple[Allowed, ...] = ()
     connections: int = 50
@@ -54,7 +55,7 @@ _settings = _Settings()
 
 @dataclass(frozen=True)
 class Call:
-    """What to ask. `query` is added to the URL's own."""
+    """A request. `query` is added to the query of the URL."""
 
     method: str
     url: str
@@ -65,7 +66,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server said. Header names are in lower case; the body is decompressed."""
+    """A response. Header names are in lower case; the body is decompressed."""
 
     status: int
     reason: str
@@ -74,29 +75,30 @@ class Answer:
 
 
 def configure(allow: Sequence[str], *, connections: int = 50) -> None:
-    """Set what may be reached besides public addresses: hosts, host:port or CIDR. Raises ValueError for a bad entry.
+    """Allow non-public targets: host, host:port or CIDR. Raises ValueError for an entry that is none of these.
 
-    `connections` are kept open between requests, in all and not for each server; as many again may be in use.
+    Up to `connections` idle connections are kept open between requests, to all servers together. Twice as many may be
+    open at once.
     """
     _settings.allowed = addresses.parse_allowed(allow)
     _settings.connections = connections
 
 
 def request(call: Call, *, timeout_seconds: float, cancelled: Callable[[], bool] | None = None) -> Answer:
-    """Ask once, following up to 3 redirects, all within the time. Raises Cancelled between reads once `cancelled`.
+    """Send a request and return the response, following up to 3 redirects; the timeout covers all of them together.
 
-    Raises Permanent of kind `blocked`, `url`, `header` or `too_large`; Retryable of kind `timeout` or `connection`. A
-    status, whatever it is, is no error here.
+    Raises Permanent of kind `blocked`, `url`, `header` or `too_large`, and Retryable of kind `timeout` or `connection`.
+    No status is an error here. `cancelled` is called between reads of the body; Cancelled is raised if it returns true.
     """
     deadline = time.monotonic() + timeout_seconds
-    asked = _request(call.method, _url(call.url, call.query), dict(call.headers), call.content)
+    sent = _request(call.method, _url(call.url, call.query), dict(call.headers), call.content)
     for _ in range(MAX_REDIRECTS):
-        answer = _send(asked, deadline, cancelled)
-        onward = _redirected(asked, answer)
-        if onward is None:
+        answer = _send(sent, deadline, cancelled)
+        redirected = _redirected(sent, answer)
+        if redirected is None:
             return answer
-        asked = onward
-    return _send(asked, deadline, cancelled)
+        sent = redirected
+    return _send(sent, deadline, cancelled)
 
 
 def _url(text: str, query: Mapping[str, Any] | None) -> httpx2.URL:
@@ -125,26 +127,33 @@ def _request(method: str, url: httpx2.URL, headers: dict[str, str], content: byt
         raise Permanent(f"a header cannot be sent: {error}", kind="header") from None
 
 
-def _redirected(asked: httpx2.Request, answer: Answer) -> httpx2.Request | None:
-    """The request that a redirect asks for; None when the answer is none, or leads nowhere."""
-    location = answer.headers.get("location")
-    if answer.status not in _REDIRECTS or not location:
+def _redirected(sent: httpx2.Request, answer: Answer) -> httpx2.Request | None:
+    """Return the request that follows a redirect; None if the response is no redirect or has no valid target."""
+    url = _redirect_target(sent.url, answer)
+    if url is None:
         return None
-    try:
-        target = asked.url.join(location)
-    except (httpx2.InvalidURL, ValueError):
-        return None
-    url = _url(str(target), None)
-    if asked.url.scheme == "https" and url.scheme == "http":
-        raise Permanent(f"{shown(asked.url)} redirects from https to http, which is refused", kind="blocked")
-    headers = {name: value for name, value in asked.headers.items() if name not in ("host", "content-length")}
-    if _origin(url) != _origin(asked.url):
+    headers = {name: value for name, value in sent.headers.items() if name not in ("host", "content-length")}
+    if _origin(url) != _origin(sent.url):
         headers = {name: value for name, value in headers.items() if name in _HARMLESS}
-    method, content = asked.method, asked.content
+    method, content = sent.method, sent.content
     if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
         method, content = "GET", b""
         headers.pop("content-type", None)
     return _request(method, url, headers, content or None)
+
+
+def _redirect_target(source: httpx2.URL, answer: Answer) -> httpx2.URL | None:
+    location = answer.headers.get("location")
+    if answer.status not in _REDIRECTS or not location:
+        return None
+    try:
+        target = source.join(location)
+    except (httpx2.InvalidURL, ValueError):
+        return None
+    url = _url(str(target), None)
+    if source.scheme == "https" and url.scheme == "http":
+        raise Permanent(f"{shown(source)} redirects from https to http, which is refused", kind="blocked")
+    return url
 
 
 def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
@@ -152,17 +161,17 @@ def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
 
 
 def shown(url: httpx2.URL | str) -> str:
-    """A URL for messages: without its query, which may hold secrets."""
+    """Return a URL for messages: without query and fragment, which may hold secrets, and at most 300 characters."""
     return str(httpx2.URL(url).copy_with(query=None, fragment=None))[:300]
 
 
-def _send(asked: httpx2.Request, deadline: float, cancelled: Callable[[], bool] | None) -> Answer:
-    where = f"{asked.method} {shown(asked.url)}"
+def _send(request: httpx2.Request, deadline: float, cancelled: Callable[[], bool] | None) -> Answer:
+    where = f"{request.method} {shown(request.url)}"
     left = deadline - time.monotonic()
     _clock.deadline = deadline
-    asked.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), max(left, 0.001))
+    request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), max(left, 0.001))
     try:
-        return _exchange(asked, cancelled)
+        return _exchange(request, cancelled)
     except Blocked as error:
         raise Permanent(f"{where} is refused: {error}", kind="blocked") from None
     except (httpcore2.TimeoutException, httpx2.TimeoutException):
@@ -173,13 +182,18 @@ def _send(asked: httpx2.Request, deadline: float, cancelled: Callable[[], bool] 
         raise Retryable(f"{where} failed: {error}", kind="connection") from None
 
 
-def _exchange(asked: httpx2.Request, cancelled: Callable[[], bool] | None) -> Answer:
-    url = asked.url
+def _exchange(request: httpx2.Request, cancelled: Callable[[], bool] | None) -> Answer:
+    url = request.url
     target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-    with _kept().stream(
-        asked.method, target, headers=asked.headers.raw, content=asked.content or None, extensions=asked.extensions
+    with _process_pool().stream(
+        request.method,
+        target,
+        headers=request.headers.raw,
+        content=request.content or None,
+        extensions=request.extensions,
     ) as received:
-        response = httpx2.Response(received.status, headers=received.headers, stream=_Chunks(received), request=asked)
+        stream = _Chunks(received)
+        response = httpx2.Response(received.status, headers=received.headers, stream=stream, request=request)
         body = _body(response, cancelled)
     return Answer(
         status=response.status_code,
@@ -190,7 +204,7 @@ def _exchange(asked: httpx2.Request, cancelled: Callable[[], bool] | None) -> An
 
 
 def _body(response: httpx2.Response, cancelled: Callable[[], bool] | None) -> bytes:
-    """The decompressed body; httpx2 inflates at most 1 MiB at a time, so a bomb ends here."""
+    """Return the decompressed body. httpx2 inflates at most 1 MiB at a time, so a zip bomb is refused by its size."""
     chunks, size = [], 0
     for chunk in response.iter_bytes():
         if cancelled is not None and cancelled():
@@ -211,12 +225,15 @@ class _Chunks(httpx2.SyncByteStream):
 
 
 class _Clock(threading.local):
-    """When the request of this thread must have ended, by the monotonic clock."""
+    """The deadline of this thread's request, by the monotonic clock."""
 
     deadline = float("inf")
 
     def left(self, timeout: float | None) -> float:
-        """Seconds for one operation: a server that sends a byte now and then gains no time. Raises ReadTimeout."""
+        """Return the timeout of one socket operation: the given one, or the time until the deadline if that is less.
+
+        So a server that sends a byte now and then cannot extend the deadline. Raises ReadTimeout once it has passed.
+        """
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise httpcore2.ReadTimeout("the deadline has passed")
@@ -227,7 +244,7 @@ _clock = _Clock()
 
 
 class _GuardedBackend(httpcore2.NetworkBackend):
-    """Dials only addresses that were checked, and keeps to the deadline."""
+    """Connects only to addresses that were checked, and keeps to the deadline."""
 
     def __init__(self) -> None:
         self._sockets = httpcore2.SyncBackend()
@@ -264,7 +281,7 @@ class _GuardedBackend(httpcore2.NetworkBackend):
 
 
 class _Stream(httpcore2.NetworkStream):
-    """A stream whose every wait ends with the request's deadline."""
+    """A stream whose reads and writes end at the request's deadline."""
 
     def __init__(self, inner: httpcore2.NetworkStream) -> None:
         self._inner = inner
@@ -287,18 +304,18 @@ class _Stream(httpcore2.NetworkStream):
         return self._inner.get_extra_info(info)
 
 
-def _kept() -> httpcore2.ConnectionPool:
-    """The pool of this process, made once though many threads ask for it first at the same time."""
+def _process_pool() -> httpcore2.ConnectionPool:
+    """Return this process's connection pool; the lock makes sure that threads which begin together create one only."""
     with _making:
         return _pool(os.getpid())
 
 
 @cache
 def _pool(process: int) -> httpcore2.ConnectionPool:
-    """Kept connections of this process; a forked child must not use its parent's sockets, hence the pid."""
+    """Create the connection pool of a process. A forked child must not use its parent's sockets, hence the pid."""
     pool = httpcore2.ConnectionPool(
         ssl_context=httpx2.create_ssl_context(trust_env=False),
-        # A thread that is stuck keeps its connection, too.
+        # A thread that is stuck keeps its connection as well, so more than the idle ones are permitted.
         max_connections=2 * _settings.connections,
         max_keepalive_connections=_settings.connections,
         keepalive_expiry=5,

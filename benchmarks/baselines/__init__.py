@@ -1,1 +1,1 @@
-"""What Stepwise is measured against."""
+"""The baselines: other ways to do the same work, against which Stepwise is measured."""

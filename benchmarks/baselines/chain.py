@@ -1,4 +1,4 @@
-"""The bare way: a Celery chain of three tasks, no history, early acks. What every durable engine is compared with."""
+"""The bare Celery chain: three tasks, no history, early acks. It is the baseline of all comparisons."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.baselines import quiet
 
 DONE = "bench-chain:done"
 
-# Not the current app: in the driver that is Stepwise's own.
+# Not set as the current app, because in the benchmark's main process that is Stepwise's own.
 app = Celery("chain", broker=os.environ["REDIS_URL"], set_as_current=False)
 app.conf.update(
     task_ignore_result=True,
@@ -33,40 +33,40 @@ _counter = redis.Redis.from_url(os.environ["REDIS_URL"])
 
 @app.task
 def pick(data: dict[str, Any]) -> dict[str, Any]:
-    """Step one."""
+    """The first step."""
     return work.pick(data)
 
 
 @app.task
 def compute(data: dict[str, Any]) -> dict[str, Any]:
-    """Step two."""
+    """The second step."""
     return work.work(data)
 
 
 @app.task
 def merge(data: dict[str, Any]) -> None:
-    """Step three; that it ended, and when, is one RPUSH, so that somebody can wait for it."""
+    """The third step; it records the time of its end by one RPUSH, so that the benchmark can wait for it."""
     work.merge(data)
     _counter.rpush(DONE, time.time())
 
 
 def publish(numbers: range) -> None:
-    """One chain for each number, as an application would send them."""
+    """Publish one chain for each number, as an application would."""
     with pools.producers[app.connection_for_write()].acquire(block=True) as producer:
         for number in numbers:
             chain(pick.s(work.given(number)), compute.s(), merge.s()).apply_async(producer=producer)
 
 
 def reset() -> None:
-    """Count from nothing."""
+    """Reset the count of ended chains."""
     _counter.delete(DONE)
 
 
 def done() -> int:
-    """How many chains have come to their end since the reset."""
+    """Return how many chains have ended since the reset."""
     return int(_counter.llen(DONE))
 
 
 def ended() -> list[float]:
-    """When they came to their end, in this order, by the machine's clock."""
+    """Return the times at which chains ended, in order, by the machine's clock."""
     return [float(at) for at in _counter.lrange(DONE, 0, -1)]

@@ -1,4 +1,4 @@
-"""Let a baseline's worker write no two lines for each task, as a Celery worker at its own usual level would not."""
+"""Silence the two log lines per task of a baseline's worker; at Celery's default level they would not be written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from celery.signals import after_setup_logger
 
 
 def workers() -> None:
-    """Workers are started with `-l INFO`, where they say that they are ready; the lines for each task are left out."""
+    """Silence the lines per task. Workers run with `-l INFO`, because the benchmark waits for their line `ready`."""
     after_setup_logger.connect(_no_line_for_each_task)
 
 

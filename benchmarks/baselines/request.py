@@ -1,4 +1,4 @@
-"""The bare way to ask a server: one Celery task, one request over a client that its process keeps. No history."""
+"""The bare Celery way to send a request: one task, one request over a client that its process keeps. No history."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from kombu import pools
 from benchmarks.baselines import quiet
 
 DONE = "bench-request:done"
-# As many connections as the largest pool below has threads or greenlets.
+# As many connections as the largest pool that is measured has threads or greenlets.
 _CONNECTIONS = 100
 
-# Not the current app: in the driver that is Stepwise's own.
+# Not set as the current app, because in the benchmark's main process that is Stepwise's own.
 app = Celery("request", broker=os.environ["REDIS_URL"], set_as_current=False)
 app.conf.update(
     task_ignore_result=True,
@@ -40,23 +40,23 @@ def _client() -> httpx2.Client:
 
 @app.task
 def ask(url: str) -> None:
-    """One request; that it ended is one INCR, so that somebody can wait for it."""
+    """Send one request; its end is recorded by one INCR, so that the benchmark can wait for it."""
     _client().get(url).raise_for_status().json()
     _counter.incr(DONE)
 
 
 def publish(count: int, url: str) -> None:
-    """One task for each request."""
+    """Publish one task per request."""
     with pools.producers[app.connection_for_write()].acquire(block=True) as producer:
         for _ in range(count):
             ask.apply_async((url,), producer=producer)
 
 
 def reset() -> None:
-    """Count from nothing."""
+    """Reset the count of ended requests."""
     _counter.delete(DONE)
 
 
 def done() -> int:
-    """How many requests have ended since the reset."""
+    """Return how many requests have ended since the reset."""
     return int(_counter.get(DONE) or 0)

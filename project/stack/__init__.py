@@ -1,4 +1,4 @@
-"""The embedded stack of `make up` and of the tests: PostgreSQL, Valkey, and the processes around them.
+"""The embedded stack of `make up` and of the tests: PostgreSQL, Valkey, and the processes of the installation.
 
-Nothing here imports Django: it runs before there are settings to load.
+Nothing here imports Django, because it runs before the settings can be loaded.
 """

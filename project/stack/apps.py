@@ -1,4 +1,4 @@
-"""The commands of our own processes: web, worker, beat and Flower."""
+"""The commands of the installation's own processes: web, worker, beat and Flower."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from project.stack.children import Command
 from project.stack.plan import Plan
 
 _BIN = Path(sys.executable).parent
-# Celery warns of any worker that root runs, for the sake of pickle; we accept JSON only.
+# Celery warns if root runs a worker, because of messages in pickle; we accept JSON only.
 _NO_ROOT_WARNING = {"PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges"}
 
 
 def web(plan: Plan) -> Command:
-    """Granian serves Django, from one process where nothing else is said: only starts within one share a commit.
+    """Return the command of Granian, which serves Django. The default is one process: group commit, in which starts
+    share a commit, works only between the threads of one process.
 
-    A request is short, because work is the worker's. Threads begin when they are needed, and end when they are idle.
+    Requests are short, because steps are performed by workers. Threads are started on demand and end when idle.
     """
     words = ["--interface", "wsgi", "--host", ports.HOST, "--port", str(plan.port), "--no-ws"]
     sizes = ["--workers", str(plan.web_processes), "--blocking-threads", "16", "--backlog", "1024"]
@@ -28,26 +29,26 @@ def web(plan: Plan) -> Command:
 
 
 def worker(plan: Plan) -> Command:
-    """SIGTERM lets the running steps finish; what is not done in time is handed back by the sweep."""
+    """Return the command of the worker. On SIGTERM it finishes running steps; the sweep takes back those left."""
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     pool = ["--pool", "prefork", "--concurrency", str(plan.workers)]
     return _command(plan, "worker", "celery", "-A", "project", "worker", *pool, *quiet, env=_NO_ROOT_WARNING)
 
 
 def beat(plan: Plan) -> Command:
-    """Fires schedules; it keeps nothing on disk."""
+    """Return the command of beat, which fires schedules; it stores nothing on disk."""
     return _command(plan, "beat", "celery", "-A", "project", "beat", "--pidfile=")
 
 
 def flower(plan: Plan, *, user: str, password: str) -> Command:
-    """Celery's own view of the worker. The password goes by environment: arguments show in `ps`."""
+    """Return the command of Flower, Celery's monitor. The password is in the environment, as `ps` shows arguments."""
     words = [f"--address={ports.HOST}", f"--port={plan.flower_port}"]
     login = {"FLOWER_BASIC_AUTH": f"{user}:{password}"}
     return _command(plan, "flower", "celery", "-A", "project.flower", "flower", *words, env=login)
 
 
 def manage(*words: str) -> list[str]:
-    """A manage.py command."""
+    """Return the command line of a manage.py command."""
     return [sys.executable, str(BASE_DIR / "manage.py"), *words]
 
 

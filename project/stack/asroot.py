@@ -1,4 +1,7 @@
-"""PostgreSQL refuses to run as root: find a way to run it as somebody else, without touching any parent directory."""
+"""Find a way to run PostgreSQL as another user when we are root, as which PostgreSQL refuses to run.
+
+The permissions of parent directories are not changed.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,17 @@ _READ_ANYTHING = ("--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read
 
 @dataclass(frozen=True)
 class Identity:
-    """`prefix` goes before a command; `uid` and `gid` own what it writes (None: whoever we are)."""
+    """A user to run commands as: `prefix` is put in front of a command, `uid` and `gid` own the files that it writes.
+
+    Without a prefix and ids, it is the user that we are.
+    """
 
     prefix: tuple[str, ...] = ()
     uid: int | None = None
     gid: int | None = None
 
     def own(self, path: Path) -> None:
-        """Give a directory, and all in it, to this identity, unless it has it already."""
+        """Make this identity the owner of a directory and all in it, unless it owns the directory already."""
         if self.uid is None or self.gid is None or path.stat().st_uid == self.uid:
             return
         for directory, _, files in os.walk(path):
@@ -36,9 +42,9 @@ class Identity:
 
 
 def identity(program: Path, *, directory: Path) -> Identity:
-    """Who may run initdb (`program`) and write below `directory`: ourselves, or as root the first that can.
+    """Return the identity to run initdb (`program`) as, and to write below `directory` as.
 
-    Raises StackError where root finds nobody.
+    That is our own user; if we are root, the first candidate for which both work. Raises StackError if there is none.
     """
     if os.geteuid() != 0:
         return Identity()
@@ -58,7 +64,7 @@ def _candidates() -> Iterator[Identity]:
     except KeyError:
         user = None
     if setpriv and user:
-        # The kernel forgets the death signal when the user changes; setpriv sets it anew after that.
+        # The kernel clears the parent death signal when the user changes, so setpriv sets it again afterwards.
         change = (setpriv, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
         for more in ((), _READ_ANYTHING):
             for watched in ((f"--pdeathsig={signal.SIGINT.name.removeprefix('SIG')}",), ()):
@@ -68,9 +74,10 @@ def _candidates() -> Iterator[Identity]:
 
 
 def _works(candidate: Identity, *, program: Path, directory: Path) -> bool:
-    """Try it in a directory of its own. Parents may be closed to it, also those of the program.
+    """Try a candidate in a new directory: it may lack access to a parent directory, also to one of the program's.
 
-    `initdb --show` makes nothing, but looks for its neighbours by access(2), which heeds no capability.
+    `initdb --show` creates nothing. But it looks for PostgreSQL's other programs by access(2), which ignores
+    capabilities, so it shows whether initdb will find them.
     """
     with tempfile.TemporaryDirectory(dir=directory, prefix="probe-") as probe:
         candidate.own(Path(probe))

@@ -1,4 +1,4 @@
-"""Child processes: each in a group of its own, watched, started again when it dies, and dead when we are."""
+"""Supervise child processes. Each has its own process group, is restarted when it dies, and ends when we end."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from project.stack.errors import StackError
 _PR_SET_PDEATHSIG = 1
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
-# A child that lived so long died of something new: its next pause is the first again.
+# If a child lived at least this long, the pauses before its restarts begin with the shortest again.
 _SETTLED_SECONDS = 60.0
 _LEFTOVER_SECONDS = 15.0
 _LOG_BYTES = 10 * 1024 * 1024
-# In the environment of every child: the next start finds by it what a killed supervisor left behind.
+# A variable in the environment of every child, by which the next start finds the processes that a killed supervisor
+# left running.
 MARK = "STEPWISE_SUPERVISED"
 
 
 @dataclass(frozen=True)
 class Command:
-    """What to run. `stop` asks it to end; after `patience_seconds` it is killed."""
+    """A program to run. The signal `stop` asks it to end; `patience_seconds` later it is killed."""
 
     name: str
     argv: tuple[str, ...]
@@ -40,7 +41,7 @@ class Command:
 
 
 class Child:
-    """One process of a Command, and how long to wait before it is started again."""
+    """The running process of a Command, and the pause before it is restarted."""
 
     def __init__(self, command: Command) -> None:
         self.command = command
@@ -58,7 +59,7 @@ class Child:
                 stderr=subprocess.STDOUT,
                 cwd=self.command.cwd,
                 env={**os.environ, **self.command.env},
-                # Not our terminal's session: only the supervisor gets its Ctrl-C.
+                # A session apart from the terminal's, so that only the supervisor gets Ctrl-C.
                 start_new_session=True,
                 # The supervisor has one thread, so code between fork and exec is safe.
                 preexec_fn=_die_with_parent(self.command.stop),  # noqa: PLW1509
@@ -67,19 +68,19 @@ class Child:
         self.due = None
 
     def died(self) -> str | None:
-        """How it ended, or None while it lives."""
+        """Return how it ended (`exit status 1`, `killed by SIGKILL`), or None while it runs."""
         status = self.process.poll()
         if status is None:
             return None
         return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
     def tend(self) -> str | None:
-        """Start it again when its pause is over; answer the line to print when it has just died."""
+        """Check the process, and restart it when its pause is over. Return a line to print if it has just died."""
         ended = self.died()
         if ended is None:
             return None
         if self.due is None:
-            # What it forked may live on, and hold its port.
+            # Processes that it forked may still run, and hold its port.
             self._signal(signal.SIGKILL)
             if time.monotonic() - self.started > _SETTLED_SECONDS:
                 self.pause = _FIRST_PAUSE_SECONDS
@@ -92,12 +93,12 @@ class Child:
         return None
 
     def ask_to_stop(self) -> None:
-        """Send its stop signal to the process alone: it ends its own children in its own order."""
+        """Send the stop signal to the process only, not to its group: it ends its own children in its own order."""
         if self.process.poll() is None:
             self.process.send_signal(self.command.stop)
 
     def stop(self) -> None:
-        """Wait for it to end, then kill what is left of its group."""
+        """Wait for its end, at most `patience_seconds`, then kill what is left of its process group."""
         try:
             self.process.wait(self.command.patience_seconds)
         except subprocess.TimeoutExpired:
@@ -112,7 +113,7 @@ class Child:
 
 
 def stop_together(children: list[Child]) -> None:
-    """Ask all, then wait for each: stopping takes as long as the slowest."""
+    """Ask all children to stop, then wait for each, so that stopping takes only as long as the slowest."""
     for child in children:
         child.ask_to_stop()
     for child in children:
@@ -120,11 +121,12 @@ def stop_together(children: list[Child]) -> None:
 
 
 def end_leftovers(home: Path) -> None:
-    """Kill what a killed supervisor of this home left behind, and wait until it is gone and its ports are free.
+    """Kill the processes that a killed supervisor of this home left running; wait until they and their ports are gone.
 
-    PostgreSQL is not killed but ended in order when its data are made ready: without its parent its processes linger
-    and keep the next server from starting. Linux only: all is found in /proc, by the mark or as the broker that works
-    in this home. The caller holds the home's lock, so that nobody else's processes are meant.
+    PostgreSQL is not killed here. It is shut down in order when its data directory is prepared: if its first process
+    were killed, the others would linger and prevent the next server from starting. Linux only: the processes are found
+    in /proc, by MARK in their environment, or as a broker whose data are in this home. The caller holds the home's
+    lock, so they cannot belong to a running supervisor.
     """
     deadline = time.monotonic() + _LEFTOVER_SECONDS
     while left := _marked(home):
@@ -138,14 +140,14 @@ def end_leftovers(home: Path) -> None:
 
 def _marked(home: Path) -> list[int]:
     mark = f"{MARK}={home}".encode()
-    found: list[int] = []
+    pids: list[int] = []
     for entry in Path("/proc").glob("[0-9]*"):
-        # Other people's processes do not show their environment; ours do.
+        # The environment of other users' processes cannot be read; those are skipped.
         with contextlib.suppress(OSError):
             marked = mark in (entry / "environ").read_bytes().split(b"\0") and not _is_postgres(entry)
             if marked or _is_broker(entry, home=home):
-                found.append(int(entry.name))
-    return [pid for pid in found if pid != os.getpid()]
+                pids.append(int(entry.name))
+    return [pid for pid in pids if pid != os.getpid()]
 
 
 def _is_postgres(entry: Path) -> bool:
@@ -153,7 +155,7 @@ def _is_postgres(entry: Path) -> bool:
 
 
 def _is_broker(entry: Path, *, home: Path) -> bool:
-    """Whether this is a Valkey with its data in this home: it writes its title over its environment, mark and all."""
+    """Whether this is a Valkey with its data in this home. Valkey overwrites its environment, and with it MARK."""
     return (entry / "exe").readlink().name == "valkey-server" and (entry / "cwd").readlink() == home / "valkey"
 
 
@@ -164,7 +166,7 @@ def _rotate(log: Path) -> None:
 
 
 def _die_with_parent(stop: signal.Signals) -> Callable[[], None] | None:
-    """Ask Linux to send `stop` to the child when this process is gone, however it went."""
+    """Return a function for the child to call, which makes Linux send it `stop` when this process ends in any way."""
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None)

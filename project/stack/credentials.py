@@ -1,4 +1,4 @@
-"""`$STEPWISE_HOME/credentials.env`: what `make up` made up, in `KEY=value` lines that only the owner may read."""
+"""`$STEPWISE_HOME/credentials.env`: secrets that `make up` generated, as `KEY=value`; only its owner may read it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ _HEADER = (
 
 
 def read(home: Path) -> dict[str, str]:
-    """What is written so far; nothing on the first start."""
+    """Return the contents of the file; an empty dict before the first start."""
     return env.read_file(home / env.CREDENTIALS)
 
 
 def update(home: Path, values: Mapping[str, str]) -> dict[str, str]:
-    """Write these over what is there, in one step: a reader sees the old file or the new one. Mode 0600."""
+    """Add or replace these values in the file (mode 0600), and return all values.
+
+    The file is replaced atomically: a reader sees the old file or the new one.
+    """
     path = home / env.CREDENTIALS
     merged = {**read(home), **values}
     fresh = path.with_suffix(".new")
@@ -37,12 +40,12 @@ def update(home: Path, values: Mapping[str, str]) -> dict[str, str]:
 
 
 def generated(known: Mapping[str, str]) -> dict[str, str]:
-    """What a new installation needs and neither a human nor an earlier start has given."""
-    made = {
+    """Return the values that a new installation needs and `known` lacks: as the user has set them, else generated."""
+    values = {
         "STEPWISE_ADMIN_USER": "admin",
         "STEPWISE_ADMIN_PASSWORD": secrets.token_urlsafe(18),
         "SECRET_KEY": secrets.token_urlsafe(48),
         "INSTALLATION_ID": f"sw-{secrets.token_hex(4)}",
         "POSTGRES_PASSWORD": secrets.token_urlsafe(24),
     }
-    return {key: env.told(key) or value for key, value in made.items() if key not in known}
+    return {key: env.told(key) or value for key, value in values.items() if key not in known}

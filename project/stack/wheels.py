@@ -1,4 +1,4 @@
-"""Where pip put the wheels that bring server programs. They are not imported: only their files are wanted."""
+"""Find the installed wheels that contain server programs. They are not imported; only their files are used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from project.stack.errors import StackError
 
 
 def wheel(package: str) -> Path:
-    """The directory of an installed package. Raises StackError when it is not installed."""
+    """Return the directory of an installed package. Raises StackError if it is not installed."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise StackError(f"the package {package} is not installed; run `make up`, which installs it")

@@ -1,4 +1,4 @@
-"""The admin's pages of steps that wait for approval: the list to find them, and the pages that decide."""
+"""The admin's pages for steps that wait for approval: the list, its bulk actions, and the page of one step."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHOWN_QUESTION = 200
 
 
 def _decide_rows(rows: Sequence[int], *, approved: bool, actor: Actor) -> frozenset[StepKey]:
-    """Decide about the steps of these rows as the hand's user; answers those that were won."""
+    """Approve or reject the steps of these rows as the actor's user. Return the steps that this call decided."""
     name = get_user_model().objects.get(pk=actor.user_id or 0).get_username()
     step_keys = StepRun.objects.filter(pk__in=rows).values_list("run_id", "step", "item")
     return approvals.decide(list(step_keys), decision=Decision(approved, by=name, username=name), actor=actor)
@@ -94,13 +94,13 @@ class ApprovalAdmin(ReadOnlyAdmin):
         return moment(row.wake_at) if row.wake_at else "somebody decides"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Approval]:
-        """Those that wait, without values that may be large."""
+        """Return the steps that wait for approval, without columns that may be large."""
         rows: QuerySet[Approval] = super().get_queryset(request)
         waiting: QuerySet[Any] = approvals.pending(rows)
         return waiting.select_related("run__workflow").defer(*WAITING_COLUMNS)
 
     def get_urls(self) -> list[URLPattern]:
-        """The pages of the verbs stand beside the row's own."""
+        """Add the pages of the verbs, `<id>/approve/` and `<id>/reject/`, to the row's own."""
         site = self.admin_site
         own = [
             path("<int:key>/approve/", site.admin_view(approve), name="runs_approval_approve"),
@@ -109,17 +109,17 @@ class ApprovalAdmin(ReadOnlyAdmin):
         return [*own, *super().get_urls()]
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may see steps may see those that wait."""
+        """Permit also users who may view step runs, since approvals are step runs."""
         return any(may_at_admin(request.user, "view", model) for model in (StepRun, Approval))
 
     def has_verbs_permission(self, request: HttpRequest) -> bool:
-        """Who may choose an action in the list."""
+        """Whether the user may choose the actions of the list."""
         return may_change_run(request)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """The page, with the two buttons."""
+        """Add the buttons Approve and Reject."""
         row = kwargs.get("obj")
         asked = approvals.asked(row) if isinstance(row, StepRun) else None
         told = {"buttons": approval_buttons(request, row.pk, approvers=asked.approvers if asked else ())} if row else {}

@@ -1,4 +1,4 @@
-"""What the admin's pages of runs share: read-only pages, lists of fixed cost, coloured states, JSON, times."""
+"""The base classes of the admin's pages for runs: read-only, with lists of bounded cost, and shared columns."""
 
 from __future__ import annotations
 
@@ -29,22 +29,25 @@ OFFERED_WORKFLOWS = 50
 if TYPE_CHECKING:
     _Paginator = Paginator[Any]
 else:
-    # Generic for the type checker only.
+    # Paginator can be subscripted in type stubs only, not at run time.
     _Paginator = Paginator
 
 
 class BoundedPaginator(_Paginator):
-    """Counts to ten thousand and no further, so that a list costs the same however many rows there are."""
+    """Stops counting at 10,000 rows, so that the cost of a list does not grow with the table."""
 
     @cached_property
     def count(self) -> int:
-        """Rows, at most COUNTED_ROWS."""
+        """The number of rows, at most COUNTED_ROWS."""
         rows = self.object_list
         return rows.order_by()[:COUNTED_ROWS].count() if isinstance(rows, QuerySet) else len(rows)
 
 
 class ReadOnlyAdmin(AsksPermissions, ModelAdmin):  # type: ignore[misc]  # bases of unfold's that differ
-    """Rows that only the engine writes. `search_ids` are found by an id, `search_texts` by an exact text."""
+    """The page of rows that only the engine writes.
+
+    The search finds rows by the UUID columns in `search_ids`, and by exact match in the columns of `search_texts`.
+    """
 
     paginator = BoundedPaginator
     show_full_result_count = False
@@ -57,7 +60,7 @@ class ReadOnlyAdmin(AsksPermissions, ModelAdmin):  # type: ignore[misc]  # bases
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Rows with exactly this id or text: a search inside texts would read the whole table."""
+        """Filter by exactly this id or text. Django's search for a part of a text would read the whole table."""
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -73,7 +76,7 @@ class ReadOnlyAdmin(AsksPermissions, ModelAdmin):  # type: ignore[misc]  # bases
         return queryset.filter(wanted), False
 
     def search_text(self, name: str, term: str) -> Q:
-        """What finds the rows where this column has exactly this text."""
+        """Return the condition that this column equals the text."""
         return Q(**{name: term})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -87,7 +90,7 @@ class ReadOnlyAdmin(AsksPermissions, ModelAdmin):  # type: ignore[misc]  # bases
 
 
 class PausedFilter(admin.SimpleListFilter):
-    """Runs that are paused now. One that ended while it was paused keeps the time of it."""
+    """A filter for runs that are paused now: not those that ended while paused, though they keep their `paused_at`."""
 
     title = "paused"
     parameter_name = "paused"
@@ -96,21 +99,21 @@ class PausedFilter(admin.SimpleListFilter):
         return [("yes", "Paused")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """The paused ones, where they are asked for."""
+        """Filter for paused runs if the filter is set to `yes`."""
         if self.value() != "yes":
             return queryset
         return queryset.filter(paused_at__isnull=False, state__in=sorted(PAUSABLE))
 
 
 class WorkflowFilter(admin.SimpleListFilter):
-    """By workflow: the first ones by name, and the one that is chosen. A link from elsewhere may choose any."""
+    """A filter by workflow. It offers the first OFFERED_WORKFLOWS by name; a link can choose any other."""
 
     title = "workflow"
     parameter_name = "workflow"
     path: ClassVar[str] = "workflow_id"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """(id, name), in one query."""
+        """Return (id, name) of the workflows to offer and of the chosen one: one query, or two if it is not offered."""
         known = Workflow.objects.order_by("name").values_list("id", "name")
         found = [(str(key), name) for key, name in known[:OFFERED_WORKFLOWS]]
         chosen = self.used_parameters.get(self.parameter_name)
@@ -119,7 +122,7 @@ class WorkflowFilter(admin.SimpleListFilter):
         return found
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """The rows of the chosen workflow."""
+        """Filter for the chosen workflow; all rows if none is chosen, no rows if the id is invalid."""
         chosen = self.value()
         if chosen is None:
             return queryset
@@ -128,7 +131,7 @@ class WorkflowFilter(admin.SimpleListFilter):
 
 
 class RunsWorkflowFilter(WorkflowFilter):
-    """By the workflow of the row's run."""
+    """A filter by workflow for rows that belong to a run, as step runs do."""
 
     path = "run__workflow_id"
 
@@ -141,7 +144,7 @@ def _uuid(text: Any) -> UUID | None:
 
 
 class Columns(ReadOnlyAdmin):
-    """Columns and fields that several of the pages have."""
+    """Columns and fields that several pages share."""
 
     class Media:
         css: ClassVar = {"all": ["runs/runs.css"]}

@@ -1,4 +1,4 @@
-"""The pages of dead letters."""
+"""The admin's pages for dead letters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from runs.models import DeadLetter
 
 @admin.register(DeadLetter)
 class DeadLetterAdmin(Columns):
-    """Steps that gave up, with what they were given; the buttons let them go on, or close them."""
+    """Dead letters: steps that failed for good, with their input and config. Buttons retry or discard them."""
 
     actions = tuple(map(bulk_actions.of_dead_letters, verbs.OVER_DEAD_LETTERS))
     list_display = ("step", "workflow_name", "short_run", "state_label", "reason", "error_text", "made")
@@ -41,7 +41,7 @@ class DeadLetterAdmin(Columns):
         return dead_letter.workflow.name
 
     def get_urls(self) -> list[URLPattern]:
-        """The pages of the verbs stand beside the letter's own."""
+        """Add the pages of the verbs, as `<id>/retry/`, to the dead letter's own."""
         site = self.admin_site
         own = [
             path(
@@ -57,13 +57,13 @@ class DeadLetterAdmin(Columns):
         return [*own, *super().get_urls()]
 
     def has_verbs_permission(self, request: HttpRequest) -> bool:
-        """Who may choose an action in the list."""
+        """Whether the user may choose the actions of the list."""
         return permissions.may_change_dead_letter(request)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """The page, with the verbs that are legal."""
+        """Add the buttons of the verbs that are legal in the dead letter's state."""
         dead_letter = kwargs.get("obj")
         told = (
             {"buttons": buttons.dead_letter_buttons(request, dead_letter)}
@@ -74,7 +74,7 @@ class DeadLetterAdmin(Columns):
         return answer
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
-        """Lists do without the values, which may be large."""
+        """Leave input, config and attempts out of lists, as they may be large."""
         letters: QuerySet[DeadLetter] = super().get_queryset(request)
         letters = letters.select_related("workflow").defer("workflow__settings")
         alone = bool(request.resolver_match and request.resolver_match.kwargs)

@@ -1,4 +1,4 @@
-"""What the page of a run shows of a for_each step: how its items ended, and the first that failed."""
+"""The tables on a run's page for its for_each steps: counts of items by outcome, and the first that failed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from runs.models import Run, StepRun
 
 SHOWN_FAILED = 10
 SHOWN_ERROR = 300
-# Beyond so many steps with failed items the page leads to their lists, and shows none.
+# Failed items are listed for the first 20 steps that have any; for later steps the page only links to the full list.
 LOOKED_AT = 20
 
 
 @dataclass(frozen=True)
 class FailedItem:
-    """One line of the list; `index` counts from 0, as expressions do."""
+    """One failed item; `index` is its position in the list from 0, as in expressions."""
 
     index: int
     error: str
@@ -31,7 +31,7 @@ class FailedItem:
 
 @dataclass(frozen=True)
 class ItemsTable:
-    """Counts in words, the first failed items, and where all of them are listed."""
+    """The counts as text, the first failed items, and the URLs of the lists of all failed and all items."""
 
     counts: str
     failed: list[FailedItem]
@@ -41,7 +41,7 @@ class ItemsTable:
 
 
 def tables(run: Run, views: Iterable[StepView]) -> dict[str, ItemsTable]:
-    """By step, for those that have a list. One query for each step with failed items, of LOOKED_AT at most."""
+    """Return, by step id, the tables of the for_each steps. One query per step with failed items, at most LOOKED_AT."""
     found: dict[str, ItemsTable] = {}
     looked_at = 0
     for view in views:

@@ -1,4 +1,4 @@
-"""The pages of process leases."""
+"""The admin's pages for worker processes and their leases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page of one run shows besides its fields: its timeline and its dead letters."""
+"""The parts of a run's page besides its fields: timeline, dead letters, interventions."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from runs.models import Intervention, Run
 SHOWN_STEPS = 500
 SHOWN_DETAILS = 300
 _DETAILS = (("steps", "steps"), ("with edited input:", "edited"))
-# Opened when the page is: what somebody came to look at.
+# Steps in these states are shown unfolded, because users mostly look for them.
 _OPEN = frozenset({"failed", "retrying", "running", "waiting"})
 
 
 @dataclass(frozen=True)
 class StepRow:
-    """One step, ready for the template. `values` are (title, JSON text) of what there is to show."""
+    """One step, for the template. `values` are (title, JSON text) of its error, input, config and output, if any."""
 
     view: StepView
     colour: str
@@ -47,7 +47,7 @@ class StepRow:
 
 
 def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
-    """The template's variables, in three queries besides the first load of the plan, and those for failed items."""
+    """Return the template's variables. Three queries, those for failed items, and one if the plan is not cached."""
     views = timeline.timeline(run)
     items = item_tables.tables(run, views[:SHOWN_STEPS])
     letters = list(run.dead_letters.order_by("id").only("id", "step", "state", "reason", "error"))
@@ -76,18 +76,9 @@ def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
 
 
 def _row(view: StepView, *, run_id: UUID, request: HttpRequest, items: ItemsTable | None) -> StepRow:
-    asked = view.waiting_for
-    buttons: list[Button] = []
-    if asked is not None and asked.kind == "approval":
-        buttons = approval_buttons(request, asked.row, approvers=asked.approvers)
-    if asked is not None and asked.kind == "signal" and asked.signal is not None:
-        buttons = signal_buttons(request, run_id, name=asked.signal)
-    titled = (
-        ("error", view.error),
-        ("input", view.input),
-        ("config", view.config),
-        ("output", view.output),
-    )
+    wait = view.waiting_for
+    buttons = _wait_buttons(wait, run_id=run_id, request=request) if wait is not None else []
+    titled = (("error", view.error), ("input", view.input), ("config", view.config), ("output", view.output))
     return StepRow(
         view=view,
         colour=colour(view.state),
@@ -95,19 +86,28 @@ def _row(view: StepView, *, run_id: UUID, request: HttpRequest, items: ItemsTabl
         begun=moment(view.started_at),
         ended=moment(view.finished_at),
         values=[(title, json_text(value)) for title, value in titled if value is not None],
-        attempts=[_attempt(told) for told in view.attempts],
+        attempts=[_attempt(attempt) for attempt in view.attempts],
         open=view.state in _OPEN or (items is not None and bool(items.failed)),
         child_address=_address(view.child_run) if view.child_run else "",
-        waits=wait_line(asked) if asked is not None else "",
+        waits=wait_line(wait) if wait is not None else "",
         buttons=buttons,
-        # Whoever has the link can decide, so it is shown to those who can anyway.
-        link=(asked.approve_url or "") if asked is not None and buttons else "",
+        # Whoever has the link can decide, so it is shown only to users who see the buttons and so can decide anyway.
+        link=(wait.approve_url or "") if wait is not None and buttons else "",
         items=items,
     )
 
 
+def _wait_buttons(wait: WaitView, *, run_id: UUID, request: HttpRequest) -> list[Button]:
+    """Return the buttons that end a wait: approve and reject, or send the signal; none if the user may not."""
+    if wait.kind == "approval":
+        return approval_buttons(request, wait.row, approvers=wait.approvers)
+    if wait.kind == "signal" and wait.signal is not None:
+        return signal_buttons(request, run_id, name=wait.signal)
+    return []
+
+
 def wait_line(asked: WaitView) -> str:
-    """What a step waits for, since when and until when, in one line."""
+    """Return what a step waits for, since when and until when, as one line."""
     said = {
         "moment": "Waits",
         "signal": f"Waits for signal {asked.signal}" + (f" with key {asked.key}" if asked.key else ""),
@@ -125,7 +125,7 @@ def wait_line(asked: WaitView) -> str:
 
 
 def _intervention(one: Intervention) -> dict[str, str]:
-    """What somebody did, ready for the template; `address` is that of the run that a replay made."""
+    """Return an intervention for the template; `address` is the URL of the run that a replay started."""
     details = one.details if isinstance(one.details, dict) else {}
     named = [(title, ", ".join(map(str, details.get(key, [])))) for title, key in _DETAILS]
     return {

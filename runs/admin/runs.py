@@ -1,4 +1,4 @@
-"""The admin's pages of what runs: runs with their timeline, step runs, tickets, dead letters, processes."""
+"""The admin's pages for runs: the list, and the page of a run with its timeline and the buttons of the verbs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from workflows.models import Workflow
 
 @admin.register(Run)
 class RunAdmin(Columns):
-    """Runs, and the timeline of each; the buttons start one, and do what is legal for it."""
+    """Runs, with a button to start one; the page of a run has its timeline, and buttons for the legal verbs."""
 
     actions = tuple(map(bulk_actions.of_runs, verbs.OVER_RUNS))
     list_display = ("key", "workflow", "version_number", "state_label", "made", "took", "error_text")
@@ -73,7 +73,7 @@ class RunAdmin(Columns):
     )
 
     def search_text(self, name: str, term: str) -> Q:
-        """A key is known within its workflow, which index run_key_once has first."""
+        """Search for an idempotency key in all workflows, listed by id: index run_key_once begins with the workflow."""
         return super().search_text(name, term) & Q(workflow__in=list(Workflow.objects.values_list("pk", flat=True)))
 
     @display(description="state", ordering="state", label=COLOURS)
@@ -93,12 +93,12 @@ class RunAdmin(Columns):
         return json_block(run.labels)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, str] | None = None) -> TemplateResponse:
-        """The list; its template shows the button to those who may start a run."""
+        """Add the start page's URL for users who may start a run; the template shows it as a button."""
         told = {"start_address": reverse("admin:runs_run_choose")} if permissions.may_start(request) else {}
         return super().changelist_view(request, {**(extra_context or {}), **told})
 
     def get_urls(self) -> list[URLPattern]:
-        """The start pages stand beside the run's own."""
+        """Add the pages that start a run, and those of the verbs, as `<id>/cancel/`, to the run's own."""
         site = self.admin_site
         own = [
             path("start/", site.admin_view(start_run.choose), name="runs_run_choose"),
@@ -121,11 +121,11 @@ class RunAdmin(Columns):
         return [*own, *super().get_urls()]
 
     def has_verbs_permission(self, request: HttpRequest) -> bool:
-        """Who may choose an action in the list."""
+        """Whether the user may choose the actions of the list."""
         return permissions.may_change_run(request)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
-        """Lists do without the values, which may be large."""
+        """Leave input and output out of lists, as they may be large."""
         runs: QuerySet[Run] = super().get_queryset(request).select_related("workflow", "version")
         large = ("version__definition", "workflow__settings")
         alone = bool(request.resolver_match and request.resolver_match.kwargs)
@@ -134,7 +134,7 @@ class RunAdmin(Columns):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """The page, with what happened in the run."""
+        """Add the timeline, the other parts of run_page, and the buttons of the legal verbs."""
         run = kwargs.get("obj")
         told = {}
         if isinstance(run, Run):

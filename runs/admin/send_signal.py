@@ -18,7 +18,7 @@ from runs.models import Run
 
 
 def send(request: HttpRequest, key: UUID) -> HttpResponse:
-    """Send the signal: it ends the wait of the run's step for this name, or is kept for one that is still to come."""
+    """Send a signal: it ends the wait of the run's step for this name, or is kept until a step waits for it."""
     require(request, CHANGE_RUNS)
     run = get_object_or_404(Run.objects.select_related("workflow").only("state", "workflow__name"), pk=key)
     page = Page(

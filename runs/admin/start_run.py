@@ -1,4 +1,4 @@
-"""The admin's pages to start a run: choose a workflow, give its input, and go to the run."""
+"""The admin's pages to start a run: one to choose a workflow, one with the form for its input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OFFERED = 100
 
 
 def choose(request: HttpRequest) -> HttpResponse:
-    """Published workflows by name; `q` narrows them."""
+    """Show the published workflows by name; the query parameter `q` searches in the names."""
     require(request, START)
     wanted = request.GET.get("q", "").replace("\x00", "")
     found = Workflow.objects.filter(kind=Workflow.Kind.WORKFLOW, current__isnull=False)
@@ -36,7 +36,7 @@ def choose(request: HttpRequest) -> HttpResponse:
 
 
 def start(request: HttpRequest, workflow_id: UUID) -> HttpResponse:
-    """The form of one workflow; when it is right, the run's page."""
+    """Show the form of one workflow; a valid POST starts the run and redirects to its page."""
     require(request, START)
     holders = Workflow.objects.select_related("current", "workspace").filter(kind=Workflow.Kind.WORKFLOW)
     workflow = get_object_or_404(holders, pk=workflow_id)
@@ -53,7 +53,7 @@ def start(request: HttpRequest, workflow_id: UUID) -> HttpResponse:
 
 
 def _started(form: StartForm, *, workflow: Workflow) -> UUID | None:
-    """The run's id; None, and the problems at their fields, where it is refused."""
+    """Start the run and return its id; if it is refused, add the problems to the form's fields and return None."""
     if workflow.current is None:
         form.add_error(None, f"{workflow.name} is not published yet; publish it first")
         return None
@@ -79,6 +79,6 @@ def _page(request: HttpRequest, template: str, title: str, **context: Any) -> Ht
 
 
 def _inputs(workflow: Workflow) -> str:
-    """The JSON Schema that the input must match, as text; empty where there is none."""
+    """Return the JSON Schema that the input must match, as text; an empty string if the version has none."""
     schema = workflow.current.definition.get("inputs") if workflow.current else None
     return json_text(schema) if schema else ""

@@ -1,4 +1,4 @@
-"""The pages of step runs."""
+"""The admin's pages for step runs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from runs.models import StepRun
 
 @admin.register(StepRun)
 class StepRunAdmin(Columns):
-    """Steps of all runs that something happened to."""
+    """The steps of all runs that have a row: all but those that are pending."""
 
     list_display = ("step", "index", "short_run", "state_label", "attempt", "started", "took", "error_text")
     list_filter = ("state",)
-    # Not by the step's name: no index has it first, and rows of all runs are many.
+    # No search by step id: no index begins with it, so the search would read the rows of all runs.
     search_fields = ("run",)
     search_help_text = "A run's id"
     search_ids = ("run_id",)
@@ -31,7 +31,7 @@ class StepRunAdmin(Columns):
         return "-" if row.item < 0 else str(row.item)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[StepRun]:
-        """Lists do without the values, which may be large."""
+        """Leave input, config, output and attempts out of lists, as they may be large."""
         rows: QuerySet[StepRun] = super().get_queryset(request)
         alone = bool(request.resolver_match and request.resolver_match.kwargs)
         return rows if alone else rows.defer("input", "config", "output", "attempts")

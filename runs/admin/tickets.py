@@ -1,4 +1,4 @@
-"""The pages of tickets."""
+"""The admin's pages for tickets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runs.models import Ticket
 
 @admin.register(Ticket)
 class TicketAdmin(Columns):
-    """Where work is left to do, and when it is due."""
+    """Tickets: the steps that are to be performed, and when each is due."""
 
     list_display = ("head", "short_run", "due", "next_knock", "sends", "suspect")
     list_filter = ("suspect",)

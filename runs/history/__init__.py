@@ -1,1 +1,1 @@
-"""What happened, for people: timelines, waits, lists, text for a terminal. Reads only."""
+"""Read what happened, for people: timelines, waits, lists, text for a terminal. Nothing here writes."""

@@ -1,4 +1,4 @@
-"""Find the newest rows of a list by the statement that is cheapest for its filters."""
+"""Find the newest runs for a list, by the SQL statement that is cheapest for the list's filters."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from workflows.models import Workspace
 def newest_runs(
     states: frozenset[RunState], *, workspace: Workspace, unpaused: bool
 ) -> Callable[[UUID | None, int], list[UUID]] | None:
-    """(below this id or None, how many) -> ids of the workspace's runs in these states, newest first; no state: all.
+    """Return a function that finds the ids of the workspace's newest runs in these states (an empty set: in all).
 
-    None where no statement of ours is cheaper than a sort: queued runs stand in an index by their turn.
+    The function takes an id, below which to begin (None: at the newest), and how many ids to return, newest first.
+    Instead of a function, None is returned if the states include queued but not succeeded: queued runs have an index in
+    the order of their admission only, so no statement of ours is cheaper than a query with a sort.
     """
     few = bool(states) and RunState.SUCCEEDED not in states
     if few and RunState.QUEUED in states:
@@ -26,7 +28,7 @@ def newest_runs(
         bounds = {"before": before or UUID(int=2**128 - 1), "limit": limit}
         common = {"workspace": workspace.pk, "unpaused": unpaused, **bounds}
         named = sorted(state.value for state in states) or None
-        found = run(newest_in(states), **common) if few else run(NEWEST, states=named, **common)
-        return [row[0] for row in found]
+        rows = run(newest_in(states), **common) if few else run(NEWEST, states=named, **common)
+        return [row[0] for row in rows]
 
     return newest

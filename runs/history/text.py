@@ -1,4 +1,4 @@
-"""Write a run's timeline as lines for a terminal: step, state, attempt, duration, output or error."""
+"""Format a run's timeline as a table for a terminal: step, state, attempt, duration, output or error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _CUT = "..."
 
 
 def lines(views: Iterable[StepView], *, width: int) -> list[str]:
-    """One line for each step under a line of headings, columns aligned, none wider than `width` if it can be."""
+    """Return a line of headings and one line per step, in aligned columns.
+
+    The last column is cut so that lines fit into `width`, but it keeps at least 20 columns.
+    """
     rows = [HEADINGS, *(_row(view) for view in views)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS) - 1)]
     room = max(_MIN_OUTPUT_WIDTH, width - sum(widths) - 2 * len(widths))
@@ -22,13 +25,13 @@ def lines(views: Iterable[StepView], *, width: int) -> list[str]:
 
 
 def _row(view: StepView) -> tuple[str, ...]:
-    told = ""
+    result = ""
     if view.error is not None and view.state != "succeeded":
-        told = error_line(view.error)
+        result = error_line(view.error)
     elif view.output is not None:
-        told = json_line(view.output)
-    tried = str(view.attempt) if view.attempt else "-"
-    return view.step, view.state, tried, duration(view.started_at, view.finished_at), told
+        result = json_line(view.output)
+    attempt = str(view.attempt) if view.attempt else "-"
+    return view.step, view.state, attempt, duration(view.started_at, view.finished_at), result
 
 
 def _line(row: Sequence[str], *, widths: Sequence[int], room: int) -> str:
@@ -37,7 +40,7 @@ def _line(row: Sequence[str], *, widths: Sequence[int], room: int) -> str:
 
 
 def _fit(text: str, *, room: int) -> str:
-    """The text cut to so many columns; East Asian characters take two."""
+    """Cut the text to `room` columns; wide East Asian characters take two columns."""
     used = 0
     for index, character in enumerate(text):
         used += 2 if unicodedata.east_asian_width(character) in "WF" else 1

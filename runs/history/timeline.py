@@ -1,4 +1,4 @@
-"""Tell what happened in a run, step by step, from its plan and its rows; and which run of a workflow was the last."""
+"""What happened in a run: every step of its plan with its row, interventions; and the newest run of a workflow."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ SHOWN_INTERVENTIONS = 200
 
 @dataclass(frozen=True)
 class StepView:
-    """One step as people see it. `attempts` are those that did not succeed; `attempt` is 0 before the first.
+    """One step of a run, for people. `attempts` are those that did not succeed; `attempt` is 0 before the first.
 
     A step that never began (pending or skipped) has neither input nor config. `child_run` is the run that the last
-    attempt of a sub-workflow step started, `items` the counts of a for_each.
+    attempt of a sub_workflow step started, `items` has the counts of a for_each.
     """
 
     step: str
@@ -53,41 +53,44 @@ class StepView:
 
 
 def timeline(run: Run) -> list[StepView]:
-    """Every step of the run's plan in topological order, `pending` where nothing has happened yet.
+    """Return every step of the run's plan in topological order; `pending` if nothing has happened to it yet.
 
-    One query, and one more where the plan has sub-workflows.
+    One query, and one more if the plan has sub-workflows.
     """
     planned = plan.load(run.version_id)
     rows = {row.step: row for row in StepRun.objects.filter(run_id=run.pk, item=-1)}
     seen = {key: {"output": r.output, "state": r.state, "error": r.error} for key, r in rows.items()}
-    told = _facts(run)
-    # What undoes steps and what on_failure does are no part of a run that did not fail.
+    facts = _facts(run)
+    # Compensations and the steps of on_failure are shown only once they have a row: most runs never need them.
     shown = [s for s in planned.steps.values() if s.id in rows or s.part in (Part.MAIN, Part.FINALLY)]
     sub_runs = _sub_runs(run, shown)
-    views = [_view(step, rows.get(step.id), told, seen, version_id=run.version_id) for step in shown]
+    views = [_view(step, rows.get(step.id), facts, seen, version_id=run.version_id) for step in shown]
     return [replace(view, child_run=sub_runs.get(view.step)) for view in views] if sub_runs else views
 
 
 def latest(workflow_ids: Iterable[UUID]) -> dict[UUID, Run]:
-    """The newest run of each workflow that has one, with its version, in one query; input and output are deferred."""
+    """Return the newest run of each workflow, with its version, in one query; input and output are deferred.
+
+    A workflow without runs is left out.
+    """
     newest = Run.objects.filter(workflow=OuterRef("pk")).order_by("-id").values("id")[:1]
-    chosen = Workflow.objects.filter(pk__in=list(workflow_ids)).annotate(newest=Subquery(newest))
-    runs = Run.objects.filter(pk__in=chosen.values("newest")).select_related("version", "workflow")
+    workflows = Workflow.objects.filter(pk__in=list(workflow_ids)).annotate(newest=Subquery(newest))
+    runs = Run.objects.filter(pk__in=workflows.values("newest")).select_related("version", "workflow")
     return {run.workflow_id: run for run in runs.defer("input", "output", "version__definition")}
 
 
 def interventions(run: Run) -> list[Intervention]:
-    """What was done to the run by hand, oldest first, each with its user; the newest SHOWN_INTERVENTIONS."""
+    """Return the newest SHOWN_INTERVENTIONS of the run, with their users, the oldest of them first."""
     rows = Intervention.objects.filter(run_id=run.pk).select_related("by").order_by("-id")
     return list(rows[:SHOWN_INTERVENTIONS])[::-1]
 
 
 def _sub_runs(run: Run, steps: Iterable[PlannedStep]) -> dict[str, UUID]:
-    """The run that each sub-workflow step started, the newest where there were several."""
+    """Return, by step id, the run that a sub_workflow step started; that of the last attempt if there were several."""
     if not any(step.definition.action == "sub_workflow" for step in steps):
         return {}
-    started = Run.objects.filter(parent_id=run.pk, parent_item=-1).order_by("parent_attempt")
-    return {str(step): child for step, child in started.values_list("parent_step", "id")}
+    sub_runs = Run.objects.filter(parent_id=run.pk, parent_item=-1).order_by("parent_attempt")
+    return {str(step): run_id for step, run_id in sub_runs.values_list("parent_step", "id")}
 
 
 def _facts(run: Run) -> RunFacts:
@@ -103,27 +106,45 @@ def _facts(run: Run) -> RunFacts:
 
 
 def _view(step: PlannedStep, row: StepRun | None, run: RunFacts, seen: Steps, *, version_id: UUID) -> StepView:
-    begun = row is not None and row.state != "skipped"
-    given = _given(step, row, run, seen) if row is not None and begun else None
+    if row is None:
+        return _pending(step)
+    begun = row.state != "skipped"
+    given = _given(step, row, run, seen) if begun else None
     return StepView(
         step=step.id,
         action=step.definition.action,
-        state=row.state if row else PENDING,
-        attempt=row.attempt if row and begun else 0,
-        attempts=row.attempts if row else [],
+        state=row.state,
+        attempt=row.attempt if begun else 0,
+        attempts=row.attempts,
         input=given,
-        config=_config(step, row, given, run, seen) if row is not None and begun else None,
-        output=row.output if row else None,
-        error=row.error if row else None,
-        started_at=row.started_at if row else None,
-        finished_at=row.finished_at if row else None,
-        items=_counts(row) if row else None,
-        waiting_for=waiting.of(row, version_id=version_id) if row else None,
+        config=_config(step, row, given, run, seen) if begun else None,
+        output=row.output,
+        error=row.error,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        items=_counts(row),
+        waiting_for=waiting.of(row, version_id=version_id),
+    )
+
+
+def _pending(step: PlannedStep) -> StepView:
+    return StepView(
+        step=step.id,
+        action=step.definition.action,
+        state=PENDING,
+        attempt=0,
+        attempts=[],
+        input=None,
+        config=None,
+        output=None,
+        error=None,
+        started_at=None,
+        finished_at=None,
     )
 
 
 def _counts(row: StepRun) -> Json:
-    """How many items there are, and how they ended so far."""
+    """Return how many items a for_each has, and how many of them have succeeded, failed and been skipped so far."""
     if row.progress is None:
         return None
     return {key: row.progress[key] for key in ("count", "succeeded", "failed", "skipped")}
@@ -140,20 +161,20 @@ def _given(step: PlannedStep, row: StepRun, run: RunFacts, seen: Steps) -> Json:
 
 
 def _config(step: PlannedStep, row: StepRun, given: Json, run: RunFacts, seen: Steps) -> Json:
-    """What `with` became: as stored, as written where it has no expressions, else rendered once more."""
+    """Return the config that the step was performed with: the stored one, else `with` rendered once more."""
     if row.config is not None:
         stored: Json = row.config
         return stored
     try:
         return rendered(step, names(step, run, _read_by(step, seen), given=given), given=given)
     except (ActionError, ValidationError, ValueError, TypeError, LookupError):
-        # The step's own error says more than its config could; one bad step must not hide the others.
+        # The step has failed with the same error already. One such step must not hide the whole timeline.
         log.debug("config_not_shown", extra={"run_id": str(run.id), "step": step.id}, exc_info=True)
         return None
 
 
 def _read_by(step: PlannedStep, seen: Steps) -> Steps:
-    """The rows that the step may look at: few even where the run has thousands."""
+    """Return the rows that the step's expressions may read: few, even if the run has thousands."""
     if ANY_STEP in step.reads:
         return seen
     return {key: seen[key] for key in step.reads if key in seen}

@@ -1,4 +1,4 @@
-"""What a waiting step waits for, as people see it."""
+"""What a waiting step waits for, in a form for people."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from runs.models import StepRun
 
 @dataclass(frozen=True)
 class WaitView:
-    """What ends the wait: `kind` is moment, signal, approval, run (of a sub-workflow), items (of a for_each)
-    or code (of an action that no worker has).
+    """What a step waits for. `kind` is one of:
 
-    `row` is the id of the step's row. `until` is null where only the signal or the decision ends it. `approve_url` is a
-    path of this site.
+    - moment: a time;
+    - signal: a signal named `signal`, also by `key`;
+    - approval: a person's decision;
+    - run: the end of its sub-workflow's run;
+    - items: the end of the items of its for_each;
+    - code: a worker that has its action, as none has it now.
+
+    `row` is the id of the step's row. `until` is the time at which the wait ends at the latest, None if it has no such
+    time. `approve_url` is a path on this site, without the host.
     """
 
     row: int
@@ -34,7 +40,7 @@ class WaitView:
 
 
 def of(row: StepRun, *, version_id: UUID) -> WaitView | None:
-    """What the row waits for; None for one that does not wait."""
+    """Return what the row waits for; None if it does not wait."""
     if row.state != StepState.WAITING:
         return None
     if row.error is not None:

@@ -1,4 +1,4 @@
-"""Durations, JSON, errors and pauses as people read them, on one line."""
+"""Format durations, JSON values, errors and pauses for people, each on one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runs.domain.states import Pause
 
 
 def duration(started_at: datetime | None, finished_at: datetime | None) -> str:
-    """`3 ms`, `1.24 s`, `2 min 5 s`, `3 h 4 min`; a dash where it has not ended."""
+    """Return `3 ms`, `1.24 s`, `2 min 5 s` or `3 h 4 min`; a dash if there is no beginning or no end yet."""
     if started_at is None or finished_at is None:
         return "-"
     seconds = max(0.0, (finished_at - started_at).total_seconds())
@@ -25,28 +25,31 @@ def duration(started_at: datetime | None, finished_at: datetime | None) -> str:
 
 
 def json_line(value: Json) -> str:
-    """The value on one line, nothing in it that a terminal would obey."""
+    """Return the value as JSON on one line, without characters that would control a terminal."""
     return printable(orjson.dumps(value).decode())
 
 
 def printable(text: str) -> str:
-    """The text with control and format characters written out as \\u escapes."""
+    """Return the text with control and format characters replaced by \\u escapes."""
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 def error_line(error: Json) -> str:
-    """An error's kind and message on one line, and what else is to be known of how its run ended."""
+    """Return an error's kind and message on one line.
+
+    The messages of a failed compensation and of a terminate, if the error has them, are added.
+    """
     if not isinstance(error, dict):
         return json_line(error)
     kind, message = error.get("kind"), error.get("message")
     parts = [f"{kind}: {message}" if kind else str(message)]
-    more = [error.get(key) for key in ("compensation", "terminated")]
-    parts += [str(told["message"]) for told in more if isinstance(told, dict) and told.get("message") != message]
+    others = [error.get(key) for key in ("compensation", "terminated")]
+    parts += [str(other["message"]) for other in others if isinstance(other, dict) and other.get("message") != message]
     return printable("; ".join(parts))
 
 
 def pause_line(held: Paused) -> str:
-    """`paused since 2026-11-21 14:30:00 UTC by ada: the shop is closed`."""
+    """Return a line such as `paused since 2026-11-21 14:30:00 UTC by ada: the shop is closed`."""
     through = "its workflow is paused" if held.through is Pause.WORKFLOW else "paused"
     line = f"{through} since {held.since:%Y-%m-%d %H:%M:%S} UTC by {held.by or 'a command'}"
     return printable(f"{line}: {held.reason}" if held.reason else line)

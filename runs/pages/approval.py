@@ -1,4 +1,4 @@
-"""The page behind a signed link: what is asked, and two buttons. Looking at it changes nothing."""
+"""The page behind a signed approval link: the question and two buttons. Opening it changes nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WAY = permissions.way("page: approval link", Right.DECIDE)
 
 
 class DecisionForm(forms.Form):
-    """The button that was pressed, and why."""
+    """The button that was pressed, and the comment."""
 
     decision = forms.ChoiceField(choices=[("approve", "Approve"), ("reject", "Reject")])
     comment = forms.CharField(required=False, max_length=2000)
@@ -36,7 +36,11 @@ class DecisionForm(forms.Form):
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def decide(request: HttpRequest, token: str) -> HttpResponse:
-    """GET shows the question, POST decides it. 403 for a forged link or another's, 409 when decided, 410 when late."""
+    """GET shows the question, POST decides it.
+
+    403 if the link is forged or somebody else must decide, 409 if it is decided already, 410 if the link has expired
+    or the step no longer waits.
+    """
     try:
         link = approval_links.read(token)
     except approval_links.Forged:
@@ -63,16 +67,14 @@ def _decide(request: HttpRequest, link: Link, *, approved: bool, why: str) -> Ht
     permissions.require(permissions.LINK, WAY)
     actor = Actor(request.user.pk if request.user.is_authenticated else None, why)
     if approvals.decide([link.step_key], decision=decision, actor=actor):
-        said = "The run goes on." if approved else "The run is told."
-        return _show(
-            request, 200, {"title": "Approved" if approved else "Rejected", "says": said, "done": decision.verb}
-        )
+        title, says = ("Approved", "The run goes on.") if approved else ("Rejected", "The rejection was recorded.")
+        return _show(request, 200, {"title": title, "says": says, "done": decision.verb})
     row = _row(link)
     return _refusal(request, link, row) or _gone(request, row)
 
 
 def _refusal(request: HttpRequest, link: Link, row: StepRun | None) -> HttpResponse | None:
-    """The page for a link that opens no decision now; None where it does."""
+    """Return the page that says why this user cannot decide now; None if the user can."""
     waits = row is not None and row.state == StepState.WAITING and row.attempt == link.attempt
     if row is None or not waits:
         return _gone(request, row)
@@ -86,17 +88,17 @@ def _refusal(request: HttpRequest, link: Link, row: StepRun | None) -> HttpRespo
 
 
 def _gone(request: HttpRequest, row: StepRun | None) -> HttpResponse:
-    found = approvals.decided(row) if row is not None else None
-    if found is not None:
-        verb = "approved" if found.verb == approvals.APPROVE else "rejected"
-        said = f"It was {verb} by {approvals.who(found)}, {to_minute(found.at)}. Nothing was changed now."
-        return _closed(request, 409, "Decided already", said)
+    decision = approvals.decided(row) if row is not None else None
+    if decision is not None:
+        verb = "approved" if decision.verb == approvals.APPROVE else "rejected"
+        says = f"It was {verb} by {approvals.who(decision)}, {to_minute(decision.at)}. Nothing was changed now."
+        return _closed(request, 409, "Decided already", says)
     return _closed(request, 410, "Too late", "The step waits no more: its time was up, or its run has ended.")
 
 
 def _question(request: HttpRequest, row: StepRun, *, status: int = 200, fault: str = "") -> HttpResponse:
     asked = approvals.asked(row)
-    told = {
+    context = {
         "title": "Approve?",
         "question": asked.message if asked else "",
         "workflow": row.run.workflow.name,
@@ -105,15 +107,15 @@ def _question(request: HttpRequest, row: StepRun, *, status: int = 200, fault: s
         "since": to_minute(row.started_at) if row.started_at else "",
         "fault": fault,
     }
-    return _show(request, status, told)
+    return _show(request, status, context)
 
 
 def _closed(request: HttpRequest, status: int, title: str, says: str, *, login: str = "") -> HttpResponse:
     return _show(request, status, {"title": title, "says": says, "login": login})
 
 
-def _show(request: HttpRequest, status: int, told: dict[str, Any]) -> HttpResponse:
-    return TemplateResponse(request, "runs/approval.html", told, status=status)
+def _show(request: HttpRequest, status: int, context: dict[str, Any]) -> HttpResponse:
+    return TemplateResponse(request, "runs/approval.html", context, status=status)
 
 
 def _row(link: Link) -> StepRun | None:
@@ -124,5 +126,5 @@ def _row(link: Link) -> StepRun | None:
 
 
 def _username(request: HttpRequest) -> str:
-    """The logged-in user's name; nobody has the empty one."""
+    """Return the logged-in user's name; without a login an empty string, which is no user's name."""
     return request.user.get_username() if request.user.is_authenticated else ""

@@ -1,1 +1,1 @@
-"""Requests and responses as JSON, the same in every door."""
+"""The JSON of requests and responses, shared by all doors."""

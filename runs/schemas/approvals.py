@@ -1,4 +1,4 @@
-"""Approvals as the API shows them."""
+"""The JSON of approvals in responses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from runs.schemas.base import Shape
 
 
 class ApprovalShape(Shape):
-    """A step that waits for approval; `until` is null where it waits for ever, `approvers` empty where all may."""
+    """A step that waits for approval. `until` is null if it waits for ever.
+
+    `approvers` is empty if everybody who may change runs may decide.
+    """
 
     run: UUID
     step: str
@@ -27,7 +30,7 @@ class ApprovalShape(Shape):
 
 
 class Decided(Shape):
-    """How the run stands after the decision."""
+    """The response to a decision, with the state of the run after it."""
 
     run: UUID
     step: str
@@ -36,7 +39,7 @@ class Decided(Shape):
 
 
 def approval(row: StepRun, *, site: Callable[[str], str]) -> ApprovalShape:
-    """A row that waits for approval, its run's workflow loaded; `site` makes an address of a path."""
+    """Return a step that waits for approval; its run's workflow should be loaded. `site` makes a path a full URL."""
     asked = approvals.asked(row)
     return ApprovalShape(
         run=row.run_id,

@@ -1,4 +1,4 @@
-"""What all requests and responses share."""
+"""The base classes of all request and response bodies."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Body(BaseModel):
-    """A request's body; unknown keys are refused."""
+    """A request's body. Unknown keys are refused, and values are not converted: "1" is no number."""
 
     model_config: ClassVar = {"extra": "forbid", "frozen": True, "strict": True}
 
 
-# Makes an address of a path.
+# Turns a path on this site into a full URL.
 Site = Callable[[str], str]
 
 
 class Shape(BaseModel):
-    """An answer; `told` is what is rendered."""
+    """The body of a response."""
 
     model_config = ConfigDict(frozen=True)
 
     def as_json(self) -> dict[str, Any]:
-        """The answer as plain values; the renderer writes times as ISO 8601 UTC."""
+        """Return the body as a dict of Python values; the renderer writes times as ISO 8601 in UTC."""
         return self.model_dump()

@@ -1,4 +1,4 @@
-"""What a start in bulk answers."""
+"""The JSON of responses to bulk requests: starts of many runs, and verbs over many rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runs.schemas.base import Shape
 
 
 class Refusal(Shape):
-    """Why a line (of NDJSON) or element (of an array), counted from 1, was not started, and where in it."""
+    """A refused start: its `line` of NDJSON, or element of an array, from 1 on, and the `path` of the fault in it."""
 
     line: int
     path: str
@@ -18,16 +18,17 @@ class Refusal(Shape):
 
 
 class StartedLine(Shape):
-    """The run of a line; the first run's where its idempotency key was known."""
+    """The run of one line: the new run, or the existing run with the same idempotency key."""
 
     line: int
     id: UUID
 
 
 class RunsStarted(Shape):
-    """What a start in bulk did: runs made, lines whose idempotency key was known, lines refused.
+    """The response to a bulk start, with the numbers of runs created, of idempotency keys known, and of lines refused.
 
-    `first` and `last` are the runs made, ids ascending; `refusals` are the first 100; `ids` is there if asked for.
+    `first` and `last` are the lowest and the highest id of the created runs. `refusals` has the first 100 refused
+    lines. `ids` has every line's run, if the request asked for it.
     """
 
     created: int
@@ -40,14 +41,17 @@ class RunsStarted(Shape):
 
 
 class Lost(Shape):
-    """One that the verb did not change, and the state that it is in; `unknown` where there is none in the workspace."""
+    """A row that the verb did not change, and its state; `unknown` if the workspace has no row with this id."""
 
     id: UUID
     state: str
 
 
 class BulkResult(Shape):
-    """What a verb over many did. `more` match the filter beyond what one call does: call again."""
+    """The response to a verb over many rows: those that it changed (`won`) and those that it did not (`lost`).
+
+    `more` is how many further rows match the filter than one call handles; if it is not 0, call again.
+    """
 
     won: list[UUID]
     lost: list[Lost]

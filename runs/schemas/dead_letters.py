@@ -1,4 +1,4 @@
-"""Dead letters as the API shows them."""
+"""The JSON of dead letters in responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runs.schemas.base import Shape
 
 
 class DeadLetterSummary(Shape):
-    """A step that gave up, in a list."""
+    """A dead letter in a list: a step that failed for good, and whose failure nothing handled."""
 
     id: UUID
     run: UUID
@@ -27,7 +27,7 @@ class DeadLetterSummary(Shape):
 
 
 class DeadLetterDetail(DeadLetterSummary):
-    """A step that gave up, with what it was given and what it tried."""
+    """A dead letter with the step's input, its config, and the attempts that failed."""
 
     input: Any
     config: Any
@@ -35,7 +35,7 @@ class DeadLetterDetail(DeadLetterSummary):
 
 
 class DeadLetterStateShape(Shape):
-    """How a dead letter and its run stand after a verb."""
+    """The states of a dead letter and of its run after a retry or discard."""
 
     id: UUID
     state: DeadLetterState
@@ -44,12 +44,12 @@ class DeadLetterStateShape(Shape):
 
 
 def dead_letter_summary(dead_letter: DeadLetter) -> DeadLetterSummary:
-    """A dead letter with its workflow loaded."""
+    """Return the summary of a dead letter; its workflow should be loaded."""
     return DeadLetterSummary(**_dead_letter(dead_letter))
 
 
 def dead_letter_detail(dead_letter: DeadLetter) -> DeadLetterDetail:
-    """A dead letter with its workflow loaded, and all that it keeps."""
+    """Return all details of a dead letter; its workflow should be loaded."""
     return DeadLetterDetail(
         **_dead_letter(dead_letter), input=dead_letter.input, config=dead_letter.config, attempts=dead_letter.attempts
     )

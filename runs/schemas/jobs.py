@@ -1,4 +1,4 @@
-"""Jobs as the API shows them."""
+"""The JSON of jobs in responses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runs.schemas.runs import times
 
 
 class JobSummary(Shape):
-    """A job in a list. `max_retries` counts after the first attempt; `attempt` is 0 before the first."""
+    """A job in a list. `max_retries` is the number of attempts after the first; `attempt` is 0 before the first."""
 
     id: UUID
     type: str
@@ -39,18 +39,18 @@ class JobDetail(JobSummary):
 
 
 def job_summary(run: Run, *, attempt: int) -> JobSummary:
-    """A job's run, and the attempt that its step is at."""
+    """Return the summary of a job's run; `attempt` is the current attempt of its step."""
     return JobSummary(**_job(run, attempt))
 
 
 def job_detail(run: Run, *, view: StepView) -> JobDetail:
-    """A job's run and its only step."""
-    told = _job(run, view.attempt)
-    return JobDetail(**told, payload=run.input, output=run.output, attempts=view.attempts)
+    """Return all details of a job's run; `view` is its only step."""
+    summary = _job(run, view.attempt)
+    return JobDetail(**summary, payload=run.input, output=run.output, attempts=view.attempts)
 
 
 def _job(run: Run, attempt: int) -> dict[str, Any]:
-    # Jobs share a handful of versions, so the plan is in this process's memory.
+    # Jobs share a handful of versions, so plan.load finds the plan in this process's cache.
     only = next(iter(plan.load(run.version_id).steps.values()))
     return {
         "id": run.pk,

@@ -1,3 +1,3 @@
-"""Which step of another run started a run."""
+"""The step of another run that started a run."""
 
 from __future__ import annotations

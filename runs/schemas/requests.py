@@ -1,4 +1,4 @@
-"""The request bodies of the API, besides definitions."""
+"""The request bodies of the API. The body of a publish is a definition, and checked in workflows/."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ Reason = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"\S")]
 
 
 class StartRun(Body):
-    """`input` is checked by the workflow's `inputs` schema. A known idempotency key answers the first run.
+    """The start of one run. `input` must match the workflow's `inputs` schema.
 
-    Runs of a higher `priority` are admitted first, within the workspace; the definition's, or 0, when left out.
+    If the workflow already has a run with this `idempotency_key`, that run is returned, and none is started. Within a
+    workspace, runs with a higher `priority` are admitted first; if it is left out, the definition's priority counts,
+    else 0.
     """
 
     input: Any = Field(default_factory=dict)
@@ -35,11 +37,14 @@ class StartRun(Body):
 
 
 class StartRuns(RootModel[list[StartRun]]):
-    """One for each run, read one by one."""
+    """A list with one start per run; each is parsed on its own, so that one that is refused leaves the others."""
 
 
 class StartJob(Body):
-    """One action as a run of its own. `max_retries` counts after the first attempt; the action's own when left out."""
+    """A job: one action as a run of its own, with `payload` as its config.
+
+    `max_retries` is the number of attempts after the first; if it is left out, the action's own retry policy holds.
+    """
 
     type: Annotated[str, Field(min_length=1, max_length=64)]
     payload: Any = Field(default_factory=dict)
@@ -49,21 +54,22 @@ class StartJob(Body):
 
 
 class ByHand(Body):
-    """Why somebody does this; it is kept with the run."""
+    """The reason for a verb, in `why`; it is stored with the run."""
 
     why: Why = ""
 
 
 class RetryRun(ByHand):
-    """`inputs` gives failed steps another input, by step id; null or left out keeps what the step had."""
+    """A retry of a run's failed steps. `inputs` replaces the input of steps, by step id; null keeps the old one."""
 
     inputs: dict[str, Any] = Field(default_factory=dict, max_length=1000)
 
 
 class ReplayRun(ByHand):
-    """From which step (the beginning when left out), with which version, and with which run input (null: the old).
+    """A replay: a new run from `step` on (from the beginning if it is left out), with the `same` or `latest` version.
 
-    A known idempotency key answers the replay that it made.
+    `input` is the new run's input; null means that of the old run. If a replay with this `idempotency_key` exists
+    already, its run is returned.
     """
 
     step: Annotated[str, Field(min_length=1, max_length=64)] | None = None
@@ -73,7 +79,10 @@ class ReplayRun(ByHand):
 
 
 class SendSignal(Body):
-    """A signal to one run; a known idempotency key of the run answers the first signal and changes nothing."""
+    """A signal to one run.
+
+    If the run already has a signal with this `idempotency_key`, that signal is returned, and nothing changes.
+    """
 
     name: SignalName
     payload: Any = None
@@ -81,38 +90,41 @@ class SendSignal(Body):
 
 
 class SendSignalByKey(SendSignal):
-    """A signal to whatever runs wait for the name with this key."""
+    """A signal to all runs of the workspace that wait for this name with this key; kept for later if none waits."""
 
     key: SignalKey
 
 
 class Decide(Body):
-    """Why somebody approves or rejects; `item` is the one of a for_each."""
+    """An approval or rejection, with a `comment`. `item` is the index of an item in a for_each, else -1."""
 
     comment: Why = ""
     item: int = -1
 
 
 class RetryDeadLetter(ByHand):
-    """`input` replaces the step's input; null or left out keeps it."""
+    """A retry of a dead letter's step. `input` replaces the step's input; null keeps the old one."""
 
     input: Any = None
 
 
 class DiscardDeadLetter(Body):
-    """A discard needs a reason."""
+    """The discard of a dead letter, which needs a reason in `why`."""
 
     why: Reason
 
 
 class Bulk(ByHand):
-    """Which ones: `ids`, or `filter` with the filters of the list (`state` as one text, separated by commas)."""
+    """The rows that a verb is applied to: either their `ids`, or a `filter`.
+
+    `filter` takes the query parameters of the list endpoint; several states are one text: "failed,cancelled".
+    """
 
     ids: Annotated[list[str], Field(min_length=1, max_length=AT_ONCE)] | None = None
     filter: Annotated[dict[str, str], Field(min_length=1, max_length=64)] | None = None
 
 
 class BulkDiscard(Bulk):
-    """As Bulk, with a reason."""
+    """The discard of many dead letters: `ids` or `filter` as for other verbs, and a reason in `why`."""
 
     why: Reason

@@ -1,4 +1,4 @@
-"""The answers of the API, field by field, and how they are made from rows."""
+"""The JSON of runs, their steps and their items in responses, and how it is built from rows."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from runs.schemas.base import Shape, Site
 
 
 class WaitShape(Shape):
-    """What a waiting step waits for: a moment, a signal, an approval, a run, or its action's code.
+    """What a waiting step waits for. `kind` is moment, signal, approval, run, items, or code.
 
-    `until` is null where only the signal or the decision ends the wait.
+    `run` is the end of a sub-workflow's run, `items` that of the items of a for_each, `code` a worker that has the
+    step's action. `until` is the time at which the wait ends at the latest; null if it has no such time.
     """
 
     kind: str
@@ -34,7 +35,10 @@ class WaitShape(Shape):
 
 
 class StepShape(Shape):
-    """One step of a run; `pending` until something happens to it. `child_run` is what a sub_workflow step started."""
+    """One step of a run; its state is `pending` until something happens to it.
+
+    `child_run` is the run that a sub_workflow step started.
+    """
 
     step: str
     action: str
@@ -48,14 +52,17 @@ class StepShape(Shape):
     started_at: datetime | None
     finished_at: datetime | None
     waiting_for: WaitShape | None
-    # A signed link on which whoever has it can decide; null unless the step waits for approval.
+    # A signed link: whoever has it can approve or reject. Null unless the step waits for approval.
     approve_url: str | None
     child_run: UUID | None
     items: Any
 
 
 class PauseShape(Shape):
-    """What holds a run or a workflow: since when, through what, who did it and why; `by` is null for a command."""
+    """The pause of a run or workflow: since when, whether `through` the run or its workflow, by whom, and why.
+
+    `by` is null if it was paused by a command on the server.
+    """
 
     since: datetime
     through: Pause
@@ -64,7 +71,7 @@ class PauseShape(Shape):
 
 
 class RunSummary(Shape):
-    """A run in a list. `paused_at` is null where nothing holds it."""
+    """A run in a list. `paused_at` is null unless the run is paused now."""
 
     id: UUID
     workflow: str
@@ -82,7 +89,7 @@ class RunSummary(Shape):
 
 
 class InterventionShape(Shape):
-    """What somebody did to a run by hand; `by` is null for a command on the server."""
+    """A verb that somebody called on a run by hand; `by` is null for a command on the server."""
 
     verb: str
     by: str | None
@@ -92,10 +99,10 @@ class InterventionShape(Shape):
 
 
 class RunDetail(RunSummary):
-    """A run with its input, its output and every step of its plan in topological order.
+    """A run with its input, its output, and every step of its plan in topological order.
 
-    `ending` is what its work came to, while it still does what follows (compensate, on_failure, finally); it fails at
-    its `deadline`. A step `undo:<step>` undoes a step.
+    `ending` is the outcome of the run's work while compensation, `on_failure` or `finally` are still to be done, else
+    null. A run that has not ended at its `deadline` fails. A step `undo:<step>` is the compensation of that step.
     """
 
     ending: RunState | None
@@ -111,30 +118,30 @@ class RunDetail(RunSummary):
 
 
 class RunStarted(Shape):
-    """The answer to a start; the first run's where the idempotency key was known."""
+    """The response to a start: the new run, or the existing run with the same idempotency key."""
 
     id: UUID
     state: RunState
 
 
 def step(view: StepView, *, site: Site = str) -> StepShape:
-    """A step of a timeline; `site` makes an address of a path."""
-    told = {field.name: getattr(view, field.name) for field in dataclasses.fields(view)}
+    """Return a step of a timeline; `site` turns a path into a full URL."""
+    fields = {field.name: getattr(view, field.name) for field in dataclasses.fields(view)}
     waits = view.waiting_for
-    told["waiting_for"] = WaitShape.model_validate(dataclasses.asdict(waits)) if waits else None
+    fields["waiting_for"] = WaitShape.model_validate(dataclasses.asdict(waits)) if waits else None
     link = waits.approve_url if waits else None
-    return StepShape(**told, approve_url=site(link) if link else None)
+    return StepShape(**fields, approve_url=site(link) if link else None)
 
 
 def run_summary(run: Run) -> RunSummary:
-    """A run with its workflow and version loaded."""
+    """Return the summary of a run; its workflow and version should be loaded."""
     return RunSummary(**_run(run))
 
 
 def run_detail(
     run: Run, *, steps: Iterable[StepView], interventions: Iterable[Intervention], site: Site = str
 ) -> RunDetail:
-    """A run with its workflow and version loaded, its timeline, and what was done to it by hand."""
+    """Return all details of a run; its workflow and version should be loaded. `site` turns a path into a full URL."""
     return RunDetail(
         **_run(run),
         ending=RunState(run.ending) if run.ending else None,
@@ -151,7 +158,7 @@ def run_detail(
 
 
 def intervention(row: Intervention) -> InterventionShape:
-    """What somebody did, with the user loaded."""
+    """Return an intervention's fields; its user should be loaded."""
     by = row.by.get_username() if row.by else None
     return InterventionShape(verb=row.verb, by=by, why=row.why, at=row.at, details=row.details)
 
@@ -183,7 +190,7 @@ def times(run: Run) -> Mapping[str, datetime | None]:
 
 
 class ItemShape(Shape):
-    """One item of a for_each step that something happened to; `item` counts from 0, as `index` does."""
+    """One item of a for_each step that has begun or been skipped. `item` is its index in the list, from 0."""
 
     item: int
     state: StepState
@@ -197,7 +204,7 @@ class ItemShape(Shape):
 
 
 class ParentShape(BaseModel):
-    """The step of another run that started this one; `item` is -1 outside a for_each."""
+    """The step of another run that started this run; `item` is the index in a for_each, else -1."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -208,6 +215,6 @@ class ParentShape(BaseModel):
 
 
 def parent(run: Run) -> ParentShape | None:
-    """None for a run that no step started."""
-    told = {"run": run.parent_id, "step": run.parent_step, "item": run.parent_item, "attempt": run.parent_attempt}
-    return ParentShape.model_validate(told) if run.parent_id else None
+    """Return the step that started the run; None if no step did."""
+    fields = {"run": run.parent_id, "step": run.parent_step, "item": run.parent_item, "attempt": run.parent_attempt}
+    return ParentShape.model_validate(fields) if run.parent_id else None

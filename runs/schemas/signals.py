@@ -1,4 +1,4 @@
-"""The answers of the API about signals and about steps that wait for approval."""
+"""The JSON of signals in responses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from runs.schemas.base import Shape
 
 
 class SignalShape(Shape):
-    """A signal. `step` is the one that it woke; until there is one, it is kept. `run` is null while kept for a key."""
+    """A signal. `step` is the step whose wait it ended; while that is null, the signal is kept for a later step.
+
+    `run` is null while a signal that was sent by key is kept.
+    """
 
     id: UUID
     name: str
@@ -23,13 +26,13 @@ class SignalShape(Shape):
 
 
 class SentByKey(Shape):
-    """What became of a signal by key: one for each run that it woke, or the one that is kept."""
+    """The response to a signal by key: one signal for each run whose wait it ended, or one kept for a later step."""
 
     signals: list[SignalShape]
 
 
 def signal(row: Signal) -> SignalShape:
-    """A signal without its payload."""
+    """Return a signal's fields, without its payload."""
     return SignalShape(
         id=row.pk,
         name=row.name,

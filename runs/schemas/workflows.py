@@ -1,4 +1,4 @@
-"""Workflows as the API shows them."""
+"""The JSON of workflows in responses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from workflows.models import Version, Workflow
 
 
 class WorkflowSummary(Shape):
-    """A workflow in a list; version and hash are null until it is published, state until it has run."""
+    """A workflow in a list. Version and hash are null before the first publish, the state before the first run."""
 
     id: UUID
     name: str
@@ -37,7 +37,7 @@ class WorkflowSummary(Shape):
 
 
 class WorkflowDetail(Shape):
-    """A workflow with its current definition and its latest run with all steps."""
+    """A workflow with its current definition, and its latest run with all steps."""
 
     id: UUID
     name: str
@@ -54,7 +54,7 @@ class WorkflowDetail(Shape):
 
 
 class WorkflowStateShape(Shape):
-    """A workflow after it was paused or resumed, and how many runs that call held or let go."""
+    """A workflow after it was paused or resumed. `runs` is how many runs this call paused or resumed."""
 
     id: UUID
     name: str
@@ -63,7 +63,7 @@ class WorkflowStateShape(Shape):
 
 
 class WorkflowPublished(Shape):
-    """The answer to a publish. `warnings` name what is stored but not performed yet."""
+    """The response to a publish. `warnings` name the parts that are stored but not performed by this version."""
 
     id: UUID
     name: str
@@ -73,7 +73,7 @@ class WorkflowPublished(Shape):
 
 
 class WorkflowStarted(WorkflowPublished):
-    """The answer to a definition in the short form, which is started at once."""
+    """The response to a definition in the short form, which is published and started at once."""
 
     state: RunState
     status: RunState
@@ -81,12 +81,12 @@ class WorkflowStarted(WorkflowPublished):
 
 
 def workflow_summary(workflow: Workflow, *, newest: Run | None) -> WorkflowSummary:
-    """A workflow with its current version loaded, and its newest run."""
+    """Return the summary of a workflow; its current version should be loaded."""
     return WorkflowSummary(**_workflow(workflow, newest), latest_run=run_summary(newest) if newest else None)
 
 
 def workflow_detail(workflow: Workflow, *, latest_run: RunDetail | None) -> WorkflowDetail:
-    """A workflow with its current version loaded, and its newest run."""
+    """Return all details of a workflow; its current version should be loaded."""
     return WorkflowDetail(
         **_workflow(workflow, latest_run),
         definition=workflow.current.definition if workflow.current else None,

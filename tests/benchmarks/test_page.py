@@ -56,6 +56,6 @@ def test_a_few_runs_go_through_the_suite_with_a_child_killed_and_make_a_page(tmp
     assert found["schema_costs"]["things"]["run_live"]["saved"]["wal_bytes"]["median"] > 0
     told = page.markdown(found)
     assert "## Rates" in told
-    assert "## Where it ends" in told
+    assert "## The parts of a run" in told
     assert "## As the load grows" not in told  # its results are missing
     assert "<script" not in page.drawings(found)["w3-rates"]

@@ -93,9 +93,9 @@ def output(document: Mapping[str, Any], marks: Mapping[str, str]) -> Any:
     """The output of a run that succeeded and does not say its own."""
     steps: Sequence[Step] = document["steps"]
     needed = {need for step in steps for need in step["needs"]}
-    authorizations = [step["id"] for step in steps if step["id"] not in needed]
-    done = {leaf: {"step": leaf} for leaf in authorizations if marks.get(leaf) == "succeeded"}
-    return done.get(authorizations[0]) if len(authorizations) == 1 else done
+    leaves = [step["id"] for step in steps if step["id"] not in needed]
+    done = {leaf: {"step": leaf} for leaf in leaves if marks.get(leaf) == "succeeded"}
+    return done.get(leaves[0]) if len(leaves) == 1 else done
 
 
 def _walk(steps: Sequence[Step], facts: Facts) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The admin's pages of definitions. Imports its pages, so that Django registers them."""
+"""The admin's pages for workflows and workspaces. Imports the modules, so that Django registers their pages."""
 
 from workflows.admin import workflows, workspaces
 

@@ -1,4 +1,4 @@
-"""Form fields of the admin that take what the database can hold, and say what is wrong with the rest."""
+"""JSON form fields for the admin. They refuse JSON that PostgreSQL cannot store, and say where it is wrong."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from actions.base import Json
 
 
 class StrictJson(forms.JSONField):
-    """JSON as the API reads it: no NaN, NUL, lone surrogates, integers beyond 64 bits, or deep nesting."""
+    """A JSONField as strict as the API: no NaN, NUL, lone surrogates, integers beyond 64 bits, or deep nesting."""
 
     def to_python(self, value: Any) -> Any:
-        """The value. The error names the place in the JSON."""
+        """Parse the JSON. Raises ValidationError that names the path of the fault in the JSON."""
         if isinstance(value, str) and value.strip():
             try:
                 payload.loads(value)
@@ -25,7 +25,7 @@ class StrictJson(forms.JSONField):
         return super().to_python(value)
 
     def bound_data(self, data: Any, initial: Any) -> Any:
-        """What the form shows again: the author's own text where it is refused."""
+        """Return what the form shows again: a refused text exactly as the user wrote it."""
         try:
             payload.loads(data or "null")
         except payload.PayloadError:
@@ -34,7 +34,7 @@ class StrictJson(forms.JSONField):
 
 
 class JsonField(forms.CharField):
-    """A value written as JSON; None where it is empty and need not be given. An error names the place."""
+    """A text area with JSON. An optional field that is empty gives None."""
 
     def __init__(
         self, *, label: str, rows: int, required: bool = True, help_text: str = "", initial: str | None = None
@@ -45,7 +45,7 @@ class JsonField(forms.CharField):
         )
 
     def clean(self, value: str | None) -> Json:
-        """The value. Raises ValidationError."""
+        """Parse the JSON. Raises ValidationError that names the path of the fault in the JSON."""
         text = super().clean(value)
         if not self.required and not text.strip():
             return None

@@ -1,4 +1,4 @@
-"""The admin's pages for workspaces, tokens, workflows with their steps, and versions. Thin doors to the verbs."""
+"""The admin's pages for workflows, with the steps of their drafts, and for versions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from workflows.models import Step, Version, Workflow
 from workflows.publishing.publish import publish_draft
 
 if TYPE_CHECKING:
-    # Unfold ships no types; its classes are Django's with another look.
+    # Unfold ships no type hints; its classes extend Django's and change their look only.
     ModelAdmin = admin.ModelAdmin[Any]
     StackedInline = admin.StackedInline[Step, Workflow]
 else:
@@ -38,7 +38,7 @@ class StepInline(StackedInline):
     per_page = 50
     ordering_field = "position"
     formfield_overrides = _STRICT_JSON
-    # Two in a line: the theme's lines have no room for more.
+    # Two fields per line: the theme's lines are too narrow for more.
     fields = (
         ("key", "action"),
         ("label", "position"),
@@ -50,7 +50,7 @@ class StepInline(StackedInline):
     )
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
-        """Small text areas, so that a step fits on a screen; they can be pulled larger."""
+        """Make the text areas small, so that a step fits on a screen; users can drag them larger."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and isinstance(db_field, (JSONField, TextField)):
             field.widget.attrs["rows"] = 4 if db_field.name == "config" else 2
@@ -59,7 +59,7 @@ class StepInline(StackedInline):
 
 @admin.register(Workflow)
 class WorkflowAdmin(AsksPermissions, ModelAdmin):
-    """Editing changes the draft; `publish_draft` makes a version of it that new runs pin."""
+    """Editing changes the draft; `publish_draft` makes a version from it, which new runs then use."""
 
     list_display = ("name", "workspace", "owner", "kind", "current", "paused_at", "created_at")
     list_select_related = ("workspace", "owner", "current")
@@ -75,7 +75,7 @@ class WorkflowAdmin(AsksPermissions, ModelAdmin):
     actions_submit_line = ("publish_draft",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Workflow | None = None) -> tuple[str, ...]:
-        """A workflow stays in its workspace: its runs do, too."""
+        """A workflow cannot move to another workspace, because its runs could not follow."""
         return (*self.readonly_fields, "workspace") if obj else self.readonly_fields
 
     def has_change_permission(self, request: HttpRequest, obj: Workflow | None = None) -> bool:
@@ -84,7 +84,7 @@ class WorkflowAdmin(AsksPermissions, ModelAdmin):
 
     @admin.action(description="Save and publish")
     def publish_draft(self, request: HttpRequest, obj: Workflow) -> None:
-        """Named by unfold as a button of the form. It is done in save_related, once the steps are saved too."""
+        """Do nothing: unfold needs the method for the button. `save_related` publishes, once the steps are saved."""
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
@@ -92,9 +92,9 @@ class WorkflowAdmin(AsksPermissions, ModelAdmin):
             _publish(request, form.instance)
 
     def response_change(self, request: HttpRequest, obj: Workflow) -> HttpResponse:
-        """After publishing, the same page again: what is wrong with the draft is mended here, and a run started."""
-        answer = super().response_change(request, obj)
-        return HttpResponseRedirect(request.get_full_path()) if _PUBLISH_BUTTON in request.POST else answer
+        """After publishing, stay on the page: here the user corrects a refused draft, or starts a run."""
+        response = super().response_change(request, obj)
+        return HttpResponseRedirect(request.get_full_path()) if _PUBLISH_BUTTON in request.POST else response
 
     @admin.action(description="Publish the drafts", permissions=["change"])
     def publish_selected(self, request: HttpRequest, queryset: QuerySet[Workflow]) -> None:
@@ -123,7 +123,7 @@ class VersionAdmin(AsksPermissions, ModelAdmin):
         return format_html("<pre>{}</pre>", export_yaml(Definition.model_validate(version.definition)))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Version]:
-        """Lists do without the definition, which may be large."""
+        """Leave the definition out of lists, as it may be large."""
         versions: QuerySet[Version] = super().get_queryset(request)
         return versions if request.resolver_match and request.resolver_match.kwargs else versions.defer("definition")
 
@@ -142,7 +142,7 @@ def _holds_jobs(workflow: Workflow | None) -> bool:
 
 
 def _publish(request: HttpRequest, workflow: Workflow) -> None:
-    """Publish and say what came of it, each problem at its path."""
+    """Publish the draft, and show the new version, or each problem with its path, as a message."""
     try:
         published = publish_draft(workflow, by=cast(User, request.user))
     except DefinitionError as error:

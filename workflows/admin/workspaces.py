@@ -1,4 +1,4 @@
-"""The pages of workspaces and API tokens."""
+"""The admin's pages for workspaces and API tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workflows.models import ApiToken, Workspace
 from workflows.workspaces import tokens
 
 if TYPE_CHECKING:
-    # Unfold ships no types; its classes are Django's with another look.
+    # Unfold ships no type hints; its classes extend Django's and change their look only.
     ModelAdmin = admin.ModelAdmin[Any]
 else:
     from unfold.admin import ModelAdmin
@@ -28,7 +28,7 @@ class WorkspaceAdmin(AsksPermissions, ModelAdmin):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(AsksPermissions, ModelAdmin):
-    """Tokens are made here and shown once; afterwards only their name and end can be changed."""
+    """A new token is shown once, when it is created; later only its name and expiry can be changed."""
 
     list_display = ("name", "prefix", "workspace", "user", "created_at", "expires_at")
     list_select_related = ("workspace", "user")

@@ -1,1 +1,1 @@
-"""The canonical definition and its checks."""
+"""The canonical definition of a workflow, and its checks."""

@@ -1,4 +1,4 @@
-"""Turn Pydantic's errors into problems that a workflow's author understands: path, message, hint."""
+"""Translate Pydantic's errors into problems for the author of a workflow: path, message, hint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 from actions.base import Json
 from workflows.definitions.errors import Problem, join_path, nearest
 
-_SAID_BETTER = {
+# Messages that replace Pydantic's, by the last key of the path.
+_MESSAGES = {
     "on_error": "must be fail, continue or goto:<id of a step>",
     "name": "must not begin with an underscore or hold control characters",
     "policy": "must be queue, skip or cancel_running",
@@ -21,19 +22,22 @@ _SAID_BETTER = {
 
 
 def complaints(error: ValidationError, *, model: type[BaseModel], given: Json, path: str) -> list[Problem]:
-    """One problem for each fault of `given`, which `model` refused; a union's many faults count once."""
-    found: dict[str, Problem] = {}
+    """Return one problem for each faulty place in `given`, which `model` refused.
+
+    Pydantic reports one error for each member of a union; only the first of them is kept.
+    """
+    problems: dict[str, Problem] = {}
     for details in error.errors(include_url=False, include_context=False):
         if details["type"] == "too_short" and details["input"]:
-            continue  # only says that Pydantic refused what is in it, which has problems of its own
+            continue  # a list whose items were refused; each of them has an error of its own
         parts = location(details, given)
         where = join_path(path, *parts)
-        found.setdefault(where, Problem(where, _message(details, parts, model)))
-    return list(found.values())
+        problems.setdefault(where, Problem(where, _message(details, parts, model)))
+    return list(problems.values())
 
 
 def location(details: ErrorDetails, given: Json) -> list[str | int]:
-    """The error's place in what was given, without the tags that Pydantic adds for unions and functions."""
+    """Return the error's path in the given value, without the parts that Pydantic adds for unions and validators."""
     parts: list[str | int] = []
     here = given
     for part in details["loc"]:
@@ -47,7 +51,7 @@ def location(details: ErrorDetails, given: Json) -> list[str | int]:
 
 
 def shown(value: object) -> str:
-    """A value as it may stand in a message: at most 60 characters."""
+    """Return a value as it appears in a message: its repr, at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -59,10 +63,10 @@ def _message(details: ErrorDetails, parts: list[str | int], model: type[BaseMode
         return "is required"
     if kind == "extra_forbidden":
         return f"is not a known key{nearest(last, _keys_at(model, parts[:-1]))}"
-    if last in _SAID_BETTER and isinstance(value, str) and kind in {"string_pattern_mismatch", "enum"}:
-        return f"{_SAID_BETTER[last]}, not {shown(value)}"
-    said = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    return said if kind == "value_error" else f"{said}, not {shown(value)}"
+    if last in _MESSAGES and isinstance(value, str) and kind in {"string_pattern_mismatch", "enum"}:
+        return f"{_MESSAGES[last]}, not {shown(value)}"
+    message = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    return message if kind == "value_error" else f"{message}, not {shown(value)}"
 
 
 def _keys_at(model: type[BaseModel], parts: list[str | int]) -> list[str]:

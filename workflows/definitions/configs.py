@@ -1,4 +1,4 @@
-"""Check a step's config against its action's config class before anything is stored."""
+"""Check a step's config, as written, against its action's config class and the rules of expressions."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from actions.base import Action, Json
 from workflows.definitions.complaints import complaints, location, shown
 from workflows.definitions.errors import Problem, join_path, nearest
 
-# Config fields whose texts are bare expressions, as in `if`, by action.
+# By action: the config field whose strings are bare expressions, without `{{ }}`.
 _BARE = {"condition": "expression", "transform": "map"}
-# Config fields that shape the step's input, by action.
+# By action: the config fields that make the action read the step's input.
 _OF_INPUT = {"transform": frozenset({"select", "rename"})}
 _ABOUT_KEYS = frozenset({"missing", "extra_forbidden"})
 
 
 def find_action(name: str) -> Action[Any] | None:
-    """The action of this name or alias, or None."""
+    """Return the action with this name or alias, or None."""
     try:
         return registry.get(name)
     except registry.UnknownAction:
@@ -28,64 +28,71 @@ def find_action(name: str) -> Action[Any] | None:
 
 
 def unknown_action(name: str, *, path: str) -> Problem:
-    """The problem of naming an action that does not exist."""
+    """Return the problem that there is no action with this name."""
     return Problem(path, f"there is no action {shown(name)}{nearest(name, registry.names())}")
 
 
 def config_problems(action: Action[Any], config: Json, *, path: str) -> list[Problem]:
-    """What is wrong with a config as written. Values with expressions have no type yet; keys are always checked."""
+    """Return the problems of a config as written in a definition.
+
+    The type of a value that has expressions is not checked, as it is known only once they are rendered. Keys are
+    always checked.
+    """
     if isinstance(config, str) and expressions.has_expression(config):
         return expression_problems(action, config, path=path)
     if not isinstance(config, dict):
         return [_no_mapping(config, path=path)]
-    wrong = expression_problems(action, config, path=path)
-    error = _refusal(action, config)
+    problems = expression_problems(action, config, path=path)
+    error = _validation_error(action, config)
     if error is None:
-        return wrong
-    passed_over = {problem.path for problem in wrong} | _excused(action, config, error, path=path)
-    found = complaints(error, model=action.config_class, given=config, path=path)
-    return wrong + [each for each in found if each.path not in passed_over]
+        return problems
+    ignored = {problem.path for problem in problems} | _unrendered(action, config, error, path=path)
+    type_problems = complaints(error, model=action.config_class, given=config, path=path)
+    return problems + [each for each in type_problems if each.path not in ignored]
 
 
 def payload_problems(action: Action[Any], config: Json, *, path: str) -> list[Problem]:
-    """What is wrong with a config that comes as data: only the fields that the action evaluates hold expressions."""
+    """Return the problems of a config that a job gives as data.
+
+    Only in the fields that the action itself evaluates (`Action.raw`) do strings count as expressions.
+    """
     if not isinstance(config, dict):
         return [_no_mapping(config, path=path)]
     raw: Json = {key: value for key, value in config.items() if key in action.raw}
-    wrong = expression_problems(action, raw, path=path)
-    known = {problem.path for problem in wrong}
-    return wrong + [each for each in _type_problems(action, config, path=path) if each.path not in known]
+    problems = expression_problems(action, raw, path=path)
+    known = {problem.path for problem in problems}
+    return problems + [each for each in _type_problems(action, config, path=path) if each.path not in known]
 
 
 def expression_problems(action: Action[Any], config: Json, *, path: str) -> list[Problem]:
-    """What is wrong with the expressions in a config, wrapped ones and bare ones."""
-    wrong = [Problem(where, message) for where, message in expressions.check(config, path=path)]
+    """Return the problems of a config's expressions, both those in `{{ }}` and bare ones."""
+    problems = [Problem(where, message) for where, message in expressions.check(config, path=path)]
     for where, source in _bare(action, config, path=path):
         message = expressions.check_expression(source)
-        if message and where not in {problem.path for problem in wrong}:
-            wrong.append(Problem(where, message))
-    return wrong
+        if message and where not in {problem.path for problem in problems}:
+            problems.append(Problem(where, message))
+    return problems
 
 
 def config_references(action: Action[Any], config: Json) -> frozenset[str]:
-    """Ids of the steps that a config's expressions look at; '*' stands for ones not known before it runs."""
-    found = expressions.references(config)
+    """Return the ids of the steps that a config's expressions read; `*` for a step known only when it is evaluated."""
+    step_ids = expressions.references(config)
     for _, source in _bare(action, config, path=""):
-        found |= expressions.expression_references(source)
-    return found
+        step_ids |= expressions.expression_references(source)
+    return step_ids
 
 
 def works_on_input(action: Action[Any], config: Json) -> bool:
-    """Whether the config asks the action to look at the step's input, which then cannot be the config itself."""
+    """Whether the config makes the action read the step's input, so that the config cannot be the input as well."""
     return isinstance(config, dict) and not (action.raw | _OF_INPUT.get(action.name, frozenset())).isdisjoint(config)
 
 
 def _type_problems(action: Action[Any], config: dict[str, Json], *, path: str) -> list[Problem]:
-    error = _refusal(action, config)
+    error = _validation_error(action, config)
     return complaints(error, model=action.config_class, given=config, path=path) if error else []
 
 
-def _refusal(action: Action[Any], config: dict[str, Json]) -> ValidationError | None:
+def _validation_error(action: Action[Any], config: dict[str, Json]) -> ValidationError | None:
     try:
         action.config_class.model_validate(config)
     except ValidationError as error:
@@ -93,8 +100,8 @@ def _refusal(action: Action[Any], config: dict[str, Json]) -> ValidationError | 
     return None
 
 
-def _excused(action: Action[Any], config: dict[str, Json], error: ValidationError, *, path: str) -> set[str]:
-    """Places whose type is not known before their expressions are rendered."""
+def _unrendered(action: Action[Any], config: dict[str, Json], error: ValidationError, *, path: str) -> set[str]:
+    """Return the paths of errors whose value has expressions, so that its type is known only once it is rendered."""
     places = [location(each, config) for each in error.errors() if each["type"] not in _ABOUT_KEYS]
     return {
         join_path(path, *place)

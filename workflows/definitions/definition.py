@@ -1,4 +1,4 @@
-"""The canonical definition: what every accepted form of a workflow is normalised into before it is stored."""
+"""The canonical definition of a workflow, as Pydantic models. Every accepted form is translated into it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 class Join(StrEnum):
-    """When a step with parents may run. A skipped parent skips children of the default join."""
+    """What the outcomes of a step's predecessors must be for it to run.
+
+    With the default, all_succeeded, a skipped predecessor makes the step be skipped as well.
+    """
 
     ALL_SUCCEEDED = "all_succeeded"
     NONE_FAILED = "none_failed"
@@ -30,7 +33,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-# What may be written as `retry: <name>`.
+# Retry policies by name, as in `retry: ladder`.
 RETRY_PRESETS: dict[str, dict[str, Json]] = {
     "none": {"max_attempts": 1},
     "ladder": {"delays": [60, 300, 1800]},
@@ -38,7 +41,7 @@ RETRY_PRESETS: dict[str, dict[str, Json]] = {
 
 
 class RetryDefinition(_Part):
-    """A step's retry policy; what is not given comes from its action."""
+    """A step's retry policy. A field that is not given has the value of the action's retry policy."""
 
     max_attempts: int | None = Field(default=None, ge=1, le=1000)
     initial: Seconds | None = None
@@ -59,7 +62,7 @@ class RetryDefinition(_Part):
 
 
 class Compensation(_Part):
-    """What undoes a step."""
+    """The action that undoes a step if the run fails later."""
 
     action: str
     with_: dict[str, Any] | str = Field(default_factory=dict, alias="with")
@@ -68,18 +71,21 @@ class Compensation(_Part):
 
 
 class ForEach(_Part):
-    """The list that a step is performed over, item by item; `items` is a list or an expression for one."""
+    """Performs a step once for each item of a list. `items` is the list, or an expression that gives one."""
 
     items: list[Any] | str
     max_parallel: int = Field(default=10, ge=1, le=1000)
     batch: int = Field(default=100, ge=1, le=1000)
-    # A batch begins no sooner than this after the one before began.
+    # At least this long passes between the beginnings of two batches.
     min_batch_seconds: Seconds = 0.0
     on_item_error: Literal["fail", "continue"] = "fail"
 
 
 class StepDefinition(_Part):
-    """One step. `needs` is explicit here; `payload` is the short form's config and input by reference."""
+    """One step. `needs` is always explicit in the canonical form.
+
+    `payload` is an expression whose value, at run time, is both config and input of the step, as in the short form.
+    """
 
     id: str = Field(pattern=rf"^{STEP_ID.pattern}$")
     name: str | None = Field(default=None, max_length=200)
@@ -96,21 +102,24 @@ class StepDefinition(_Part):
     compensate: Compensation | None = None
 
     def canonical(self) -> dict[str, Json]:
-        """The step as JSON without defaults, but with its `needs`."""
-        said: dict[str, Json] = self.model_dump(
+        """Return the step as JSON. Fields with their default value are left out, except `needs`."""
+        fields: dict[str, Json] = self.model_dump(
             mode="json", by_alias=True, exclude_defaults=True, exclude={"id", "name", "needs"}
         )
         name: dict[str, Json] = {} if self.name is None else {"name": self.name}
-        return {"id": self.id, **name, "needs": [*self.needs], **said}
+        return {"id": self.id, **name, "needs": [*self.needs], **fields}
 
     @property
     def goto(self) -> str | None:
-        """The step that a failure jumps to, if any."""
+        """The id of the step that a failure jumps to (`on_error: goto:<id>`), or None."""
         return self.on_error.removeprefix("goto:") if self.on_error.startswith("goto:") else None
 
 
 class Policy(StrEnum):
-    """What becomes of a start that finds its gate full: it queues, is skipped, or takes the place of older runs."""
+    """What happens to a start when the concurrency limit is reached.
+
+    It waits in the queue, is skipped (no run is created), or older runs are cancelled to make room for it.
+    """
 
     QUEUE = "queue"
     SKIP = "skip"
@@ -118,7 +127,7 @@ class Policy(StrEnum):
 
 
 class Concurrency(_Part):
-    """How many runs of the workflow, or of one key, may be live at once."""
+    """A limit on live runs: of the whole workflow, or, with a `key`, of the runs that have the same key."""
 
     limit: int = Field(ge=1, le=1_000_000)
     key: str | None = Field(default=None, min_length=1, max_length=8192)
@@ -126,7 +135,7 @@ class Concurrency(_Part):
 
 
 class Definition(_Part):
-    """A whole workflow: steps in the order of the file, and what is said once for all of them."""
+    """A workflow: its steps in the order of the file, and the settings of the workflow as a whole."""
 
     MAX_STEPS: ClassVar[int] = 12_000
 
@@ -138,16 +147,17 @@ class Definition(_Part):
     triggers: tuple[dict[str, Any], ...] = ()
     concurrency: Concurrency | None = None
     priority: int = Field(default=0, ge=-100, le=100)
-    # Seconds from the run's start to its end; after that it fails, whatever it is at.
+    # Seconds that a run may take from its start to its end. After that it is stopped and fails.
     timeout: Annotated[Seconds, Field(gt=0)] | None = None
     steps: tuple[StepDefinition, ...] = Field(min_length=1, max_length=MAX_STEPS)
     on_failure: tuple[StepDefinition, ...] = ()
     finally_: tuple[StepDefinition, ...] = Field(default=(), alias="finally")
 
     def canonical(self) -> dict[str, Json]:
-        """The definition as JSON without defaults, keys as in a file; what is stored, hashed and exported.
+        """Return the definition as JSON, with the keys of a YAML file; this form is stored, hashed and exported.
 
-        `needs` is written even where it is empty: steps without any would be read as following one another.
+        Fields with their default value are left out, except `needs`, which is written even if it is empty: if no step
+        had a `needs`, the steps would be read as a sequence, each needing the one before.
         """
         lists = {"steps": self.steps, "on_failure": self.on_failure, "finally": self.finally_}
         document: dict[str, Json] = self.model_dump(
@@ -159,10 +169,10 @@ class Definition(_Part):
         return document
 
     def hash(self) -> str:
-        """sha256 of the canonical form with sorted keys, in hex: equal content, equal hash."""
+        """Return the sha256 of the canonical form with sorted keys, in hex: equal content has an equal hash."""
         return hashlib.sha256(orjson.dumps(self.canonical(), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
     def roots(self) -> list[str]:
-        """Steps that a new run begins with: those that need nothing and are not only jumped to."""
+        """Return the ids of the steps that a new run begins with: those without needs that are no target of a goto."""
         targets = {step.goto for step in self.steps}
         return [step.id for step in self.steps if not step.needs and step.id not in targets]

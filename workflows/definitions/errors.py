@@ -1,4 +1,4 @@
-"""Say what is wrong with a definition or a run's input: where, on which line, and what to do about it."""
+"""The errors of a definition or a run's input: each problem has a path, a message, and the line if it is known."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from actions import nearest as near
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault. `path` is written as in `steps[2].retry.max_attempts` ('' is the whole document)."""
+    """One fault. `path` is like `steps[2].retry.max_attempts`; '' is the whole document."""
 
     path: str
     message: str
@@ -22,7 +22,7 @@ class Problem:
 
 
 class DefinitionError(Exception):
-    """A definition that is refused, with every problem that was found; nothing was stored."""
+    """A definition was refused. It has every problem that was found; nothing was stored."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(problems)
@@ -30,7 +30,7 @@ class DefinitionError(Exception):
 
 
 class InvalidInput(Exception):
-    """A run's input that the version's `inputs` schema refuses; paths begin with `input`."""
+    """A run's input does not match the version's `inputs` schema; the problems' paths begin with `input`."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(problems)
@@ -38,21 +38,21 @@ class InvalidInput(Exception):
 
 
 def refuse(path: str, message: str) -> DefinitionError:
-    """The error for a single problem, to be raised."""
+    """Return, not raise, the error for a single problem."""
     return DefinitionError([Problem(path, message)])
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint to be put behind a message: the known word nearest to a wrong one, or the known ones if few."""
+    """Return a hint to append to a message: the known word most similar to a wrong one, or all if at most 20."""
     choices: Sequence[str] = sorted(known)
-    # difflib compares every pair: too slow for 10,000 step ids times as many faults.
+    # difflib compares the word with each choice: too slow for 10,000 step ids in each of 10,000 messages.
     if len(choices) <= 500 and (hint := near.nearest(word, choices)):
         return hint
     return f"; known are {', '.join(choices)}" if 0 < len(choices) <= 20 else ""
 
 
 def join_path(path: str, *parts: str | int) -> str:
-    """`steps[2]` and `with`, `url` -> `steps[2].with.url`."""
+    """Append parts to a path: `steps[2]` with `with`, `url` gives `steps[2].with.url`."""
     for part in parts:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
     return path

@@ -1,4 +1,4 @@
-"""Check how steps hang together: ids, needs, cycles, goto, and who is upstream of whom."""
+"""Check the graph of the steps: unique ids, `needs`, `goto`, cycles, and which steps are upstream of which."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHOWN = 12
 
 
 def graph_problems(steps: Sequence[StepDefinition], *, path: str, elsewhere: frozenset[str]) -> Iterator[Problem]:
-    """Faults of the graph. `elsewhere` are ids of another list of the same workflow."""
+    """Yield the faults of the graph. `elsewhere` are the step ids of the workflow's other lists, as `finally`."""
     position: dict[str, int] = {}
     for index, step in enumerate(steps):
         if step.id in position or step.id in elsewhere:
@@ -25,9 +25,10 @@ def graph_problems(steps: Sequence[StepDefinition], *, path: str, elsewhere: fro
 
 
 class Upstream:
-    """Which steps have ended, or were jumped over, before a step begins.
+    """For each step, the steps upstream of it: those that have ended, or been skipped, when it begins.
 
-    One bit per step: the sets of 10,000 steps take 12 MB and are built in one pass over the edges.
+    Each set is an integer with one bit per step. For 10,000 steps all sets take 12 MB; one pass over the edges builds
+    them.
     """
 
     def __init__(self, steps: Sequence[StepDefinition]) -> None:
@@ -37,7 +38,7 @@ class Upstream:
         try:
             order = [*graphlib.TopologicalSorter(parents).static_order()]
         except graphlib.CycleError:
-            return  # said by graph_problems; without an order nothing is known to be upstream
+            return  # graph_problems reports the cycle; without an order, no step is known to be upstream
         for step in order:
             before = 0
             for parent in parents.get(step, ()):
@@ -45,7 +46,7 @@ class Upstream:
             self._before[step] = before
 
     def problems(self, references: Iterable[str], *, of: str, path: str) -> Iterator[Problem]:
-        """A problem for each reference that is not upstream of the step `of`."""
+        """Yield a problem for each reference to a step that is not upstream of the step `of`."""
         for each in sorted(set(references) - {"*"}):
             if each not in self._bit:
                 hint = nearest(each, self._bit)
@@ -56,7 +57,7 @@ class Upstream:
 
 
 def parents_of(steps: Iterable[StepDefinition], *, jumps: bool) -> dict[str, list[str]]:
-    """Each step's parents; with `jumps` also the steps whose failure leads to it."""
+    """Return the steps that each step needs; with `jumps`, also the steps whose `on_error` jumps to it."""
     parents: dict[str, list[str]] = defaultdict(list)
     for step in steps:
         parents[step.id] += step.needs
@@ -101,10 +102,10 @@ def _cycle_problems(steps: Sequence[StepDefinition], *, position: dict[str, int]
             cycle = [str(step) for step in error.args[1]]
             first = min(cycle, key=lambda step: position[step])
             names = " -> ".join(cycle if len(cycle) <= _SHOWN else [*cycle[:_SHOWN], "..."])
-            said = "need each other in a cycle" if word == "needs" else "lead back to themselves by a goto"
+            fault = "need each other in a cycle" if word == "needs" else "lead back to themselves by a goto"
             where = f"{path}[{position[first]}].{word}"
             if jumps:
                 jumping = next((s for s in steps if s.goto in cycle and s.id in cycle), None)
                 where = f"{path}[{position[jumping.id]}].{word}" if jumping else where
-            yield Problem(where, f"these steps {said}: {names}")
+            yield Problem(where, f"these steps {fault}: {names}")
             return

@@ -1,4 +1,7 @@
-"""Check `inputs`, a JSON Schema, and a run's input by it. Fetches nothing; patterns run in linear time."""
+"""Check a definition's `inputs`, which is a JSON Schema, and validate runs' inputs against it.
+
+References to other documents are not fetched, and patterns are matched in linear time.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,14 @@ _MAX_PROBLEMS = 20
 
 
 def compile_schema(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
-    """A validator for this schema. Raises ValidationError, ReferencingError or ValueError."""
+    """Return a validator for this schema. Raises ValidationError, ReferencingError or ValueError."""
     return jsonschema_rs.validator_for(
         dict(schema), offline=True, validate_formats=True, pattern_options=jsonschema_rs.RegexOptions()
     )
 
 
 def schema_problems(schema: Mapping[str, Any], *, path: str) -> list[Problem]:
-    """What is wrong with a schema itself."""
+    """Return what is wrong with the schema itself."""
     try:
         compile_schema(schema)
     except jsonschema_rs.ValidationError as error:
@@ -33,11 +36,11 @@ def schema_problems(schema: Mapping[str, Any], *, path: str) -> list[Problem]:
 
 
 def input_problems(validator: jsonschema_rs.Validator, value: Json, *, path: str) -> list[Problem]:
-    """What is wrong with a value, the first 20 faults."""
-    found = []
+    """Return the first 20 violations of the schema in a value."""
+    problems = []
     for error in validator.iter_errors(value):
         message = error.message if len(error.message) <= 300 else f"{error.message[:297]}..."
-        found.append(Problem(join_path(path, *error.instance_path), message))
-        if len(found) == _MAX_PROBLEMS:
+        problems.append(Problem(join_path(path, *error.instance_path), message))
+        if len(problems) == _MAX_PROBLEMS:
             break
-    return found
+    return problems

@@ -1,1 +1,1 @@
-"""Accepted forms of a definition, read into the canonical one and written back."""
+"""The accepted forms of a definition: translated into the canonical form, and exported as YAML."""

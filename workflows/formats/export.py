@@ -1,4 +1,4 @@
-"""Write a definition as canonical YAML, which loads back to the same content hash."""
+"""Export a definition as canonical YAML. Loading it gives the same content hash."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RETRY_DURATIONS = ("initial", "max")
 
 
 def export_yaml(definition: Definition) -> str:
-    """The definition as YAML, keys in the order of the model; durations are seconds."""
+    """Return the definition as YAML, keys in the order of the model, durations in seconds."""
     document = definition.canonical()
     if is_sequence(definition):
         document["steps"] = [_without_needs(step) for step in _mappings(document["steps"])]
@@ -30,13 +30,13 @@ def export_yaml(definition: Definition) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what YAML 1.1 or our reader would not take for a text; never makes aliases."""
+    """Quotes strings that YAML 1.1 or formats/parse.py would read as another type, and writes no aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
     def represent_text(self, text: str) -> yaml.Node:
-        """Only double quotes keep the line breaks that YAML knows besides the newline."""
+        """Use double quotes for strings with unusual line breaks (such as U+2028): other styles would lose them."""
         style = '"' if _RARE_BREAKS.search(text) else None
         return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
@@ -61,7 +61,7 @@ def _mappings(value: Json) -> list[dict[str, Json]]:
 
 
 def _plain_durations(step: dict[str, Json]) -> None:
-    """Write 30 for 30.0 where the reader makes seconds of either."""
+    """Turn durations such as 30.0 into 30; both are read as the same number of seconds."""
     for holder in (step, step.get("compensate")):
         if isinstance(holder, dict):
             _plain(holder, _STEP_DURATIONS)

@@ -1,4 +1,4 @@
-"""Read a workflow that is given as nodes and edges into a list of steps."""
+"""Translate a workflow that is given as nodes and edges into a list of steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workflows.definitions.definition import STEP_ID
 from workflows.definitions.errors import nearest
 from workflows.formats.steps import Draft, slug
 
-# Presentation only: drawn by whoever made the file, and not kept.
+# Keys that only a drawing of the graph needs; they are accepted and dropped.
 _NODE_DRAWING = {"position", "label"}
 _EDGE_DRAWING = {"id", "label"}
 _NODE_KEYS = {"id", "type", "name", "data", "config"}
@@ -31,7 +31,7 @@ class _Edge:
 
 
 def read_graph(nodes: Json, edges: Json, *, draft: Draft) -> list[Json]:
-    """Steps, in accepted words and with explicit needs, of nodes and edges. Faults go into the draft."""
+    """Translate nodes and edges into steps with explicit `needs`, for read_steps. Adds faults to the draft."""
     ids, kinds = _read_ids(nodes, draft=draft)
     read = _read_edges(edges, ids=ids, kinds=kinds, draft=draft)
     if draft.problems or not isinstance(nodes, list):
@@ -56,7 +56,7 @@ def read_graph(nodes: Json, edges: Json, *, draft: Draft) -> list[Json]:
 
 
 def _read_ids(nodes: Json, *, draft: Draft) -> tuple[dict[str, str], dict[str, Json]]:
-    """Step id and type of each node, by the node's own id."""
+    """Return, by the node's own id, the step id and the type of each node."""
     ids: dict[str, str] = {}
     kinds: dict[str, Json] = {}
     if not isinstance(nodes, list) or not nodes:
@@ -84,31 +84,38 @@ def _read_edges(edges: Json, *, ids: dict[str, str], kinds: dict[str, Json], dra
     if not isinstance(edges, list):
         draft.refuse("edges", f"must be a list of edges, not {shown(edges)}")
         return []
-    seen: dict[_Edge, str] = {}
-    for index, edge in enumerate(edges):
-        path = f"edges[{index}]"
-        if not isinstance(edge, dict):
-            draft.refuse(path, f"must be a mapping with source and target, not {shown(edge)}")
+    unique: dict[tuple[str, str, bool | None], _Edge] = {}
+    for index, given in enumerate(edges):
+        edge = _read_edge(given, ids=ids, path=f"edges[{index}]", draft=draft)
+        if edge is None:
             continue
-        _known_keys(edge, _EDGE_KEYS, drawing=_EDGE_DRAWING, path=path, draft=draft)
-        ends = [_end(edge, key, ids=ids, path=path, draft=draft) for key in ("source", "target")]
-        condition = _condition(edge.get("condition"), path=path, draft=draft)
-        source, target = ends
-        if source is None or target is None:
-            continue
-        if source == target:
-            draft.refuse(f"{path}.target", f"leads from {source!r} to itself; a graph has no loops")
-        elif kinds[target] == "trigger":
-            draft.refuse(f"{path}.target", f"{target!r} is a trigger, and nothing comes before a trigger")
-        elif condition is not None and kinds[source] != "condition":
-            draft.refuse(
-                f"{path}.condition",
-                f"{source!r} is no condition node; only those have a true and a false side",
-            )
-        twin = seen.setdefault(_Edge(source, target, condition, ""), path)
-        if twin != path:
-            draft.refuse(path, f"is the same as {twin}; keep one of them")
-    return [_Edge(edge.source, edge.target, edge.condition, path) for edge, path in seen.items()]
+        _check_kinds(edge, kinds=kinds, draft=draft)
+        twin = unique.setdefault((edge.source, edge.target, edge.condition), edge)
+        if twin is not edge:
+            draft.refuse(edge.path, f"is the same as {twin.path}; keep one of them")
+    return list(unique.values())
+
+
+def _read_edge(given: Json, *, ids: dict[str, str], path: str, draft: Draft) -> _Edge | None:
+    if not isinstance(given, dict):
+        draft.refuse(path, f"must be a mapping with source and target, not {shown(given)}")
+        return None
+    _known_keys(given, _EDGE_KEYS, drawing=_EDGE_DRAWING, path=path, draft=draft)
+    source = _end(given, "source", ids=ids, path=path, draft=draft)
+    target = _end(given, "target", ids=ids, path=path, draft=draft)
+    condition = _condition(given.get("condition"), path=path, draft=draft)
+    return None if source is None or target is None else _Edge(source, target, condition, path)
+
+
+def _check_kinds(edge: _Edge, *, kinds: dict[str, Json], draft: Draft) -> None:
+    """Refuse an edge that the types of its two nodes do not permit."""
+    if edge.source == edge.target:
+        draft.refuse(f"{edge.path}.target", f"leads from {edge.source!r} to itself; a graph has no loops")
+    elif kinds[edge.target] == "trigger":
+        draft.refuse(f"{edge.path}.target", f"{edge.target!r} is a trigger, and nothing comes before a trigger")
+    elif edge.condition is not None and kinds[edge.source] != "condition":
+        message = f"{edge.source!r} is no condition node; only those have a true and a false side"
+        draft.refuse(f"{edge.path}.condition", message)
 
 
 def _end(edge: dict[str, Json], key: str, *, ids: dict[str, str], path: str, draft: Draft) -> str | None:
@@ -130,7 +137,11 @@ def _condition(value: Json, *, path: str, draft: Draft) -> bool | None:
 
 
 def _connect(edges: list[_Edge], *, ids: dict[str, str], taken: set[str]) -> list[dict[str, Json]]:
-    """The steps that carry the conditions of edges into a step that has several."""
+    """Return the extra steps for conditional edges into a node that has several edges.
+
+    A step has only one `if`, so each conditional edge becomes a `default` step of its own, with the condition as its
+    `if`, for example `check_true_to_mail`.
+    """
     passes: list[dict[str, Json]] = []
     for edge in edges if len(edges) > 1 else []:
         if edge.condition is not None:
@@ -166,7 +177,7 @@ def _free(identity: str, *, taken: set[str]) -> str:
 
 
 def _step(node: dict[str, Json], *, identity: str, path: str, position: int, draft: Draft) -> dict[str, Json]:
-    """The step of one node, without what its edges say."""
+    """Return the step of one node, without the `needs`, `join` and `if` that its edges give it."""
     _known_keys(node, _NODE_KEYS, drawing=_NODE_DRAWING, path=path, draft=draft)
     word = "config" if "data" not in node and "config" in node else "data"
     if "data" in node and "config" in node:

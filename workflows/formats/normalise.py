@@ -1,8 +1,7 @@
-"""Bring every accepted form of a workflow into the canonical document.
+"""Translate every accepted form of a workflow into the canonical document.
 
-Accepted are: steps in the definition's own words, the short form (every step has `type` and `payload`), and
-nodes with edges. What is not understood is refused here with its path; what is understood but wrong is left for
-workflows.publishing.validate.
+Accepted are: a list of steps, the short form (every step has `type` and `payload`), and nodes with edges. Unknown keys
+and wrong structure are refused here, each with its path; the content is checked by workflows.publishing.validate.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from workflows.formats.steps import Draft, read_steps
 
 KNOWN = frozenset(f.alias or name for name, f in Definition.model_fields.items())
 _GRAPH = frozenset({"nodes", "edges"})
-# `true` is what a YAML 1.1 reader makes of `on`.
+# A YAML 1.1 parser reads the key `on` as `true`.
 _TRIGGER_ALIASES = frozenset({"on", "true"})
 _LAST_PART = re.compile(r"(\[[^\[\]]*\]|\.[^.\[\]]*|[^.\[\]]+)$")
 
@@ -31,8 +30,8 @@ _LAST_PART = re.compile(r"(\[[^\[\]]*\]|\.[^.\[\]]*|[^.\[\]]+)$")
 class Normalised:
     """A canonical document that is not validated yet.
 
-    `start_input` is there for the short form: the run is to be started at once with it. `origins` leads from a
-    part of the canonical document to where it stood in what was given.
+    `start_input` is set for the short form only: the input of the run that it describes. `origins` maps a path in the
+    canonical document to the path in the document as given.
     """
 
     document: dict[str, Json]
@@ -41,7 +40,7 @@ class Normalised:
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def origin(self, path: str) -> str:
-        """The path in what was given for a path in the canonical document."""
+        """Return the path in the document as given, for a path in the canonical document."""
         head, tail = path, ""
         while head:
             if head in self.origins:
@@ -54,7 +53,7 @@ class Normalised:
 
 
 def normalise(document: Json) -> Normalised:
-    """The canonical document of one that is plain JSON. Raises DefinitionError with every fault found."""
+    """Translate a document of plain JSON into a canonical one. Raises DefinitionError with every fault found."""
     if not isinstance(document, dict):
         raise DefinitionError([Problem("", f"must be a mapping with name and steps, not {shown(document)}")])
     draft = Draft()
@@ -83,12 +82,12 @@ def normalise(document: Json) -> Normalised:
 
 
 def located(problems: list[Problem], normalised: Normalised) -> DefinitionError:
-    """The error for problems of the canonical document, at their places in what was given."""
+    """Return the error for problems of the canonical document, with their paths in the document as given."""
     return DefinitionError(Problem(normalised.origin(p.path), p.message, p.line) for p in problems)
 
 
 def _top(document: dict[str, Json], *, draft: Draft) -> dict[str, Json]:
-    """What is said once for all steps, in canonical words; an empty value counts as not given."""
+    """Return the top level of the document with canonical keys; an empty value counts as not given."""
     top: dict[str, Json] = {}
     for key, value in document.items():
         word = "triggers" if key in _TRIGGER_ALIASES else key
@@ -108,12 +107,12 @@ def _top(document: dict[str, Json], *, draft: Draft) -> dict[str, Json]:
 
 
 def _triggers(value: Json) -> Json:
-    """`{webhook: {...}, schedule: {...}}` is read as a list of the two."""
+    """Return triggers as a list: the mapping `{webhook: {...}, schedule: {...}}` is a list of two."""
     return [{kind: details} for kind, details in value.items()] if isinstance(value, dict) else value
 
 
 def _is_short(given: Json) -> bool:
-    """Whether every step is name, type, payload: a workflow and its first run in one."""
+    """Whether the steps are in the short form, name, type and payload: a workflow and its first run in one."""
     return (
         isinstance(given, list)
         and all(isinstance(s, dict) and "type" in s and not {"with", "config"} & s.keys() for s in given)
@@ -122,10 +121,10 @@ def _is_short(given: Json) -> bool:
 
 
 def _take_payloads(steps: list[dict[str, Json]], *, draft: Draft) -> dict[str, Json]:
-    """Replace payloads by references into the run's input, and return that input.
+    """Replace payloads by references to the run's input, such as `{{ input.fetch }}`, and return that input.
 
-    A payload with expressions, or one that works on the step's input, is part of the recipe instead: it becomes
-    the step's `with`, so that it is checked now and sees what comes before the step.
+    A payload with expressions, or one that makes the action read the step's input, belongs to the workflow instead of
+    the run: it becomes the step's `with`, so that it is checked now and can read the outputs of earlier steps.
     """
     start_input: dict[str, Json] = {}
     for index, step in enumerate(steps):

@@ -1,8 +1,8 @@
-"""Read a definition's text, YAML or JSON, into plain JSON, and know on which line each part of it stands.
+"""Parse a definition's text, YAML or JSON, into plain JSON, and keep the line number of each part.
 
-YAML is read with the rules of YAML 1.2: only `true` and `false` are booleans, so `on`, `no` and `12:30` stay
-texts, and so do dates. Keys are always texts. The events of the parser are folded here without recursion, so that
-neither depth nor aliases can hurt.
+YAML is read by the rules of YAML 1.2: only `true` and `false` are booleans, so `on`, `no`, `12:30` and dates are
+strings. Keys are always strings. The values are built from the parser's events without recursion and counted on the
+way, so neither deep nesting nor aliases that multiply values can exhaust stack or memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from workflows.definitions.errors import DefinitionError, Problem, join_path, re
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_DEPTH = 64
-# Values after aliases are written out; 10,000 steps with everything given have about 300,000.
+# The most values in a document, after each alias is replaced by what it stands for. 10,000 steps with all their fields
+# have about 300,000.
 MAX_VALUES = 2_000_000
 
 NULL = re.compile(r"~|null|Null|NULL|")
@@ -28,7 +29,7 @@ INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 FLOAT = re.compile(
     r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
-# Longer numbers cannot be 64-bit, and Python refuses to read very long ones.
+# Longer integers do not fit in 64 bits, and Python refuses to parse very long ones.
 _MAX_DIGITS = 25
 _LOOKS_LIKE_JSON = re.compile(r'\s*(?:\[|\{\s*["}])')
 _SEGMENT = re.compile(r"\[(\d+)\]|\.?([^.\[\]]+)")
@@ -36,26 +37,26 @@ _SEGMENT = re.compile(r"\[(\d+)\]|\.?([^.\[\]]+)")
 
 @dataclass(frozen=True)
 class Source:
-    """A document and where its parts stand."""
+    """A document and its line numbers: `marks` has, by id() of a list or mapping, the line of each key or index."""
 
     document: Json
     marks: dict[int, dict[str | int, int]] = field(default_factory=dict)
 
     def line(self, path: str) -> int | None:
-        """The line (from 1) of the deepest part of this path that is in the text; None for JSON."""
+        """Return the line (from 1) of the deepest part of this path that exists in the text; None for JSON."""
         here: Json = self.document
-        found = None
+        line = None
         for index, key in _SEGMENT.findall(path):
             part = int(index) if index else key
-            found = self.marks.get(id(here), {}).get(part, found)
+            line = self.marks.get(id(here), {}).get(part, line)
             try:
-                here = here[part]  # type: ignore[index]  # whatever it is, a miss ends the walk
+                here = here[part]  # type: ignore[index]  # a part that does not exist ends the walk
             except (KeyError, IndexError, TypeError):
                 break
-        return found
+        return line
 
     def locate(self, error: DefinitionError) -> DefinitionError:
-        """The same error with the lines of its paths."""
+        """Return a copy of the error with the line number of each problem."""
         return DefinitionError(
             Problem(problem.path, problem.message, problem.line or self.line(problem.path))
             for problem in error.problems
@@ -63,7 +64,7 @@ class Source:
 
 
 def load(data: bytes | str) -> Source:
-    """The document in a text that is YAML or JSON. Raises DefinitionError."""
+    """Parse a text that is YAML or JSON. Raises DefinitionError."""
     text = _text(data)
     if _LOOKS_LIKE_JSON.match(text):
         try:
@@ -91,7 +92,7 @@ def _text(data: bytes | str) -> str:
 
 @dataclass
 class _Open:
-    """A list or mapping whose end has not been reached; `key` waits for its value."""
+    """A list or mapping whose end has not been parsed yet; `key` is the key whose value comes next."""
 
     value: list[Json] | dict[str, Json]
     marks: dict[str | int, int]
@@ -104,7 +105,7 @@ class _Open:
 
 
 class _Folder:
-    """Folds parser events into plain JSON values."""
+    """Builds plain JSON values from the parser's events."""
 
     def __init__(self) -> None:
         self.stack: list[_Open] = []
@@ -212,7 +213,7 @@ class _Folder:
 
 
 def _events(text: str) -> Iterator[yaml.Event]:
-    """What libyaml finds, as it goes, so that a bomb is refused before it is read to its end."""
+    """Yield libyaml's events while it parses, so that a document with too many values is refused before its end."""
     try:
         yield from yaml.parse(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -226,7 +227,7 @@ def _events(text: str) -> Iterator[yaml.Event]:
 
 
 def _resolve(text: str, *, line: int, path: str) -> Json:
-    """The value of a plain scalar. Infinite and not-a-number floats are left for payload.check to refuse."""
+    """Return the value of an unquoted scalar. Infinity and NaN are accepted here; payload.check refuses them."""
     if NULL.fullmatch(text):
         return None
     if BOOL.fullmatch(text):

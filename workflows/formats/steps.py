@@ -1,4 +1,4 @@
-"""Bring the accepted forms of a step into the canonical one: words, ids, order."""
+"""Translate the accepted forms of steps into the canonical form: key names, ids, and explicit `needs`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workflows.definitions.definition import STEP_ID, Definition, StepDefinition
 from workflows.definitions.errors import Problem, nearest
 
 KNOWN = frozenset(f.alias or name for name, f in StepDefinition.model_fields.items())
-# Accepted word -> canonical word.
+# Accepted key -> canonical key.
 ALIASES = {"type": "action", "config": "with", "max_retries": "retry"}
 _GOTO = "goto:"
 _MAX_RETRIES = 999
@@ -21,7 +21,10 @@ _MAX_RETRIES = 999
 
 @dataclass
 class Draft:
-    """What normalising gathers: canonical steps, and where each part of them stood in what was given."""
+    """What normalising collects: canonical steps, problems, warnings, and `origins`.
+
+    `origins` maps a path in the canonical document to the path in the document as given.
+    """
 
     steps: list[dict[str, Json]] = field(default_factory=list)
     origins: dict[str, str] = field(default_factory=dict)
@@ -33,7 +36,7 @@ class Draft:
 
 
 def slug(name: str, *, position: int) -> str:
-    """A step id made of a name: `send mail` -> `send_mail`, `2` -> `step_2`."""
+    """Make a step id from a name: `send mail` -> `send_mail`, `2` -> `step_2`."""
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     word = re.sub(r"[^A-Za-z0-9_]+", "_", ascii_name).strip("_")
     if not word:
@@ -42,7 +45,7 @@ def slug(name: str, *, position: int) -> str:
 
 
 def read_steps(given: Json, *, path: str, draft: Draft) -> list[dict[str, Json]]:
-    """Canonical steps of a list of accepted ones; `needs` is always there. Faults go into the draft."""
+    """Translate a list of steps into canonical ones, each with a `needs`. Adds faults to the draft."""
     if not isinstance(given, list) or not given:
         draft.refuse(path, f"must be a list of at least one step, not {shown(given)}")
         return []
@@ -66,7 +69,10 @@ def read_steps(given: Json, *, path: str, draft: Draft) -> list[dict[str, Json]]
 
 
 def sequence_needs(steps: list[dict[str, Json]]) -> list[list[Json]]:
-    """What each step needs when all follow one another; steps that are jumped to stand outside the line."""
+    """Return the `needs` of each step when the steps are a sequence, each needing the one before.
+
+    A step that is the target of a goto is no part of the sequence: it needs nothing, and no step needs it.
+    """
     targets = {_goto(step) for step in steps} - {None}
     needs: list[list[Json]] = []
     last: Json = None
@@ -78,13 +84,13 @@ def sequence_needs(steps: list[dict[str, Json]]) -> list[list[Json]]:
 
 
 def is_sequence(definition: Definition) -> bool:
-    """Whether the steps need each other just as steps without any `needs` would: it may be left out."""
+    """Whether the steps' `needs` are those of a sequence, so that they may be left out of a file."""
     shapes: list[dict[str, Json]] = [{"id": step.id, "on_error": step.on_error} for step in definition.steps]
     return [list(step.needs) for step in definition.steps] == sequence_needs(shapes)
 
 
 def _words(given: dict[str, Json], *, path: str, draft: Draft) -> dict[str, Json]:
-    """One step in canonical words; an empty value (`needs:`) counts as not given."""
+    """Return one step with canonical keys; an empty value (`needs:`) counts as not given."""
     step: dict[str, Json] = {}
     for key, value in given.items():
         word = ALIASES.get(key, key)
@@ -123,7 +129,7 @@ def _retries(value: Json, *, path: str, draft: Draft) -> Json:
 
 
 def _give_ids(steps: list[dict[str, Json]], *, path: str, draft: Draft) -> dict[str, str]:
-    """Give every step its id, made of its name or action where it has none; names and ids -> ids."""
+    """Set every step's id, made from its name or action if it has none. Return a map from names and ids to ids."""
     seen: dict[str, int] = {}
     by_name: dict[str, str] = {}
     for index, step in enumerate(steps):
@@ -156,7 +162,7 @@ def _checked_id(value: Json, *, path: str, draft: Draft) -> str:
 
 
 def _follow_names(step: dict[str, Json], *, by_name: dict[str, str]) -> None:
-    """Let `needs` and `goto:` name steps by their names too."""
+    """Replace step names by ids in `needs` and `goto:`, where both may be written."""
     needs, target = step.get("needs"), _goto(step)
     if isinstance(needs, list):
         step["needs"] = [by_name.get(need, need) if isinstance(need, str) else need for need in needs]

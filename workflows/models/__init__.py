@@ -1,4 +1,4 @@
-"""Definitions as rows: workspaces, workflows, their editable steps, their frozen versions, and API tokens."""
+"""The tables of definitions: workspaces, API tokens, workflows, the steps of their drafts, and frozen versions."""
 
 from workflows.models.workflows import Step, Version, Workflow
 from workflows.models.workspaces import ApiToken, Workspace

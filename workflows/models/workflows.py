@@ -1,4 +1,4 @@
-"""Workflows, their frozen versions and steps."""
+"""The tables of workflows, their frozen versions, and the steps of their drafts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from workflows.models.workspaces import Workspace
 
 
 class Workflow(models.Model):
-    """A recipe under a name. `current` is the version that new runs pin; `kind` jobs holds one-step jobs."""
+    """A workflow, by its name in a workspace. New runs use its version `current`.
+
+    One workflow of `kind` jobs per workspace holds all of its jobs, which are runs of one step.
+    """
 
     class Kind(models.TextChoices):
         WORKFLOW = "workflow"
@@ -26,14 +29,15 @@ class Workflow(models.Model):
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.WORKFLOW, editable=False)
     description = models.TextField(blank=True)
-    # Everything of the draft besides its steps: inputs, output, labels, triggers, concurrency, on_failure, finally.
+    # The draft's parts besides its steps: inputs, output, labels, triggers, concurrency, on_failure, finally.
     settings = models.JSONField(default=dict, blank=True)
     current = models.ForeignKey(
         "Version", on_delete=models.PROTECT, null=True, blank=True, editable=False, related_name="+"
     )
-    # The current version's `concurrency.limit`: it counts for every run of the workflow that has a gate.
+    # The current version's `concurrency.limit`. It holds for every run of the workflow that has a gate, also for runs
+    # of older versions.
     concurrent_runs = models.PositiveIntegerField(null=True, editable=False)
-    # Since when its runs are held. They are held one by one, by runs.control.pauses; a new one copies it.
+    # Since when the workflow is paused. runs.control.pauses writes it to each run as well, and a new run copies it.
     paused_at = models.DateTimeField(null=True, editable=False)
     keep_days = models.PositiveIntegerField(
         null=True,
@@ -53,16 +57,16 @@ class Workflow(models.Model):
 
 
 class Version(models.Model):
-    """A frozen recipe, found by the sha256 of its canonical definition. A trigger refuses changes."""
+    """A frozen definition, found by the sha256 of its canonical form. A database trigger refuses changes."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     workflow = models.ForeignKey(Workflow, on_delete=models.PROTECT, related_name="versions", db_index=False)
     number = models.PositiveIntegerField()
     hash = models.CharField(max_length=64)
     definition = models.JSONField()
-    # The steps that a new run begins with; admission gives each a ticket without reading the definition.
+    # The ids of the steps that a new run begins with; admission writes their tickets without reading the definition.
     roots = ArrayField(models.TextField())
-    # Seconds that a run of it may take; None: as long as it likes.
+    # Seconds that a run may take; None: no limit.
     timeout = models.FloatField(null=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
@@ -79,14 +83,14 @@ class Version(models.Model):
 
 
 class Step(models.Model):
-    """One line of a workflow's draft. Editing it changes nothing that runs until the draft is published."""
+    """One step of a workflow's draft. Edits have no effect on runs until the draft is published."""
 
     workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="steps")
     position = models.PositiveIntegerField()
     key = models.CharField("id", max_length=64)
     label = models.CharField(max_length=200, blank=True)
     action = models.CharField(max_length=64)
-    # `with`, `needs`, `if`, ... in the words of the definition; empty means: not given.
+    # The fields below are the definition's `with`, `needs`, `if`, and so on; empty means not given.
     config = models.JSONField("with", default=dict, blank=True)
     needs = models.JSONField(null=True, blank=True, default=None)
     condition = models.TextField("if", blank=True)
@@ -94,7 +98,7 @@ class Step(models.Model):
     retry = models.JSONField(null=True, blank=True, default=None)
     timeout = models.CharField(max_length=20, blank=True)
     on_error = models.CharField(max_length=80, blank=True)
-    # Whatever else a step of the definition may say (input, payload, compensate, ...).
+    # The other keys of the step in the definition (payload, for_each, compensate).
     more = models.JSONField(default=dict, blank=True)
 
     class Meta:

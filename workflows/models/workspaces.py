@@ -1,4 +1,4 @@
-"""Workspaces and their API tokens."""
+"""The tables of workspaces and API tokens."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from uuid_utils.compat import uuid7
 
 
 class Workspace(models.Model):
-    """A tenant: whatever is created belongs to exactly one."""
+    """A tenant: each workflow, run and token belongs to exactly one."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=100, unique=True)
-    # Started for every dead letter that arrives, with what happened as its input.
+    # Started for every new dead letter, with the dead letter's facts as its input.
     alert_workflow = models.ForeignKey(
         "Workflow", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
     )
@@ -53,9 +53,9 @@ class Workspace(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Raises ValidationError where the alert workflow is of another workspace, or cannot run."""
-        found = self.alert_workflow
-        if found is not None and (found.workspace_id != self.pk or found.current_id is None):
+        """Raise ValidationError if the alert workflow is of another workspace, or has no published version."""
+        alert = self.alert_workflow
+        if alert is not None and (alert.workspace_id != self.pk or alert.current_id is None):
             raise ValidationError({"alert_workflow": "must be a workflow of this workspace that has been published"})
 
 

@@ -1,1 +1,1 @@
-"""Validate and publish definitions; drafts, jobs, checked inputs."""
+"""Validate and publish definitions; drafts, jobs, and the check of a run's input."""

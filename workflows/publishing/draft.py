@@ -1,4 +1,4 @@
-"""A workflow's draft: its editable fields and step rows, to and from a definition's document."""
+"""A workflow's draft, its editable fields and Step rows: built from a definition, and turned into a document."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLUMNS = {"id", "name", "action", "with", "needs", "if", "join", "retry", "tim
 
 
 def document(workflow: Workflow) -> dict[str, Json]:
-    """The document that the draft stands for, to be validated and published. Raises DefinitionError."""
+    """Return the draft as a document, to be validated and published. Raises DefinitionError."""
     if not isinstance(workflow.settings, dict):
         raise refuse("settings", "must be a mapping of inputs, output, labels and the like")
     steps: list[Json] = [
@@ -25,43 +25,46 @@ def document(workflow: Workflow) -> dict[str, Json]:
 
 
 def settings_of(definition: Definition) -> dict[str, Json]:
-    """What the definition says besides name, description and steps."""
+    """Return the definition without name, description and steps, for the field Workflow.settings."""
     return {key: value for key, value in definition.canonical().items() if key not in _OWN_FIELDS}
 
 
 def replace_steps(workflow: Workflow, definition: Definition) -> None:
-    """Let the step rows mirror what was published."""
-    in_line = is_sequence(definition)
+    """Replace the draft's Step rows by the steps of a definition."""
+    in_sequence = is_sequence(definition)
     Step.objects.filter(workflow=workflow).delete()
     Step.objects.bulk_create(
-        (_row(workflow, step, position=position, in_line=in_line) for position, step in enumerate(definition.steps)),
+        (
+            _row(workflow, step, position=position, in_sequence=in_sequence)
+            for position, step in enumerate(definition.steps)
+        ),
         batch_size=1000,
     )
 
 
-def _row(workflow: Workflow, step: StepDefinition, *, position: int, in_line: bool) -> Step:
-    said: dict[str, Any] = step.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+def _row(workflow: Workflow, step: StepDefinition, *, position: int, in_sequence: bool) -> Step:
+    given: dict[str, Any] = step.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return Step(
         workflow=workflow,
         position=position,
         key=step.id,
         label=step.name or "",
         action=step.action,
-        config=said.get("with", {}),
-        needs=None if in_line else list(step.needs),
+        config=given.get("with", {}),
+        needs=None if in_sequence else list(step.needs),
         condition=step.if_ or "",
-        join=said.get("join", ""),
-        retry=said.get("retry"),
+        join=given.get("join", ""),
+        retry=given.get("retry"),
         timeout="" if step.timeout is None else f"{step.timeout:g}",
-        on_error=said.get("on_error", ""),
-        more={key: value for key, value in said.items() if key not in _COLUMNS},
+        on_error=given.get("on_error", ""),
+        more={key: value for key, value in given.items() if key not in _COLUMNS},
     )
 
 
 def _step_document(step: Step, *, path: str) -> dict[str, Json]:
     if not isinstance(step.more, dict):
-        raise refuse(f"{path}.more", "must be a mapping of what else the definition may say of a step")
-    said: dict[str, Json] = {
+        raise refuse(f"{path}.more", "must be a mapping of further keys of a step, such as for_each or compensate")
+    given: dict[str, Json] = {
         "id": step.key,
         "name": step.label or None,
         "action": step.action,
@@ -73,4 +76,4 @@ def _step_document(step: Step, *, path: str) -> dict[str, Json]:
         "timeout": step.timeout or None,
         "on_error": step.on_error or None,
     }
-    return {**step.more, **{key: value for key, value in said.items() if value is not None}}
+    return {**step.more, **{key: value for key, value in given.items() if value is not None}}

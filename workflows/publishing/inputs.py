@@ -1,4 +1,4 @@
-"""Check a run's input against its version's schema."""
+"""Check a run's input against the `inputs` schema of its version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _validators: dict[UUID, jsonschema_rs.Validator] = {}
 
 
 def check_input(version: Version, value: Json) -> None:
-    """Raises InvalidInput if the version's `inputs` schema refuses this value as a run's input."""
+    """Raise InvalidInput if this value does not match the version's `inputs` schema."""
     inputs = version.definition.get("inputs")
     if inputs is None:
         return
@@ -28,7 +28,7 @@ def check_input(version: Version, value: Json) -> None:
 
 
 def _validator(version_id: UUID, inputs: dict[str, Any]) -> jsonschema_rs.Validator:
-    """Compiled once per version, which never changes."""
+    """Return the version's compiled schema from a cache, which never gets stale, as versions never change."""
     validator = _validators.get(version_id)
     if validator is None:
         if len(_validators) >= _MAX_VALIDATORS:

@@ -1,4 +1,4 @@
-"""Jobs: one action with a payload and a number of retries, as a workflow of one step."""
+"""Jobs: a single action with a payload, run as a workflow of one step that is generated from the action's name."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from workflows.definitions.definition import Definition
 from workflows.definitions.errors import DefinitionError, Problem
 from workflows.publishing.validate import validate
 
-# All jobs of a workspace are runs of this workflow; no definition may have a name that begins so.
+# All jobs of a workspace are runs of this workflow. A definition's name cannot begin with an underscore.
 JOBS_WORKFLOW = "_jobs"
 
 
 def job_definition(action_name: str, *, max_retries: int | None = None) -> Definition:
-    """The definition that all jobs of this type and number of retries share: the payload is the run's input.
+    """Return the definition that all jobs of this action and number of retries share; the payload is the run's input.
 
-    Raises DefinitionError at `type` or `max_retries`.
+    Raises DefinitionError with the path `type` or `max_retries`.
     """
     action = find_action(action_name)
     if action is None:
@@ -32,7 +32,7 @@ def job_definition(action_name: str, *, max_retries: int | None = None) -> Defin
 
 
 def check_payload(action_name: str, payload: Json) -> Json:
-    """The payload, if the action accepts it. Raises DefinitionError at `type` or below `payload`."""
+    """Return the payload if the action accepts it. Raises DefinitionError with the path `type` or below `payload`."""
     action = find_action(action_name)
     if action is None:
         raise DefinitionError([unknown_action(action_name, path="type")])

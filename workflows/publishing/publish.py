@@ -1,4 +1,4 @@
-"""Publish definitions: a name finds or makes the workflow, content finds or makes the version."""
+"""Publish definitions: get or create the workflow by its name, and the version by the hash of its content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from workflows.publishing.validate import Checked, validate
 
 @dataclass(frozen=True)
 class Published:
-    """What publishing made or found. `start_input` is there for the short form: start it at once with it."""
+    """The workflow and version that were created or existed. `start_input` is set for the short form only.
+
+    The short form is a workflow and its first run in one: the caller should start a run with `start_input`.
+    """
 
     workflow: Workflow
     version: Version
@@ -30,10 +33,10 @@ class Published:
 
 
 def publish(document: Json | Definition, *, workspace: Workspace, owner: User, name: str | None = None) -> Published:
-    """Publish a document of any accepted form into the workspace; `name` counts where it has none.
+    """Publish a document of any accepted form into the workspace; `name` is used if the document has none.
 
-    A new name makes the workflow, a known one its next version; content that was published before keeps its
-    version, which is current again. Raises DefinitionError; then nothing was stored.
+    A new name creates the workflow, a known name its next version. If the same content was published before, no
+    version is created, and the existing one becomes current again. Raises DefinitionError; then nothing was stored.
     """
     given = document.canonical() if isinstance(document, Definition) else document
     checked = validate(given, name=name)
@@ -45,7 +48,7 @@ def publish(document: Json | Definition, *, workspace: Workspace, owner: User, n
 
 
 def publish_draft(workflow: Workflow, *, by: User) -> Published:
-    """Publish what the workflow's own fields and its step rows say. Raises DefinitionError."""
+    """Publish a workflow's draft, which is its own fields and its Step rows. Raises DefinitionError."""
     checked = validate(draft.document(workflow))
     with transaction.atomic():
         return _publish(workflow, checked, by=by, workflow_created=False)
@@ -58,9 +61,10 @@ def job_version(
     action: str,
     max_retries: int | None = None,
 ) -> Version:
-    """The version that all jobs of this action and number of retries share; None: the action's own retries.
+    """Return the version that all jobs of this action and number of retries share, created on first use.
 
-    Raises DefinitionError at `type` or `max_retries`.
+    With `max_retries` None the action's own retry policy holds. Raises DefinitionError with the path `type` or
+    `max_retries`.
     """
     definition = job_definition(action, max_retries=max_retries)
     with transaction.atomic():
@@ -87,18 +91,18 @@ def _publish(workflow: Workflow, checked: Checked, *, by: User, workflow_created
 
 
 def _locked(workflow: Workflow) -> Workflow:
-    """The workflow as it is now, kept from other publishers; runs may go on referring to it (no_key)."""
+    """Lock the workflow against other publishers and read it again. The lock (no_key) lets runs still refer to it."""
     return Workflow.objects.select_for_update(no_key=True).get(pk=workflow.pk)
 
 
 def _version(workflow: Workflow, definition: Definition, *, by: User) -> tuple[Version, bool]:
-    """The version of a locked workflow with this content, and whether it was made."""
+    """Get or create the version of a locked workflow with this content; the bool says whether it was created."""
     digest = definition.hash()
     known = Version.objects.filter(workflow=workflow, hash=digest).first()
     if known is not None:
         return known, False
     newest: dict[str, Any] = Version.objects.filter(workflow=workflow).aggregate(number=Max("number"))
-    made = Version.objects.create(
+    version = Version.objects.create(
         workflow=workflow,
         number=(newest["number"] or 0) + 1,
         hash=digest,
@@ -107,4 +111,4 @@ def _version(workflow: Workflow, definition: Definition, *, by: User) -> tuple[V
         timeout=definition.timeout,
         created_by=by,
     )
-    return made, True
+    return version, True

@@ -1,4 +1,4 @@
-"""Check a normalised definition as a whole, so that nothing wrong is ever stored."""
+"""Validate a document of any accepted form: bring it into the canonical form, and check it as a whole."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LATER = "is stored; this version does not perform it yet"
 
 @dataclass(frozen=True)
 class Checked:
-    """A definition that may be published. `start_input` is the short form's: start it at once with it."""
+    """A valid definition. `start_input` is the input of the first run that a short form describes, else None."""
 
     definition: Definition
     start_input: dict[str, Json] | None
@@ -37,9 +37,9 @@ class Checked:
 
 
 def validate(document: Json, *, name: str | None = None) -> Checked:
-    """The definition in a document of any accepted form; `name` counts where the document has none.
+    """Return the definition in a document of any accepted form; `name` is used if the document has none.
 
-    Raises DefinitionError with every problem found, at its path in the document as it was given.
+    Raises DefinitionError with every problem found, each with its path in the document as it was given.
     """
     try:
         payload.check(document)
@@ -52,7 +52,7 @@ def validate(document: Json, *, name: str | None = None) -> Checked:
     problems = [*_definition_problems(definition)]
     if problems:
         raise located(problems, normalised)
-    warnings = (*normalised.warnings, *_later(definition))
+    warnings = (*normalised.warnings, *_unsupported(definition))
     return Checked(definition, normalised.start_input, warnings)
 
 
@@ -60,8 +60,8 @@ def _parse(normalised: Normalised) -> Definition:
     try:
         return Definition.model_validate(normalised.document)
     except ValidationError as error:
-        found = complaints(error, model=Definition, given=normalised.document, path="")
-        raise located(found, normalised) from None
+        problems = complaints(error, model=Definition, given=normalised.document, path="")
+        raise located(problems, normalised) from None
 
 
 def _definition_problems(definition: Definition) -> Iterator[Problem]:
@@ -74,9 +74,9 @@ def _definition_problems(definition: Definition) -> Iterator[Problem]:
     yield from _top_problems(definition)
     yield from _steps_problems(definition.steps, path="steps", known=frozenset())
     for path, steps in (("on_failure", definition.on_failure), ("finally", definition.finally_)):
-        # What on_failure did is not known to finally: mostly it never ran.
+        # `finally` cannot read steps of `on_failure`, because in most runs those never ran.
         yield from _steps_problems(steps, path=path, known=frozenset(main))
-        yield from _not_undone(steps, path=path)
+        yield from _misplaced_compensations(steps, path=path)
 
 
 def _top_problems(definition: Definition) -> Iterator[Problem]:
@@ -96,7 +96,7 @@ def _top_problems(definition: Definition) -> Iterator[Problem]:
 
 
 def _key_problems(key: str) -> Iterator[Problem]:
-    """Faults of a concurrency key: it is rendered when a run is started, so it knows the run's input only."""
+    """Yield the faults of a concurrency key. It is rendered when a run is started, so it can read only the input."""
     path = "concurrency.key"
     problems = [Problem(where, message) for where, message in expressions.check(key, path=path)]
     yield from problems
@@ -111,7 +111,7 @@ def _key_problems(key: str) -> Iterator[Problem]:
 
 
 def _steps_problems(steps: tuple[StepDefinition, ...], *, path: str, known: frozenset[str]) -> Iterator[Problem]:
-    """Faults of the steps' contents. `known` are steps of another list, ended before these begin."""
+    """Yield the faults inside the steps. `known` are the steps of another list, which all end before these begin."""
     upstream = Upstream(steps)
     for index, step in enumerate(steps):
         where = f"{path}[{index}]"
@@ -138,7 +138,7 @@ def _for_each_problems(each: ForEach, *, payload: str | None, path: str) -> Iter
         yield Problem(path, "is given beside payload, which is the step's input; write `with` here")
 
 
-def _not_undone(steps: tuple[StepDefinition, ...], *, path: str) -> Iterator[Problem]:
+def _misplaced_compensations(steps: tuple[StepDefinition, ...], *, path: str) -> Iterator[Problem]:
     for index, step in enumerate(steps):
         if step.compensate is not None:
             message = f"is for steps of `steps`: what {path} does is never undone; leave it out"
@@ -157,7 +157,7 @@ def _compensation_problems(
 
 
 def _action_problems(name: str, config: dict[str, Json] | str, *, referenced: bool, path: str) -> Iterable[Problem]:
-    """Faults of an action and its config; with a payload by reference the config comes with the run."""
+    """Return the faults of an action and its config. `referenced`: the config is a `payload` that each run brings."""
     action = find_action(name)
     if action is None:
         return [unknown_action(name, path=f"{path}.action")]
@@ -185,8 +185,8 @@ def _unknown(references: Iterable[str], ids: set[str], *, path: str) -> Iterator
         yield Problem(path, f"looks at steps.{each}, but there is no step {each!r}{nearest(each, ids)}")
 
 
-def _later(definition: Definition) -> Iterator[str]:
-    """What this version keeps but does not perform: said, so that nothing is ignored in silence."""
+def _unsupported(definition: Definition) -> Iterator[str]:
+    """Yield a warning for each part that is stored but not yet performed, so that nothing is ignored in silence."""
     if definition.triggers:
         yield f"triggers {_LATER}"
     for step in definition.steps:

@@ -1,1 +1,1 @@
-"""The everyday durable way: Django and Celery, one ORM row for a step, saved twice. The connection is kept."""
+"""The naive durable app: Django and Celery, one ORM row per step, saved twice. The database connection is kept."""

@@ -1,4 +1,4 @@
-"""Publish so many runs, wait for their ends, and say how many seconds both took, and the publishing processor."""
+"""Publish `count` runs, wait for their ends, and print how long that took, and the CPU time of publishing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.servers import until  # noqa: E402
 
 
 def main(count: int) -> None:
-    """Prints the seconds from the first publish to the last end, and the processor's for publishing."""
+    """Print the seconds from the first publish to the last end, and the CPU seconds of publishing."""
     if NaiveRun._meta.db_table not in connection.introspection.table_names():
         with connection.schema_editor() as editor:
             editor.create_model(NaiveRun)

@@ -1,4 +1,4 @@
-"""Three tasks in a chain; each saves its row when it begins and when it ends."""
+"""A Celery chain of three tasks; each saves its row when it begins and when it ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ app.conf.update(
     task_serializer="json",
     accept_content=["json"],
     broker_connection_retry_on_startup=True,
-    # The connection is kept: Celery's own default would close it around every task, and halve the rate.
+    # Keep the database connection: Celery's default closes it around every task, which would halve the rate.
     CELERY_DB_REUSE_MAX=10**12,
     worker_hijack_root_logger=False,
 )
@@ -39,19 +39,19 @@ def _step(run: int, name: str, data: dict[str, Any], do: Callable[[dict[str, Any
 
 @app.task
 def pick(data: dict[str, Any], run: int) -> dict[str, Any]:
-    """Step one."""
+    """The first step."""
     return _step(run, "pick", data, work.pick)
 
 
 @app.task
 def compute(data: dict[str, Any], run: int) -> dict[str, Any]:
-    """Step two."""
+    """The second step."""
     return _step(run, "work", data, work.work)
 
 
 @app.task
 def merge(data: dict[str, Any], run: int) -> None:
-    """Step three, and the run's end."""
+    """The third step, which also ends the run."""
     from benchmarks.baselines.naive.models import NaiveRun
 
     output = _step(run, "merge", data, work.merge)
@@ -59,7 +59,7 @@ def merge(data: dict[str, Any], run: int) -> None:
 
 
 def publish(numbers: range) -> None:
-    """A run and its chain for each number."""
+    """Create a run and publish its chain for each number."""
     from benchmarks.baselines.naive.models import NaiveRun
 
     for number in numbers:

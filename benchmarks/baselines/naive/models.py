@@ -1,4 +1,4 @@
-"""What anybody would write first."""
+"""The tables of the naive app, as one would write them at first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stepwise's settings, so that both talk to the same database in the same way, and the naive app's models."""
+"""Stepwise's settings plus the naive app, so that both use the same database in the same way."""
 
 from project.settings import *  # noqa: F403
 from project.settings import INSTALLED_APPS

@@ -1,4 +1,4 @@
-"""Bring a database up to date: migrations, and on the first start a workspace, an admin, a token, the examples."""
+"""The command that prepares a database: migrations, and on the first start a workspace, an admin, a token, examples."""
 
 from __future__ import annotations
 
@@ -21,38 +21,41 @@ WORKSPACE = "default"
 
 
 class Command(BaseCommand):
-    """Does again what `make up` does before it starts anything; doing it twice changes nothing."""
+    """Called by `make up` before it starts anything. Calling it again changes nothing."""
 
-    # Said once, by handle(), with the database's checks among them.
+    # handle() runs the system checks itself, so that those of the database are included.
     requires_system_checks = ()
-    help = "Migrate, and make the workspace, the admin, the API token and the examples unless they are there."
+    help = "Migrate, and create the workspace, the admin, the API token and the examples if they do not exist."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--examples", type=Path, help="directory of workflow files to load")
 
     def handle(self, *_: Any, examples: Path | None, **__: Any) -> None:
-        """Each part stands alone, so that a start that was cut off is made whole by the next."""
+        """Each part is skipped if it is done already, so a start that was interrupted is completed by the next."""
         call_command("check", databases=["default"], stdout=io.StringIO())
         call_command("migrate", interactive=False, verbosity=0)
         user = ensure_admin()
         if _token_is_ours():
             return
         Workspace.objects.get_or_create(name=WORKSPACE)
-        # On the first start only: later they may have been edited here, and are nobody's to overwrite.
+        # Examples are loaded on the first start only: later, users may have edited them.
         if examples:
             load(examples, owner=user.get_username())
         issue_token(user)
 
 
 def ensure_admin() -> Any:
-    """The superuser of credentials.env. One of that name that another installation made is left alone."""
+    """Return the superuser of credentials.env, created on first use.
+
+    A user with this name that another installation created is left unchanged; the admin then gets another name.
+    """
     user_model = get_user_model()
     name = env_str("STEPWISE_ADMIN_USER", default="admin")
     password = env_str("STEPWISE_ADMIN_PASSWORD")
     known = user_model.objects.filter(username=name).first()
     if known is None:
         return user_model.objects.create_superuser(name, password=password)
-    # A token of ours says that this admin is ours too, even with a password that was changed since.
+    # If our token is valid, this installation created the admin as well, even if the password was changed since.
     if _token_is_ours() or known.check_password(password):
         return known
     name = f"admin-{settings.INSTALLATION_ID}"
@@ -62,13 +65,13 @@ def ensure_admin() -> Any:
 
 @transaction.atomic
 def issue_token(user: Any) -> None:
-    """A token in the default workspace, written to credentials.env; it says that the first start is complete."""
+    """Issue a token in the default workspace and write it to credentials.env. It marks the first start as complete."""
     _, plaintext = tokens.issue(Workspace.objects.get(name=WORKSPACE), user, "make up")
     credentials.update(settings.STEPWISE_HOME, {"STEPWISE_TOKEN": plaintext})
 
 
 def load(directory: Path, *, owner: str) -> None:
-    """Every workflow file of the directory."""
+    """Publish every workflow file of the directory."""
     files = sorted(path for path in directory.iterdir() if path.suffix in {".yaml", ".yml", ".json"})
     if not files:
         raise CommandError(f"{directory} holds no .yaml or .json file")

@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that are generated from the code."""
+"""The command that generates docs/states.md from the code."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ STATES = Path(__file__).resolve().parents[3] / "docs" / "states.md"
 _HEAD = """# States
 
 Generated from `runs/domain/states.py` by `make docs`; a test compares the two. Every transition is a guarded statement
-in `runs/queries/records.py`: where the guard does not hold, nothing is written, and the caller is told that it did not
-win.
+in `runs/queries/records.py`, which returns the rows that it changed. If the guard does not hold, for example because
+another worker was faster, it changes nothing.
 """
 
 
@@ -26,21 +26,22 @@ class Command(BaseCommand):
     help = "Write docs/states.md from runs/domain/states.py."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Overwrite the page and name it."""
+        """Overwrite the page, and print its name."""
         STATES.write_text(markdown())
         self.stdout.write(f"wrote {STATES.name}")
 
 
 def markdown() -> str:
-    """docs/states.md."""
+    """Return the text of docs/states.md."""
     parts = [
         _HEAD,
-        "## Run\n\nPaused is a time on the run or its workflow, no state. Nor is `ending`: what the work of a live\n"
-        "run came to (`succeeded`, `failed`, `cancelled`) while what follows it is done.\n",
+        "## Run\n\n`paused` is not a state: a pause is a time on the run or its workflow. `ending` is not a state\n"
+        "either: it is the outcome of a live run's work (`succeeded`, `failed`, `cancelled`) while compensation,\n"
+        "`on_failure` or `finally` are still to be done.\n",
         _diagram(RUN_TRANSITIONS),
         _table(RUN_TRANSITIONS),
-        "## StepRun\n\nA step has no row before something happens to it; the API calls that `pending`. A pure step is\n"
-        "recorded when it has ended and never stands as `running`.\n",
+        "## StepRun\n\nA step has no row before something happens to it; the API calls that `pending`. The row of a\n"
+        "pure step is written when the step has ended, so it is never `running`.\n",
         _diagram(STEP_TRANSITIONS),
         _table(STEP_TRANSITIONS),
         "## DeadLetter\n\n"
@@ -62,8 +63,8 @@ def _diagram(transitions: Mapping[Any, frozenset[Any]]) -> str:
 def _table(transitions: Mapping[Any, frozenset[Any]]) -> str:
     lines = ["| from | to |", "|---|---|"]
     for source, targets in transitions.items():
-        told = ", ".join(f"`{target.value}`" for target in sorted(targets))
-        lines.append(f"| `{_name(source)}` | {told or 'nothing: it has ended'} |")
+        names = ", ".join(f"`{target.value}`" for target in sorted(targets))
+        lines.append(f"| `{_name(source)}` | {names or 'nothing: it has ended'} |")
     return "\n".join(lines) + "\n"
 
 

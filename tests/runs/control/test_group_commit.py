@@ -60,7 +60,7 @@ class Served:
 
 def lingers(served: Served) -> bool:
     """Whether a leader waits for as many as there were a moment ago."""
-    line = served.line._lines.get("k")
+    line = served.line._queues.get("k")
     return line is not None and line._lingering is not None
 
 
@@ -171,7 +171,7 @@ def test_many_who_come_and_go_in_every_order_are_all_answered() -> None:
 def test_nobody_waits_for_askers_that_do_not_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "_BUSY_SECONDS", 60.0)
     waits: list[object] = []
-    wait = Gathering._linger
+    wait = group_commit._Queue.linger
 
     def counted(self: Any, *args: Any, **options: Any) -> None:
         waits.append(args)
@@ -181,7 +181,7 @@ def test_nobody_waits_for_askers_that_do_not_come_again(monkeypatch: pytest.Monk
     with served.asked(1, 2, 3):
         pass
     assert served.groups == [[1], [2, 3]]
-    monkeypatch.setattr(Gathering, "_linger", counted)
+    monkeypatch.setattr(group_commit._Queue, "linger", counted)
     for number in range(100):
         served.ask(number, key="k")
     assert len(waits) == 1, "the first waits for the other one of a moment ago"

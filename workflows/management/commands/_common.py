@@ -1,4 +1,4 @@
-"""What the commands share: the workspace and user they act for, and how they end."""
+"""What the commands share: options and lookups for workspace, workflow and user, and exiting with an error."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from django.core.management.base import BaseCommand, CommandParser
 from workflows.definitions.errors import nearest
 from workflows.models import Workflow, Workspace
 
-# Bad input: a file, a name or a value that the caller can mend.
+# Exit status for bad input: a file, a name or a value that the caller can correct.
 BAD_INPUT = 2
 
 
 def leave(command: BaseCommand, lines: Iterable[object], *, status: int = BAD_INPUT) -> NoReturn:
-    """End the command with these lines on standard error, one each, and this exit status."""
+    """Exit with this status, after writing each item to standard error as one line."""
     for line in lines:
         command.stderr.write(" ".join(str(line).splitlines()))
     sys.exit(status)
@@ -28,7 +28,7 @@ def add_workspace(parser: CommandParser) -> None:
 
 
 def add_owner(parser: CommandParser) -> None:
-    parser.add_argument("--owner", default="admin", help="user who owns what is made (default: admin)")
+    parser.add_argument("--owner", default="admin", help="user who owns the new workflows (default: admin)")
 
 
 def find_workspace(command: BaseCommand, name: str) -> Workspace:
@@ -39,13 +39,13 @@ def find_workspace(command: BaseCommand, name: str) -> Workspace:
 
 
 def find_workflow(command: BaseCommand, name: str, *, workspace: Workspace) -> Workflow:
-    """The workspace's workflow of this name, its current version loaded."""
+    """Return the workspace's workflow with this name, its current version loaded; exits if there is none."""
     known = Workflow.objects.filter(workspace=workspace, kind=Workflow.Kind.WORKFLOW)
-    found = known.filter(name=name).select_related("current").first() if "\x00" not in name else None
-    if found is None:
+    workflow = known.filter(name=name).select_related("current").first() if "\x00" not in name else None
+    if workflow is None:
         hint = nearest(name, known.values_list("name", flat=True)[:500])
         leave(command, [f"there is no workflow {name!r} in workspace {workspace.name!r}{hint}"])
-    return found
+    return workflow
 
 
 def find_user(command: BaseCommand, name: str) -> User:

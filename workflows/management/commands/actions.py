@@ -1,4 +1,4 @@
-"""List the actions that a step can have."""
+"""The command that lists all actions, with their config fields and output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actions.base import Action
 
 
 class Command(BaseCommand):
-    help = "List the actions that a step can have, with what each may be given and answers."
+    help = "List all actions, with the config fields and the output of each."
     requires_system_checks: list[str] = []  # noqa: RUF012  # Django declares it so
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,4 +1,4 @@
-"""Choose the workflow that is started for every dead letter of a workspace."""
+"""The command that chooses which workflow is started for every dead letter of a workspace."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from workflows.models import Workflow
 
 
 class Command(BaseCommand):
-    help = "Choose the workflow that is started for every dead letter of a workspace; without one nobody is told."
+    help = "Choose the workflow that is started for every dead letter of a workspace; with --none there are no alerts."
 
     def add_arguments(self, parser: CommandParser) -> None:
         chosen = parser.add_mutually_exclusive_group(required=True)
         chosen.add_argument("workflow", nargs="?", metavar="NAME")
-        chosen.add_argument("--none", action="store_true", help="tell nobody any more")
+        chosen.add_argument("--none", action="store_true", help="start no workflow for dead letters any more")
         _common.add_workspace(parser)
 
     def handle(self, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Make an API token."""
+"""The command that creates an API token and prints it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workflows.workspaces import tokens
 
 
 class Command(BaseCommand):
-    help = "Make an API token for a user in a workspace and print it. It is shown only this once."
+    help = "Create an API token for a user in a workspace and print it. It cannot be shown again."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", metavar="NAME", help="what the token is for")

@@ -1,4 +1,4 @@
-"""Print a workflow as YAML."""
+"""The command that prints a version of a workflow as YAML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Set or show for how long runs are kept after their end."""
+"""The command that sets or shows for how many days runs are kept after their end."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("days", nargs="?", metavar="DAYS|forever|default", help="default: as the workspace says")
+        parser.add_argument("days", nargs="?", metavar="DAYS|forever|default", help="default: the workspace's setting")
         parser.add_argument("--workflow", metavar="NAME", help="of this workflow only")
         _common.add_workspace(parser)
 
     def handle(self, **options: Any) -> None:
         workspace = _common.find_workspace(self, options["workspace"])
         name = options["workflow"]
-        holder = workspace if name is None else _common.find_workflow(self, name, workspace=workspace)
+        owner = workspace if name is None else _common.find_workflow(self, name, workspace=workspace)
         if (given := options["days"]) is not None:
-            holder.keep_days = self._days(given)
-            holder.save(update_fields=["keep_days"])
-        kept = holder.keep_days
-        if isinstance(holder, Workflow) and kept is None:
-            kept = workspace.keep_days
-        self.stdout.write(f"{holder.name}  runs are kept {f'{kept} days after their end' if kept else 'for ever'}")
+            owner.keep_days = self._days(given)
+            owner.save(update_fields=["keep_days"])
+        days = owner.keep_days
+        if isinstance(owner, Workflow) and days is None:
+            days = workspace.keep_days
+        self.stdout.write(f"{owner.name}  runs are kept {f'{days} days after their end' if days else 'for ever'}")
 
     def _days(self, given: str) -> int | None:
         if given in ("forever", "default"):

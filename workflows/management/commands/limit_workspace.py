@@ -1,4 +1,4 @@
-"""Set or show what a workspace may do at once."""
+"""The command that sets or shows a workspace's limits on concurrent runs and runs per minute."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LARGEST = 2**31 - 1
 
 
 class Command(BaseCommand):
-    help = "Set a workspace's limits, and print them. What is not given stays. Exit status: 0 done, 2 bad input."
+    help = "Set a workspace's limits and print them. A limit not given is unchanged. Exit status: 0 done, 2 bad input."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--concurrent-runs", metavar="N|none", help="how many runs may be running at once")

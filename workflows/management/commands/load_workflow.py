@@ -1,4 +1,4 @@
-"""Publish workflows from files."""
+"""The command that publishes workflows from YAML or JSON files."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Command(BaseCommand):
             sys.exit(_common.BAD_INPUT)
 
     def _load(self, file: Path, *, workspace: Workspace, owner: User) -> bool:
-        """Publish one file and say so, or say what is wrong with it."""
+        """Publish one file and print the version, or print what is wrong with the file and return False."""
         try:
             with file.open("rb") as opened:
-                # One byte more than allowed is enough to refuse it.
+                # One byte more than permitted, so that parse.load refuses a larger file without all of it being read.
                 source = parse.load(opened.read(parse.MAX_BYTES + 1))
         except OSError as error:
             self.stderr.write(f"{file}: cannot be read: {error.strerror}")
