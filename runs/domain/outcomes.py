@@ -122,7 +122,7 @@ class Outcome(NamedTuple):
 
     @property
     def last(self) -> StepResult:
-        """The result that decides how the run goes on."""
+        """The last result, which decides how the run continues."""
         return self.results[-1]
 
 
@@ -179,8 +179,8 @@ class Death:
 class RunFacts(NamedTuple):
     """The facts of a run that its steps need. `began` is in seconds since 1970.
 
-    `outcome` is what its work came to, None until that is over. `below`: whether it has a parent; false also where that
-    was not read.
+    `outcome` is the outcome of its work, None until that is over. `below`: whether it has a parent; false also where
+    that was not read.
     """
 
     id: UUID

@@ -31,9 +31,9 @@ class NextTicket:
 class Release(NamedTuple):
     """What follows for one run. `state` is the state that the run changes to, None where it stays as it is.
 
-    `ending` is what the run's work came to, where that is over and the run has not ended yet (runs.engine.endings).
+    `ending` is the outcome of the run's work, if that is over and the run has not ended yet (runs.engine.endings).
     `culprit` is the step whose failure makes the run fail. The run's output or error is made of steps: `at_hand` has
-    those that are known, `missing` names those that must be read first. `told`: `output` is final already.
+    those that are known, `missing` names those that must be read first. `complete`: `output` is final already.
     """
 
     run: RunFacts
@@ -46,4 +46,4 @@ class Release(NamedTuple):
     missing: frozenset[str] = frozenset()
     culprit: str | None = None
     ending: RunState | None = None
-    told: bool = False
+    complete: bool = False

@@ -117,9 +117,9 @@ def _succeeded(step: PlannedStep, work: Work, output: Json, used: Json, started_
 def _waiting_or_started(
     step: PlannedStep, work: Work, answer: Park | Spawn, *, used: Json, started_at: datetime
 ) -> StepResult:
-    """Return the result of an action that returned Park or Spawn: the step waits.
+    """Return the result of a step whose action returned Park or Spawn: it waits.
 
-    A Spawn without `wait` has succeeded instead: it only starts the sub-workflow run.
+    With a Spawn without `wait` the step has succeeded: nothing waits for the sub-workflow run that it starts.
     """
     child = _child(answer) if isinstance(answer, Spawn) else None
     output = payload.clean(_output(step, answer, child))

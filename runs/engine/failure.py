@@ -90,18 +90,18 @@ def lost_attempts(attempts: Sequence[Any]) -> int:
     return sum(1 for tried in attempts if tried["outcome"] == "lost" and tried["number"] > since)
 
 
-def _cleaned(told: dict[str, Json]) -> dict[str, Json]:
+def _cleaned(described: dict[str, Json]) -> dict[str, Json]:
     """Return the error in a form that PostgreSQL can store; its details are dropped if they are not JSON."""
     try:
-        cleaned = payload.clean(told)
+        cleaned = payload.clean(described)
     except ActionError:
-        cleaned = payload.clean({key: str(told[key]) for key in ("kind", "message")})
+        cleaned = payload.clean({key: str(described[key]) for key in ("kind", "message")})
     return cleaned if isinstance(cleaned, dict) else {}
 
 
 def unrecordable(outcome: Outcome, error: Exception, *, plan: Plan) -> Outcome:
     """Return the outcome as a failure that PostgreSQL can store, without the values that it refused."""
-    told: dict[str, Json] = {
+    refusal: dict[str, Json] = {
         "kind": "unrecordable",
         "message": f"PostgreSQL refused the result: {error}"[:2000],
     }
@@ -112,8 +112,8 @@ def unrecordable(outcome: Outcome, error: Exception, *, plan: Plan) -> Outcome:
     failed = StepResult(
         step=first.step,
         state=StepState.FAILED,
-        error=told,
-        output={"error": told} if on_error == "continue" else None,
+        error=refusal,
+        output={"error": refusal} if on_error == "continue" else None,
         attempt=max(1, first.attempt),
         attempts=first.attempts[:-1] if own_entry else first.attempts,
         started_at=first.started_at,

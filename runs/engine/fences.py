@@ -48,7 +48,7 @@ class Fenced:
     with_parent: frozenset[UUID]
 
     def ending(self, outcome: Outcome) -> RunState | None:
-        """Return the outcome of the work of this outcome's run; None while the work goes on."""
+        """Return what this outcome's run is ending with: the result of its work; None while the work is not over."""
         return self.endings.get(outcome.run.id) if self.endings else None
 
 

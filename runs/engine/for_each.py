@@ -36,9 +36,9 @@ INLINE_BYTES = 256 * 1024
 
 @dataclass(frozen=True)
 class Turned:
-    """The result of turns: the number of items `opened`; `over` are the rows of steps without any item left.
+    """The result of the turns of several for_each steps: the number of items that were opened, and the steps to end.
 
-    `over` is grouped by version and step.
+    `over` has the row ids of the steps whose items have all ended, grouped by version and step.
     """
 
     opened: int = 0
@@ -225,9 +225,11 @@ def _redo(step: PlannedStep, redo: int | None, *, run_id: UUID, room: int) -> tu
 def _next_items(
     each: ForEach, progress: dict[str, Any], *, room: int, now: float
 ) -> tuple[int, float | None, float | None]:
-    """Decide about new items: return the end of those to open, the start of the last batch, and the next batch's wait.
+    """Decide which new items to open. Return three values: past, began, wait.
 
-    With `min_batch_seconds`, a turn opens items of one batch only, and a batch begins that long after the one before.
+    New items up to, but not including, `past` are opened; `began` is the start of the last batch; `wait` is the number
+    of seconds until the next batch may begin, if it must wait. With `min_batch_seconds`, a turn opens items of one
+    batch only, and a batch begins that long after the one before.
     """
     first, count, began = progress["next"], progress["count"], progress["began"]
     if not room or first >= count:
@@ -251,10 +253,10 @@ def _rest(began: float | None, seconds: float, now: float) -> float | None:
 
 
 def _finished(row: Row, *, plan: Plan) -> Outcome:
-    run_id, step_id, attempt, attempts, began, now, told, given, started_at, generation, results, failures = row
+    run_id, step_id, attempt, attempts, began, now, counted, given, started_at, generation, results, failures = row
     step = plan.steps[step_id]
     facts = RunFacts(id=run_id, input=loads(given), began=started_at.timestamp(), generation=generation)
-    progress = loads(told)
+    progress = loads(counted)
     counts: dict[str, Json] = {key: progress[key] for key in ("count", "succeeded", "failed", "skipped")}
     tries = loads(attempts) or []
     each = step.definition.for_each

@@ -2,7 +2,7 @@
 
 If each record in a run of ten thousand steps read every row of the run, each of the ten thousand records would cost as
 much as the run is long. But while the run's lock is held, no step of it can end. So any ticket of another branch proves
-two things: the run goes on, and a join behind that branch still waits. Besides such tickets, only the steps that may
+two things: the run continues, and a join behind that branch still waits. Besides such tickets, only the steps that may
 follow, and the steps that those need, are read.
 """
 

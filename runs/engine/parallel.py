@@ -61,7 +61,7 @@ class Together:
         self._claim = claim
         self._until = time.monotonic() + BUDGET_SECONDS
         self._under_way: dict[int, _UnderWay] = {}
-        self._answers: queue.SimpleQueue[tuple[int, StepResult]] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[tuple[int, StepResult]] = queue.SimpleQueue()
         self._threads = thread_pool.current()
         self._started = 0
         self._claimed = False
@@ -116,17 +116,16 @@ class Together:
     def _start(self, work: Work, *, process: UUID, ends: float) -> None:
         number = self._started
         self._started += 1
-        answers, step = self._answers, self._link.head
-
-        found: list[StepResult] = []
+        results, step = self._results, self._link.head
+        result: list[StepResult] = []
 
         def attempt() -> None:
             try:
-                found.append(performing.attempt(step, work))
+                result.append(performing.attempt(step, work))
             except BaseException as error:  # even sys.exit() in an action must not end the thread without a result
-                found.append(failed(step, work, error, Tried(work.clock.at)))
+                result.append(failed(step, work, error, Tried(work.clock.at)))
 
-        job = self._threads.start(attempt, then=lambda: answers.put((number, found[0])))
+        job = self._threads.start(attempt, then=lambda: results.put((number, result[0])))
         self._under_way[number] = _UnderWay(work, process, job, ends)
 
     def _gather(self) -> list[tuple[_UnderWay, StepResult]]:
@@ -141,7 +140,7 @@ class Together:
             until = min(until, self._until)
         while self._under_way:
             try:
-                number, result = self._answers.get(timeout=max(0.0, until - time.monotonic()))
+                number, result = self._results.get(timeout=max(0.0, until - time.monotonic()))
             except queue.Empty:
                 break
             one = self._under_way.pop(number, None)

@@ -197,9 +197,9 @@ def _release_after_work(fenced: fences.Fenced, items: Sequence[Outcome], *, plan
 
 
 def _woken(outcome: Outcome, *, ending: RunState | None) -> RunState | None:
-    """Return `running` for a run that may be `waiting`, because an item of it has stopped waiting.
+    """Return the state to set when an item's wait has ended: `running`, because the run may be `waiting`.
 
-    Return None if the run's work is over: then it may be `compensating`, and stays so.
+    Return None if nothing is to be set: no wait has ended, or the run's work is over and it may be `compensating`.
     """
     return RunState.RUNNING if isinstance(outcome.fence, HeldWait) and ending is None else None
 

@@ -26,7 +26,7 @@ class _Course(NamedTuple):
     """What follows from results of certain kinds, the same for every run: heads to release, steps to skip, new state.
 
     `culprit` is the failed step that fails the run; `reads` are the steps that the run's output or error is made of.
-    `again`: a step is to be retried. `answers`: the run ends, and the last step's output is the run's output.
+    `again`: a step is to be retried. `output_is_last`: the run ends, and the last step's output is the run's output.
     """
 
     heads: tuple[str, ...]
@@ -35,7 +35,7 @@ class _Course(NamedTuple):
     culprit: str | None
     reads: frozenset[str]
     again: bool
-    answers: bool
+    output_is_last: bool
 
 
 def release(
@@ -93,7 +93,7 @@ def _course(plan: Plan, outcome: Outcome, marks: Mapping[str, Mark], *, ending: 
         culprit=culprit,
         reads=_reads(plan, culprit=culprit, succeeded=succeeded),
         again=again,
-        answers=succeeded and _is_output(plan, last),
+        output_is_last=succeeded and _is_output(plan, last),
     )
 
 
@@ -112,12 +112,12 @@ def _reads(plan: Plan, *, culprit: str | None, succeeded: bool) -> frozenset[str
 
 def _is_output(plan: Plan, last: StepResult) -> bool:
     """Whether the output of this step is the run's: the workflow defines no `output` and has this one last step."""
-    return plan.definition.output is None and plan.authorizations == [last.step] and last.state is StepState.SUCCEEDED
+    return plan.definition.output is None and plan.leaves == [last.step] and last.state is StepState.SUCCEEDED
 
 
 def _released(outcome: Outcome, course: _Course, *, carried: str | None, ending: RunState | None) -> Release:
-    if course.answers:  # as most runs end
-        return Release(outcome.run, (), course.skipped, course.state, outcome.last.output, told=True)
+    if course.output_is_last:  # most runs end like this
+        return Release(outcome.run, (), course.skipped, course.state, outcome.last.output, complete=True)
     at_hand = _at_hand(outcome, course) if course.reads else NO_STEPS
     tickets = [_ticket(head, carried=carried) for head in course.heads]
     if course.again:
@@ -139,7 +139,7 @@ def finished(plan: Plan, found: Release, *, fetched: LoadedSteps) -> Release:
 
     `fetched` are the steps that the release named as `missing`.
     """
-    if found.told:
+    if found.complete:
         return found
     steps = {**found.at_hand, **fetched}
     if found.culprit is not None:
@@ -249,9 +249,9 @@ def _at_hand(outcome: Outcome, course: _Course) -> LoadedSteps:
 
 
 def _leaf_output(plan: Plan, steps: LoadedSteps) -> Json:
-    done = {leaf: steps[leaf]["output"] for leaf in plan.authorizations if _succeeded(steps.get(leaf))}
-    if len(plan.authorizations) == 1:
-        return done.get(plan.authorizations[0])
+    done = {leaf: steps[leaf]["output"] for leaf in plan.leaves if _succeeded(steps.get(leaf))}
+    if len(plan.leaves) == 1:
+        return done.get(plan.leaves[0])
     return done
 
 

@@ -51,9 +51,9 @@ def resolved(results: Sequence[StepResult], work: Sequence[Work], *, plan: Plan)
 
 
 def spawn(live: Sequence[Outcome]) -> bool:
-    """Insert the sub-workflow runs that these outcomes start, in the transaction of their record, after its fence.
+    """Insert the sub-workflow runs that these outcomes start, and return whether there were any.
 
-    Return whether there were any.
+    Called in the transaction of the outcomes' record, for outcomes that won their fence.
     """
     rows = [_row(outcome, r, r.child) for outcome in live for r in outcome.results if r.child is not None]
     if rows:
@@ -91,7 +91,10 @@ def due(*, limit: int) -> list[int]:
 
 
 def answered(row_ids: Sequence[int]) -> dict[tuple[UUID, str], list[Row]]:
-    """Return how these rows' sub-workflow runs ended, by the parent's version and step, as `outcome` takes them."""
+    """Read the results of the sub-workflow runs for which these step rows waited. Return rows for `outcome`.
+
+    They are grouped by the parent's version and step.
+    """
     found: dict[tuple[UUID, str], list[Row]] = {}
     for row in run(sub_workflows.ANSWERS, rows=list(row_ids)):
         found.setdefault((row[8], row[2]), []).append(row)
@@ -99,9 +102,9 @@ def answered(row_ids: Sequence[int]) -> dict[tuple[UUID, str], list[Row]]:
 
 
 def sub_runs_to_cancel(*, limit: int) -> dict[int, list[UUID]]:
-    """Return the sub-workflow runs still to be cancelled because their parent was, by the id of the parent's step row.
+    """Return cancelled step rows whose sub-workflow runs are still to be cancelled: {row id: run ids}.
 
-    The list is empty if all runs of a row have ended.
+    A row's list is empty if its run has ended meanwhile.
     """
     found: dict[int, list[UUID]] = {}
     for row_id, child in run(sub_workflows.ORPHANS, limit=limit):

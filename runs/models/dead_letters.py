@@ -69,7 +69,7 @@ class DeadLetter(models.Model):
                 name="dead_letter_open",
                 condition=Q(state=DeadLetterState.OPEN.value),
             ),
-            # Not limited to rows with labels, as run_labelled is: under such a condition the planner cannot tell how
+            # Not limited to rows with labels, as run_labelled is: with such a condition, the planner cannot tell how
             # rare a label is.
             GinIndex(fields=["workspace", "labels"], name="dead_letter_labelled"),
             models.Index(fields=["id"], name="dead_letter_alert_due", condition=Q(alert_due=True)),

@@ -90,7 +90,7 @@ class StepRun(models.Model):
 
 
 class Approval(StepRun):
-    """A step that waits until somebody approves or rejects, as the admin lists them."""
+    """A step that waits for an approval: the rows of the admin's list of approvals."""
 
     class Meta:
         proxy = True

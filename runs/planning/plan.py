@@ -122,7 +122,7 @@ class Plan:
         return plain and len(self.segments()) == 1
 
     @cached_property
-    def authorizations(self) -> list[str]:
+    def leaves(self) -> list[str]:
         """The last steps of the work: those of `steps` that no step needs. The run's output is made of theirs."""
         return [step.id for step in self.steps.values() if not step.successors and not step.handler]
 
@@ -140,7 +140,7 @@ class Plan:
     def output_reads(self) -> frozenset[str]:
         """Ids of the steps that the run's output is made of; `*` means every step."""
         if self.definition.output is None:
-            return frozenset(self.authorizations)
+            return frozenset(self.leaves)
         return expressions.references(self.definition.output)
 
     def step_ids(self, ids: Iterable[str]) -> list[str]:
