@@ -1,8 +1,8 @@
-"""The quick way to POST /api/v1/workflows/{id or name}/runs: in front of Django, a commit shared by many requests.
+"""The fast path of POST /api/v1/workflows/{id or name}/runs: in front of Django, with a group commit.
 
-It answers starts that succeed, and those that failed so late that a run may be there. Whatever else it meets (no token,
-a fault in the body, a workflow that is not there) it leaves to runs.api.resources.workflows.StartedRuns, which says
-what is wrong and is what the schema shows.
+It responds to starts that succeed, and to starts that failed so late that the run may exist. Every other request (no
+token, an error in the body, an unknown workflow) goes on to runs.api.resources.workflows.StartedRuns, which says what
+is wrong, and which the OpenAPI schema describes.
 """
 
 from __future__ import annotations
@@ -42,26 +42,26 @@ log = logging.getLogger(__name__)
 WAY = permissions.way("api: workflows_start in front of Django", Right.START)
 _BEFORE, _BEHIND = "/api/v1/workflows/", "/runs"
 _SCHEME = "Bearer "
-# Larger ones take the ordinary way, which knows its limits.
+# Larger bodies are left to Django's view, which has its own limits.
 _MOST_BYTES = 1024 * 1024
 _MOST_KEPT = 10_000
-# Of hosts there are a few, and they are kept before anybody has shown a token.
+# Few, because an installation has few host names, and they are cached before any token is checked.
 _MOST_HOSTS = 64
 _LONGEST_HOST = 255
 
-# Tokens that were good (workspace by sha256) and recipes that were found (by workspace and key) when they were last
-# asked for. Both are looked at again as the run is inserted, each time: nothing here is believed.
+# Caches: the workspace of each valid token, by its sha256, and recipes by workspace and key (a workflow's id or name).
+# No entry is trusted: the statement that inserts the run checks token, name and version again, each time.
 _workspaces: dict[str, UUID] = {}
 _recipes: dict[tuple[UUID, str], Recipe] = {}
-# Host headers that ALLOWED_HOSTS lets pass.
+# Cache of Host headers that ALLOWED_HOSTS accepts.
 _hosts: set[str] = set()
 
 
 class StartSingle:
-    """A WSGI application around another one: answers what it can, and hands on the rest.
+    """WSGI middleware that responds to the starts that it can handle, and hands on every other request.
 
-    Django's handler, signals and middleware cost a start more than all of its own work. `headers` are what they would
-    give every answer.
+    Django's handler, signals and middleware take more time than a start itself. `headers` are those that they would add
+    to every response.
     """
 
     def __init__(self, application: WSGIApplication, *, headers: Iterable[tuple[str, str]]) -> None:
@@ -72,10 +72,10 @@ class StartSingle:
         if environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"].endswith(_BEHIND):
             found = _answer(environ)
             if found is not None:
-                status, kind, told = found
-                own = ("Content-Type", kind), ("Content-Length", str(len(told)))
+                status, kind, content = found
+                own = ("Content-Type", kind), ("Content-Length", str(len(content)))
                 start_response(status, [*own, *self._headers])
-                return [told]
+                return [content]
         return self._application(environ, start_response)
 
 
@@ -93,29 +93,29 @@ def _answer(environ: WSGIEnvironment) -> _Answer | None:
         place, recipe, request = asked_for
         started = starts.insert_together(request, recipe=recipe)
     except Exception as error:
-        # It may have been started all the same, so it must not be tried again on the other way.
+        # The run may have been inserted, so the request must not be handed on, which would start it again.
         return _failed(error)
     if started.outdated and request.authorization is not None:
         _workspaces.pop(request.authorization.token, None)
         _recipes.pop(place, None)
         return None
-    told = orjson.dumps({"id": started.run_id, "state": started.state})
-    return "201 Created" if started.created else "200 OK", "application/json", told
+    content = orjson.dumps({"id": started.run_id, "state": started.state})
+    return "201 Created" if started.created else "200 OK", "application/json", content
 
 
 def _failed(error: Exception) -> _Answer:
     known = problems.answer(error)
     found = known or problems.unexpected()
     if found.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        told = {"status_code": found.status_code, "error": repr(error)}
-        log.error("start_failed", extra=told, exc_info=error if known is None else None)
-    # What Django does behind each request: a connection that broke is not to meet the next one.
+        details = {"status_code": found.status_code, "error": repr(error)}
+        log.error("start_failed", extra=details, exc_info=error if known is None else None)
+    # As Django does after each request: the next one must not get a broken connection.
     close_old_connections()
     return f"{found.status_code} {found.reason_phrase}", found.headers["Content-Type"], found.content
 
 
 def _read(environ: WSGIEnvironment) -> tuple[_Place, Recipe, Request] | None:
-    """Where it goes and what it asks for; None where the ordinary way must look at it, from the body's beginning."""
+    """Return the place, recipe and start request; None if Django's view is to read it from its beginning."""
     if not _is_plain(environ):
         return None
     try:
@@ -136,7 +136,7 @@ def _read(environ: WSGIEnvironment) -> tuple[_Place, Recipe, Request] | None:
 
 
 def _is_plain(environ: WSGIEnvironment) -> bool:
-    """Whether the request is what nearly all clients send: a token, a small JSON body of known length, a plain path."""
+    """Whether the request has the usual form: token, small JSON body with its length, ASCII path, allowed host."""
     length = environ.get("CONTENT_LENGTH") or ""
     path: str = environ["PATH_INFO"]
     return (
@@ -154,7 +154,7 @@ def _is_plain(environ: WSGIEnvironment) -> bool:
 
 
 def _find_target(environ: WSGIEnvironment) -> tuple[str, _Place, Recipe] | None:
-    """The token's sha256, and the workflow by its place and as a recipe; None if either is unknown."""
+    """Return the token's sha256, the place and its recipe; None if the token or the workflow is unknown."""
     plaintext = environ["HTTP_AUTHORIZATION"].removeprefix(_SCHEME)
     token = tokens.digest(plaintext)
     workspace = _workspaces.get(token) or _find_workspace(plaintext, token)
@@ -166,7 +166,7 @@ def _find_target(environ: WSGIEnvironment) -> tuple[str, _Place, Recipe] | None:
 
 
 def _welcome(environ: WSGIEnvironment) -> bool:
-    """Whether it came to one of ALLOWED_HOSTS and, where the site is reached by https only, by https."""
+    """Whether the request came to one of ALLOWED_HOSTS, and by HTTPS if the site requires that."""
     if settings.SECURE_SSL_REDIRECT and not WSGIRequest(environ).is_secure():
         return False
     host = environ.get("HTTP_HOST")
@@ -194,7 +194,7 @@ def _find_workspace(plaintext: str, token: str) -> UUID | None:
 
 
 def _find_recipe(place: tuple[UUID, str]) -> Recipe | None:
-    """The only published workflow with this id or name, if there is exactly one."""
+    """Return the recipe of the published workflow with this id or name; None unless there is exactly one."""
     workspace, key = place
     if "\x00" in key:
         return None

@@ -1,1 +1,1 @@
-"""The only sender of messages: admission, the broker's window, compiling a message, sending it."""
+"""The only room that sends messages: admission, the broker's window, compiling and sending a message."""

@@ -1,4 +1,4 @@
-"""Admission: the one place where a queued run begins, in fair turn between workspaces and under their limits."""
+"""Admission: start queued runs, in fair turn between workspaces and under their limits. Queued runs start only here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runs.domain.requests import Due
 from runs.queries import admission
 from runs.queries.database import Row, run
 
-# Gates looked at in one round; where more of them have a backlog, this process's next round goes on behind these.
+# Gates that one round looks at. If more gates have queued runs, the next round of this process goes on after these.
 LOOK = 500
 _round = SimpleNamespace(after=0)
 
@@ -19,8 +19,8 @@ _round = SimpleNamespace(after=0)
 def admit(*, limit: int) -> list[Due]:
     """Take up to `limit` queued runs into `running`, in fair turn between workspaces, and write their first tickets.
 
-    As many again may come through gates or into workspaces with limits, so that neither kind waits for the other.
-    The tickets count as sent: the caller sends them, or calls transitions.unsend.
+    Up to `limit` more are admitted through gates or in workspaces with limits, so that neither kind of run waits for
+    the other. The tickets count as sent: the caller sends messages for them, or calls tickets.unsend.
     """
     if limit <= 0:
         return []
@@ -31,7 +31,7 @@ def admit(*, limit: int) -> list[Due]:
 
 
 def _under_limits(limit: int) -> list[Row]:
-    """Lock what limits, then count, then admit: each by a statement of its own."""
+    """Lock limited workspaces and gates, then count and admit by a later statement that sees the state under them."""
     with transaction.atomic():
         workspaces = [row[0] for row in run(admission.LOCK_LIMITED)]
         [(gates, last, more)] = run(admission.LOCK_OPEN_GATES, after=_round.after, look=LOOK)

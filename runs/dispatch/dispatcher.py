@@ -1,4 +1,4 @@
-"""Send knocks. The only sender: it fills the broker's window from the backlog in PostgreSQL."""
+"""Send knocks: fill the broker's window from the backlog in PostgreSQL. Nothing else sends messages."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from runs.planning.plan import Plan
 
 log = logging.getLogger(__name__)
 
-# Tickets of one message, the last time that this process looked: a fan-out has thousands that are due and each goes
-# alone, so that it would read hundreds for each message; many runs of one path go by the hundred.
+# Tickets per message when this process last peeked. It decides how many tickets are read for a message: in a fan-out
+# with thousands of different heads each ticket makes a message of its own, and reading hundreds for each would be a
+# waste; of many runs at the same head, a hundred share one message.
 _FEW = 8
 _last = SimpleNamespace(tickets=_FEW)
 
 
 def dispatch(*, least: int = 1) -> int:
-    """Admit queued runs and pick due tickets while the window has room; answers how many messages were sent.
+    """Admit queued runs and pick due tickets while the window has room; return how many messages were sent.
 
-    Where it has room for fewer messages than `least`, nothing is done. A failed send leaves the tickets due, and the
-    next dispatch or sweep sends them again.
+    If it has room for fewer messages than `least`, nothing is done. After a failed send the tickets are due again, and
+    the next dispatch or sweep sends them.
     """
     room = window.room()
     if room < least:
@@ -43,9 +44,10 @@ def dispatch(*, least: int = 1) -> int:
 
 
 def take(room: int) -> list[list[Due]]:
-    """What is due, grouped into messages, taken from the line; more than `room` where one admission fills several.
+    """Pick due tickets, admit queued runs if room is left, and return their tickets grouped into messages.
 
-    What is under way goes before what is new; a surplus that is admitted now stands in that line next time.
+    These may be more than `room`, if the admitted runs need several messages; `dispatch` unsends the surplus. Runs that
+    have begun go before new ones, and so does the surplus the next time.
     """
     messages, queued = _due(room)
     if not queued or len(messages) >= room:
@@ -55,15 +57,16 @@ def take(room: int) -> list[list[Due]]:
     except Exception:
         if not messages:
             raise
-        # What is picked is to be sent all the same: it counts as sent already.
+        # The tickets that were picked must be sent nevertheless: they count as sent already.
         log.exception("admission_failed")
         return messages
 
 
 def _due(room: int) -> tuple[list[list[Due]], bool]:
-    """At most `room` messages of tickets that are due, picked, and whether runs are queued."""
+    """Pick due tickets for at most `room` messages; return the messages, and whether runs are queued."""
     due, messages, queued = _peek(room)
-    # Tickets that no message could be made of are picked all the same, so that they move out of the others' way.
+    # Tickets of a version that cannot be read make no message. They are picked nevertheless, so that they become due
+    # later and do not stand before the others each time.
     later = {ticket.ticket for message in messages[room:] for ticket in message}
     won = tickets.pick([ticket.ticket for ticket in due if ticket.ticket not in later])
     kept = [[ticket for ticket in message if ticket.ticket in won] for message in messages[:room]]
@@ -71,12 +74,12 @@ def _due(room: int) -> tuple[list[list[Due]], bool]:
 
 
 def _peek(room: int) -> tuple[list[Due], list[list[Due]], bool]:
-    """Tickets that are due, enough of them for `room` messages; the messages they make; whether runs are queued."""
+    """Return due tickets, enough for `room` messages; the messages that they make; and whether runs are queued."""
     few, all_of = room * min(settings.PURE_BATCH_RUNS, 2 * _last.tickets), room * settings.PURE_BATCH_RUNS
     due, queued = tickets.peek(limit=few)
     messages = list(_messages(due))
     if len(due) == few < all_of and len(messages) < 2 * room:
-        # More of them go together than the last time: look at all that a message may carry.
+        # More tickets share a message than the last time: read as many as full messages can carry.
         due, queued = tickets.peek(limit=all_of)
         messages = list(_messages(due))
     if messages:
@@ -85,7 +88,7 @@ def _peek(room: int) -> tuple[list[Due], list[list[Due]], bool]:
 
 
 def fits(count: int, *, version_id: UUID) -> bool:
-    """Whether the window has room for so many new runs of this version, which then is theirs.
+    """Whether the window has room for `count` new runs of this version; if so, that room is reserved for them.
 
     False for a version that this code cannot read.
     """
@@ -98,10 +101,10 @@ def fits(count: int, *, version_id: UUID) -> bool:
 
 
 def after_start(answers: Sequence[Started | Exception]) -> None:
-    """Send for the runs that began with their start, whose transaction is committed; else dispatch.
+    """Send messages for the runs that began with their start, which is committed. If none began, dispatch.
 
-    Runs that are queued behind others of their workspace are left to who takes those: a delivery that is still to come
-    or, where there is none, the next round of the sweep.
+    Runs that are queued behind others of their workspace do not dispatch: the delivery that admits the others, or the
+    next round of the sweep, admits them too.
     """
     started = [one for one in answers if isinstance(one, Started)]
     due = [ticket for one in started for ticket in one.due]
@@ -112,12 +115,12 @@ def after_start(answers: Sequence[Started | Exception]) -> None:
 
 
 def _is_next(started: Started) -> bool:
-    """Whether it is a new run with no other of its workspace queued before it."""
+    """Whether this is a new run, and no other run of its workspace is queued before it."""
     return started.created and not started.behind
 
 
 def _send_first(due: Sequence[Due]) -> None:
-    """Send for the first tickets of runs; a failure leaves them due."""
+    """Send messages for the first tickets of new runs. If that fails, the tickets are due again."""
     try:
         if not _send(list(_messages(due))):
             tickets.unsend([ticket.ticket for ticket in due])
@@ -126,7 +129,7 @@ def _send_first(due: Sequence[Due]) -> None:
 
 
 def refill() -> None:
-    """Dispatch on behalf of a delivery, once half of the window is free: until then there are other deliveries to come.
+    """Dispatch after a delivery, if at least half of the window is free; else later deliveries will do it.
 
     Whatever fails here is left to the sweep.
     """
@@ -134,7 +137,7 @@ def refill() -> None:
 
 
 def after_commit(*, least: int = 1) -> None:
-    """Dispatch on behalf of a door, whose work is committed already: whatever fails here is left to the sweep."""
+    """Dispatch after a caller's commit. Whatever fails here is left to the sweep, as the caller's work is done."""
     try:
         dispatch(least=least)
     except Exception:
@@ -142,7 +145,7 @@ def after_commit(*, least: int = 1) -> None:
 
 
 def _messages(due: Sequence[Due]) -> Iterator[list[Due]]:
-    """One message for each (version, head), cut where it would carry too many; a suspect travels alone."""
+    """Group tickets by version and head into messages of at most _size tickets; a suspect one gets its own message."""
     groups: dict[tuple[UUID, str, int | None, bool], list[Due]] = {}
     for ticket in due:
         alone = ticket.ticket if ticket.suspect else None
@@ -151,8 +154,8 @@ def _messages(due: Sequence[Due]) -> Iterator[list[Due]]:
         try:
             size = _size(plans.load(version_id), head)
         except Exception:
-            # One version that this code cannot read holds back no other. Its tickets are knocked for again, ever
-            # more rarely, until code that can read it is deployed.
+            # A version that this code cannot read must not hold back the others. Its tickets are picked again, less and
+            # less often, until code that can read it is deployed.
             log.exception("version_unusable", extra={"version_id": str(version_id), "head": head})
             continue
         rest = iter(group)
@@ -161,17 +164,17 @@ def _messages(due: Sequence[Due]) -> Iterator[list[Due]]:
 
 
 def _size(plan: Plan, head: str) -> int:
-    """Runs in one message."""
+    """Return how many runs one message may have."""
     inline = plan.link(head).head.inline
     return min(MAX_KEYS, settings.PURE_BATCH_RUNS if inline else settings.EFFECTFUL_BATCH_RUNS)
 
 
 def _send(messages: Sequence[Sequence[Due]]) -> int:
-    """How many were sent: all or none."""
+    """Send the messages, all or none, and return how many were sent."""
     try:
         knocks.send([_knock(message) for message in messages])
     except Exception as error:
-        # Mostly the broker, in many words; whatever it is, the tickets picked with these messages must go back.
+        # Mostly an error of the broker, with a long text. Whatever it is, the caller must unsend these tickets.
         count = sum(len(message) for message in messages)
         log.warning("knock_unsent", extra={"messages": len(messages), "count": count, "error": repr(error)})
         return 0
@@ -181,10 +184,10 @@ def _send(messages: Sequence[Sequence[Due]]) -> int:
 def _knock(message: Sequence[Due]) -> knocks.Knock:
     first = message[0]
     plan = plans.load(first.version_id)
-    told = preload.pack(message) if first.preloaded is not None and _computes(plan, first.head) else ""
-    return knocks.Knock(plan, first.head, [(one.run_id, one.item) for one in message], told)
+    preloaded = preload.pack(message) if first.preloaded is not None and _computes(plan, first.head) else ""
+    return knocks.Knock(plan, first.head, [(one.run_id, one.item) for one in message], preloaded)
 
 
 def _computes(plan: Plan, head: str) -> bool:
-    """Whether the link does nothing but compute: not even wait, which asks for the time."""
+    """Whether the link only computes. A wait does not: it needs the time."""
     return all(step.action.pure and step.definition.for_each is None for step in plan.link(head).steps)

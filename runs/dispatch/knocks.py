@@ -30,14 +30,14 @@ from runs.planning.plan import Plan
 _NOBODY = UUID("ffffffff-ffff-4fff-8fff-ffffffffffff")
 # What Celery is made to write where the template has the field of that name.
 _BODY, _VERSION, _HEAD, _LIMIT, _FRESH = "<body>", "<version>", "<head>", "<limit>", "<fresh>"
-# Templates that are kept for each plan, and for messages of one link; Celery itself writes what goes beyond.
+# Patterns kept for each plan, and for all messages of one link; Celery itself writes messages beyond these.
 _MOST_PATTERNS = 100
 _of_one_link: dict[Any, Pattern] = {}
 _template_lock = threading.Lock()
 
 
 def _new_template_lock() -> None:
-    global _template_lock  # noqa: PLW0603 - a fork may have come while another thread wrote
+    global _template_lock  # noqa: PLW0603 - another thread may have held it during the fork
     _template_lock = threading.Lock()
 
 
@@ -46,10 +46,11 @@ os.register_at_fork(after_in_child=_new_template_lock)
 
 @dataclass(frozen=True)
 class Pattern:
-    """A message as two templates: its envelope, and its body before that is encoded in base64.
+    """A kind of message as two templates for `%`: its envelope, and its body before base64.
 
-    They are filled in with `%` and these fields: `keys`; `shown`, what Flower shows of them; `fresh`; `body`; the ids
-    named in `ids`, which are new in each message; and in a pattern of a single link `version`, `head` and `limit`.
+    The envelope has the fields `body`, encoded, and `shown`, what Flower shows of the keys; the body has `keys` and
+    `fresh`, the preloaded data. Both have the ids that are new in each message; `ids` are the names of these fields. A
+    pattern of a single link also has `version`, `head` and `limit`.
     """
 
     envelope: str
@@ -72,8 +73,9 @@ class Pattern:
 
 
 class Knock(NamedTuple):
-    """What a message says: there may be work for these keys at this head; `preloaded` is by
-    runs.engine.preload.pack.
+    """What a message says: there may be work for these keys at this head.
+
+    `preloaded` comes from runs.engine.preload.pack.
     """
 
     plan: Plan
@@ -83,7 +85,7 @@ class Knock(NamedTuple):
 
 
 def send(knocks: Sequence[Knock]) -> None:
-    """Send a message for each. Raises what the broker raises; then some may be on their way all the same."""
+    """Send a message for each knock. Raises what the broker raises; some messages may have been sent then."""
     texts = []
     for knock in knocks:
         pattern = None if _watched() else _pattern(knock)
@@ -95,19 +97,19 @@ def send(knocks: Sequence[Knock]) -> None:
 
 
 def _watched() -> bool:
-    """Whether somebody listens to what Celery says when it publishes, or it would not: then it is left to itself."""
+    """Whether Celery must send each message itself: for receivers of its publish signals, or by its settings."""
     listened = (signals.before_task_publish, signals.after_task_publish, signals.task_sent)
     return _left_to_celery() or any(signal.receivers for signal in listened)
 
 
 @lru_cache(maxsize=1)
 def _left_to_celery() -> bool:
-    """By its settings, which are looked up slowly."""
+    """Whether Celery's settings require that. Cached, because looking them up is slow."""
     return bool(current_app.conf.task_send_sent_event or current_app.conf.task_always_eager)
 
 
 def _pattern(knock: Knock) -> Pattern | None:
-    """The pattern of this kind of message, made when it is first needed; None if enough are kept already."""
+    """Return the pattern for this kind of message, made on first use; None if _MOST_PATTERNS are kept already."""
     plan, head, keys, _ = knock
     heads = links(keys, plan=plan, head=head)
     item = min(keys[0][1], 0)
@@ -122,29 +124,29 @@ def _pattern(knock: Knock) -> Pattern | None:
 
 @dataclass(frozen=True)
 class _Written:
-    """A message that Celery wrote: its envelope without the body, and the body decoded, which are edited in place."""
+    """A message that Celery wrote: its envelope without the body, and the decoded body. Both are edited in place."""
 
     envelope: dict[str, Any]
     body: Any
 
 
 def _written(chain: Signature) -> _Written:
-    """What Celery writes for this chain, to a broker in memory instead of ours."""
+    """Return the message that Celery writes for this chain, sent to a broker in memory."""
     queue = current_app.conf.task_default_queue
     with _template_lock, Connection("memory://") as connection:
         channel: Any = connection.default_channel
-        channel._purge(queue)  # its queues are the process's
+        channel._purge(queue)  # all in-memory connections of the process share its queues
         chain.apply_async(connection=connection)
-        # Before it is delivered: a received message has lost its envelope.
+        # Read from the queue, not received: a received message no longer has its envelope.
         message: dict[str, Any] = channel._get(queue)
     headers = message["headers"]
-    # In a worker Celery would write whose child the first message was.
+    # Written inside a task, the message would name that task as its parent.
     headers |= {"root_id": headers["id"], "parent_id": None}
     return _Written({**message, "body": _BODY}, json.loads(base64.b64decode(message["body"])))
 
 
 def _of_any_link(written: _Written, item: int) -> Pattern:
-    """The pattern of a message of one link, whichever link of whichever plan that is."""
+    """Return the pattern for messages of a single link, of any plan."""
     written.body[1] |= {"version": _VERSION, "head": _HEAD}
     written.envelope["headers"] |= {"kwargsrepr": f"head {_HEAD}", "timelimit": [_LIMIT, None]}
     written.envelope["properties"]["kwargsrepr"] = f"head {_HEAD}"
@@ -152,7 +154,7 @@ def _of_any_link(written: _Written, item: int) -> Pattern:
 
 
 def _of_chain(written: _Written, item: int) -> Pattern:
-    """The pattern of a message with exactly these links."""
+    """Return the pattern for messages with exactly these links."""
     envelope, body = written.envelope, written.body
     body[1]["fresh"] = _FRESH
     ids = [envelope["headers"]["id"], envelope["properties"]["delivery_tag"]]
@@ -172,9 +174,9 @@ def _of_chain(written: _Written, item: int) -> Pattern:
 
 
 def _template(text: str, fields: Mapping[str, str]) -> str:
-    """The text as a template for `%`, with a field at each place where one of these marks stands.
+    """Return the text as a template for `%`; `fields` has the name of the field for each mark in the text.
 
-    No mark is part of another but for _NOBODY in what Flower shows, so that comes first.
+    The mark of `shown` contains the mark of `keys`, so it must come before it. No other mark contains another.
     """
     text = text.replace("%", "%%")
     for mark, name in fields.items():

@@ -1,7 +1,8 @@
-"""Who has picked tickets and not sent them yet, in memory that a worker's main process shares with its children.
+"""Remember which processes are between picking tickets and sending them, in memory shared by a worker's processes.
 
-A child that is killed in between leaves tickets that count as sent: without this, to the repeat, ten seconds later
-(for those that were repeated already, still).
+A child that is killed in between leaves tickets that count as sent but were not. The main process sees here that the
+child was in between, and the sweep sends those tickets at once. Without this they would wait for their repeat, ten
+seconds after the pick; tickets that were repeated before still do.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-# One place for each process, by its number; of two in the same place the later one is known.
+# One slot for each process, by its pid modulo _PLACES. If two processes share a slot, the later one overwrites it.
 _PLACES = 4096
 _PLACE = struct.Struct("=I")
 _shared = mmap.mmap(-1, _PLACES * _PLACE.size)
@@ -20,7 +21,7 @@ _shared = mmap.mmap(-1, _PLACES * _PLACE.size)
 
 @contextmanager
 def noted() -> Iterator[None]:
-    """While this process picks and sends."""
+    """Mark this process, while the block runs, as one that picks and sends."""
     place = _place(os.getpid())
     _PLACE.pack_into(_shared, place, os.getpid())
     try:
@@ -30,12 +31,12 @@ def noted() -> Iterator[None]:
 
 
 def cut_short(pids: Sequence[int]) -> list[int]:
-    """Those of these processes, which are gone, that were in the middle of it."""
+    """Return those of these dead processes that died between picking and sending."""
     return [pid for pid in pids if _PLACE.unpack_from(_shared, _place(pid))[0] == pid]
 
 
 def forget(pids: Sequence[int]) -> None:
-    """What they had picked is seen to."""
+    """Clear the marks of these dead processes, after their tickets were recalled."""
     for pid in cut_short(pids):
         _PLACE.pack_into(_shared, _place(pid), 0)
 

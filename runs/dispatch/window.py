@@ -1,4 +1,4 @@
-"""The short window of knocks that the broker holds: how much room it has."""
+"""The window: the number of knocks that may be in the broker at once, and how much room is left in it."""
 
 from __future__ import annotations
 
@@ -19,40 +19,41 @@ from redis.retry import Retry
 
 log = logging.getLogger(__name__)
 
-# A broker that hangs costs each question its whole time limit: after one failure this process asks no more for so
-# long, and what it starts meanwhile is left to the sweep. A flood of starts then waits once, not each time.
+# After a failure this process does not ask the broker for this time, and leaves what it starts meanwhile to the sweep.
+# A broker that hangs costs each command its whole timeout; this way many starts wait for one timeout, not for one each.
 _PAUSE_SECONDS = 1.0
 _pause = SimpleNamespace(until=0.0)
-# For so long an answer is good enough to decide whether a run begins with its start; longer where the window was open:
-# a start on a quiet system then does not ask at all.
+# How long a known room may be used to decide whether a run begins with its start. Longer (0.5 s) if the window was
+# open, so that a start on a quiet system need not ask the broker.
 _FRESH_SECONDS = 0.02
 _FREE_SECONDS = 0.5
-# Deliveries that lay in the broker so short a time ago are not all over: some child has two of them to do.
+# Messages that were in the broker this short a time ago are not all delivered and done: some child has two of them.
 _MOMENT_SECONDS = 0.002
 _last = SimpleNamespace(room=0, size=0, asked=0.0, until=0.0)
-# Of the one connection that all threads share.
+# Guards the one connection that all threads share.
 _line = SimpleNamespace(lock=threading.Lock())
 
 
 def forget() -> None:
-    """Ask anew, and over a new connection: the broker is another one."""
+    """Forget the connection and the known room, because another broker is used from now on."""
     _client.cache_clear()
     _queue.cache_clear()
     _last.until = _pause.until = 0.0
 
 
 def open_from() -> int:
-    """With so much room or more a start sends by itself.
+    """Return the room, in messages, from which on the window is open: a start then sends a message itself.
 
-    With less some deliveries are still to come, which take what has been started meanwhile in fewer and larger ones.
+    With less room, deliveries are still to come, and each of them dispatches what was started meanwhile, in fewer and
+    larger messages.
     """
     return max(1, 3 * settings.DISPATCH_WINDOW_MESSAGES // 4)
 
 
 def reserve(messages: int) -> bool:
-    """Whether a start may send so many messages, as far as this process knows, which then counts them as sent."""
+    """Whether a start may send this many messages, as far as this process knows; if so, they count as sent."""
     now, wanted = time.monotonic(), max(messages, open_from())
-    # What was free may have been used up by this process alone, and be free again.
+    # The known room may be used up by this process's own reservations, while the broker has room again.
     if now >= _last.until or (_last.room < wanted and now >= _last.asked + _FRESH_SECONDS):
         room()
     if min(_last.room, settings.DISPATCH_WINDOW_MESSAGES) < wanted:
@@ -62,13 +63,13 @@ def reserve(messages: int) -> bool:
 
 
 def crowded() -> bool:
-    """Whether a moment ago less than `open_from` was free, so that a start need not even ask."""
+    """Whether less than `open_from` was free a moment ago (_MOMENT_SECONDS), so that a start need not ask."""
     known = _last.size == settings.DISPATCH_WINDOW_MESSAGES and time.monotonic() < _last.asked + _MOMENT_SECONDS
     return bool(known and _last.room < open_from())
 
 
 def room() -> int:
-    """Messages that may be sent now. 0 when the window is full or the broker does not answer."""
+    """Return how many messages may be sent now: 0 if the window is full or the broker does not respond."""
     found, now = _room(), time.monotonic()
     _last.room, _last.size, _last.asked = found, settings.DISPATCH_WINDOW_MESSAGES, now
     _last.until = now + (_FREE_SECONDS if found >= open_from() else _FRESH_SECONDS)
@@ -76,7 +77,7 @@ def room() -> int:
 
 
 def push(messages: Sequence[str]) -> None:
-    """Put messages, as Celery writes them, into its queue: one command for all, or none. Raises redis.RedisError."""
+    """Put messages in Celery's format into its queue: all or none, by one command. Raises redis.RedisError."""
     if not messages:
         return
     try:
@@ -98,7 +99,7 @@ def _room() -> int:
 
 
 def _asked(command: Callable[[redis.Redis], Any]) -> Any:
-    """One at a time: where the broker hangs, one thread waits for it and those behind it do not any more."""
+    """Execute a command, one thread at a time: if the broker hangs, one thread waits and the next ones fail at once."""
     with _line.lock:
         if time.monotonic() < _pause.until:
             raise redis.ConnectionError("the broker did not answer a moment ago; the sweep sends what is left")
@@ -111,14 +112,14 @@ def _asked(command: Callable[[redis.Redis], Any]) -> Any:
 
 @lru_cache(maxsize=1)
 def _queue() -> str:
-    """The list in which Celery keeps the knocks."""
+    """Return the name of the list in which Celery keeps the knocks."""
     return f"{current_app.conf.broker_transport_options['global_keyprefix']}{current_app.conf.task_default_queue}"
 
 
 @lru_cache(maxsize=1)
 def _client() -> redis.Redis:
-    # Short timeouts: a door never waits long for a broker that does not answer. One connection, for to take one from a
-    # pool and give it back costs as much again as to use it; one that was closed while idle is opened anew.
+    # Short timeouts: a caller never waits long for a broker that does not respond. A single connection, because a pool
+    # would double the cost of a command. The retry opens it again if it was closed while idle.
     return redis.Redis.from_url(
         settings.REDIS_URL,
         single_connection_client=True,
@@ -129,7 +130,7 @@ def _client() -> redis.Redis:
 
 
 def _after_fork() -> None:
-    """A child of this process must not write into its connection, nor wait for a thread that it does not have."""
+    """Give a forked child a connection and a lock of its own: the lock may be held by a thread of the parent."""
     _client.cache_clear()
     _line.lock = threading.Lock()
 

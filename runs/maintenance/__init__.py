@@ -1,1 +1,1 @@
-"""What no message moves: the sweep, alerts, retention, the invariants."""
+"""What happens without a message: the sweep, alerts, retention, and the check of invariants."""

@@ -1,4 +1,4 @@
-"""Tell of dead letters as they arrive: start the workspace's alert workflow for each."""
+"""Alerts: start the workspace's alert workflow for each new dead letter."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ BATCH = 100
 
 
 def send() -> int:
-    """Start the alert workflow for dead letters that nobody was told of yet; answers for how many.
+    """Start the alert workflow for dead letters that have no alert yet; return how many of them there were.
 
-    The letter's id is the idempotency key: a sweep that dies after the start, or another at the same time, starts
-    none twice.
+    The dead letter's id is the idempotency key: if a sweep dies after the start, or two sweeps run at the same time,
+    each alert is still started once.
     """
     groups: dict[UUID, list[Row]] = {}
     found = run(DUE_ALERTS, limit=BATCH)
-    # Where the workspace has no alert workflow any more, nobody wants to be told.
+    # A workspace without an alert workflow gets no alert; its dead letters are only marked as done.
     for row in (row for row in found if row[1] is not None):
         groups.setdefault(row[1], []).append(row)
     for workflow_id, rows in groups.items():
@@ -52,13 +52,13 @@ def _start(workflow_id: UUID, rows: list[Row]) -> None:
         return
     requests = []
     for row in rows:
-        request = Request(input=_told(row), idempotency_key=f"dead-letter:{row[0]}")
+        request = Request(input=_input(row), idempotency_key=f"dead-letter:{row[0]}")
         try:
             check_input(version, request.input)
             concurrency.check_key(version, request.input)
         except InvalidInput as error:
-            told = {"workflow": workflow.name, "dead_letter": str(row[0]), "error": str(error)[:500]}
-            log.error("alert_refused", extra=told)  # noqa: TRY400 - the message says it all
+            details = {"workflow": workflow.name, "dead_letter": str(row[0]), "error": str(error)[:500]}
+            log.error("alert_refused", extra=details)  # noqa: TRY400 - the message has all that a traceback could add
         else:
             requests.append(request)
     if requests:
@@ -66,7 +66,7 @@ def _start(workflow_id: UUID, rows: list[Row]) -> None:
         starts.start(requests, version=version, workflow=workflow, source="alert")
 
 
-def _told(row: Row) -> dict[str, Json]:
+def _input(row: Row) -> dict[str, Json]:
     dead_letter, _, workflow, run_id, labels, step, item, reason, error, at = row
     return {
         "dead_letter": str(dead_letter),
@@ -82,5 +82,5 @@ def _told(row: Row) -> dict[str, Json]:
 
 
 def alerted(letters: Sequence[UUID]) -> None:
-    """Take note that the alert workflow was started for these dead letters."""
+    """Record that the alert workflow was started for these dead letters."""
     run(dead_letters.ALERTED, letters=list(letters))

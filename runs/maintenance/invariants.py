@@ -1,4 +1,4 @@
-"""Look for states that must not be, and raise an alarm about each."""
+"""Check invariants: look for runs in impossible states, and log an alarm about each."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _BATCH = 200
 
 
 def check() -> int:
-    """Tell of every run that nothing moves any more; answers how many faults there were.
+    """Log an alarm for every run that nothing would move again; return how many faults were found.
 
-    It repairs nothing but a wait for a child that has ended, once that is told.
+    The only fault that is repaired, after it was found, is a wait for a sub-workflow that has ended.
     """
     faults = run(invariants.AUDIT, limit=_BATCH)
     sub_workflows.wake_stranded(limit=_BATCH)

@@ -1,4 +1,4 @@
-"""Prune: forget runs that ended long enough ago, in small bites, so that what is live keeps its pace."""
+"""Retention: delete runs that ended long enough ago, in small batches, so that live runs are not slowed down."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from runs.queries.database import run
 
 log = logging.getLogger(__name__)
 
-# Runs looked at in one bite, and rows deleted in it: what a transaction of a few hundredths of a second can do.
+# Runs that one batch looks at, and rows that it deletes: as many as a transaction of a few hundredths of a second can.
 PAGE_RUNS = 500
 BATCH_ROWS = 2000
-# A single run may have more rows than that: its steps go so many by a statement, in one transaction with the run.
+# A single run may have more rows than a batch. Its step rows are deleted this many per statement, in one transaction
+# with the run.
 STATEMENT_ROWS = 10_000
 PAGE_GATES = 500
-# Between two bites it rests as long as so many of them took, and at least so many seconds.
+# The pause after a batch: this many times what the batch took, and at least this many seconds.
 REST = 2.0
 REST_SECONDS = 0.02
 
@@ -31,7 +32,7 @@ _FIRST = UUID(int=0)
 
 @dataclass(frozen=True)
 class Policy:
-    """One workflow whose runs go when they ended more than so many seconds ago."""
+    """Runs of this workflow are deleted when they ended more than `seconds` ago."""
 
     workflow_id: UUID
     name: str
@@ -40,22 +41,22 @@ class Policy:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one short transaction did: runs deleted (dry: to be deleted), and the seconds that it took."""
+    """What one short transaction did: how many runs it deleted (in a dry run: would delete), and how long it took."""
 
     runs: int
     seconds: float
 
 
 def due() -> list[Policy]:
-    """The policies of workflows that have a run of that age, whether or not it may go."""
+    """Return the policies of workflows that have a run old enough, whether or not it may be deleted."""
     return [Policy(row[0], row[1], float(row[2])) for row in run(retention.DUE)]
 
 
 def prune(policy: Policy, *, dry: bool = False) -> Iterator[Batch]:
-    """Delete the workflow's old runs with all their rows, oldest first; answers bite by bite.
+    """Delete the workflow's old runs with all their rows, oldest first, and yield each batch.
 
-    What is live is never touched, nor what anything still needs (retention_queries.FREE). `dry` only counts. Whoever
-    iterates rests between the bites: see `rest`.
+    Live runs, and runs that something still needs (runs.queries.retention.FREE), are never deleted. `dry` only counts.
+    The caller pauses between the batches: see `rest`.
     """
     go = _count if dry else _delete
     after: UUID | None = _FIRST
@@ -76,31 +77,31 @@ def prune(policy: Policy, *, dry: bool = False) -> Iterator[Batch]:
 
 
 def rest(batch: Batch) -> float:
-    """How many seconds to leave the database to others after this bite."""
+    """Return how many seconds to pause after this batch, to leave the database to others."""
     return max(REST_SECONDS, REST * batch.seconds)
 
 
 def prune_all(*, wait: Callable[[float], bool]) -> int:
-    """Prune what every workflow's policy says, and gates that nobody uses; answers how many runs went.
+    """Prune runs by the policies of all workflows, and unused gates; return how many runs were deleted.
 
-    `wait` rests for so many seconds and answers whether to stop. Does nothing where another process is at it.
+    `wait` pauses for a number of seconds, and returns whether to stop. Does nothing if another process is pruning.
     """
     if not run(retention.TRY_LOCK)[0][0]:
         return 0
     try:
         prune_gates(wait=wait)
-        return sum(_prune_told(policy, wait=wait) for policy in due())
+        return sum(_prune_logged(policy, wait=wait) for policy in due())
     finally:
         run(retention.UNLOCK)
 
 
 def prune_gates(*, wait: Callable[[float], bool]) -> int:
-    """Delete the gates that no run is in or could come back to; answers how many."""
+    """Delete the gates that no run is in or could come back to, and return how many."""
     after, count = 0, 0
     while page := [row[0] for row in run(retention.GATES, after=after, limit=PAGE_GATES)]:
         with transaction.atomic():
             unused = [row[0] for row in run(retention.LOCK_UNUSED, gates=page)]
-            # Decided anew: the snapshot that they were locked by is older than the locks.
+            # Decided again by a later statement: the snapshot of the one that locked them is older than the locks.
             count += len(run(retention.DELETE_UNUSED, gates=unused)) if unused else 0
         after = page[-1]
         if len(page) < PAGE_GATES or wait(REST_SECONDS):
@@ -109,11 +110,11 @@ def prune_gates(*, wait: Callable[[float], bool]) -> int:
 
 
 def tell(workflow_id: UUID, *, why: str) -> None:
-    """Write down with the workflow what was pruned by hand."""
+    """Record an intervention on the workflow: it was pruned by hand."""
     run(interventions.TELL, workflow=workflow_id, why=why)
 
 
-def _prune_told(policy: Policy, *, wait: Callable[[float], bool]) -> int:
+def _prune_logged(policy: Policy, *, wait: Callable[[float], bool]) -> int:
     count, longest = 0, 0.0
     for batch in prune(policy):
         count += batch.runs
@@ -127,9 +128,9 @@ def _prune_told(policy: Policy, *, wait: Callable[[float], bool]) -> int:
 
 @dataclass(frozen=True)
 class _Choice:
-    """The runs that one batch deletes, and the first run that it has no room for.
+    """The runs that one batch deletes, and `left`, the first run for which it had no room.
 
-    `oversized`: it is a single run, which has more rows than a batch.
+    `oversized`: the batch is a single run that has more rows than a batch may.
     """
 
     runs: list[UUID]
@@ -139,7 +140,7 @@ class _Choice:
 
 @transaction.atomic
 def _delete(old: Sequence[UUID], *, seconds: float) -> _Choice:
-    """Delete as many of these as a batch holds."""
+    """Delete as many of these runs as fit into one batch."""
     choice = _choose([row[0] for row in run(retention.LOCK, runs=list(old), seconds=seconds)])
     if choice.oversized:
         _delete_steps(choice.runs[0])
@@ -150,16 +151,16 @@ def _delete(old: Sequence[UUID], *, seconds: float) -> _Choice:
 
 @transaction.atomic
 def _count(old: Sequence[UUID], *, seconds: float) -> _Choice:
-    """What _delete would delete; nothing is locked."""
+    """Return what _delete would delete, without locking or deleting anything."""
     return _choose(old)
 
 
 def _choose(run_ids: Sequence[UUID]) -> _Choice:
-    """Those of the runs, in their order, that nothing needs any more and that fit into one batch."""
+    """Return those of the runs, in this order, that nothing needs any more and that fit into one batch."""
     free = run(retention.FREE, runs=list(run_ids), limit=BATCH_ROWS) if run_ids else []
     sizes = accumulate(steps + 1 for _, steps in free)
     fitting = sum(size <= BATCH_ROWS for size in sizes)
-    # A run that is too large for any batch goes alone.
+    # A run that is too large for any batch is deleted alone.
     chosen = [row[0] for row in free[: fitting or 1]]
     left = free[len(chosen)][0] if len(chosen) < len(free) else None
     return _Choice(chosen, left, oversized=bool(chosen) and not fitting)

@@ -1,4 +1,8 @@
-"""Recover what no message moves any more: due waits, lost processes, passed deadlines, unsent knocks."""
+"""The sweep: recover work for which no message is under way.
+
+It ends waits that are due, takes back steps of lost processes, stops runs whose deadline has passed, and sends messages
+for tickets that are due.
+"""
 
 from __future__ import annotations
 
@@ -34,15 +38,15 @@ from runs.queries.values import loads
 log = logging.getLogger(__name__)
 
 BATCH = 200
-# A step whose worker died this often while it was performed alone is poison: it is not tried again by itself.
+# A step whose worker died this often while it was performed alone is poison: it is not retried automatically.
 MAX_LOST = 3
-# A child is found dead within a moment; so long ago it may have picked, and so many tickets at most.
+# How far back, and how many, sent tickets are recalled after a child's death, which is noticed within a moment.
 _RECALLED_SECONDS, _MOST_RECALLED = 3.0, 5000
 
 
 @dataclass(frozen=True)
 class Swept:
-    """How many waits were woken, lost steps rescued and messages sent; seconds until the next ticket or wait is due."""
+    """How many waits were ended, lost steps rescued and messages sent; and when, in seconds, the next row is due."""
 
     woken: int = 0
     rescued: int = 0
@@ -51,9 +55,9 @@ class Swept:
 
 
 def sweep(send: Callable[[], int] = dispatcher.dispatch) -> Swept:
-    """One bounded round; safe in several processes at once. Idle, it costs one statement.
+    """Do one bounded round. Safe in several processes at once; on an idle system it costs one statement.
 
-    `send` is what becomes of tickets that are due; without a broker, runs.worker.polling works on them here.
+    `send` handles tickets that are due: it sends messages or, without a broker (runs.worker.polling), performs them.
     """
     due = _Due(*run(sweep_queries.ANYTHING_DUE, host=lease.host())[0])
     lost = _expire(due.pids or ()) or due.lost
@@ -68,7 +72,7 @@ def sweep(send: Callable[[], int] = dispatcher.dispatch) -> Swept:
 
 
 class _Due(NamedTuple):
-    """The row of ANYTHING_DUE: what there is to do, and the pids of this host that have a lease."""
+    """The row of ANYTHING_DUE: which parts of the sweep have work, and the pids on this host that have a lease."""
 
     knocks: bool
     waits: bool
@@ -81,7 +85,7 @@ class _Due(NamedTuple):
 
 
 def _expire(pids: Sequence[int]) -> bool:
-    """End the leases of those of these processes that are gone; returns whether there were any to end."""
+    """End the leases of those of these processes that are gone; return whether a lease was ended."""
     gone = lease.dead(pids)
     if not gone:
         return False
@@ -95,7 +99,7 @@ def _cancel_sub_runs() -> int:
 
 
 def wake() -> int:
-    """End the waits whose time has come or whose child runs have ended, and release what they held."""
+    """End the waits whose time has come or whose sub-workflows have ended, release what follows; return how many."""
     found = run(wait_queries.DUE_WAITS, limit=BATCH)
     due = ((row[10], row[2], row) for row in found)
     woken = _record_grouped(due, outcome=lambda row: waits.outcome_of(waits.read(row)))
@@ -103,7 +107,7 @@ def wake() -> int:
 
 
 def unblock() -> int:
-    """Let steps go on whose action was not known and now is; answers how many."""
+    """Let steps go on whose action was unknown to this code when they came, and is known now; return how many."""
     known: list[tuple[UUID, int, str]] = []
     still: list[tuple[UUID, int, str]] = []
     for run_id, item, step, version_id in run(wait_queries.DUE_BLOCKED, limit=BATCH):
@@ -116,14 +120,17 @@ def unblock() -> int:
 
 
 def time_out() -> int:
-    """Stop runs past their deadline; answers how many this call stopped."""
+    """Stop runs whose deadline has passed, and return how many this call stopped."""
     stopped = stopping.time_out([row[0] for row in run(stops.OVERDUE, limit=BATCH)])
     report.report(Recorded(ended=stopped.ended))
     return len(stopped.won)
 
 
 def rescue() -> int:
-    """Take running steps back whose deadline passed or whose process is gone, and forget dead processes."""
+    """Take back running steps whose deadline has passed or whose process is gone, and delete dead processes' rows.
+
+    Returns how many steps were taken back.
+    """
     found = run(sweep_queries.LOST, limit=BATCH)
     count = _record_grouped(((row[9], row[2], row) for row in found), outcome=_rescued)
     run(leases.FORGET_PROCESSES)
@@ -131,7 +138,7 @@ def rescue() -> int:
 
 
 def children_died(deaths: Sequence[Death]) -> None:
-    """Take note of children that died: their leases end now, and their deliveries' tickets are knocked for alone."""
+    """End the leases of children that died, and mark the tickets of their deliveries as suspect: each is sent alone."""
     log.warning("child_died", extra={"pids": [death.pid for death in deaths]})
     pids = [death.pid for death in deaths if death.pid is not None]
     run(leases.EXPIRE, host=lease.host(), pids=pids)
@@ -143,9 +150,9 @@ def children_died(deaths: Sequence[Death]) -> None:
 
 
 def _recall(pids: Sequence[int]) -> None:
-    """Send again what one of these processes had picked and did not live to send.
+    """Make tickets due again that one of these dead processes had picked and not sent.
 
-    What that was is not known by name: it is all that was sent last, whoever sent it.
+    Which these are is not known, so all tickets that any process sent for the first time a moment ago are due again.
     """
     if unsent.cut_short(pids):
         run(sweep_queries.RECALL, repeat=REPEAT_SECONDS, seconds=_RECALLED_SECONDS, limit=_MOST_RECALLED)
@@ -157,9 +164,9 @@ def _if_due(due: bool, part: Callable[[], int]) -> int:
 
 
 def _apart(part: Callable[[], int]) -> int:
-    """One part of a round, so that a fault in it does not keep the others from their work for ever; 0 where it failed.
+    """Do one part of a round; log its failure and return 0, so that a fault in it never stops the other parts.
 
-    A database that is away is everybody's affair: raises OperationalError and InterfaceError.
+    Raises OperationalError and InterfaceError, because all parts need the database.
     """
     try:
         return part()
@@ -174,7 +181,7 @@ def _has_action(version_id: UUID, step: str) -> bool:
     try:
         return plans.load(version_id).steps[step].missing_action is None
     except Exception:
-        # As everywhere: one version that this code cannot read must not stop the sweep for all others.
+        # A version that this code cannot read must not stop the sweep for all others.
         log.exception("version_unusable", extra={"version_id": str(version_id), "step": step})
         return False
 
@@ -188,7 +195,7 @@ def _record_grouped(found: Iterable[tuple[UUID, str, Row]], *, outcome: Callable
         try:
             recorded = record.record([outcome(row) for row in group], plan=plans.load(version_id))
         except Exception:
-            # One version that this code cannot read must not stop the sweep for all others.
+            # A version that this code cannot read must not stop the sweep for all others.
             log.exception("sweep_group_failed", extra={"version_id": str(version_id), "step": step})
             continue
         report.report(recorded)
@@ -240,18 +247,22 @@ def _late(step: PlannedStep, work: Work, began: Any) -> StepResult:
 
 
 def _lost(step: PlannedStep, work: Work, began: Any) -> StepResult:
-    """A lost attempt is no attempt of the retry policy: it is repeated at once, alone, but not for ever."""
+    """Return the result of a lost attempt: the step is repeated at once, alone, up to MAX_LOST deaths.
+
+    A lost attempt does not count as an attempt of the retry policy.
+    """
     lost = failure.lost_attempts(work.attempts) + 1
-    # An effectful step's first death may be a neighbour's doing; an inline one is claimed only when alone.
+    # An effectful step's first death may be caused by another step of its delivery, so it does not count. An inline
+    # step is claimed only when it is performed alone, so each of its deaths counts.
     alone = lost if step.inline else lost - 1
     if not step.action.repeatable:
-        told = f"the worker of step {step.id!r} died, and the step may not be repeated by itself; retry it by hand"
+        message = f"the worker of step {step.id!r} died, and the step may not be repeated by itself; retry it by hand"
         reason = "unknown_outcome"
     else:
-        told = f"step {step.id!r} lost its worker in {lost} attempts; mend the step, then retry it"
+        message = f"step {step.id!r} lost its worker in {lost} attempts; mend the step, then retry it"
         reason = "poison"
     tried = failure.Tried(began, outcome="lost", reason=reason)
-    failed = failure.failed(step, work, Permanent(told, kind="lost"), tried)
+    failed = failure.failed(step, work, Permanent(message, kind="lost"), tried)
     if alone >= MAX_LOST or not step.action.repeatable:
         return failed
     return failed._replace(state=StepState.RETRYING, delay_seconds=0.0, dead_reason=None, output=None, finished_at=None)
@@ -263,5 +274,5 @@ def _facts(run_id: UUID, given: Any, started_at: Any, generation: int) -> RunFac
 
 INTERVAL_SECONDS = 1.0
 
-# Late rather than early: a round that comes before the row is due finds nothing.
+# Added to the time until the next row is due: a round that comes too early finds nothing.
 TICK_SECONDS = 0.02

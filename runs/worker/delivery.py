@@ -1,4 +1,4 @@
-"""Take delivery of a knock: advance its runs, tell what came of it, and refill the window."""
+"""Process a knock: advance its runs, report the outcomes, and refill the broker's window."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 def deliver(
     texts: Sequence[str], *, version_id: UUID, head: str, carried: str | None, preloaded: Sequence[Any] = ()
 ) -> list[str]:
-    """Answers the keys to hand on along the chain, encoded; empty when none was won.
+    """Advance the runs of a message, and return the encoded keys for the chain's next task; empty if none was won.
 
-    A message that this code cannot make sense of is logged and ignored: the tickets say what is to be done.
+    A message that this code cannot understand is logged and ignored: its tickets are still there and are sent again.
     """
     understood = _understood(texts, version_id=version_id, head=head)
     if understood is None:
@@ -37,12 +37,12 @@ def deliver(
     known = unpack(keys, preloaded) if preloaded else NONE
     recorded = work(keys, plan=plan, head=head, carried=carried, send=dispatcher.refill, preloaded=known)
     if not recorded.handed_on or recorded.released or recorded.wakes:
-        # This delivery left room in the broker's window, or tickets that its chain does not carry.
+        # This delivery leaves room in the broker's window, or tickets that its chain does not hand on.
         dispatcher.refill()
     return encode(recorded.handed_on)
 
 
-def work(  # noqa: PLR0913 - a delivery, and who sends meanwhile
+def work(  # noqa: PLR0913 - a delivery, and what it may call and know
     keys: Sequence[Key],
     *,
     plan: Plan,
@@ -51,10 +51,10 @@ def work(  # noqa: PLR0913 - a delivery, and who sends meanwhile
     send: Callable[[], object] | None = None,
     preloaded: Mapping[Key, Preloaded] = NONE,
 ) -> Recorded:
-    """Advance the runs through the link at `head`, and tell what came of it.
+    """Advance the runs through the link at `head`, report the outcomes, and wake parents and for_each steps.
 
-    `send` is called for tickets that are released while others of the delivery are still performed. `preloaded` are
-    runs of which the message says what a load would find.
+    `carried` is the head of the chain's next task. `send` is called when tickets are released while other runs of the
+    delivery are still being performed. `preloaded` has, for new runs, the data that a load would read.
     """
 
     def meanwhile(part: Recorded) -> None:

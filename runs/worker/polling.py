@@ -1,4 +1,4 @@
-"""Work without a broker: take tickets straight from PostgreSQL, and walk them along their chains in this process."""
+"""Work without a broker: take tickets directly from PostgreSQL, and perform their chains in this process."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from runs.worker import delivery
 
 log = logging.getLogger(__name__)
 
-# Taken at once: little, so that other processes find work too and a stop comes soon.
+# Messages taken in one round: few, so that other processes find work too and this one stops soon when asked to.
 MESSAGES = 2
 
 
 def poll() -> int:
-    """Take what is due and perform it; answers how many messages' worth there were."""
+    """Take tickets that are due and perform them; return how many messages they would have been."""
     messages = dispatcher.take(MESSAGES)
     for number, message in enumerate(messages):
         try:
@@ -35,7 +35,7 @@ def poll() -> int:
 
 
 def walk(message: Sequence[Due]) -> None:
-    """Take one message's runs along their chain, as far as they are won."""
+    """Advance the runs of one message link by link to the end of their chain, each as long as it is won."""
     plan = plans.load(message[0].version_id)
     heads = plan.chain(message[0].head)
     keys = [(ticket.run_id, ticket.item) for ticket in message]
@@ -46,7 +46,7 @@ def walk(message: Sequence[Due]) -> None:
 
 
 def work(stopping: threading.Event) -> None:
-    """Sweep and poll until told to stop; a round that fails is told, and the next one tries again."""
+    """Sweep and poll until `stopping` is set. A round that fails is logged, and the next one tries again."""
     pause = 0.0
     while not stopping.wait(pause):
         try:

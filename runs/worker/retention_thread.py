@@ -1,4 +1,4 @@
-"""Retention as a thread of each worker's main process; one of them prunes at a time."""
+"""Retention as a thread of each worker's main process. Only one process prunes at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INTERVAL_SECONDS = 300.0
 
 
 class RetentionStep(bootsteps.StartStopStep):
-    """Starts with the worker and stops with it. Its connection is open only while it prunes."""
+    """Starts and stops the thread with the worker. Its database connection is open only while it prunes."""
 
     requires = ("celery.worker.components:Pool",)
 
@@ -28,16 +28,16 @@ class RetentionStep(bootsteps.StartStopStep):
         self.thread = threading.Thread(target=self.keep, name="retention", daemon=True)
 
     def start(self, parent: Any) -> None:
-        """Begin after the pool has forked, so that no child inherits the connection."""
+        """Start the thread, after the pool has forked, so that no child inherits its connection."""
         self.thread.start()
 
     def stop(self, parent: Any) -> None:
-        """End after the bite under way."""
+        """Stop the thread after the current batch."""
         self.stopping.set()
         self.thread.join(timeout=5)
 
     def keep(self) -> None:
-        """Prune every five minutes; what fails is told, and goes on the next time."""
+        """Prune every five minutes. A failure is logged, and the next round goes on from there."""
         pause = FIRST_SECONDS
         while not self.stopping.wait(pause):
             pause = INTERVAL_SECONDS

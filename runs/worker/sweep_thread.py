@@ -1,4 +1,4 @@
-"""The sweep as a thread of each worker's main process: it needs neither a free child nor the broker."""
+"""The sweep as a thread of each worker's main process, where it needs neither a free child nor the broker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AUDIT_SECONDS = 60.0
 
 
 class SweepStep(bootsteps.StartStopStep):
-    """Starts the sweep with the worker and stops it with it. Its connection is the thread's own."""
+    """Starts and stops the thread with the worker. The thread has a database connection of its own."""
 
     requires = ("celery.worker.components:Pool",)
 
@@ -33,17 +33,17 @@ class SweepStep(bootsteps.StartStopStep):
         self.thread = threading.Thread(target=self.sweep, name="sweep", daemon=True)
 
     def start(self, parent: Any) -> None:
-        """Begin after the pool has forked, so that no child inherits the connection."""
+        """Start the thread, after the pool has forked, so that no child inherits its connection."""
         self.thread.start()
 
     def stop(self, parent: Any) -> None:
-        """End with the round under way."""
+        """Stop the thread after the current round."""
         self.stopping.set()
         watch.awake.set()
         self.thread.join(timeout=5)
 
     def sweep(self) -> None:
-        """A round every second, sooner where a retry or wait comes due or a child dies; a failed one is told."""
+        """Sweep every second, and sooner when a retry or wait is due or a child dies. A round that fails is logged."""
         pause = INTERVAL_SECONDS
         while not self._stopped_within(pause):
             try:
@@ -63,12 +63,12 @@ class SweepStep(bootsteps.StartStopStep):
         return self.stopping.is_set()
 
     def _round(self) -> float:
-        """Sweep once; answers the seconds until the next round."""
+        """Sweep once, and return the seconds until the next round."""
         deaths = watch.taken()
         if deaths:
             sweeping.children_died(deaths)
         coming = sweeping.sweep().next_seconds
-        # Last, for it takes its time where there is much to look at, and holds up nobody then.
+        # Last, because it is slow in a big database, and then delays none of the work above.
         if time.monotonic() - self.audited >= AUDIT_SECONDS:
             self.audited = time.monotonic()
             invariants.check()

@@ -1,4 +1,4 @@
-"""Celery's tasks: thin shells around the executor."""
+"""The Celery tasks: thin functions around runs.worker.delivery."""
 
 from __future__ import annotations
 
@@ -27,36 +27,36 @@ class _Watched(Task[Any, Any]):
     bind=True,
     base=_Watched,
     name=ADVANCE,
-    # Only for the moment before the claim: the database cannot be reached. The ticket is still there.
+    # Only for a database that cannot be reached before the claim: the ticket is still there then.
     autoretry_for=(OperationalError, InterfaceError),
     retry_backoff=1,
     retry_backoff_max=30,
     max_retries=10,
 )
 def advance(self: Task[Any, Any], runs: list[str], version: str, head: str, fresh: Sequence[Any] = ()) -> list[str]:
-    """Take runs through the link at `head`, and hand on to the chain's next link those that it won.
+    """Advance runs through the link at `head`, and return those that were won, for the chain's next task.
 
-    `fresh` says what a load would find of them (runs.engine.preload.pack).
+    `fresh` is the preloaded data of new runs (runs.engine.preload.pack). Its name is part of the message format.
     """
     connection.close_if_unusable_or_obsolete()
-    # For this delivery only: neither a repeated one nor a log line has it.
+    # Removed from the request, because it holds for this delivery only; so neither a retry nor a log line has it.
     request: Any = self.request
     request.kwargs = {name: value for name, value in (request.kwargs or {}).items() if name != "fresh"}
     if (request.delivery_info or {}).get("redelivered"):
         fresh = ()
-    # Celery keeps the links still to come in reverse.
+    # Celery keeps the chain's remaining tasks in reverse order.
     rest: Any = request.chain
     carried = str(rest[-1]["kwargs"]["head"]) if rest else None
     handed_on = delivery.deliver(runs, version_id=UUID(version), head=head, carried=carried, preloaded=fresh)
     if rest and not handed_on:
-        # Nobody to hand on to the next link: the chain ends here. Without one there is nothing to end, and Celery
-        # would write a traceback all the same.
+        # No run is left for the next task, so the chain ends here. Not without a next task: there is nothing to end
+        # then, and Celery would log a traceback for nothing.
         raise Ignore
     return handed_on
 
 
 @task_postrun.connect(sender=advance)
 def make_room(**_: Any) -> None:
-    """End a worker's child most of whose threads are stuck, now that its message is done; a new one takes its place."""
+    """End a worker's child, after its message, if most of its threads are stuck; the pool starts a new child."""
     if thread_pool.worn_out() and current_process().name != "MainProcess":
         raise SystemExit(EX_RECYCLE)

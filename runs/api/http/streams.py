@@ -1,4 +1,4 @@
-"""Read a body piece by piece: the lines of NDJSON or the elements of one JSON array, never the whole of it."""
+"""Read a request body in pieces, as lines of NDJSON or elements of one JSON array, without holding all of it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import zlib
 from collections.abc import Callable, Iterator
 
 CHUNK_BYTES = 256 * 1024
-# Of one gzip body. Tools that pack block by block make one for every 64 KB; each costs a copy of the piece it is in.
+# Members of one gzip body. Tools that compress in blocks make one per 64 KB; each costs a copy of the piece it is in.
 MOST_MEMBERS = 10_000
 _SPACE = b" \t\r\n"
-# Possessive: a text of many escapes that does not end would otherwise cost memory for each of them.
+# Possessive quantifiers: otherwise the match needs memory for each escape in a text that does not end.
 _QUOTED = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
 _QUOTE, _COMMA = b'",'
@@ -18,14 +18,14 @@ _OPEN, _CLOSE = b"[{", b"]}"
 
 _NO_ARRAY = "must be a JSON array of objects; send one object per line as application/x-ndjson"
 
-# A line or element by its number, from 1; None stands for one that is too long.
+# The number of a line or element, from 1, and its bytes; None if it is too long.
 Entry = tuple[int, bytes | None]
-# Bytes that the client sent, up to so many; none means the end.
+# Returns at most this many bytes of the body; no bytes at its end.
 Read = Callable[[int], bytes]
 
 
 class Broken(Exception):
-    """The body cannot be read any further; `status` is what HTTP calls it."""
+    """The body cannot be read any further; `status` is the HTTP status for that."""
 
     def __init__(self, message: str, *, status: int = 400) -> None:
         super().__init__(message)
@@ -33,16 +33,17 @@ class Broken(Exception):
 
 
 def chunks(read: Read, *, most: int, gzipped: bool = False) -> Iterator[bytes]:
-    """The body in pieces of at most CHUNK_BYTES, unpacked. Raises Broken (413) beyond `most` bytes.
+    """Yield the body in pieces of at most CHUNK_BYTES, decompressed. Raises Broken (413) beyond `most` bytes.
 
-    The same holds for a packed body as it comes, which need not unpack to anything, and beyond MOST_MEMBERS members.
+    For gzip the limit holds before and after decompression, because a long body may decompress to nothing. Raises
+    Broken (413) for more than MOST_MEMBERS members, too.
     """
     pieces = _limited(iter(lambda: read(CHUNK_BYTES), b""), most=most)
     return _limited(_unpacked(pieces), most=most) if gzipped else pieces
 
 
 def lines(source: Iterator[bytes], *, longest: int) -> Iterator[Entry]:
-    """The lines that are not blank, with their numbers from 1; None stands for one of more than `longest` bytes."""
+    """Yield (number, line) for each line that is not blank, from 1; None for a line of more than `longest` bytes."""
     number, kept, long = 0, b"", False
     for chunk in source:
         parts = (kept + chunk).split(b"\n")
@@ -63,9 +64,10 @@ def lines(source: Iterator[bytes], *, longest: int) -> Iterator[Entry]:
 
 
 def elements(source: Iterator[bytes], *, longest: int) -> Iterator[Entry]:
-    """The elements of one array, with their numbers from 1, each as it stands there: it may be no JSON at all.
+    """Yield (number, text) for each element of one JSON array, from 1. The text is not checked: it may be invalid JSON.
 
-    Raises Broken where there is no array, where it does not end, and at an element of more than `longest` bytes.
+    Raises Broken if the body is not one array, if the array does not end, or for an element of more than `longest`
+    bytes.
     """
     array, number = _Array(), 0
     for chunk in source:
@@ -81,23 +83,23 @@ def elements(source: Iterator[bytes], *, longest: int) -> Iterator[Entry]:
 
 
 class _Array:
-    """Finds the commas and brackets that part the elements of an array which comes in pieces."""
+    """Splits a JSON array that comes in pieces at the commas between its elements."""
 
     def __init__(self) -> None:
         self.depth = 0
         self.ended = False
-        # The text in hand: it begins with the element that is not over, and is looked at up to `at`.
+        # The text since the last complete element, and how far it was scanned.
         self._text, self._at = b"", 0
         self._quoted = False
         self._empty = True
 
     @property
     def in_hand(self) -> int:
-        """Bytes that are kept because their element is not over."""
+        """The number of bytes kept because their element is not complete."""
         return len(self._text)
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The elements that end in this piece."""
+        """Yield the elements that end in this piece."""
         text = self._text = self._text + chunk
         begin = 0
         for at in self._bounds():
@@ -116,9 +118,10 @@ class _Array:
             self._refuse_outside(self._text)
 
     def _bounds(self) -> Iterator[int]:
-        """Where an array may begin, and where its elements end; leaves `_at` where the next piece is to go on.
+        """Yield the positions of the array's opening bracket and of the comma or bracket behind each element.
 
-        Brackets inside an element are counted in `depth`, and texts in quotes are skipped.
+        Outside the array, every token is yielded. Inside an element, brackets are counted in `depth` and quoted texts
+        are skipped. Leaves `_at` where the scan of the next piece begins.
         """
         text, self._at = self._text, self._out_of_quotes()
         for token in _TOKEN.finditer(text, self._at):
@@ -128,7 +131,7 @@ class _Array:
                 yield start
             elif mark == _QUOTE:
                 if self._at == start + 1:
-                    # The text goes on in the next piece, and is read on from there, not from its beginning.
+                    # The quoted text goes on in the next piece, where it is not scanned again from its beginning.
                     self._quoted, self._at = True, _end_of_text(text, self._at)
                     return
             elif mark in _OPEN:
@@ -145,7 +148,7 @@ class _Array:
             raise Broken("the array ends in } instead of ]")
 
     def _out_of_quotes(self) -> int:
-        """Where to look on: behind the text that the last piece left open, or at the end if it is still open."""
+        """Return where to scan on: behind the quoted text that the last piece left open; at the end if it still is."""
         if not self._quoted:
             return self._at
         at = _end_of_text(self._text, self._at)
@@ -153,7 +156,7 @@ class _Array:
         return at if self._quoted else at + 1
 
     def _refuse_outside(self, text: bytes) -> None:
-        """Raises Broken for what may not stand before or behind an array."""
+        """Raises Broken for text that may not stand before or after the array."""
         if self.ended and text.strip(_SPACE):
             raise Broken("something stands behind the array; send one array of objects and nothing else")
         if not self.ended and text.strip(_SPACE) not in (b"[", b""):
@@ -161,7 +164,7 @@ class _Array:
 
 
 def _end_of_text(text: bytes, at: int) -> int:
-    """Where the JSON text that is open at `at` ends: at its closing quote, or at the end if it has none yet."""
+    """Return where the quoted text around `at` ends: at its closing quote, or at the end if that has not come yet."""
     return _QUOTED.match(text, at).end()  # type: ignore[union-attr]  # matches nothing, too
 
 
@@ -175,7 +178,7 @@ def _limited(source: Iterator[bytes], *, most: int) -> Iterator[bytes]:
 
 
 def _unpacked(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Gzip, of one member or several, unpacked in pieces however well it is packed."""
+    """Decompress gzip of one or more members in pieces, which stay small even at a high compression ratio."""
     packed = _Packed()
     for piece in pieces:
         yield from _joined(packed.feed(piece))
@@ -183,14 +186,14 @@ def _unpacked(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class _Packed:
-    """Unpacks the members of a gzip body that comes in pieces."""
+    """Decompresses the members of a gzip body that comes in pieces."""
 
     def __init__(self) -> None:
         self._members = 0
         self._member = zlib.decompressobj(wbits=31)
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """What this piece unpacks to."""
+        """Yield what this piece decompresses to."""
         while piece:
             if self._member.eof or not self._members:
                 self._begin()
@@ -203,7 +206,7 @@ class _Packed:
                 yield chunk
 
     def close(self) -> None:
-        """Raises Broken where the last member is not over."""
+        """Raises Broken if the last member is not complete."""
         if self._members and not self._member.eof:
             raise Broken("the gzip data end in the middle")
 
@@ -216,7 +219,7 @@ class _Packed:
 
 
 def _joined(source: Iterator[bytes]) -> Iterator[bytes]:
-    """Neighbours put together up to CHUNK_BYTES: each piece may cost whoever reads it a copy of a long line."""
+    """Join neighbouring pieces up to CHUNK_BYTES, because for its reader each piece may cost a copy of a long line."""
     held: list[bytes] = []
     size = 0
     try:
@@ -227,7 +230,7 @@ def _joined(source: Iterator[bytes]) -> Iterator[bytes]:
             held.append(chunk)
             size += len(chunk)
     except Broken:
-        # What came before the fault counts.
+        # The data before the fault is good.
         if held:
             yield b"".join(held)
         raise

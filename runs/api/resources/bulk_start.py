@@ -1,4 +1,4 @@
-"""Start many runs of one workflow by one request: read, check and commit them slice by slice."""
+"""Start many runs of one workflow with one request: read, check and commit them in slices."""
 
 from __future__ import annotations
 
@@ -35,16 +35,17 @@ from workflows.definitions.errors import InvalidInput, Problem
 from workflows.models import Version, Workflow
 from workflows.publishing.inputs import check_input
 
-# One statement each: so many runs, or so many bytes of the body.
+# A slice, which is one statement, ends at this many runs or bytes of the body.
 SLICE_RUNS = 1000
 SLICE_BYTES = 4 * 1024 * 1024
-TOLD = 100
+# Refusals that the response describes; more are only counted.
+MOST_REFUSALS = 100
 ARRAY = ("application/json",)
 LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 
 log = logging.getLogger(__name__)
 
-# Where it stands in the body, and what it asks for.
+# The number of a line or element in the body, and the run that it asks for.
 _Asked = tuple[int, RunRequest]
 
 
@@ -78,13 +79,13 @@ class StartedInBulk(ScopedView):
             started.read(_entries(request))
         except (Broken, UnreadablePostError, OperationalError, InterfaceError) as error:
             raise _stopped(error, started=started) from error
-        told = started.as_json()
-        return Response(told, status=201 if told["created"] else 200)
+        found = started.as_json()
+        return Response(found, status=201 if found["created"] else 200)
 
 
 @dataclass
 class _Starting:
-    """What was started and refused so far."""
+    """Starts runs, and counts what was started and refused so far."""
 
     workflow: Workflow
     version: Version
@@ -99,7 +100,10 @@ class _Starting:
     found: list[tuple[int, UUID]] = field(default_factory=list)
 
     def read(self, entries: Iterable[Entry]) -> None:
-        """Start what is asked for, slice by slice. Raises what breaks off; what was committed is counted then."""
+        """Start the runs of these entries in slices.
+
+        Raises the error that ends the body; the entries before it are started and counted.
+        """
         asked: list[_Asked] = []
         size = 0
         try:
@@ -113,18 +117,19 @@ class _Starting:
                     self._commit(asked)
                     asked, size = [], 0
         except (Broken, UnreadablePostError):
-            self._commit(asked)  # whole lines are good ones, whatever comes behind them
+            self._commit(asked)  # what came before the fault is good
             raise
         self._commit(asked)
 
     def as_json(self) -> dict[str, Any]:
-        """The members of the answer."""
+        """Return the members of the response."""
         counts = {"created": self.created, "known": self.known, "refused": self.refused}
-        told = {**counts, "first": self.first, "last": self.last, "refusals": self.refusals}
-        return {**told, "ids": [{"line": line, "id": found} for line, found in self.found]} if self.ids else told
+        members = {**counts, "first": self.first, "last": self.last, "refusals": self.refusals}
+        ids = [{"line": line, "id": run_id} for line, run_id in self.found]
+        return {**members, "ids": ids} if self.ids else members
 
     def _checked(self, line: int, raw: bytes | None) -> RunRequest | None:
-        """What a line asks for; None, and a refusal noted, where it cannot be started."""
+        """Return the run that a line asks for; None, after noting a refusal, if the line is invalid."""
         try:
             wanted = _parsed(raw)
         except InvalidInput as error:
@@ -134,7 +139,7 @@ class _Starting:
         return RunRequest(wanted.input, wanted.idempotency_key, labels, wanted.priority)
 
     def _commit(self, asked: list[_Asked]) -> None:
-        """Start these by one statement; where an input is refused, the others without it."""
+        """Start these runs with one statement. If an input is invalid, refuse its line and start the others."""
         if not asked:
             return
         requests = [request for _, request in asked]
@@ -166,14 +171,14 @@ class _Starting:
 
     def _refuse(self, line: int, problems: Sequence[Problem]) -> None:
         self.refused += 1
-        if len(self.refusals) < TOLD:
+        if len(self.refusals) < MOST_REFUSALS:
             first, more = problems[0], len(problems) - 1
             message = f"{first.message} (and {more} more)" if more else first.message
             self.refusals.append({"line": line, "path": first.path, "message": message})
 
 
 def _parsed(raw: bytes | None) -> StartRun:
-    """A line as a single start would be read. Raises InvalidInput."""
+    """Parse a line as the body of a single start. Raises InvalidInput."""
     if raw is None:
         raise InvalidInput([Problem("", f"is longer than {MAX_BYTES >> 20} MB")])
     try:
@@ -189,7 +194,7 @@ def _parsed(raw: bytes | None) -> StartRun:
 
 
 def _bounded(entries: Iterable[Entry], *, most: int) -> Iterator[Entry]:
-    """Raises Broken (413) at one more than so many."""
+    """Yield the entries. Raises Broken (413) if there are more than `most`."""
     for count, entry in enumerate(entries):
         if count == most:
             what = f"more than {most:,} runs in one request; send those from line {entry[0]} on in another"
@@ -198,7 +203,7 @@ def _bounded(entries: Iterable[Entry], *, most: int) -> Iterator[Entry]:
 
 
 def _entries(request: Request) -> Iterator[Entry]:
-    """The body's entries by their numbers. Raises Refused for what it says of itself, Broken for what it is."""
+    """Return the body's entries. Raises Refused for its headers; iterating raises Broken for its content."""
     kind = request.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if kind not in ARRAY + LINES:
         raise Refused(f"send a JSON array as {ARRAY[0]}, or one JSON object per line as {LINES[0]}", status=415)
@@ -215,7 +220,10 @@ def _entries(request: Request) -> Iterator[Entry]:
 
 
 def _reader(request: Request) -> streams.Read:
-    """Django's stream, which ends at the Content-Length; without one the server's, which ends with the body."""
+    """Return how to read the body: Django's stream if there is a Content-Length, else the WSGI server's own.
+
+    Django's stream ends at the Content-Length; the server's ends where the chunked body ends.
+    """
     if request.META.get("CONTENT_LENGTH"):
         read: streams.Read = request._request.read
         return read
@@ -232,7 +240,7 @@ def _wants_ids(given: str | None) -> bool:
 
 
 def _stopped(error: Exception, *, started: _Starting) -> Refused:
-    """The problem for a body that was not read to its end, which tells what was started all the same."""
+    """Return the problem for a body that was not read to its end; its members say what was started before."""
     if isinstance(error, Broken):
         return Refused(str(error), status=error.status, members=started.as_json())
     if isinstance(error, UnreadablePostError):

@@ -146,7 +146,7 @@ def test_a_run_that_somebody_holds_is_passed_by_and_one_retried_meanwhile_stays(
     drain()
 
 
-def test_a_run_with_more_rows_than_a_bite_goes_alone_and_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_with_more_rows_than_a_batch_goes_alone_and_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH_ROWS", 7)
     monkeypatch.setattr(retention, "STATEMENT_ROWS", 4)
     small = published(SHORT)
@@ -157,8 +157,8 @@ def test_a_run_with_more_rows_than_a_bite_goes_alone_and_whole(monkeypatch: pyte
         StepRun(run_id=large, step="many", item=n, state="succeeded", finished_at=the_run(large).finished_at)
         for n in range(30)
     )
-    bites = [batch.runs for batch in retention.prune(policy(small))]
-    assert bites == [2, 1, 1]
+    batches = [batch.runs for batch in retention.prune(policy(small))]
+    assert batches == [2, 1, 1]
     assert not any(map(stored, (first, second, large, third)))
     assert not StepRun.objects.exists()
 
@@ -202,7 +202,7 @@ def test_the_workflow_says_how_long_else_its_workspace_else_for_ever() -> None:
     assert told.getvalue() == "kept  runs are kept 9 days after their end\n"
 
 
-def test_one_process_prunes_at_a_time_and_a_stop_comes_after_the_bite(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_process_prunes_at_a_time_and_a_stop_comes_after_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "PAGE_RUNS", 1)
     found = published(SHORT)
     ended(found, {}, {}, {}, days=10)
