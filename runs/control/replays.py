@@ -58,7 +58,8 @@ def replay(  # noqa: PLR0913 - everything that a replay may be given
         return new
     if key is None:
         raise NotNow(f"version {version.number} was deleted meanwhile; replay with the version that is current now")
-    return replay(run_id, actor=actor, key=key)  # another replay with this key was inserted meanwhile
+    # Another replay has this key. It may be deleted before it is looked up, so the call is repeated with all arguments.
+    return replay(run_id, step=step, latest=latest, given=given, actor=actor, key=key)
 
 
 def replayed(run_id: UUID, *, key: str) -> UUID | None:
