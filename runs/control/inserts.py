@@ -1,7 +1,7 @@
 """Insert runs and return one result per request.
 
-A result is the new run, the existing run with the same idempotency key, or a refusal (`outdated`): the token or the
-workflow's name has changed since the request was read.
+A result is the new run, the existing run with the same idempotency key, or a refusal (`outdated`): since the request
+was read, its token has become invalid, or the workflow has another name or version.
 """
 
 from __future__ import annotations

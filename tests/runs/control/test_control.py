@@ -14,6 +14,8 @@ from runs.control.replays import NotNow
 from runs.domain.actor import Actor
 from runs.engine import lease, record, tickets
 from runs.models import DeadLetter, Intervention, Run, StepRun, Ticket
+from runs.queries import database
+from runs.queries.database import Row, Statement
 from tests.engine import deliver, drain
 from tests.flows import begun, owner, published, states, steps, the_run
 from tests.runs.locks import in_thread, other_connection
@@ -208,6 +210,21 @@ def test_replay_from_the_beginning_and_of_a_live_run() -> None:
     assert the_run(again).state == "succeeded"
     with pytest.raises(NotNow, match="no step 'nope'"):
         control.replay(run_id, step="nope", actor=actor())
+
+
+def test_a_replay_that_is_tried_again_keeps_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another replay has the key at the INSERT, and is deleted before the key is looked up."""
+    old = failed_run()
+    tried = 0
+
+    def run_first_in_vain(statement: Statement, **params: object) -> list[Row]:
+        nonlocal tried
+        tried += statement.name == "replay"
+        return [] if statement.name == "replay" and tried == 1 else database.run(statement, **params)
+
+    monkeypatch.setattr(control, "run", run_first_in_vain)
+    new = control.replay(old, given={"email": "e"}, key="k", actor=actor())
+    assert (tried, the_run(new).input) == (2, {"email": "e"})
 
 
 def test_a_discarded_dead_letter_is_closed_with_a_reason() -> None:
