@@ -26,7 +26,7 @@ from actions.catalogue.http_request import HttpRequest, HttpRequestConfig
 from runs.control import inserts
 from runs.dispatch import admission
 from runs.domain import releases
-from runs.engine import attempt, lease, record, release
+from runs.engine import attempt, lease, record, release, tickets
 from runs.maintenance import sweep
 from runs.worker import delivery
 
@@ -106,7 +106,7 @@ def arm(home: Path, *, host: str) -> None:
     main = os.getpid()
     there = f"{host} {lease.host()}"
     _replace(lease, "host", lambda: there)
-    _deadly(home, main, record, "claim", after="after_claim")
+    _deadly(home, main, tickets, "claim", after="after_claim")
     _deadly(home, main, attempt, "attempt", before="before_effect", after="after_effect")
     _deadly(home, main, record, "_record", after="before_commit")
     _deadly(home, main, record, "record", after="after_commit")
@@ -114,7 +114,7 @@ def arm(home: Path, *, host: str) -> None:
 
 
 def _repeat_after(seconds: float) -> None:
-    for module in (admission, inserts, sweep, release, record):
+    for module in (admission, inserts, sweep, release, tickets):
         _replace(module, "REPEAT_SECONDS", seconds)
 
 
@@ -182,4 +182,6 @@ def _die(home: Path, point: str) -> None:
 
 
 def _replace(holder: Any, name: str, value: Any) -> None:
+    # Celery logs what its signals' receivers raise and goes on: without this a name that moved would arm nothing.
+    assert hasattr(holder, name), f"{holder.__name__} has no {name}"
     setattr(holder, name, value)
