@@ -29,7 +29,7 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
 )
 quiet.workers()
-_counter = redis.Redis.from_url(os.environ["REDIS_URL"])
+counter = redis.Redis.from_url(os.environ["REDIS_URL"])
 
 
 @lru_cache(maxsize=1)
@@ -38,11 +38,16 @@ def _client() -> httpx2.Client:
     return httpx2.Client(limits=limits, trust_env=False)
 
 
+def send(url: str) -> None:
+    """Send one request over the client of this process."""
+    _client().get(url).raise_for_status().json()
+
+
 @app.task
 def ask(url: str) -> None:
     """Send one request; its end is recorded by one INCR, so that the benchmark can wait for it."""
-    _client().get(url).raise_for_status().json()
-    _counter.incr(DONE)
+    send(url)
+    counter.incr(DONE)
 
 
 def publish(count: int, url: str) -> None:
@@ -54,9 +59,9 @@ def publish(count: int, url: str) -> None:
 
 def reset() -> None:
     """Reset the count of ended requests."""
-    _counter.delete(DONE)
+    counter.delete(DONE)
 
 
 def done() -> int:
     """Return how many requests have ended since the reset."""
-    return int(_counter.get(DONE) or 0)
+    return int(counter.get(DONE) or 0)
