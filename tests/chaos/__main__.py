@@ -1,4 +1,4 @@
-"""Write docs/reliability.md from the results as they stand."""
+"""`python -m tests.chaos`: generate docs/reliability.md from the stored results."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The project's Celery app in a process that can be made to go wrong: `celery -A tests.chaos.app worker`.
+"""The project's Celery app in a process into which faults can be injected: `celery -A tests.chaos.app worker`.
 
-CHAOS_HOME is the tests' directory (tests.chaos.faulty). CHAOS_CLOCK_SECONDS moves this process's clocks, CHAOS_HOST
-says on which host it believes to be, CHAOS_REPEAT_SECONDS after how long an unanswered knock is repeated,
-CHAOS_LATE=1 that it has the action `chaos_late`.
+Environment: CHAOS_HOME is the tests' directory (tests.chaos.faulty). CHAOS_CLOCK_SECONDS shifts this process's clocks.
+CHAOS_HOST is the host name that the process reports. CHAOS_REPEAT_SECONDS is the time after which an unanswered knock
+is sent again. With CHAOS_LATE=1 the process has the action `chaos_late`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import time_machine
 from celery.signals import celeryd_after_setup
 
-# First, so that whatever looks at the clock while it is imported is wrong, too.
+# Before all other imports, so that modules which read the clock when they are imported are affected as well.
 if shift := int(os.environ.get("CHAOS_CLOCK_SECONDS", "0")):
     time_machine.travel(time.time() + shift, tick=True).start()
 
@@ -25,7 +25,7 @@ __all__ = ["app"]
 
 @celeryd_after_setup.connect
 def _go_wrong(**_: object) -> None:
-    """Before the pool forks: its children have all of it."""
+    """Install the faults before the pool forks, so that the children have them."""
     from tests.chaos import faulty
 
     home = Path(os.environ["CHAOS_HOME"])

@@ -40,7 +40,7 @@ def witness() -> Iterator[Witness]:
 def fleet(
     request: pytest.FixtureRequest, _stack: Stack, witness: Witness, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Fleet]:
-    """Workers that acknowledge as the parameter says."""
+    """Workers with the acknowledgement (early, late or mixed) of the parameter."""
     found = Fleet(tmp_path_factory.mktemp("fleet"), acks=request.param, allow=f"127.0.0.1:{witness.port}")
     with faulty.installed(found.home, repeat_seconds=SIZE.repeat_seconds):
         yield found
@@ -49,7 +49,7 @@ def fleet(
 
 @pytest.fixture(scope="package")
 def _results(_stack: Stack) -> Iterator[results.Results]:
-    """Every row's report; the full form publishes them."""
+    """The reports of all rows; in the full form they are written at the end."""
     found = results.Results()
     yield found
     found.write()
@@ -57,7 +57,10 @@ def _results(_stack: Stack) -> Iterator[results.Results]:
 
 @pytest.fixture
 def table(_stack: Stack, fleet: Fleet, witness: Witness, _results: results.Results) -> Table:
-    """`with table("F1", title) as row:` runs one row; when the block ends its runs must have, and its promises hold."""
+    """`with table("F1", title) as row:` runs one row of the fault table.
+
+    At the end of the block it waits for the row's runs to end, and asserts the promises.
+    """
 
     @contextmanager
     def row(name: str, title: str, *, within: float | None = None) -> Iterator[Row]:

@@ -1,7 +1,8 @@
-"""What goes wrong inside a process: messages, deaths at chosen points, clocks, actions that end their process.
+"""Faults inside a process: lost messages, deaths at chosen points, wrong clocks, actions that kill their process.
 
-`home` is a directory of the tests. A file armed/<point>/<n> kills the first child that comes to this point; `bus`, with
-the shares of messages to drop, double and hold back, makes the way to the broker a bad one.
+They are controlled by files below `home`, a directory of the tests. A file armed/<point>/<n> kills the first child that
+reaches this point. The file `bus` has the shares of messages that are dropped, doubled and delayed on their way to the
+broker.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class Ending(HttpRequestConfig):
 
 
 class Deadly(Action[Ending]):
-    """Tells the witness that it is performed, and takes its process down in one of the ways in which code does."""
+    """Reports to the witness, then kills its process: by a segfault, sys.exit, as the OOM killer, or an endless
+    loop.
+    """
 
     name: ClassVar[str] = "chaos_deadly"
     summary: ClassVar[str] = "End the process"
@@ -53,16 +56,16 @@ class Deadly(Action[Ending]):
         elif config.end == "exit":
             sys.exit("an action's own idea")
         elif config.end == "memory":
-            # As the kernel's out-of-memory killer does.
+            # What the kernel's out-of-memory killer does.
             os.kill(os.getpid(), signal.SIGKILL)
         elif config.end == "hang":
-            # Holds Python's one lock: neither the executor nor the lease's thread gets a turn.
+            # Holds Python's global interpreter lock, so that neither the executor nor the lease's thread can run.
             re.match(r"(a+)+$", "a" * 40 + "b")
         raise Retryable("it came back")
 
 
 class Late(Action[Config]):
-    """An action that only some deployments have."""
+    """An action that only some workers have, as after a deploy."""
 
     name: ClassVar[str] = "chaos_late"
     summary: ClassVar[str] = "Be new"
@@ -74,13 +77,13 @@ class Late(Action[Config]):
 
 
 def deploy(*actions: type[Action[Any]]) -> None:
-    """These actions exist in this process."""
+    """Register these actions in this process."""
     registry.ACTIONS.update({action.name: f"{__name__}.{action.__name__}" for action in actions})
 
 
 @contextlib.contextmanager
 def installed(home: Path, *, repeat_seconds: float) -> Iterator[None]:
-    """The bad bus, how soon knocks repeat, and the actions above in this process, until the block ends."""
+    """Call `install` in this process, and undo it at the end of the block."""
     push, before, known = redis.Redis.lpush, releases.REPEAT_SECONDS, dict(registry.ACTIONS)
     install(home, repeat_seconds=repeat_seconds)
     deploy(Late)
@@ -94,15 +97,18 @@ def installed(home: Path, *, repeat_seconds: float) -> Iterator[None]:
 
 
 def install(home: Path, *, repeat_seconds: float) -> None:
-    """What every process of the chaos tests shares, the tests' own too."""
+    """Install the message faults, the repeat time of knocks, and the actions above; for all processes, also the
+    tests'.
+    """
     deploy(Deadly)
     _repeat_after(repeat_seconds)
     _bad_bus(home)
 
 
 def arm(home: Path, *, host: str) -> None:
-    """What a worker has besides: points at which it may be killed, and the host that it believes to be on."""
-    # Armed before the pool forks: only children die, and not the main process, whose sweep comes to some points too.
+    """Install what only workers have: the points at which a child can be killed, and the reported host name."""
+    # The pid is read before the pool forks: only children die, not the main process, whose sweep reaches points as
+    # well.
     main = os.getpid()
     there = f"{host} {lease.host()}"
     _replace(lease, "host", lambda: there)
@@ -119,14 +125,12 @@ def _repeat_after(seconds: float) -> None:
 
 
 def _bad_bus(home: Path) -> None:
-    """By the command that puts a message into a list: Celery uses it, and runs.dispatch.window, which sends most
-    knocks.
-    """
+    """Replace the Redis client's LPUSH, by which Celery and runs.dispatch.window (which sends most knocks) publish."""
     push: Callable[..., Any] = redis.Redis.lpush
     held: list[Any] = []
 
     def bad_push(self: Any, queue: str, *messages: Any) -> Any:
-        # Celery's client puts the prefix before the name behind this.
+        # Queue names have no prefix yet: Celery's client adds it later.
         if not queue.endswith("runs"):
             return push(self, queue, *messages)
         sent: list[Any] = []
@@ -144,7 +148,7 @@ def _bad_bus(home: Path) -> None:
 
 
 def _fate(home: Path) -> str:
-    """What becomes of a message; each fault is two letters in the file `bus-log`."""
+    """Decide whether a message is dropped, doubled, delayed or sent; each fault appends two letters to `bus-log`."""
     try:
         shares = (home / "bus").read_text().split()
     except OSError:
@@ -174,7 +178,7 @@ def _deadly(home: Path, main: int, holder: Any, name: str, *, before: str = "", 
 
 
 def _die(home: Path, point: str) -> None:
-    """kill -9 of this process if one is armed for the point. Its file then says when, and who."""
+    """Kill this process (SIGKILL) if a death is armed for this point. The file then has the time and the pid."""
     for armed in (home / "armed" / point).glob("*"):
         with contextlib.suppress(FileNotFoundError):
             armed.rename(home / "died" / f"{time.time_ns()}-{os.getpid()}-{point}")

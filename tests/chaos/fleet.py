@@ -1,4 +1,4 @@
-"""The workers of the chaos tests: groups `a` and `b`, kept from one test to the next where they still live."""
+"""The workers of the chaos tests: groups `a` and `b`, which are reused by the next test if they are still running."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LATE = {"early": ("0", "0"), "late": ("1", "1"), "mixed": ("0", "1")}
 
 
 class Fleet:
-    """Two worker groups at most; `acks` is early, late, or mixed: one group each way."""
+    """At most two worker groups. `acks` is early, late, or mixed, where each group has one of the two."""
 
     def __init__(self, home: Path, *, acks: str, allow: str) -> None:
         self.home = home
@@ -28,7 +28,7 @@ class Fleet:
             (home / directory).mkdir(parents=True)
 
     def ready(self, *names: str, **env: str) -> None:
-        """These groups, and no other, run with these settings."""
+        """Make sure that exactly these groups are running, with these settings."""
         wanted = {name: {**self._environment(name), **env} for name in names}
         for name, worker in list(self.groups.items()):
             if not worker.alive() or wanted.get(name) != worker.env:
@@ -41,7 +41,7 @@ class Fleet:
             self.groups[name].wait_ready()
 
     def launch(self, name: str, **env: str) -> None:
-        """Begin to start a group; `groups[name].wait_ready()` waits for it."""
+        """Start a group without waiting for it; `groups[name].wait_ready()` waits."""
         self.started += 1
         log = self.home / f"worker-{self.started}-{name}.log"
         worker = Worker(log, app="tests.chaos.app", env={**self._environment(name), **env})
@@ -49,18 +49,18 @@ class Fleet:
         worker.launch()
 
     def pids(self, *names: str) -> frozenset[int]:
-        """The children of these groups."""
+        """Return the pids of the children of these groups."""
         return frozenset(pid for name in names for pid in self.groups[name].children())
 
     def busy(self, *names: str, within: float = 180) -> frozenset[int]:
-        """The children of these groups that have a step in hand, once there is one."""
+        """Wait until a child of these groups performs a step, and return the pids of those that do."""
 
         return wait_for(
             lambda: self._in_hand() & self.pids(*names), what=f"a step in hand of {names}", timeout_seconds=within
         )
 
     def kill_child(self, *names: str) -> frozenset[int]:
-        """kill -9 of one child that has a step in hand; answers its pid.
+        """Kill one child that performs a step (SIGKILL), and return its pid.
 
         It is stopped first: between the look and the kill it might record the step, and nothing would be lost.
         """
@@ -84,17 +84,17 @@ class Fleet:
         return frozenset(Process.objects.filter(id__in=rows).values_list("pid", flat=True))
 
     def said(self) -> str:
-        """The last that each group logged, and whether it lives, for a row that did not end."""
-        told = []
+        """Return the last log lines of each group, and whether it is alive, to explain a row that did not end."""
+        parts = []
         for name, worker in self.groups.items():
             lines = [line for line in worker.said().splitlines() if "run_finished" not in line]
-            # Where it died says the end of a traceback.
+            # Tracebacks are not cut, because their end says where the error was.
             lines = [line if "exception=" in line else line[:400] for line in lines]
-            told.append(f"== group {name} {'lives' if worker.alive() else 'is dead'}\n" + "\n".join(lines[-40:]))
-        return "\n".join(told)
+            parts.append(f"== group {name} {'lives' if worker.alive() else 'is dead'}\n" + "\n".join(lines[-40:]))
+        return "\n".join(parts)
 
     def stop(self) -> None:
-        """No worker is left."""
+        """Stop all workers."""
         for worker in self.groups.values():
             worker.kill()
         self.groups.clear()

@@ -1,4 +1,4 @@
-"""What the database itself saw: triggers of the tests' own write down every change of state, whoever made it."""
+"""A log of all changes of state, written by database triggers of the tests, and what is counted from it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ StepKey = tuple[UUID, str, int]
 
 @dataclass(frozen=True)
 class Entry:
-    """One change, in the order in which they were made; `pid` is that of the process that the step then ran in."""
+    """One logged change. `pid` is that of the process which was performing the step."""
 
     at: datetime
     kind: str
@@ -59,18 +59,18 @@ class Entry:
 
     @property
     def place(self) -> StepKey:
-        """The step that it is about."""
+        """The key of the step that changed."""
         return (self.run_id, self.step, self.item)
 
 
 def install() -> None:
-    """Begin to write."""
+    """Create the tables and triggers of the log."""
     with connection.cursor() as cursor:
         cursor.execute(_TABLES)
 
 
 def read(runs: Sequence[UUID]) -> list[Entry]:
-    """All that is written about these runs."""
+    """Return the logged changes of these runs, in order."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT l.at, l.kind, l.run_id, coalesce(l.step, ''), coalesce(l.item, -1), coalesce(l.state, ''),"
@@ -82,21 +82,21 @@ def read(runs: Sequence[UUID]) -> list[Entry]:
 
 
 def double_completions(entries: Sequence[Entry]) -> int:
-    """Steps that succeeded more than once, and runs that ended more than once, each time beyond the first."""
+    """Count how often a step succeeded again, or a run ended again, after the first time."""
     steps = Counter(entry.place for entry in entries if entry.kind == "step" and entry.state == "succeeded")
     runs = Counter(entry.run_id for entry in entries if entry.kind == "run" and entry.state in _ENDS)
     return sum(count - 1 for count in [*steps.values(), *runs.values()])
 
 
 def double_releases(entries: Sequence[Entry]) -> int:
-    """Tickets beyond the first of a step and one for each time that it was to be retried: a join that fired twice."""
+    """Count the tickets of a step beyond the first and one per retry: each shows a join that was released twice."""
     tickets = Counter(entry.place for entry in entries if entry.kind == "ticket")
     retried = Counter(entry.place for entry in entries if entry.kind == "step" and entry.state == "retrying")
     return sum(max(0, count - 1 - retried[place]) for place, count in tickets.items())
 
 
 def started_after_cancel(entries: Sequence[Entry]) -> int:
-    """Steps that began to run after their run was cancelled."""
+    """Count the steps that began to run after their run was cancelled."""
     cancelled: set[UUID] = set()
     found = 0
     for entry in entries:
@@ -107,7 +107,7 @@ def started_after_cancel(entries: Sequence[Entry]) -> int:
 
 
 def early(entries: Sequence[Entry]) -> int:
-    """Steps that went on before their time: woken before `wake_at`, or claimed before a ticket's `due_at`."""
+    """Count the steps that were woken before their `wake_at`, or claimed before their ticket's `due_at`."""
     due: dict[StepKey, datetime] = {}
     found = 0
     for entry in entries:
@@ -119,7 +119,7 @@ def early(entries: Sequence[Entry]) -> int:
 
 
 def lateness(entries: Sequence[Entry]) -> list[float]:
-    """Seconds from `wake_at` until the step that waited was woken."""
+    """Return the seconds from `wake_at` until each waiting step was woken."""
     due = {entry.place: entry.due for entry in entries if entry.state == "waiting" and entry.due is not None}
     return [
         (entry.at - due[entry.place]).total_seconds()
@@ -129,7 +129,7 @@ def lateness(entries: Sequence[Entry]) -> list[float]:
 
 
 def taken_up(entries: Sequence[Entry], deaths: Sequence[tuple[float, frozenset[int]]]) -> list[float]:
-    """Seconds from the death of a process (wall clock, pids) until a step that ran in it was claimed again."""
+    """Return the seconds from each death (wall clock, pids) until a step of that process was claimed again."""
     claims: defaultdict[StepKey, list[Entry]] = defaultdict(list)
     for entry in entries:
         if entry.kind == "step" and entry.state == "running":
@@ -143,7 +143,7 @@ def taken_up(entries: Sequence[Entry], deaths: Sequence[tuple[float, frozenset[i
 
 
 def noticed(entries: Sequence[Entry], deaths: Sequence[tuple[float, frozenset[int]]]) -> list[float]:
-    """Seconds from the death of a process until the database knew that a step which ran in it was to go again."""
+    """Return the seconds from each death until the database showed that a step of that process must be repeated."""
     steps: defaultdict[StepKey, list[Entry]] = defaultdict(list)
     for entry in entries:
         if entry.kind == "step":
@@ -158,7 +158,7 @@ def noticed(entries: Sequence[Entry], deaths: Sequence[tuple[float, frozenset[in
 
 
 def first_steps_after(moments: Sequence[tuple[float, float]], runs: Sequence[UUID]) -> list[float]:
-    """Seconds from each moment until a step was claimed or recorded, before the next moment (both wall clock)."""
+    """Return the seconds from each moment (wall clock) until a step was claimed or recorded before the next moment."""
     found = []
     with connection.cursor() as cursor:
         for begin, end in moments:

@@ -1,4 +1,4 @@
-"""One row of the fault table: start runs, let faults happen, wait for the end, and count what became of it."""
+"""One row of the fault table: start runs, inject faults, wait until all runs have ended, and count what went wrong."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from workflows.publishing.publish import Published
 T = TypeVar("T")
 # Later than any fault, by the wall clock.
 _NEVER = 2e9
-# How often more runs are started for a child to come to the point at which it is to die.
+# How many times more runs are started if no child has reached the point at which it is to be killed.
 _TIMES = 6
 
 
 @dataclass(frozen=True)
 class Report:
-    """What came of a row. Times in seconds; `faults` counts by kind."""
+    """The result of a row. Times are in seconds; `faults` has the number of faults by kind."""
 
     row: str
     title: str
@@ -57,20 +57,21 @@ class Report:
     repeated_without_key: int
     repeated_with_key: int
     deadlocks: int
-    # What `recovery` is measured to: a step taken up again, or the first step after the fault.
+    # The end of the time in `recovery`: when a step of a dead process was claimed again, or the first step after the
+    # fault.
     recovery_to: str
     recovery: list[float]
-    # From a death until the steps that it cut short were to go again.
+    # Seconds from a death until the database showed that the steps of that process must be repeated.
     noticed: list[float]
     drained: float
     notes: dict[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return the report as JSON."""
         return asdict(self)
 
 
-# What may never be.
+# The counts that must be zero.
 NEVER = (
     "lost",
     "stuck",
@@ -84,7 +85,7 @@ NEVER = (
 
 
 class Row:
-    """A row under way. `expected` says how runs end that are not to succeed."""
+    """A row that is being run. `expected` has the state in which a run must end, if not in `succeeded`."""
 
     def __init__(self, name: str, title: str, *, stack: Stack, fleet: Fleet, witness: Witness, home: Path) -> None:
         self.name, self.title = name, title
@@ -97,15 +98,15 @@ class Row:
         self.moments: list[float] = []
         self.door: list[float] = []
         self.notes: dict[str, float] = {}
-        # What came of it, once the row has ended.
+        # The report, once the row has ended.
         self.reports: list[Report] = []
         self._deadlocks = stack.deadlocks()
         self._last_fault = time.time()
 
-    # -- what the world asks ------------------------------------------------------------------------------------
+    # -- starting runs ------------------------------------------------------------------------------------------
 
     def start(self, workload: Workload, count: int, *, together: int = 10) -> list[UUID]:
-        """Start runs as a client does that asks again, under the same key, where it got no answer."""
+        """Start runs like a client that repeats a start, with the same idempotency key, if it got no response."""
         flow = patiently(lambda: published(workload.text))
         found: list[UUID] = []
         while len(found) < count:
@@ -117,10 +118,10 @@ class Row:
         self.accepted |= dict.fromkeys(found, workload)
         return found
 
-    # -- what goes wrong ----------------------------------------------------------------------------------------
+    # -- injecting faults ---------------------------------------------------------------------------------------
 
     def fault(self, kind: str, *, pids: frozenset[int] = frozenset(), count: int = 1, over: bool = True) -> None:
-        """Note a fault that has just happened: the death of these processes, or one that is over now."""
+        """Record a fault that has just happened: the death of these processes, or another fault that is over now."""
         now = self._last_fault = time.time()
         self.faults[kind] += count
         if pids:
@@ -129,17 +130,17 @@ class Row:
             self.moments.append(now)
 
     def kill_child(self, *names: str) -> None:
-        """kill -9 of a child in the middle of a step."""
+        """Kill a child (SIGKILL) in the middle of a step."""
         self.fault("child killed", pids=self.fleet.kill_child(*names))
 
     def kill_group(self, name: str) -> None:
-        """kill -9 of a whole worker group in the middle of a step, which is then started again."""
+        """Kill a whole worker group (SIGKILL) in the middle of a step, and start it again."""
         pids = self.fleet.busy(name) | self.fleet.pids(name)
         self.fleet.groups[name].kill()
         self.fault("worker group killed", pids=pids)
 
     def kill_at(self, point: str, *, workload: Workload, count: int) -> None:
-        """kill -9 of the first child that comes to this point with these runs; returns when it has died."""
+        """Start runs, kill the first child that reaches this point (SIGKILL), and wait for its death."""
         before = set((self.home / "died").iterdir())
         armed = self.home / "armed" / point
         armed.mkdir(exist_ok=True)
@@ -153,7 +154,7 @@ class Row:
             with suppress(AssertionError):
                 wait_for(deaths, what=f"a death at {point}", timeout_seconds=10)
                 break
-            # The runs were through before a child came to the point.
+            # The runs may end before a child reaches the point, so more are started.
             self.start(workload, 2)
         for died in wait_for(deaths, what=f"a death at {point}", timeout_seconds=10):
             at, pid, _ = died.name.split("-")
@@ -161,26 +162,26 @@ class Row:
             self.deaths[-1] = (int(at) / 1e9, frozenset({int(pid)}))
 
     def bad_bus(self, *, drop: float, double: float, hold: float) -> None:
-        """From now on these shares of messages are lost, doubled or late."""
+        """From now on drop, double and delay these shares of messages."""
         (self.home / "bus").write_text(f"{drop} {double} {hold}")
 
     def bad_letters(self) -> int:
-        """How many messages were lost, doubled or late so far."""
+        """Return how many messages were dropped, doubled or delayed so far."""
         log = self.home / "bus-log"
         return log.stat().st_size // 2 if log.exists() else 0
 
     def good_bus(self) -> None:
-        """No more of that; notes how many there were."""
+        """Stop the message faults, and record how many there were."""
         (self.home / "bus").unlink()
         letters = (self.home / "bus-log").read_bytes()
         for kind, mark in (("message dropped", b"dr"), ("message doubled", b"do"), ("message held back", b"ho")):
             self.fault(kind, count=letters.count(mark))
         (self.home / "bus-log").unlink()
 
-    # -- what comes of it ---------------------------------------------------------------------------------------
+    # -- waiting and counting -----------------------------------------------------------------------------------
 
     def all_end(self, *, within: float | None = None) -> bool:
-        """Wait until every run has ended, and whether they have; those that have not by then are stuck."""
+        """Wait until every run has ended; return whether they have. Runs that have not count as stuck."""
         ids = list(self.accepted)
         deadline = time.monotonic() + (within or SIZE.patience_seconds)
         while patiently(lambda: Run.objects.filter(id__in=ids).exclude(state__in=RUN_ENDED).exists()):
@@ -200,7 +201,7 @@ class Row:
         return Run.objects.filter(id__in=ids, state="waiting").count()
 
     def report(self) -> Report:
-        """Count."""
+        """Count what went wrong, and return the report."""
         ids = list(self.accepted)
         states = dict(Run.objects.filter(id__in=ids).values_list("id", "state"))
         ended = {run_id: state for run_id, state in states.items() if state in RUN_ENDED}
@@ -241,7 +242,7 @@ class Row:
         )
 
     def slowest(self) -> float:
-        """Seconds of the slowest recovery; 0 where nothing had to be taken up again."""
+        """Return the seconds of the slowest recovery; 0 if no step had to be claimed again."""
         return max(self.reports[0].recovery, default=0.0)
 
     def _drained(self) -> float:
@@ -255,7 +256,7 @@ def _begun(flow: Published, n: int, key: str) -> UUID:
 
 
 def patiently(ask: Callable[[], T], *, within: float = 60) -> T:
-    """The first answer, from a database that may be away or end connections."""
+    """Call a function until the database, which may be away or end connections, answers; return the result."""
     deadline = time.monotonic() + within
     while True:
         try:
@@ -268,7 +269,7 @@ def patiently(ask: Callable[[], T], *, within: float = 60) -> T:
 
 
 def at_once(asks: Sequence[Callable[[], T]]) -> list[T]:
-    """The answers of all of these, asked at the same time on connections of their own."""
+    """Call all functions at the same time, each on its own database connection, and return their results."""
 
     def ask(one: Callable[[], T]) -> T:
         try:

@@ -1,4 +1,4 @@
-"""How much of it: the short form that belongs to `make test`, or the full form of `make chaos`."""
+"""The size of the chaos tests: the short form, which is part of `make test`, or the full form of `make chaos`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Size:
-    """Seconds that the short form compresses, and how many of anything there are in each form.
+    """Times, which are shorter in the short form, and the choice of numbers for each form.
 
-    `patience_seconds` is how long runs may take to end after the last fault before they count as stuck.
+    `patience_seconds` is how long after the last fault runs may take to end before they count as stuck.
     """
 
     name: str
@@ -23,15 +23,15 @@ class Size:
 
     @property
     def full(self) -> bool:
-        """Whether this is the form whose results are published."""
+        """Whether this is the full form, whose results are published."""
         return self.name == "full"
 
     def bound(self, seconds: float) -> float:
-        """A bound on a time in the full form; the short one runs beside anything, and measures none."""
+        """Return a bound on a time. The short form has none, because other tests run at the same time."""
         return seconds if self.full else math.inf
 
     def of(self, short: int, full: int) -> int:
-        """One number or the other."""
+        """Return the number for this form."""
         return full if self.full else short
 
 
@@ -43,7 +43,7 @@ SEED = int(os.environ.get("STEPWISE_CHAOS_SEED", "20261121"))
 
 @dataclass
 class Dice:
-    """Chance that can be repeated: the same seed and row, the same throws."""
+    """Reproducible random numbers: the same seed and row give the same numbers."""
 
     row: str
     random: random.Random = field(init=False)

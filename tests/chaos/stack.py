@@ -1,4 +1,6 @@
-"""Servers of the chaos tests' own, to be killed, frozen and restarted; this process's Django and Celery on them."""
+"""The chaos tests' own PostgreSQL and Valkey, which they kill, freeze and restart; Django and Celery connect to
+them.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,14 @@ from tests.chaos.size import SIZE
 from tests.servers import FAST
 from tests.waiting import wait_for
 
-# What a killed server has acknowledged must be there when it is back; only a power cut could tell fsync.
+# A killed server must have everything that it has acknowledged when it is back. fsync may be off for that: only a power
+# cut would make a difference.
 _SAFE = {**postgres.SETTINGS, "listen_addresses": "", "autovacuum_naptime": "5s"}
 SETTINGS = _SAFE if SIZE.full else {**FAST, "synchronous_commit": "on"}
 
 
 class Server:
-    """One server process that may die."""
+    """One server process, which the tests may kill."""
 
     def __init__(self, found: postgres.Postgres | valkey.Valkey, log: Path) -> None:
         self.found = found
@@ -39,7 +42,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Returns once it answers."""
+        """Start the server, and wait until it answers."""
         if isinstance(self.found, postgres.Postgres):
             command = self.found.command(log=self.log, settings=SETTINGS)
         else:
@@ -51,13 +54,13 @@ class Server:
         wait_for(self.found.answers, what=f"{command.name} to answer", timeout_seconds=60)
 
     def end(self, number: signal.Signals) -> None:
-        """Send the signal that ends it, and wait until it has. For PostgreSQL SIGQUIT is the immediate shutdown."""
+        """Send a signal that ends the server, and wait for its end. SIGQUIT is PostgreSQL's immediate shutdown."""
         if self.process.poll() is None:
             self.process.send_signal(number)
             self.process.wait(60)
 
     def send(self, number: signal.Signals) -> None:
-        """Freeze it, or let it go on."""
+        """Send a signal: SIGSTOP freezes the server, SIGCONT resumes it."""
         self.process.send_signal(number)
 
 
@@ -74,22 +77,22 @@ class Stack:
         self.postgres.create_database()
 
     def client(self) -> redis.Redis:
-        """A connection of the tests' own to the broker."""
+        """Return a client of the broker for the tests."""
         return redis.Redis.from_url(self.url, socket_timeout=5)
 
     def deadlocks(self) -> int:
-        """How many PostgreSQL told of, in its log: its counters do not outlive a crash."""
+        """Return the number of deadlocks in PostgreSQL's log. Its counters would not survive a crash."""
         return self.database.log.read_text(errors="replace").count("deadlock detected")
 
     def stop(self) -> None:
-        """End both."""
+        """Stop both servers."""
         self.broker.end(signal.SIGKILL)
         self.database.end(signal.SIGINT)
 
 
 @contextmanager
 def standing(home: Path) -> Iterator[Stack]:
-    """A stack with the tables in it, and this process's connections leading there, until the block ends."""
+    """Start a stack, create the tables, and let this process's Django and Celery use it until the block ends."""
     stack = Stack(home)
     words = connection.settings_dict
     before = {key: words[key] for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT")}
@@ -113,7 +116,7 @@ def standing(home: Path) -> Iterator[Stack]:
 
 
 def _lead_to(words: dict[str, Any], url: str) -> None:
-    # Every thread's connection is made from this one dictionary.
+    # The connections of all threads are created from this dictionary.
     connection.close()
     connection.settings_dict.update(words)
     ContentType.objects.clear_cache()

@@ -1,4 +1,4 @@
-"""A broker that is wiped, away, slow or full, and messages that are lost, doubled or late."""
+"""Faults of the broker (wiped, away, frozen, full) and of messages (lost, doubled, late)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.chaos.size import SIZE
 from tests.chaos.witness import Witness
 from tests.waiting import wait_for
 
-# How often more runs are started for enough messages to meet a fault.
+# How many times more runs are started until enough messages had a fault.
 _TIMES = 8
 
 
@@ -23,7 +23,7 @@ def test_a_wiped_broker_loses_no_run(table: Table, witness: Witness) -> None:
         for number in range(SIZE.of(2, 4)):
             row.start(workloads.mixed(witness), SIZE.of(15, 30))
             if number % 2:
-                # They end when the connection that their messages came by was given up.
+                # They end only after the connection that delivered their messages was given up.
                 ids = row.start(workloads.held(witness, seconds=1.5), SIZE.of(4, 8))
                 naps = StepRun.objects.filter(run_id__in=ids, step="nap", state="running")
                 wait_for(naps.exists, what="a step under way", timeout_seconds=180)
@@ -87,7 +87,7 @@ def test_a_full_broker_refuses_messages_and_no_run(table: Table, witness: Witnes
 
 
 def test_lost_doubled_and_late_messages_change_nothing(table: Table, witness: Witness) -> None:
-    # A message lost n times in a row comes again after 2 ** n times as long: in the short form fewer are lost.
+    # The delay before a message is sent again doubles each time, so the short form drops fewer.
     drop, double, hold = SIZE.of(15, 30), 30, SIZE.of(15, 20)
     said = f"{drop} % of messages dropped, {double} % doubled, {hold} % held back behind the next"
     with table("F9", said) as row:
@@ -97,7 +97,7 @@ def test_lost_doubled_and_late_messages_change_nothing(table: Table, witness: Wi
             for _ in range(_TIMES):
                 row.start(workloads.mixed(witness), SIZE.of(24, 40), together=2)
                 ended = row.all_end(within=SIZE.patience_seconds * 4)
-                # How many messages there are is up to how busy the workers were: the busier, the fewer.
+                # The number of messages depends on the load: busier workers get fewer, larger ones.
                 if not ended or row.bad_letters() > SIZE.of(20, 100):
                     break
         finally:

@@ -1,4 +1,4 @@
-"""A database whose connections end, and that crashes."""
+"""Faults of the database: terminated connections and crashes."""
 
 from __future__ import annotations
 

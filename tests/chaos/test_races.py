@@ -1,4 +1,4 @@
-"""Things that happen at the same time, and clocks that are wrong."""
+"""Races between starts, cancels and sweeps, and wrong clocks."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_five_sweepers_at_once_and_one_killed_neither_double_nor_lose(table: Tab
             sweeping.sweep()
 
     with table("F23", "five more sweepers at once; the workers' own killed with their group") as row:
-        # On one host a dead worker is seen long before its lease has passed.
+        # All workers report the same host, where a dead worker is noticed long before its lease expires.
         alive = {"CHAOS_HOST": "one", "PROCESS_LEASE_SECONDS": "600"}
         row.fleet.ready("a", "b", **alive)
         sweepers = threading.Thread(target=lambda: at_once([sweep] * 5))
@@ -101,7 +101,7 @@ def _started(flow: Published, key: str) -> UUID:
 
 
 def _cancelled_twice(row: Row, chosen: list[UUID]) -> frozenset[UUID]:
-    """Cancel each of these from two sides at once; answers those that were won, each by one side."""
+    """Cancel each of these runs by two callers at once. Return the runs that were won, each by exactly one of them."""
     halves = [partial(stops.cancel, [one], actor=Actor(reason="chaos")) for one in chosen for _ in range(2)]
     row.dice.shuffle(halves)
     won = [run_id for found in at_once(halves) for run_id in found]

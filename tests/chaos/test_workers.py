@@ -1,4 +1,4 @@
-"""Workers that die, freeze or are replaced."""
+"""Faults of workers: they die, freeze, or are replaced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_children_killed_at_every_point_of_a_delivery_cost_seconds_and_no_result
     table: Table, witness: Witness
 ) -> None:
     with table("F1", "kill -9 of a child at six points of a delivery, and in the middle of a step") as row:
-        # No lease passes in all this: it is the dead child's parent that notices.
+        # The lease is too long to expire here: the parent process of a dead child notices its death.
         row.fleet.ready("a", "b", PROCESS_LEASE_SECONDS="600")
         for _ in range(SIZE.of(1, 3)):
             for point in faulty.POINTS:
@@ -29,7 +29,7 @@ def test_children_killed_at_every_point_of_a_delivery_cost_seconds_and_no_result
 def test_a_killed_worker_groups_steps_are_taken_up_when_its_lease_has_passed(table: Table, witness: Witness) -> None:
     with table("F2", "kill -9 of a whole worker group, which nobody on its host survives") as row:
         for number in range(SIZE.of(1, 2)):
-            # First: a worker of the row before has a longer lease, and must not begin these.
+            # Before the runs start, because a worker of the row before has a longer lease and must not begin them.
             row.fleet.ready("a", "b")
             row.start(workloads.held(witness, seconds=1), SIZE.of(10, 30))
             row.start(workloads.mixed(witness), SIZE.of(10, 30))

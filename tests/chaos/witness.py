@@ -1,4 +1,4 @@
-"""An HTTP server outside the engine that counts what was really done to the world."""
+"""The witness: an HTTP server outside the engine that counts the effects which really happened."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ Effect = tuple[str, str]
 
 
 class Witness:
-    """Who asked for which effect, (run, step), under which key.
+    """Counts the requests for each effect, (run, step), and their idempotency keys.
 
-    It is as bad as servers are: one in twenty first requests is refused before its effect, one in twenty has its
-    effect and an answer that says otherwise. A receiver that honours keys does one effect for each key, one that does
-    not does one for each request.
+    It fails as real servers do: one in twenty first requests gets an error before its effect, and one in twenty after
+    its effect. A receiver that honours keys would have one effect per key, one that ignores them one per request.
     """
 
     def __init__(self, port: int) -> None:
@@ -33,11 +32,11 @@ class Witness:
         self._keys: defaultdict[Effect, set[str]] = defaultdict(set)
 
     def url(self, step: str) -> str:
-        """What a step of this id puts into its config."""
+        """Return the URL for the config of the step with this id."""
         return f"http://127.0.0.1:{self.port}/effect/{{{{ run.id }}}}/{step}"
 
     def take(self, effect: Effect, key: str) -> int:
-        """The status to answer."""
+        """Count a request, and return the HTTP status of its response."""
         with self._lock:
             self._requests[effect] += 1
             fate = _fate(effect) if self._requests[effect] == 1 else 1.0
@@ -48,12 +47,12 @@ class Witness:
         return 500 if fate < 0.1 else 200
 
     def done(self, runs: Iterable[UUID], step: str) -> list[int]:
-        """How often each of these runs had this effect at a receiver that looks at no key."""
+        """Return how often each of these runs had this effect at a receiver that ignores keys."""
         with self._lock:
             return [self._done[str(run_id), step] for run_id in runs]
 
     def repeated(self, runs: Iterable[UUID]) -> tuple[int, int]:
-        """Effects of these runs beyond the first: at a receiver without keys, and at one that honours them."""
+        """Count the repeated effects of these runs: at a receiver that ignores keys, and at one that honours them."""
         wanted = {str(run_id) for run_id in runs}
         with self._lock:
             naive = sum(count - 1 for effect, count in self._done.items() if effect[0] in wanted)
@@ -61,14 +60,14 @@ class Witness:
         return naive, keyed
 
     def missing(self, effects: Iterable[Effect]) -> int:
-        """How many of these effects never were."""
+        """Count the effects that never happened."""
         with self._lock:
             return sum(1 for effect in effects if not self._done[effect])
 
 
 @contextmanager
 def watching() -> Iterator[Witness]:
-    """A witness on a free port of the loopback."""
+    """Run a witness on a free port of the loopback interface."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.witness = Witness(server.server_port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -87,14 +86,14 @@ class _Server(ThreadingHTTPServer):
     witness: Witness
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that was killed in the middle is what this is about."""
+        """Ignore broken connections: the tests kill clients in the middle of a request."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_POST(self) -> None:
-        """Half of the time of an exchange passes before the effect, half after it."""
+        """Handle a request: half of its duration passes before the effect, half after it."""
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         _, _, run_id, step = self.path.split("/", 3)
         pause = 0.01 + 0.05 * _fate((run_id, f"{step} takes"))
@@ -106,9 +105,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # http.server's name
-        """Nothing: the tally is the log."""
+        """Log nothing: the counts are enough."""
 
 
 def _fate(effect: Effect) -> float:
-    """From 0 up to 1, the same for the same seed, run and step."""
+    """Return a random number from 0 up to 1, the same for the same seed, run and step."""
     return int.from_bytes(hashlib.sha256(f"{SEED}/{effect[0]}/{effect[1]}".encode()).digest()[:6], "big") / 2**48

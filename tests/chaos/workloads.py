@@ -1,4 +1,4 @@
-"""Workflows that use everything at once, with effects that the witness counts."""
+"""The workflows of the chaos tests, with effects that the witness counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _TRY = "retry: {max_attempts: 12, initial: 200ms, max: 1s}"
 
 @dataclass(frozen=True)
 class Workload:
-    """A definition; `effects` are the steps that the witness must have seen, `steps` how many there are in all."""
+    """A definition; `effects` are the steps that must reach the witness, `steps` is the number of all steps."""
 
     text: str
     effects: tuple[str, ...]
@@ -42,7 +42,7 @@ steps:
 
 
 def held(witness: Witness, *, seconds: float) -> Workload:
-    """One step that holds its worker for a while, between two effects."""
+    """A step that occupies its worker for a while, between two effects."""
     return Workload(
         f"""
 name: chaos-held-{int(seconds * 1000)}
@@ -72,7 +72,7 @@ steps:
 
 
 def wide(witness: Witness, *, width: int) -> Workload:
-    """A fork of so many branches and the join of them all; every tenth branch is an effect."""
+    """A fork into `width` branches and their join; every tenth branch is an effect."""
     branches = []
     for n in range(width):
         work = (
@@ -93,7 +93,7 @@ def wide(witness: Witness, *, width: int) -> Workload:
 
 
 def listed(witness: Witness, *, count: int) -> Workload:
-    """A list of effects, ten open at a time, between two pure steps; its run's input is {"n": ...}."""
+    """A for_each of `count` effects, ten at a time, between two pure steps; the run's input is {"n": ...}."""
     return Workload(
         f"""
 name: chaos-listed-{count}
@@ -112,7 +112,7 @@ steps:
 
 
 def late(witness: Witness) -> Workload:
-    """A step whose action only some deployments have, between two effects."""
+    """A step whose action only some workers have, between two effects."""
     return Workload(
         f"""
 name: chaos-late
@@ -127,7 +127,7 @@ steps:
 
 
 def deadly(witness: Witness, *, end: str) -> Workload:
-    """A step that ends its process each time it is performed."""
+    """A step that kills its process each time it is performed."""
     return Workload(
         f"name: chaos-deadly-{end}\n"
         f'steps: [{{id: die, action: chaos_deadly, with: {{url: "{witness.url("die")}", method: POST, end: {end}}}}}]',

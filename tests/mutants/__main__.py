@@ -1,6 +1,7 @@
-"""`make mutants`: break one promise after the other in a copy of the tree, and see that a test catches it.
+"""`make mutants`: apply each mutant in turn to a copy of the tree, and check that a test fails.
 
-Exit status 1 when one survives, or when the text that it changes is no longer there. Names as arguments choose some.
+Exit status 1 if a mutant survives, or if the text that it replaces no longer exists. Arguments are names of mutants
+(default: all).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.servers import start_once
 
 
 def main(names: list[str]) -> int:
-    """Every mutant in turn, on servers of this process."""
+    """Test the mutants in turn, on database and broker servers of this process. Return the exit status."""
     start_once()
     with tempfile.TemporaryDirectory(prefix="stepwise-mutants-") as directory:
         tree = Path(directory) / "tree"
@@ -32,7 +33,7 @@ def main(names: list[str]) -> int:
 
 
 def _copy(tree: Path) -> None:
-    """What git tracks or would track, as it stands here."""
+    """Copy the files that git tracks or would track, in their current state."""
     listed = subprocess.run(
         ["git", "ls-files", "-coz", "--exclude-standard"], cwd=BASE_DIR, check=True, capture_output=True, text=True
     )
@@ -43,11 +44,11 @@ def _copy(tree: Path) -> None:
 
 
 def _caught(mutant: Mutant, tree: Path) -> bool:
-    """Run its tests against the mutant, and put the file back."""
+    """Apply the mutant, run its tests, and restore the file. Return whether a test failed."""
     file = tree / mutant.file
     original = file.read_text(encoding="utf-8")
     if original.count(mutant.old) != 1:
-        print(f"{mutant.name}: its text stands {original.count(mutant.old)} times in {mutant.file}, not once")
+        print(f"{mutant.name}: its text occurs {original.count(mutant.old)} times in {mutant.file}, not once")
         return False
     began = time.monotonic()
     file.write_text(original.replace(mutant.old, mutant.new), encoding="utf-8")
@@ -63,7 +64,7 @@ def _caught(mutant: Mutant, tree: Path) -> bool:
     finally:
         file.write_text(original, encoding="utf-8")
     by = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
-    # Only a failing test catches: pytest's other statuses say that it could not run.
+    # Only a failing test counts; pytest's other exit statuses mean that it could not run the tests.
     caught = done.returncode == 1 and by is not None
     verdict = f"caught by {by[1]}" if caught and by else "SURVIVES"
     print(f"{mutant.name}: {verdict} ({time.monotonic() - began:.0f} s)\n    {mutant.promise}", flush=True)

@@ -1,4 +1,4 @@
-"""Mutants: one change each that breaks one promise, and the tests of which at least one must fail then."""
+"""Mutants: each is one change of the code that breaks one promise, with the tests of which at least one must fail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHILDREN = "tests/runs/engine/test_sub_workflows.py"
 
 @dataclass(frozen=True)
 class Mutant:
-    """`old` stands exactly once in `file`; with `new` in its place `promise` is broken."""
+    """Replacing `old`, which occurs exactly once in `file`, by `new` breaks the `promise`."""
 
     name: str
     promise: str
@@ -36,7 +36,7 @@ MUTANTS = (
     ),
     Mutant(
         "paused-told",
-        "a run that is paused before its knock arrives is not begun",
+        "a run that is paused before its message arrives does not begin",
         "runs/queries/records.py",
         "WHERE {_ALIVE})) AND due_at <= clock_timestamp()",
         "WHERE {_ALIVE}))",
@@ -44,7 +44,7 @@ MUTANTS = (
     ),
     Mutant(
         "no-claim-token",
-        "a worker that was taken for dead does not record over the one that took its step",
+        "a worker whose lease was lost does not overwrite the result of the worker that took over its step",
         "runs/queries/records.py",
         "WHERE {_ROW} 'running' AND s.process = d.process RETURNING",
         "WHERE {_ROW.replace('AND s.attempt = d.attempt', '')} 'running' RETURNING",
@@ -52,7 +52,7 @@ MUTANTS = (
     ),
     Mutant(
         "no-run-lock",
-        "of two last branches exactly one releases the join",
+        "of two branches that end last at the same time, exactly one releases the join",
         "runs/queries/records.py",
         "FROM runs_run WHERE id = d.run_id FOR NO KEY UPDATE",
         "FROM runs_run WHERE id = d.run_id LIMIT 1",
@@ -60,7 +60,7 @@ MUTANTS = (
     ),
     Mutant(
         "send-before-commit",
-        "no message speaks of a run that is not committed",
+        "no message is sent for a run before the run is committed",
         "runs/control/starts.py",
         "transaction.on_commit(partial(dispatcher.after_start, started))",
         "dispatcher.after_start(started)",
@@ -68,7 +68,7 @@ MUTANTS = (
     ),
     Mutant(
         "no-repeated-knock",
-        "a lost message costs seconds",
+        "a lost message delays a run by seconds only",
         "runs/queries/admission.py",
         "clock_timestamp() + %(repeat)s * interval '1 second', 1, false",
         "'infinity', 1, false",
@@ -76,7 +76,7 @@ MUTANTS = (
     ),
     Mutant(
         "no-repeated-first-knock",
-        "a lost message costs seconds, also that of a run which began with its start",
+        "a lost message delays a run by seconds only, also the first message of a run that its start has admitted",
         "runs/queries/starts.py",
         "clock_timestamp() + %(repeat)s * interval '1 second', 1, false",
         "'infinity', 1, false",
@@ -84,7 +84,7 @@ MUTANTS = (
     ),
     Mutant(
         "lease-never-expires",
-        "the step of a process that is gone is taken up by another",
+        "the step of a process that is gone is performed by another process",
         "runs/queries/sweep.py",
         "SELECT 1 FROM runs_process p WHERE p.id = s.process AND p.expires_at > clock_timestamp()))",
         "SELECT 1 FROM runs_process p WHERE p.id = s.process))",
@@ -92,7 +92,7 @@ MUTANTS = (
     ),
     Mutant(
         "lease-comes-back",
-        "a process whose lease has passed performs under a new name",
+        "a process whose lease has expired gets a new lease under a new id",
         "runs/queries/leases.py",
         "SET expires_at = excluded.expires_at WHERE p.expires_at > clock_timestamp()",
         "SET expires_at = excluded.expires_at",
@@ -100,7 +100,7 @@ MUTANTS = (
     ),
     Mutant(
         "claim-without-lease",
-        "nobody claims under a lease that has passed",
+        "no process claims a step under an expired lease",
         "runs/queries/claims.py",
         "WHERE id = %(process)s AND expires_at > clock_timestamp())",
         "WHERE id = %(process)s)",
@@ -132,7 +132,7 @@ MUTANTS = (
     ),
     Mutant(
         "cancelled-run-goes-on",
-        "what a running step of a cancelled run comes to releases nothing",
+        "the outcome of a step that was running when its run was cancelled releases no further step",
         "runs/queries/records.py",
         "{_ALIVE} IS TRUE AS alive",
         "true AS alive",
@@ -140,7 +140,7 @@ MUTANTS = (
     ),
     Mutant(
         "retry-beyond-budget",
-        "a step is not tried more often than its policy says",
+        "a step has no more attempts than its retry policy permits",
         "runs/engine/retry_policy.py",
         "if error.permanent or attempt >= policy.max_attempts:",
         "if error.permanent or attempt > policy.max_attempts:",
@@ -148,7 +148,7 @@ MUTANTS = (
     ),
     Mutant(
         "poison-for-ever",
-        "a step that takes its worker down each time is given up",
+        "a step that kills its worker each time becomes a dead letter",
         "runs/maintenance/sweep.py",
         "MAX_LOST = 3",
         "MAX_LOST = 10**9",
@@ -156,7 +156,7 @@ MUTANTS = (
     ),
     Mutant(
         "record-in-two-transactions",
-        "what was done and what follows from it are committed together, or not at all",
+        "the outcome of a step and the release of what follows are committed together, or not at all",
         "runs/engine/record.py",
         "with transaction.atomic():\n            return _record(outcomes, plan=plan, carried=carried)\n    except",
         "if True:\n            return _record(outcomes, plan=plan, carried=carried)\n    except",
@@ -164,7 +164,7 @@ MUTANTS = (
     ),
     Mutant(
         "key-of-each-attempt",
-        "every attempt of a step bears the same idempotency key",
+        "every attempt of a step has the same idempotency key",
         "runs/engine/context.py",
         "idempotency_key(self._work.run, step=self._step.id,",
         "idempotency_key(self._work.run, step=f'{self._step.id}{self.attempt}',",
@@ -172,7 +172,7 @@ MUTANTS = (
     ),
     Mutant(
         "two-runs-of-one-key",
-        "one idempotency key is one run",
+        "starts with the same idempotency key make one run",
         "runs/control/inserts.py",
         "keys=[request.idempotency_key for request in requests]",
         "keys=[None for request in requests]",
@@ -180,7 +180,7 @@ MUTANTS = (
     ),
     Mutant(
         "no-suspicion",
-        "the delivery of a dead child is repeated alone, so that its neighbours are not blamed",
+        "after a child died, each run of its delivery is repeated alone, so that a poison step is blamed and no other",
         "runs/queries/sweep.py",
         "SET suspect = true, knock_at",
         "SET suspect = false, knock_at",
@@ -188,7 +188,7 @@ MUTANTS = (
     ),
     Mutant(
         "list-begins-anew",
-        "a list that somebody retries goes on where it was",
+        "a for_each that is retried by hand continues with the items that had not succeeded",
         "runs/queries/for_each.py",
         '\'{"failed": 0, "redo": 0}\'',
         '\'{"failed": 0, "redo": 0, "next": 0}\'',
@@ -196,7 +196,7 @@ MUTANTS = (
     ),
     Mutant(
         "window-ignored",
-        "no more items are open than may be",
+        "no more items of a for_each are open at once than max_parallel permits",
         "runs/engine/for_each.py",
         "max(0, step.window - open_items)",
         "step.window",
@@ -204,7 +204,7 @@ MUTANTS = (
     ),
     Mutant(
         "parent-woken-twice",
-        "the end of a sub-workflow lets its parent go on once",
+        "the end of a sub-workflow wakes its parent exactly once",
         "runs/queries/records.py",
         "WHERE {_ROW} 'waiting' AND {_ALIVE} AND s.awaits = 0 RETURNING",
         "WHERE {_ROW} s.state AND {_ALIVE} RETURNING",
@@ -212,7 +212,7 @@ MUTANTS = (
     ),
     Mutant(
         "parent-woken-by-an-old-child",
-        "a parent goes on with the run that its last attempt started",
+        "a parent is woken only by the run that its last attempt started",
         "runs/queries/sub_workflows.py",
         "AND s.state = 'waiting' AND s.awaits > 0 AND s.attempt = c.parent_attempt",
         "AND s.state = 'waiting' AND s.awaits > 0",
@@ -220,7 +220,7 @@ MUTANTS = (
     ),
     Mutant(
         "retried-child-forgotten",
-        "a parent that has not gone on yet waits for the sub-workflow that somebody retries",
+        "when a sub-workflow is retried before its parent has continued, the parent waits for it again",
         "runs/control/retries.py",
         "sub_workflows.awaited_again(won)",
         "sub_workflows.awaited_again([])",
@@ -228,7 +228,7 @@ MUTANTS = (
     ),
     Mutant(
         "cancel-leaves-children",
-        "a cancel reaches the runs that the cancelled steps wait for",
+        "a cancel also cancels the sub-workflow runs that the cancelled steps wait for",
         "runs/engine/sub_workflows.py",
         "found.setdefault(row_id, []).extend([] if child is None else [child])",
         "found.setdefault(row_id, [])",
@@ -236,7 +236,7 @@ MUTANTS = (
     ),
     Mutant(
         "gate-ignores-waiting-runs",
-        "no more runs are live than their limit lets in",
+        "no more runs are live than their concurrency limit permits",
         "runs/queries/admission.py",
         "WHERE b.gate_id = g.id AND b.started_at IS NOT NULL AND b.finished_at IS NULL)))",
         "WHERE b.gate_id = g.id AND b.state = 'running')))",
@@ -244,7 +244,7 @@ MUTANTS = (
     ),
     Mutant(
         "undone-first-things-first",
-        "compensation goes backwards",
+        "compensations run in the reverse order of the steps that they undo",
         "runs/queries/endings.py",
         "ORDER BY run_id, seq DESC",
         "ORDER BY run_id, seq",
@@ -252,7 +252,7 @@ MUTANTS = (
     ),
     Mutant(
         "cancel-skips-finally",
-        "what finally says is done after a cancel, too",
+        "the steps of `finally` run after a cancel as well",
         "runs/engine/stopping.py",
         "if plan is not None and endings.follows(plan, outcome):",
         "if plan is not None and outcome is not RunState.CANCELLED and endings.follows(plan, outcome):",

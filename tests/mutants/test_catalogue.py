@@ -1,4 +1,4 @@
-"""The mutants of `make mutants` still fit the code."""
+"""The text that each mutant of `make mutants` replaces exists in the code."""
 
 from __future__ import annotations
 

@@ -20,8 +20,7 @@ from runs.domain.actor import Actor
 from runs.domain.requests import Request, Started
 from runs.maintenance.sweep import sweep
 from runs.models import Gate, Intervention, Run
-from runs.queries import database
-from runs.queries.database import Row, Statement, observed
+from runs.queries.database import observed
 from tests.engine import deliver, drain, messages, perform, state
 from tests.flows import begun, owner, published, queued, the_run, workspace
 from tests.runs.control.test_pause import until_somebody_waits
@@ -381,22 +380,6 @@ def test_two_replays_with_one_key_at_once_make_one_run() -> None:
         outer.enter_context(in_thread(again))
         until_somebody_waits(outer.enter_context(other_connection()))
     assert made == [first]
-
-
-def test_a_replay_that_is_tried_again_keeps_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another replay has the key at the INSERT, and is deleted before the key is looked up."""
-    [old] = begun(flow())
-    drain()
-    tried = 0
-
-    def run_first_in_vain(statement: Statement, **params: object) -> list[Row]:
-        nonlocal tried
-        tried += statement.name == "replay"
-        return [] if statement.name == "replay" and tried == 1 else database.run(statement, **params)
-
-    monkeypatch.setattr(control, "run", run_first_in_vain)
-    new = control.replay(old, given={"n": 2}, key="k", actor=Actor())
-    assert (tried, Run.objects.get(pk=new).input) == (2, {"n": 2})
 
 
 def _limit(**limits: int) -> None:
