@@ -40,6 +40,22 @@ LATE_IN_A_PAUSED_RUN = Story(
     child=None,
     ops=[Op("freeze", 0), Op("pause", 0)],
 )
+# A list whose item fails, and fails again when a person has retried it.
+LIST_THAT_FAILS_AGAIN = Story(
+    document={
+        "name": "model",
+        "steps": [
+            {
+                **LATE_IN_A_PAUSED_RUN.document["steps"][0],
+                "action": "scripted",
+                "with": {"fails": "{{ item }}", "permanent": False},
+                "for_each": {"items": [99], "max_parallel": 1, "batch": 1, "on_item_error": "fail"},
+            }
+        ],
+    },
+    child=None,
+    ops=[Op("settle", 0), Op("settle", 0), Op("retry", 0)],
+)
 
 
 @pytest.fixture
@@ -59,6 +75,7 @@ def bus(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bus]:
 
 @given(story=stories())
 @example(story=LATE_IN_A_PAUSED_RUN)
+@example(story=LIST_THAT_FAILS_AGAIN)
 def test_every_run_ends_as_the_oracle_says_whatever_happens_on_the_way(bus: Bus, story: Story) -> None:
     world = World(story, bus)
     try:
