@@ -1,4 +1,4 @@
-"""Which verbs are legal for a run or a dead letter as it stands, and what to say where one is not."""
+"""Which verbs are legal for a run or dead letter in its present state, and the reason given when one is not."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ RETRYABLE = frozenset({RunState.FAILED})
 REPLAYABLE = RUN_ENDED
 # Both pause and resume; whether it is paused is a time beside the state.
 PAUSABLE = RUN_LIVE | {RunState.QUEUED}
+# A run in one of these may still come to wait for a signal.
+SIGNALLABLE = frozenset({RunState.QUEUED, *RUN_LIVE})
 # What verbs over dead letters begin from.
 OPEN = frozenset({DeadLetterState.OPEN})
 # For an id that names nothing here, or something of another workspace.
@@ -28,12 +30,17 @@ _NAMED = 20
 
 
 def run_states(run_ids: Iterable[UUID]) -> dict[UUID, str]:
-    """The state of each of these runs that is there."""
+    """Return the states of these runs by id; ids that do not exist are left out."""
     return dict(Run.objects.filter(pk__in=list(run_ids)).values_list("pk", "state"))
 
 
+def state_of(run_id: UUID) -> RunState:
+    """Return the run's present state, for a refusal. Raises Run.DoesNotExist."""
+    return RunState(Run.objects.values_list("state", flat=True).get(pk=run_id))
+
+
 def dead_letter_states(dead_letter_ids: Iterable[UUID]) -> dict[UUID, str]:
-    """The state of each of these dead letters that is there."""
+    """Return the states of these dead letters by id; ids that do not exist are left out."""
     return dict(DeadLetter.objects.filter(pk__in=list(dead_letter_ids)).values_list("pk", "state"))
 
 
@@ -58,12 +65,12 @@ def can_resume(run: Run) -> bool:
 
 
 def can_retry(run: Run) -> bool:
-    """Whether the run may go on; where nothing of it can, the verb says so."""
+    """Whether a retry may be tried. Whether any of its steps can go on is found by the retry itself."""
     return run.state in RETRYABLE and "terminated" not in (run.error or {})
 
 
 def cannot_cancel(run_id: UUID, state: str) -> str:
-    """Why a cancel won nothing."""
+    """Return why a cancel changed nothing."""
     found = Run.objects.filter(pk=run_id, state=state).values_list("ending", "paused_at").first()
     ending, paused_at = found or (None, None)
     if ending is not None and paused_at is not None:
@@ -76,26 +83,26 @@ def cannot_cancel(run_id: UUID, state: str) -> str:
 
 
 def cannot_terminate(_: UUID, state: str) -> str:
-    """Why a terminate won nothing."""
+    """Return why a terminate changed nothing."""
     return f"the run is {state}; only a run that has not ended can be terminated"
 
 
 def cannot_pause(_: UUID, state: str) -> str:
-    """Why a pause won nothing."""
+    """Return why a pause changed nothing."""
     if state in RUN_ENDED:
         return f"the run is {state}; only a run that has not ended can be paused"
     return f"the run is {state} and paused already; resume lets it go on"
 
 
 def cannot_resume(_: UUID, state: str) -> str:
-    """Why a resume won nothing."""
+    """Return why a resume changed nothing."""
     if state in RUN_ENDED:
         return f"the run is {state}; only a paused run that has not ended can be resumed"
     return f"the run is {state} and not paused"
 
 
 def cannot_retry(run_id: UUID, state: str, *, edited: Iterable[str] = ()) -> str:
-    """Why a retry won nothing; `edited` are the steps that were given another input."""
+    """Return why a retry changed nothing; `edited` are the steps that were given another input."""
     if state not in RETRYABLE:
         hint = "a replay makes a new run of it" if state in RUN_ENDED else "wait for its end"
         return f"the run is {state}; only a failed run can be retried: {hint}"
@@ -114,7 +121,7 @@ def cannot_retry(run_id: UUID, state: str, *, edited: Iterable[str] = ()) -> str
 
 
 def cannot_retry_dead_letter(dead_letter: DeadLetter, *, edited: bool = False) -> str:
-    """Why a retry of a dead letter won nothing, with another input where `edited`. The letter has its run loaded."""
+    """Return why a retry changed nothing; `edited`: it came with another input. The dead letter has its run loaded."""
     if dead_letter.state not in OPEN:
         return f"the dead letter is {dead_letter.state}; only an open one can be retried"
     state = dead_letter.run.state
@@ -139,17 +146,40 @@ def can_retry_dead_letter(dead_letter: DeadLetter) -> bool:
 
 
 def cannot_edit(dead_letter: DeadLetter) -> str | None:
-    """Why the letter's step cannot be given another input, where that is so."""
+    """Return why the step of the dead letter cannot be given another input, or None if it can."""
     return _fixed_list(dead_letter.run_id, [dead_letter.step])
 
 
 def cannot_discard(dead_letter: DeadLetter) -> str:
-    """Why a discard changed nothing."""
+    """Return why a discard changed nothing."""
     return f"the dead letter is {dead_letter.state}; only an open one can be discarded"
 
 
+def cannot_signal(run_id: UUID, state: str, *, name: str) -> str:
+    """Return why the run did not take a signal of this name."""
+    if state not in SIGNALLABLE:
+        return f"the run is {state}; only a run that has not ended takes signals"
+    version_id, ending = Run.objects.values_list("version_id", "ending").get(pk=run_id)
+    awaited = {step.awaits for step in plan.load(version_id).steps.values() if step.awaits is not None}
+    if not awaited:
+        return f"the run is {state}, and no step of it waits for a signal"
+    if name not in awaited and ANY_SIGNAL not in awaited:
+        return f"the run is {state}, and no step of it waits for signal {name!r}{nearest(name, sorted(awaited))}"
+    if ending is not None:
+        return (
+            f"the run is {state}, and on its way to its end ({ending}): no step that may still come waits for "
+            f"signal {name!r}"
+        )
+    if Signal.objects.filter(run_id=run_id, name=name, used_at__isnull=True).exists():
+        return f"the run is {state}; a signal {name!r} is kept for every step that is still to wait for it"
+    return f"the run is {state}; every step of it that waits for signal {name!r} is over"
+
+
 def _past_retry(run_id: UUID, *, step: str | None = None) -> str | None:
-    """Why a failed run, or this step of it, cannot go on; None where its steps decide. As ending_queries.PAST_RETRY."""
+    """Return why a failed run, or this step of it, cannot go on; None if that depends on its steps.
+
+    The same rule as runs.queries.retries.PAST_RETRY.
+    """
     if Run.objects.filter(pk=run_id, error__has_key="terminated").exists():
         return "the run was terminated, and what was to follow is given up: a replay makes a new run of it"
     undos = StepRun.objects.filter(run_id=run_id, step__startswith=UNDO)
@@ -168,7 +198,7 @@ def _failed_steps(run_id: UUID) -> list[str]:
 
 
 def _fixed_list(run_id: UUID, steps: Iterable[str]) -> str | None:
-    """What to say where an input was given for one of these steps, and its list has begun."""
+    """Return a refusal if one of these steps, for which an input was given, has begun its list; else None."""
     begun = StepRun.objects.filter(run_id=run_id, step__in=list(steps), item=-1, progress__isnull=False)
     step = begun.values_list("step", flat=True).first()
     if step is None:
@@ -184,32 +214,3 @@ def _listed(steps: list[str]) -> str:
         return "has none"
     more = f" and {len(steps) - _NAMED} more" if len(steps) > _NAMED else ""
     return ("is " if len(steps) == 1 else "are ") + ", ".join(steps[:_NAMED]) + more
-
-
-def state_of(run_id: UUID) -> RunState:
-    """The state that a verb found the run in, for the answer to one that it did not win. Raises Run.DoesNotExist."""
-    return RunState(Run.objects.values_list("state", flat=True).get(pk=run_id))
-
-
-# A run in one of these may still come to wait for a signal.
-SIGNALLABLE = frozenset({RunState.QUEUED, *RUN_LIVE})
-
-
-def cannot_signal(run_id: UUID, state: str, *, name: str) -> str:
-    """Why the run did not take a signal of this name."""
-    if state not in SIGNALLABLE:
-        return f"the run is {state}; only a run that has not ended takes signals"
-    version_id, ending = Run.objects.values_list("version_id", "ending").get(pk=run_id)
-    awaited = {step.awaits for step in plan.load(version_id).steps.values() if step.awaits is not None}
-    if not awaited:
-        return f"the run is {state}, and no step of it waits for a signal"
-    if name not in awaited and ANY_SIGNAL not in awaited:
-        return f"the run is {state}, and no step of it waits for signal {name!r}{nearest(name, sorted(awaited))}"
-    if ending is not None:
-        return (
-            f"the run is {state}, and on its way to its end ({ending}): no step that may still come waits for "
-            f"signal {name!r}"
-        )
-    if Signal.objects.filter(run_id=run_id, name=name, used_at__isnull=True).exists():
-        return f"the run is {state}; a signal {name!r} is kept for every step that is still to wait for it"
-    return f"the run is {state}; every step of it that waits for signal {name!r} is over"

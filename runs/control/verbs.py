@@ -114,8 +114,8 @@ CANCEL = RunVerb(
     "cancel",
     "cancelled",
     Target.RUN,
-    "Stop the work of a run: no further step begins, a running step is told and its outcome is still written; then the "
-    "`finally` steps run, and the run ends.",
+    "Stop the work of a run: no further step begins, and a running step is asked to stop and its outcome is written. "
+    "Then the `finally` steps run, and the run ends.",
     stops.cancel,
     frozenset(preconditions.CANCELLABLE),
     dangerous=True,
@@ -128,7 +128,7 @@ TERMINATE = RunVerb(
     "terminated",
     Target.RUN,
     "End a run at once: no compensation, `on_failure` or `finally` step begins any more, and a retry cannot take this "
-    "back. A running step is told, and its outcome is still written.",
+    "back. A running step is asked to stop, and its outcome is still written.",
     stops.terminate,
     frozenset(preconditions.TERMINABLE),
     dangerous=True,
