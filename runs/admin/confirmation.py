@@ -68,7 +68,7 @@ def filled(request: HttpRequest, page: Page, **initial: Any) -> forms.Form:
 
 
 def actor_of(request: HttpRequest, why: str) -> Actor:
-    """The logged-in user's hand."""
+    """Return the logged-in user as the actor of a verb."""
     return Actor(request.user.pk, why)
 
 

@@ -30,7 +30,7 @@ def edit_dead_letter(request: HttpRequest, key: UUID) -> HttpResponse:
 
 
 def discard(request: HttpRequest, key: UUID) -> HttpResponse:
-    """Close the letter for good."""
+    """Close the dead letter for good."""
     dead_letter = _dead_letter(request, key)
     verb = verbs.DISCARD
     page = _of_dead_letter(dead_letter, verb=verb.title, says=verb.does, form=ReasonForm, danger=verb.dangerous)

@@ -131,7 +131,7 @@ def cannot_retry_dead_letter(dead_letter: DeadLetter, *, edited: bool = False) -
             f"step {dead_letter.step!r} follows the run's work, and comes again when the run is retried or replayed"
         )
         return _past_retry(dead_letter.run_id, step=dead_letter.step) or fixed or follows
-    hint = "discard the letter, or replay the run" if state in RUN_ENDED else "wait until the run has failed"
+    hint = "discard the dead letter, or replay the run" if state in RUN_ENDED else "wait until the run has failed"
     return f"the run of this dead letter is {state}: {hint}"
 
 

@@ -43,7 +43,7 @@ def parse(
     states: type[StrEnum] | None = None,
     path: str = "",
 ) -> Filters:
-    """Filters as (name, values); `path` stands before the name of one that is refused. Raises Refused (400)."""
+    """Read filters from (name, values) pairs. A refusal (Refused, 400) names a filter with `path` before its name."""
     names = [*known]
     allowed = [*names, *(("state", "status") if states else ())]
     values: dict[str, str] = {}
