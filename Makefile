@@ -5,6 +5,8 @@ STAMP := .venv/.runtime
 DEV_STAMP := .venv/.development
 # Of the tests; `auto` goes by the number of processors (tests/parts.py).
 PROCESSES ?= auto
+# What `make test-fast` leaves out besides the tests marked e2e and chaos: random stories, a suite, servers of their own.
+SLOW := tests/property tests/benchmarks tests/project/test_stack.py tests/project/test_leftover_postgres.py
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -19,8 +21,8 @@ up: $(STAMP) ## Start everything: PostgreSQL, Valkey, web, worker, beat, Flower;
 test: $(DEV_STAMP) ## Run the whole suite on servers of its own, in several processes; fails after 12 minutes
 	@$(BIN)/python -m pytest -n $(PROCESSES) --limit-minutes 12
 
-test-fast: $(DEV_STAMP) ## Run it without e2e, chaos and property tests, in under 90 seconds
-	@$(BIN)/python -m pytest -n $(PROCESSES) -m "not e2e and not chaos" --ignore tests/property
+test-fast: $(DEV_STAMP) ## Run it without e2e, chaos, property and server tests, in about 90 seconds
+	@$(BIN)/python -m pytest -n $(PROCESSES) -m "not e2e and not chaos" $(SLOW:%=--ignore %)
 
 check: $(DEV_STAMP) ## Lint, types, migrations complete, system checks with deploy settings
 	@$(BIN)/ruff check .
