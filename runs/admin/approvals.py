@@ -24,7 +24,7 @@ from runs.control.approvals import Decision
 from runs.domain.actor import Actor
 from runs.domain.outcomes import StepKey
 from runs.models import Approval, StepRun
-from workflows.workspaces.permissions import may_at_admin
+from workflows.workspaces.permissions import has_permission
 
 SHOWN_QUESTION = 200
 
@@ -110,7 +110,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Permit also users who may view step runs, since approvals are step runs."""
-        return any(may_at_admin(request.user, "view", model) for model in (StepRun, Approval))
+        return any(has_permission(request.user, "view", model) for model in (StepRun, Approval))
 
     def has_verbs_permission(self, request: HttpRequest) -> bool:
         """Whether the user may choose the actions of the list."""

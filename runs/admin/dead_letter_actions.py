@@ -60,7 +60,7 @@ def _retried(request: HttpRequest, key: UUID, shape: type[WhyForm], *, title: st
             form.add_error("input", f"{why_not}.")
             return show(request, form, page)
         return refused(request, why_not, to=page.back)
-    return succeeded(request, "The run goes on.", to=run_page(dead_letter.run_id))
+    return succeeded(request, "The dead letter is retried.", to=run_page(dead_letter.run_id))
 
 
 def _dead_letter(request: HttpRequest, key: UUID) -> DeadLetter:

@@ -51,6 +51,8 @@ def decide(request: HttpRequest, token: str) -> HttpResponse:
     refusal = _refusal(request, link, row)
     if refusal is not None or row is None:
         return refusal or _gone(request, None)
+    if not permissions.may(permissions.LINK, WAY, workspace=row.run.workspace_id):
+        return _closed(request, 403, "Links decide nothing here", "Log in to decide, or ask who runs this site.")
     if request.method != "POST":
         return _question(request, row)
     form = DecisionForm(request.POST)
@@ -64,7 +66,6 @@ def decide(request: HttpRequest, token: str) -> HttpResponse:
 def _decide(request: HttpRequest, link: Link, *, approved: bool, why: str) -> HttpResponse:
     name = _username(request)
     decision = Decision(approved, by=name or LINK, username=name, attempt=link.attempt)
-    permissions.require(permissions.LINK, WAY)
     actor = Actor(request.user.pk if request.user.is_authenticated else None, why)
     if approvals.decide([link.step_key], decision=decision, actor=actor):
         title, says = ("Approved", "The run goes on.") if approved else ("Rejected", "The rejection was recorded.")

@@ -6,6 +6,7 @@ import ast
 import json
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,6 +139,17 @@ def test_who_may_over_the_api(caller: str, run: Run) -> None:
     assert may == dict.fromkeys(API, caller in ("token", "superuser's session"))
 
 
+@pytest.mark.parametrize(
+    "right", [Right.START, Right.CHANGE_RUNS, Right.CHANGE_DEAD_LETTERS, Right.DECIDE, Right.PUBLISH]
+)
+def test_each_way_over_the_api_asks_for_its_own_right(right: Right, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(permissions, "TOKEN_RIGHTS", frozenset(Right) - {right})
+    refused = {name for name in API if asked("token", address(name, run), body(name, run))[0] == 403}
+    # A first run is started by publishing, and so needs both rights.
+    both = {"workflows_publish with a first run"} if right is Right.PUBLISH else set()
+    assert refused == {name for name in API if WAYS[f"api: {name}"].right is right} | both
+
+
 @pytest.mark.parametrize("caller", ["superuser", "staff with the permission", "staff", "user with the permission", ""])
 def test_who_may_at_the_admin(caller: str, run: Run) -> None:
     pages = {
@@ -197,28 +209,67 @@ def views() -> Iterator[type[ScopedView]]:
             yield view
 
 
-def test_every_view_that_takes_a_post_names_its_way() -> None:
-    assert not [view.__name__ for view in views() if hasattr(view, "post") and view.changes is None]
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_every_view_that_takes_a_change_names_its_way(method: str) -> None:
+    assert not [view.__name__ for view in views() if hasattr(view, method) and view.changes is None]
 
 
-STARTS = {"starts": {"start", "insert_together", "insert"}, "replays": {"replay"}, "stops": {"cancel", "terminate"}}
-ASKS = ("permissions.", "described(", "require(request", "_by_hand")
+VERBS = {
+    "starts": {"start", "insert", "insert_together"},
+    "replays": {"replay"},
+    "stops": {"cancel", "terminate"},
+    "pauses": {"pause", "resume", "pause_workflow", "resume_workflow"},
+    "retries": {"retry", "retry_steps"},
+    "signals": {"send", "send_by_key"},
+    "approvals": {"decide"},
+    "dead_letters": {"retry", "discard"},
+}
+# Calls by which a module asks, itself or through what it shares with others of its room, and classes that do.
+ASKS = {"way", "described", "described_many", "require", "may", "actor", "user_id", "action"}
+ASKING_BASES = {"OverRuns", "OverDeadLetters", "OverWorkflow"}
+
+
+def called(path: Path) -> set[str]:
+    """The names that the file calls: `starts.start`, or the last word of anything else."""
+    found = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call):
+            function = node.func
+            name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+            owner = getattr(function.value, "id", "") if isinstance(function, ast.Attribute) else ""
+            found |= {name, f"{owner}.{name}"}
+    return found
+
+
+def asks(path: Path) -> bool:
+    """Whether the file asks, or its classes inherit the asking."""
+    bases = {
+        getattr(base, "id", "")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ClassDef)
+        for base in node.bases
+    }
+    return bool(called(path) & ASKS or bases & ASKING_BASES)
+
+
+def imported_verbs(path: Path) -> set[str]:
+    """Verbs that the file imports by their own names, which is another way to call them."""
+    return {
+        alias.name
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("runs.control.")
+        for alias in node.names
+        if alias.name in VERBS.get((node.module or "").rpartition(".")[2], ())
+    }
 
 
 @pytest.mark.parametrize("room", ["api", "admin", "pages", "management", "maintenance", "worker"])
-def test_whoever_starts_or_changes_runs_asks_first(room: str) -> None:
-    """A new way in (a webhook, a schedule, a form) is a module that calls these, and must ask."""
-    wrong = [
-        place(path, node.lineno)
-        for path in files(f"runs/{room}")
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and isinstance(node.func.value, ast.Name)
-        and node.func.attr in STARTS.get(node.func.value.id, ())
-        and not any(word in path.read_text(encoding="utf-8") for word in ASKS)
-    ]
-    assert not wrong
+def test_whoever_does_a_verb_asks_first(room: str) -> None:
+    """A new way in (a webhook, a schedule, a form) is a module that calls a verb, and must ask."""
+    verbs = {f"{module}.{name}" for module, names in VERBS.items() for name in names} | {"function"}
+    doing = [path for path in files(f"runs/{room}") if called(path) & verbs or imported_verbs(path)]
+    assert not [place(path, 1) for path in doing if not asks(path)]
+    assert doing or room in ("maintenance", "worker")
 
 
 def test_the_statement_of_a_start_looks_again_by_the_same_rule() -> None:

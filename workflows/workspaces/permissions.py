@@ -43,6 +43,9 @@ _AT_ADMIN: Mapping[Right, str] = {
     Right.PUBLISH: "workflows.change_workflow",
 }
 
+# What a token may do in its own workspace: everything.
+TOKEN_RIGHTS = frozenset(Right)
+
 # The rule for tokens once more, as SQL, for statements that look again in their own snapshot (START_AUTHORIZED): the
 # sha256 of those among %(tokens)s that may start runs in %(workspace)s. A change of `may` for tokens changes it, too.
 TOKENS_THAT_MAY_START = """SELECT t.sha256 FROM workflows_apitoken t JOIN auth_user u ON u.id = t.user_id
@@ -131,7 +134,7 @@ def may(caller: Caller, way: Way, *, workspace: Workspace | UUID | None = None) 
         return _is_staff(caller.user) and _has(caller.user, _AT_ADMIN.get(way.right, ""))
     if caller.token is not None:
         wanted = workspace.pk if isinstance(workspace, Workspace) else workspace
-        return caller.token.workspace_id == wanted
+        return caller.token.workspace_id == wanted and way.right in TOKEN_RIGHTS
     named = isinstance(workspace, Workspace) and workspace.name == SESSION_WORKSPACE
     return named and _is_superuser(caller.user)
 
@@ -143,10 +146,13 @@ def require(caller: Caller, way: Way, *, workspace: Workspace | UUID | None = No
 
 
 def may_at_admin(user: AbstractBaseUser | AnonymousUser, verb: str, model: type[Model]) -> bool:
-    """Whether the user may `view`, `add`, `change` or `delete` rows of this model at the admin."""
-    names = model._meta
-    verbs = ("view", "change") if verb == "view" else (verb,)
-    return any(_has(user, f"{names.app_label}.{each}_{names.model_name}") for each in verbs)
+    """Whether the user may `view`, `add`, `change` or `delete` rows. Who may change rows may view them, as in Django."""
+    return has_permission(user, verb, model) or (verb == "view" and has_permission(user, "change", model))
+
+
+def has_permission(user: AbstractBaseUser | AnonymousUser, verb: str, model: type[Model]) -> bool:
+    """Whether the user has exactly this one of Django's permissions for the model."""
+    return _has(user, f"{model._meta.app_label}.{verb}_{model._meta.model_name}")
 
 
 def _has(user: object, permission: str) -> bool:

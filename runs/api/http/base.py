@@ -51,8 +51,10 @@ class ScopedView(APIView):
 
     def require(self, way: Way | None) -> None:
         """Raises Refused (403) where the caller may not go this way in the workspace."""
+        if way is None and not hasattr(self, (self.request.method or "").lower()):
+            return  # a method that the view does not have is refused with 405
         if way is None:
-            return  # a method that the view does not have, which is refused with 405
+            raise Refused("this view names no way in for a change, so it takes none", status=403)
         try:
             permissions.require(self.caller, way, workspace=self.workspace)
         except permissions.Forbidden as error:

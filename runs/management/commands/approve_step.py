@@ -17,7 +17,7 @@ from runs.models import StepRun
 
 class Command(BaseCommand):
     control_verb: ClassVar[Verb] = verbs.APPROVE
-    help = help_of(verbs.APPROVE)
+    help = f"{help_of(verbs.APPROVE)} The step's approvers are not asked."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("step", metavar="STEP")

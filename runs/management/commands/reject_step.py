@@ -9,4 +9,4 @@ from runs.management.commands._by_hand import help_of
 
 class Command(approve_step.Command):
     control_verb = verbs.REJECT
-    help = help_of(verbs.REJECT)
+    help = f"{help_of(verbs.REJECT)} The step's approvers are not asked."

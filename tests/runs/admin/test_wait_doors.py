@@ -102,6 +102,15 @@ def test_who_may_only_look_at_steps_sees_the_list_and_decides_nothing() -> None:
     assert client.get(verb("approve", run_id)).status_code == 403
 
 
+def test_who_may_change_steps_but_not_look_at_them_does_not_see_what_waits() -> None:
+    asking()
+    user = User.objects.create(username="staff", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=["change_steprun", "change_approval"]))
+    client = Client()
+    client.force_login(user)
+    assert client.get(reverse("admin:runs_approval_changelist")).status_code == 403
+
+
 def test_the_list_finds_what_waits_and_decides_many_at_once() -> None:
     ids = asking(*[{"order": n} for n in range(3)])
     [named] = asking(approvers=["ada"])
