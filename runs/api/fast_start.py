@@ -1,7 +1,7 @@
 """The fast path of POST /api/v1/workflows/{id or name}/runs: in front of Django, with a group commit.
 
 It responds to starts that succeed, and to starts that failed so late that the run may exist. Every other request (no
-token, an error in the body, an unknown workflow) goes on to runs.api.resources.workflows.StartedRuns, which says what
+token, an error in the body, an unknown workflow) goes on to runs.api.resources.start_run.StartedRuns, which says what
 is wrong, and which the OpenAPI schema describes.
 """
 

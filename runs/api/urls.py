@@ -30,8 +30,9 @@ from runs.api.resources.run_verbs import (
 )
 from runs.api.resources.runs import OneRun, Runs
 from runs.api.resources.signals import RunSignals, Signals
+from runs.api.resources.start_run import StartedRuns
 from runs.api.resources.workflow_verbs import PauseWorkflow, ResumeWorkflow
-from runs.api.resources.workflows import OneWorkflow, StartedRuns, Workflows
+from runs.api.resources.workflows import OneWorkflow, Workflows
 
 urlpatterns = [
     path("workflows", Workflows.as_view(), name="api-workflows"),

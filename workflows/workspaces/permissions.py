@@ -146,7 +146,7 @@ def require(caller: Caller, way: Way, *, workspace: Workspace | UUID | None = No
 
 
 def may_at_admin(user: AbstractBaseUser | AnonymousUser, verb: str, model: type[Model]) -> bool:
-    """Whether the user may `view`, `add`, `change` or `delete` rows. Who may change rows may view them, as in Django."""
+    """Whether the user may `view`, `add`, `change` or `delete` rows. Who may change rows may view them."""
     return has_permission(user, verb, model) or (verb == "view" and has_permission(user, "change", model))
 
 

@@ -11,20 +11,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from runs.api.http import filters
-from runs.api.http.base import PROBLEM, READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
+from runs.api.http.base import READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
 from runs.api.http.lookups import find_workflow
 from runs.api.http.pagination import page
-from runs.api.http.parsers import DEFINITION_PARSERS, read_body
-from runs.api.http.problems import Refused
-from runs.api.resources.bulk_verbs import described
-from runs.control import starts, verbs
+from runs.api.http.parsers import DEFINITION_PARSERS
+from runs.control import starts
 from runs.domain.requests import Request as RunRequest
 from runs.history import timeline
 from runs.models import Run
 from runs.schemas import base
 from runs.schemas import runs as runs_schemas
 from runs.schemas import workflows as workflows_schemas
-from runs.schemas.requests import StartRun
 from workflows.definitions.errors import DefinitionError
 from workflows.formats.parse import Source
 from workflows.models import Workflow
@@ -95,29 +92,6 @@ class OneWorkflow(ScopedView):
                 workflow, latest_run=_newest(workflow, site=request.build_absolute_uri)
             ).as_json()
         )
-
-
-@described(
-    verbs.START,
-    request=StartRun,
-    responses={200: runs_schemas.RunStarted, 201: runs_schemas.RunStarted, **WRITE, 404: PROBLEM, 409: PROBLEM},
-    more="200 and the first run when the idempotency key is known.",
-)
-class StartedRuns(ScopedView):
-    """The runs of one workflow."""
-
-    def post(self, request: Request, key: str) -> Response:
-        """Start it."""
-        wanted = read_body(request.data, model=StartRun)
-        workflow = find_workflow(key, workspace=self.workspace)
-        if workflow.current is None:
-            raise Refused(f"workflow {workflow.name!r} is not published yet; publish it first", status=409)
-        asked = RunRequest(
-            wanted.input, idempotency_key=wanted.idempotency_key, labels=wanted.labels, priority=wanted.priority
-        )
-        [started] = starts.start([asked], version=workflow.current, workflow=workflow, source="api")
-        answer = runs_schemas.RunStarted(id=started.run_id, state=started.state)
-        return Response(answer.as_json(), status=201 if started.created else 200)
 
 
 def _published(published: Published) -> dict[str, Any]:
