@@ -60,12 +60,8 @@ def action(bulk: Bulk) -> Action:
 
 
 def of_runs(verb: RunVerb) -> Action:
-    """The action of the list of runs; pause and resume leave out what is paused, or is not."""
-    narrow: dict[str, Callable[[Chosen], Chosen]] = {
-        verbs.PAUSE.name: lambda rows: rows.filter(paused_at__isnull=True),
-        verbs.RESUME.name: lambda rows: rows.filter(paused_at__isnull=False),
-    }
-    return action(Bulk(verb, verb.function, narrow=narrow.get(verb.name, QuerySet.all)))
+    """Return the action of the list of runs; it leaves out runs that the verb would not change."""
+    return action(Bulk(verb, verb.function, narrow=verb.narrow))
 
 
 def of_dead_letters(verb: DeadLetterVerb) -> Action:

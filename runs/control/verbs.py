@@ -12,9 +12,11 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from runs.control import approvals, dead_letters, pauses, preconditions, replays, retries, signals, starts, stops
 from runs.domain.actor import Actor
-from runs.domain.states import DeadLetterState, StepState
+from runs.domain.states import StepState
 from runs.models import DeadLetter, Run
 from workflows.workspaces.permissions import Right
 
@@ -92,11 +94,17 @@ class RunVerb(Verb):
     """A verb over a set of runs that needs nothing but a reason.
 
     `legal` narrows `states` down by the rest of the run; `why_not(run id, state)` says why a run was not changed.
+    `paused`: of the runs in these states, only those that are paused (or are not) can be changed; None: both.
     """
 
     function: OverIds
     why_not: Callable[[UUID, str], str] = field(kw_only=True)
     legal: Callable[[Run], bool] = field(kw_only=True)
+    paused: bool | None = None
+
+    def narrow(self, runs: QuerySet[Run]) -> QuerySet[Run]:
+        """Leave out runs that the verb would not change, whatever their state."""
+        return runs if self.paused is None else runs.filter(paused_at__isnull=not self.paused)
 
 
 @dataclass(frozen=True)
@@ -107,8 +115,6 @@ class DeadLetterVerb(Verb):
     why_not: Callable[[DeadLetter], str] = field(kw_only=True)
     legal: Callable[[DeadLetter], bool] = field(kw_only=True)
 
-
-_OPEN = frozenset({DeadLetterState.OPEN})
 
 CANCEL = RunVerb(
     "cancel",
@@ -146,6 +152,7 @@ PAUSE = RunVerb(
     icon="pause",
     why_not=preconditions.cannot_pause,
     legal=preconditions.can_pause,
+    paused=False,
 )
 RESUME = RunVerb(
     "resume",
@@ -158,6 +165,7 @@ RESUME = RunVerb(
     icon="play_arrow",
     why_not=preconditions.cannot_resume,
     legal=preconditions.can_resume,
+    paused=True,
 )
 RETRY = RunVerb(
     "retry",
@@ -215,7 +223,7 @@ RETRY_DEAD_LETTER = DeadLetterVerb(
     Target.DEAD_LETTER,
     "Let the run of a dead letter go on from the step that gave up, with the input that the step had.",
     dead_letters.retry,
-    _OPEN,
+    preconditions.OPEN,
     icon="refresh",
     why_not=preconditions.cannot_retry_dead_letter,
     legal=preconditions.can_retry_dead_letter,
@@ -226,7 +234,7 @@ DISCARD = DeadLetterVerb(
     Target.DEAD_LETTER,
     "Close a dead letter for good; its run stays as it is.",
     dead_letters.discard,
-    _OPEN,
+    preconditions.OPEN,
     dangerous=True,
     icon="delete",
     why_not=preconditions.cannot_discard,

@@ -189,7 +189,3 @@ class RunFacts(NamedTuple):
     generation: int = 1
     outcome: str | None = None
     below: bool = False
-
-
-# Of each step that has a row what expressions can read, by step id: output, state, error.
-Steps = Mapping[str, dict[str, Json]]

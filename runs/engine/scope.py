@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from actions import expressions
 from actions.base import Json
 from actions.moments import iso
-from runs.domain.outcomes import RunFacts, Steps
+from runs.domain.outcomes import LoadedSteps, RunFacts
 from runs.planning.steps import ANY_STEP, PlannedStep
 
 
-def step_input(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:
+def step_input(step: PlannedStep, run: RunFacts, steps: LoadedSteps) -> Json:
     """Return the step's input: its `payload`, if it has one, or what its predecessors hand down.
 
     Without a predecessor that is the run's input; with one, that step's output; with several, `{step: output}`, from
@@ -22,7 +22,7 @@ def step_input(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:
     return _handed_down(step, run, steps)
 
 
-def names(step: PlannedStep, run: RunFacts, steps: Steps, *, given: Json) -> dict[str, Json]:
+def names(step: PlannedStep, run: RunFacts, steps: LoadedSteps, *, given: Json) -> dict[str, Json]:
     """Return the names for a step's expressions. A bare name means a key of the step's input, else of the run's."""
     found: dict[str, Json] = {}
     layers = [run.input, given]
@@ -36,26 +36,26 @@ def names(step: PlannedStep, run: RunFacts, steps: Steps, *, given: Json) -> dic
     return found
 
 
-def item_names(run: RunFacts, steps: Steps, *, item: Json, index: int) -> dict[str, Json]:
+def item_names(run: RunFacts, steps: LoadedSteps, *, item: Json, index: int) -> dict[str, Json]:
     """Return the names for the expressions of one item of a for_each. A bare name means a key of the item."""
     bare = dict(item) if isinstance(item, dict) else {}
     return {**bare, **_reserved(run, steps), "item": item, "index": index}
 
 
-def output_names(run: RunFacts, steps: Steps) -> dict[str, Json]:
+def output_names(run: RunFacts, steps: LoadedSteps) -> dict[str, Json]:
     """Return the names for the workflow's `output` expression. A bare name means a key of the run's input."""
     bare = dict(run.input) if isinstance(run.input, dict) else {}
     return {**bare, **_reserved(run, steps)}
 
 
-def read_by(step: PlannedStep, steps: Steps) -> Steps:
+def read_by(step: PlannedStep, steps: LoadedSteps) -> LoadedSteps:
     """Return the steps that this step's expressions can read: few, even if thousands are loaded for its link."""
     if ANY_STEP in step.reads:
         return steps
     return {key: steps[key] for key in step.reads if key in steps}
 
 
-def _handed_down(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:
+def _handed_down(step: PlannedStep, run: RunFacts, steps: LoadedSteps) -> Json:
     if not step.predecessors:
         return run.input
     if len(step.predecessors) == 1:
@@ -68,7 +68,7 @@ def _handed_down(step: PlannedStep, run: RunFacts, steps: Steps) -> Json:
     }
 
 
-def _reserved(run: RunFacts, steps: Steps) -> dict[str, Json]:
+def _reserved(run: RunFacts, steps: LoadedSteps) -> dict[str, Json]:
     # A copy, because `steps` grows as the link is performed, and an expression may put it into an output.
     began = iso(datetime.fromtimestamp(run.began, UTC))
     return {

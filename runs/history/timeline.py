@@ -13,7 +13,7 @@ from django.db.models import OuterRef, Subquery
 from pydantic import ValidationError
 
 from actions.base import ActionError, Json
-from runs.domain.outcomes import RunFacts, Steps
+from runs.domain.outcomes import LoadedSteps, RunFacts
 from runs.domain.states import PENDING, RUN_ENDED, RUN_OUTCOMES
 from runs.engine.config import rendered
 from runs.engine.scope import names, step_input
@@ -105,7 +105,7 @@ def _facts(run: Run) -> RunFacts:
     )
 
 
-def _view(step: PlannedStep, row: StepRun | None, run: RunFacts, seen: Steps, *, version_id: UUID) -> StepView:
+def _view(step: PlannedStep, row: StepRun | None, run: RunFacts, seen: LoadedSteps, *, version_id: UUID) -> StepView:
     if row is None:
         return _pending(step)
     begun = row.state != "skipped"
@@ -150,7 +150,7 @@ def _counts(row: StepRun) -> Json:
     return {key: row.progress[key] for key in ("count", "succeeded", "failed", "skipped")}
 
 
-def _given(step: PlannedStep, row: StepRun, run: RunFacts, seen: Steps) -> Json:
+def _given(step: PlannedStep, row: StepRun, run: RunFacts, seen: LoadedSteps) -> Json:
     if row.input is not None:
         stored: Json = row.input
         return stored
@@ -160,7 +160,7 @@ def _given(step: PlannedStep, row: StepRun, run: RunFacts, seen: Steps) -> Json:
         return None
 
 
-def _config(step: PlannedStep, row: StepRun, given: Json, run: RunFacts, seen: Steps) -> Json:
+def _config(step: PlannedStep, row: StepRun, given: Json, run: RunFacts, seen: LoadedSteps) -> Json:
     """Return the config that the step was performed with: the stored one, else `with` rendered once more."""
     if row.config is not None:
         stored: Json = row.config
@@ -173,7 +173,7 @@ def _config(step: PlannedStep, row: StepRun, given: Json, run: RunFacts, seen: S
         return None
 
 
-def _read_by(step: PlannedStep, seen: Steps) -> Steps:
+def _read_by(step: PlannedStep, seen: LoadedSteps) -> LoadedSteps:
     """Return the rows that the step's expressions may read: few, even if the run has thousands."""
     if ANY_STEP in step.reads:
         return seen

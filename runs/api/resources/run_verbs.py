@@ -31,7 +31,7 @@ from runs.schemas.requests import ByHand, ReplayRun, RetryRun
 DONE = {200: runs.RunStarted, **VERB}
 
 
-class OneRun(ScopedView):
+class VerbOnRun(ScopedView):
     """A verb on one run."""
 
     verb: ClassVar[RunVerb]
@@ -46,7 +46,7 @@ class OneRun(ScopedView):
         return _state(run_id)
 
 
-class ManyRuns(ScopedView):
+class VerbOnRuns(ScopedView):
     """A verb on many runs."""
 
     verb: ClassVar[RunVerb]
@@ -57,40 +57,36 @@ class ManyRuns(ScopedView):
 
         def matching(given: Filters) -> QuerySet[Run]:
             found = listed.matching(given, workspace=self.workspace)
-            return found if asked.ids is not None else self.narrow(found)
+            return found if asked.ids is not None else self.verb.narrow(found)
 
         chosen = choose(asked, bulk=Bulk(self.verb, listed.FILTERS, RunState), matching=matching)
         won = self.verb.function(chosen.ids, actor=Actor(self.user.pk, asked.why))
         return Response(result(chosen, won=won, states=preconditions.run_states).as_json())
 
-    def narrow(self, found: QuerySet[Run]) -> QuerySet[Run]:
-        """Of the runs that pass a filter, those that the verb would change."""
-        return found
-
 
 @described(verbs.CANCEL, request=ByHand, responses=DONE)
-class CancelRun(OneRun):
+class CancelRun(VerbOnRun):
     """The cancel of one run."""
 
     verb = verbs.CANCEL
 
 
 @described(verbs.TERMINATE, request=ByHand, responses=DONE)
-class TerminateRun(OneRun):
+class TerminateRun(VerbOnRun):
     """The terminate of one run."""
 
     verb = verbs.TERMINATE
 
 
 @described(verbs.PAUSE, request=ByHand, responses=DONE)
-class PauseRun(OneRun):
+class PauseRun(VerbOnRun):
     """The pause of one run."""
 
     verb = verbs.PAUSE
 
 
 @described(verbs.RESUME, request=ByHand, responses=DONE)
-class ResumeRun(OneRun):
+class ResumeRun(VerbOnRun):
     """The resume of one run."""
 
     verb = verbs.RESUME
@@ -142,43 +138,35 @@ class ReplayOneRun(ScopedView):
 
 
 @described_many(verbs.CANCEL)
-class CancelRuns(ManyRuns):
+class CancelRuns(VerbOnRuns):
     """The cancel of many runs."""
 
     verb = verbs.CANCEL
 
 
 @described_many(verbs.TERMINATE)
-class TerminateRuns(ManyRuns):
+class TerminateRuns(VerbOnRuns):
     """The terminate of many runs."""
 
     verb = verbs.TERMINATE
 
 
 @described_many(verbs.PAUSE)
-class PauseRuns(ManyRuns):
+class PauseRuns(VerbOnRuns):
     """The pause of many runs."""
 
     verb = verbs.PAUSE
 
-    def narrow(self, found: QuerySet[Run]) -> QuerySet[Run]:
-        """Those that are not paused."""
-        return found.filter(paused_at__isnull=True)
-
 
 @described_many(verbs.RESUME)
-class ResumeRuns(ManyRuns):
+class ResumeRuns(VerbOnRuns):
     """The resume of many runs."""
 
     verb = verbs.RESUME
 
-    def narrow(self, found: QuerySet[Run]) -> QuerySet[Run]:
-        """Those that are paused."""
-        return found.filter(paused_at__isnull=False)
-
 
 @described_many(verbs.RETRY)
-class RetryRuns(ManyRuns):
+class RetryRuns(VerbOnRuns):
     """The retry of many runs."""
 
     verb = verbs.RETRY
