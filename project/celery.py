@@ -51,9 +51,11 @@ def _configuration() -> dict[str, Any]:
         "task_time_limit": settings.STEP_TIMEOUT_SECONDS + 30,
         # Children are replaced when they use too much memory, not after a number of messages: replacing one takes
         # seconds (project/pool.py), and a message that was given to it meanwhile waits as long. With a limit of 1,000
-        # messages, one run in every thousand messages took 4.5 s instead of 5 ms.
+        # messages, one run in every thousand messages took 4.5 s instead of 5 ms. A child looks at its memory itself
+        # (runs/worker/tasks.py), because it must first record what it has under way; Celery's check would end it.
         "worker_max_tasks_per_child": None,
-        "worker_max_memory_per_child": settings.WORKER_CHILD_MEMORY_MEGABYTES * 1024,
+        "worker_max_memory_per_child": None,
+        # Also how long a child records what is under way before it ends.
         "worker_soft_shutdown_timeout": 20,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": False,

@@ -49,6 +49,10 @@ try:
     KNOCK_INPUT_BYTES = env_int("KNOCK_INPUT_BYTES", default=2000, minimum=0, maximum=2048)
     # How many effectful steps each worker child performs at the same time, each in a thread of its own.
     IO_THREADS = env_int("IO_THREADS", default=50, minimum=1, maximum=1000)
+    # A delivery waits this long for the steps that it performs. One that takes longer is left behind: the delivery goes
+    # on without it, and it takes none of the IO_THREADS places any more, as long as there are at most SLOW_STEPS such.
+    QUICK_STEP_MILLISECONDS = env_int("QUICK_STEP_MILLISECONDS", default=50, minimum=1, maximum=5000)
+    SLOW_STEPS = env_int("SLOW_STEPS", default=200, minimum=0, maximum=10_000)
     EFFECTFUL_BATCH_RUNS = env_int("EFFECTFUL_BATCH_RUNS", default=min(400, 2 * IO_THREADS), minimum=1, maximum=400)
     # How deep sub-workflows may be nested; it stops a workflow that starts itself without end.
     SUB_WORKFLOW_DEPTH = env_int("SUB_WORKFLOW_DEPTH", default=10, minimum=1, maximum=1000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -14,10 +14,15 @@ from celery.app.trace import trace_task
 from kombu.exceptions import OperationalError
 
 from runs.dispatch import dispatcher
-from runs.maintenance import alerts
+from runs.domain.outcomes import Candidate
+from runs.engine import executor, tickets
+from runs.engine import recorder as recorders
+from runs.maintenance import alerts, suspects
 from runs.maintenance.sweep import unblock, wake
 from runs.models import Run
+from runs.queries.database import Row
 from runs.worker import tasks
+from tests.waiting import wait_for
 
 
 def messages() -> list[tuple[dict[str, Any], list[Any]]]:
@@ -53,13 +58,45 @@ def deliver() -> int:
 
 
 def drain(*, rounds: int = 1000) -> None:
-    """Perform until nothing is due any more. Retries and waits that lie in the future stay."""
+    """Perform until nothing is due or under way any more. Retries and waits that lie in the future stay."""
     for _ in range(rounds):
-        woken = wake() + unblock() + alerts.send()
+        woken = wake() + unblock() + alerts.send() + suspects.perform_due()
         sent = dispatcher.dispatch()
-        if not woken + sent + deliver():
+        if not woken + sent + deliver() and not settle():
             return
     raise AssertionError(f"the engine still found work after {rounds} rounds")
+
+
+def claim(run_id: UUID, head: str, *, process: UUID) -> list[Row]:
+    """Claim a run's step, as a worker does that then does nothing with it."""
+    return claim_all([Candidate(run_id, -1, head)], process=process)
+
+
+def claim_all(candidates: Sequence[Candidate], *, process: UUID) -> list[Row]:
+    """The same for many, suspects or not, with a deadline in a minute."""
+    timeouts = {one.head: 60.0 for one in candidates}
+    found = tickets.claim(candidates, reads={}, timeouts=timeouts, process=process)
+    return found + tickets.claim(candidates, reads={}, timeouts=timeouts, process=process, suspect=True)
+
+
+@contextmanager
+def link_by_link() -> Iterator[None]:
+    """Inside the block, the time of every delivery is over at once: each takes its runs through one link only."""
+    before = executor.SHORT_BUDGET_SECONDS, executor.BUDGET_SECONDS
+    executor.SHORT_BUDGET_SECONDS = executor.BUDGET_SECONDS = 0.0
+    try:
+        yield
+    finally:
+        executor.SHORT_BUDGET_SECONDS, executor.BUDGET_SECONDS = before
+
+
+def settle() -> bool:
+    """Wait until the recorder has recorded what deliveries left behind; whether there was anything."""
+    recorder = recorders.existing()
+    if recorder is None or recorder.idle:
+        return False
+    wait_for(lambda: recorder.idle, what="what was left behind to be recorded", timeout_seconds=60)
+    return True
 
 
 def state(run_id: UUID) -> str:

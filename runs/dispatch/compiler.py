@@ -22,7 +22,8 @@ _PRELOADED_BYTES = 4096
 _PRELOADED_KEYS = 2048 // 50
 # Keys in one message, so that at least a few links fit beside them.
 MAX_KEYS = 400
-# Added to the step's timeout: Celery kills the child only if the executor itself could not end the attempt by then.
+# Added to the longest timeout of a step that the delivery may perform itself: Celery kills the child only if the
+# delivery could not end by then. It covers the delivery's own budget, and the drain of a child that is replaced.
 HARD_LIMIT_GRACE_SECONDS = 30
 
 
@@ -60,8 +61,11 @@ def decode(texts: Sequence[str]) -> list[Key]:
 
 
 def hard_limit(plan: Plan, head: str) -> int:
-    """Return the seconds after which the worker kills a child that is still at this link."""
-    return int(plan.steps[head].timeout_seconds) + HARD_LIMIT_GRACE_SECONDS
+    """Return the seconds after which the worker kills a child that is still at a delivery which began at this head.
+
+    A delivery waits for no effectful step, so these do not count: only steps that it performs in its own thread do.
+    """
+    return int(plan.longest_ahead(head)) + HARD_LIMIT_GRACE_SECONDS
 
 
 def _task(plan: Plan, head: str, keys: Sequence[Key] = ()) -> Signature:

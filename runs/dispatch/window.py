@@ -76,6 +76,11 @@ def room() -> int:
     return found
 
 
+def anything_waits() -> bool:
+    """Whether messages wait in the broker for a worker, or the broker does not respond."""
+    return room() < settings.DISPATCH_WINDOW_MESSAGES
+
+
 def push(messages: Sequence[str]) -> None:
     """Put messages in Celery's format into its queue: all or none, by one command. Raises redis.RedisError."""
     if not messages:

@@ -16,6 +16,15 @@ _SUCCEEDED = StepState.SUCCEEDED
 # (run, item): a run, or one item of a for_each step of it. The item is -1 outside a for_each.
 Key = tuple[UUID, int]
 
+
+class Candidate(NamedTuple):
+    """A run, or an item of it, that may have a ticket at this head. A message carries candidates."""
+
+    run: UUID
+    item: int
+    head: str
+
+
 # Of each loaded step what expressions can read, by step id: output, state, error.
 LoadedSteps = Mapping[str, dict[str, Json]]
 NO_STEPS: LoadedSteps = MappingProxyType({})
@@ -113,6 +122,11 @@ class Outcome(NamedTuple):
         return (self.run.id, self.item)
 
     @property
+    def candidate(self) -> Candidate:
+        """The candidate that this is the outcome of: its head is the first step."""
+        return Candidate(self.run.id, self.item, self.results[0].step)
+
+    @property
     def plain(self) -> bool:
         """Whether every step succeeded and none started a sub-workflow run: what follows depends on the plan alone."""
         for result in self.results:  # noqa: SIM110 - a generator takes twice as long
@@ -130,15 +144,16 @@ class Outcome(NamedTuple):
 class Recorded:
     """What a record wrote, and what is to be done after its commit.
 
-    `won` are the keys whose fence held. `handed_on` are those of them for which a ticket of the chain's next link is
-    written. `released`: other tickets that are due, or sub-workflow runs, were written too, and dispatch should look.
-    `ended` are runs that ended, as (run id, state); `below` are those of them that have a parent. `failed` are the
-    results that became dead letters. `wakes` are ids of waiting step rows that are due now, because their sub-workflow
-    run or items of theirs have ended. `left` are outcomes that a lock kept out: they are to be recorded again.
+    `won` are the outcomes whose fence held, each by its run, item and first step. `handed_on` are the candidates whose
+    ticket is written as sent, because the caller itself takes them further. `released`: other tickets that are due, or
+    sub-workflow runs, were written too, and dispatch should look. `ended` are runs that ended, as (run id, state);
+    `below` are those of them that have a parent. `failed` are the results that became dead letters. `wakes` are ids of
+    waiting step rows that are due now, because their sub-workflow run or items of theirs have ended. `left` are
+    outcomes that a lock kept out: they are to be recorded again.
     """
 
-    won: frozenset[Key] = frozenset()
-    handed_on: tuple[Key, ...] = ()
+    won: frozenset[Candidate] = frozenset()
+    handed_on: tuple[Candidate, ...] = ()
     released: bool = False
     ended: tuple[tuple[UUID, str], ...] = ()
     failed: tuple[tuple[UUID, StepResult], ...] = ()

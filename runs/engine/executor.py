@@ -1,96 +1,304 @@
-"""Take a set of runs through a link: load or claim, perform with no transaction open, record and release."""
+"""Perform a delivery: take its candidates through their links, walk on while that is quick, leave behind what is slow.
+
+Inline links are loaded, performed and recorded here. Effectful steps are claimed, and performed by threads. Those that
+end within QUICK_STEP_MILLISECONDS this delivery records, and claims the steps behind them in the same transaction. The
+others it leaves to the recorder (runs.engine.recorder), and returns.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
-from functools import partial
-from uuid import UUID
+from dataclasses import dataclass, replace
 
-from django.db import InterfaceError, OperationalError, connection
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
-from runs.domain.outcomes import NO_STEPS, HeldTicket, Key, Outcome, Recorded, RunFacts
+from runs.domain.outcomes import Candidate, HeldTicket, Key, Outcome, Recorded
 from runs.domain.requests import Preloaded
 from runs.engine import attempt as performing
-from runs.engine import for_each, lease, record, sub_workflows, tickets, transactional
-from runs.engine.parallel import BUDGET_SECONDS, Done, Together
+from runs.engine import for_each, lease, record, recorder, sub_workflows, tickets, transactional
+from runs.engine.onward import NOWHERE, Onward, claimed, held
 from runs.engine.preload import NONE, loaded, remember_clock
-from runs.engine.work import Clock, Work
+from runs.engine.release import NOTHING, Carried
+from runs.engine.walker import After, Walker, with_values
+from runs.engine.work import Work, clock_of, work_of
 from runs.planning.plan import Link, Plan
 from runs.queries.database import Row
-from runs.queries.values import loads
 
 log = logging.getLogger(__name__)
 
-# A row's deadline is this much later than its step's timeout, so that the executor records the timeout itself.
-DEADLINE_GRACE_SECONDS = 5
-_RECORD_TRIES = 3
+# How long a delivery walks on, and how long while other messages wait for a worker.
+BUDGET_SECONDS = 2.0
+SHORT_BUDGET_SECONDS = 0.25
 
 
-def advance(  # noqa: PLR0913 - one argument for each part of a delivery, and a callback
-    keys: Sequence[Key],
+@dataclass(frozen=True)
+class Callbacks:
+    """What a delivery calls: `after` with what it has recorded, `behind` with what the recorder has recorded for it.
+
+    `crowded` says whether other messages wait for a worker.
+    """
+
+    after: After
+    behind: After
+    crowded: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """The result of a delivery: the candidates that its chain takes on, and how many had nothing to be done for."""
+
+    handed_on: tuple[Candidate, ...] = ()
+    stale: int = 0
+
+
+def advance(
+    candidates: Sequence[Candidate],
     *,
     plan: Plan,
-    head: str,
-    carried: str | None,
-    meanwhile: Callable[[Recorded], None],
+    chain: Sequence[str] = (),
+    callbacks: Callbacks,
     preloaded: Mapping[Key, Preloaded] = NONE,
-) -> Recorded:
-    """Take the runs that have a ticket at `head` through its link, and return what was recorded.
+) -> Delivered:
+    """Take candidates through their links, as far as that is quick.
 
-    `carried` is the head that the delivery's chain continues to. `meanwhile` is called with what is recorded while
-    other steps of the delivery are still being performed. Inputs that are `preloaded` are not loaded again.
+    `chain` are the heads to which the message continues. Inputs that are `preloaded` are not loaded again. Raises
+    OperationalError and InterfaceError if the database fails; what could be recorded is recorded then.
     """
-    link = plan.link(head)
-    items = [key for key in keys if key[1] >= 0]
-    if items and len(items) < len(keys):
-        steps = [key for key in keys if key[1] < 0]
-        first = advance(steps, plan=plan, head=head, carried=carried, meanwhile=meanwhile)
-        return first.joined(advance(items, plan=plan, head=head, carried=carried, meanwhile=meanwhile))
-    # A for_each step without an item only evaluates its list; that needs no claim, even if its action is effectful.
-    if link.head.inline or (link.head.definition.for_each is not None and not items):
-        recorded, suspects = _inline(keys, plan=plan, link=link, carried=carried, preloaded=preloaded)
-        if not suspects:
-            return recorded
-        # A suspect is claimed even if it is pure: then a death in it is noticed, and counted against it alone.
-        link, keys = link.alone(), suspects
-    else:
-        recorded = Recorded()
-    return recorded.joined(_effectful(keys, plan=plan, link=link, carried=carried, meanwhile=meanwhile))
+    return _Delivery(candidates, plan=plan, chain=chain, callbacks=callbacks, preloaded=preloaded).perform()
 
 
-def _inline(
-    keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None, preloaded: Mapping[Key, Preloaded]
-) -> tuple[Recorded, list[Key]]:
-    """Perform and record an inline link; return what was recorded, and the suspects, which are not performed."""
-    rows = loaded(keys, preloaded) or _load(keys, plan=plan, link=link)
-    suspects = [(row[0], row[1]) for row in rows if row[10]]
-    work, held = _ready(rows)
+def perform_alone(candidate: Candidate, *, plan: Plan, after: After) -> None:
+    """Claim a suspect, perform its step with nothing else beside it in this process, and record it.
+
+    It is claimed even if it is pure: then a death in it is noticed, and counted against it alone. For the same reason
+    only the head of its link is performed.
+    """
+    walker = Walker()
+    process = lease.current()
+    work = with_values(plan, claimed([candidate], plan=plan, process=process, suspect=True))
+    mine = [held(head, one) for head, one in work]
+    lease.hold(mine)
+    try:
+        if plan.steps[candidate.head].action.transactional:
+            ones = [one for _, one in work]
+            step = plan.steps[candidate.head]
+            after(transactional.perform(ones, plan=plan, step=step, process=process, onward=NOWHERE))
+            return
+        walker.begin(plan, work, process=process)
+        while walker.under_way.attempts:
+            after(walker.record(walker.under_way.gather(until=walker.under_way.next_end()), walks=False))
+    finally:
+        lease.let_go(mine)
+
+
+class _Delivery:
+    """The work of one message, which shrinks until nothing is left or what is left is slow."""
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        plan: Plan,
+        chain: Sequence[str],
+        callbacks: Callbacks,
+        preloaded: Mapping[Key, Preloaded],
+    ) -> None:
+        self._plan = plan
+        self._chain: Carried = frozenset(chain)
+        self._callbacks = callbacks
+        self._preloaded = preloaded
+        self._began = time.monotonic()
+        self._walker: Walker | None = None
+        self._handed_on: list[Candidate] = []
+        self._stale = 0
+        # What is still to be begun, by the way in which it is performed.
+        self._inline: list[Candidate] = []
+        self._claimable: dict[bool, list[Candidate]] = {}
+        self._transactional: list[Candidate] = []
+        for one in candidates:
+            self._sort(one)
+
+    def perform(self) -> Delivered:
+        """Perform, record and walk on; then let the recorder keep the candidates for which no place was free."""
+        failure: OperationalError | InterfaceError | None = None
+        while self._left() or self._under_way():
+            try:
+                self._round(claims=failure is None)
+            except (OperationalError, InterfaceError) as error:
+                # Nothing more is begun; but what is under way is recorded nevertheless, if it can be.
+                failure = error
+                self._inline, self._claimable, self._transactional = [], {}, []
+        if failure is not None:
+            raise failure
+        return Delivered(tuple(self._handed_on), self._stale)
+
+    def _sort(self, one: Candidate) -> None:
+        step = self._plan.link(one.head).head
+        # A for_each step without an item only evaluates its list; that needs no claim.
+        if step.inline or (step.definition.for_each is not None and one.item < 0):
+            self._inline.append(one)
+        elif step.action.transactional:
+            self._transactional.append(one)
+        else:
+            self._claimable.setdefault(one.item >= 0, []).append(one)
+
+    def _left(self) -> bool:
+        """Whether anything is still to be begun."""
+        return bool(self._inline or self._claimable or self._transactional)
+
+    def _under_way(self) -> bool:
+        return self._walker is not None and bool(self._walker.under_way.attempts)
+
+    def _round(self, *, claims: bool) -> None:
+        if self._inline:
+            inline, self._inline = self._inline, []
+            self._perform_inline(inline)
+        if claims:
+            self._claim()
+        if self._under_way():
+            self._record_ended(self._own_walker())
+        elif self._claimable:
+            self._keep()
+        elif self._transactional and not self._inline:
+            self._perform_transactional()
+
+    # -- inline links -------------------------------------------------------------------------------------------------
+
+    def _perform_inline(self, candidates: Sequence[Candidate]) -> None:
+        """Load, perform and record candidates at inline heads."""
+        by_link: dict[tuple[str, bool], list[Key]] = {}
+        for one in candidates:
+            by_link.setdefault((one.head, one.item >= 0), []).append((one.run, one.item))
+        preloaded, self._preloaded = self._preloaded, NONE
+        outcomes: list[Outcome] = []
+        for (head, _), keys in by_link.items():
+            outcomes += _inline(keys, plan=self._plan, link=self._plan.link(head), preloaded=preloaded)
+        self._stale += len(candidates) - len(outcomes)
+        if not outcomes:
+            return
+        walks, last = not self._over(), not (self._left() or self._under_way())
+        onward = self._onward(outcomes, walks=walks, carried=self._carried(walks=walks, last=last))
+        try:
+            recorded = record.record(outcomes, plan=self._plan, onward=onward)
+        finally:
+            if onward.places:
+                self._own_walker().start_claimed(onward, plan=self._plan)
+        self._note(recorded, walks=walks)
+
+    def _onward(self, outcomes: Sequence[Outcome], *, walks: bool, carried: Carried) -> Onward:
+        """Return what the record takes further: the effectful steps behind, if there are any, and carried tickets."""
+        if walks and any(map(self._plan.claims_after, {o.last.step for o in outcomes if o.item < 0})):
+            return self._own_walker().onward(len(outcomes), carried=carried)
+        return Onward(carried) if carried else NOWHERE
+
+    # -- effectful steps ----------------------------------------------------------------------------------------------
+
+    def _claim(self) -> None:
+        for items, candidates in list(self._claimable.items()):
+            left, won = self._own_walker().claim(candidates, plan=self._plan)
+            self._stale += len(candidates) - len(left) - won
+            if left:
+                self._claimable[items] = list(left)
+            else:
+                del self._claimable[items]
+
+    def _record_ended(self, walker: Walker) -> None:
+        """Wait for attempts of this delivery to end; leave the slow ones behind; record the others, and walk on."""
+        quick = settings.QUICK_STEP_MILLISECONDS / 1000
+        ended = walker.gather(within=quick)
+        slow = walker.slower_than(quick)
+        if slow:
+            recorder.current().take(slow, after=self._callbacks.behind)
+        if not ended:
+            return
+        walks, last = not self._over(), not (self._left() or self._under_way())
+        recorded = walker.record(ended, walks=walks, carried=self._carried(walks=walks, last=last))
+        self._note(recorded, walks=walks)
+
+    def _keep(self) -> None:
+        """Let the recorder keep the candidates for which no place is free, or hand them back."""
+        kept, self._claimable = self._claimable, {}
+        for candidates in kept.values():
+            recorder.current().keep(candidates, plan=self._plan, after=self._callbacks.behind)
+
+    # -- transactional steps ------------------------------------------------------------------------------------------
+
+    def _perform_transactional(self) -> None:
+        """Claim, perform and record a transactional step, with its own deadline; after the budget, hand all back."""
+        if time.monotonic() - self._began > BUDGET_SECONDS:
+            tickets.hand_back(self._transactional)
+            self._transactional = []
+            return
+        one = self._transactional.pop(0)
+        process = lease.current()
+        work = with_values(self._plan, claimed([one], plan=self._plan, process=process))
+        self._stale += not work
+        mine = [held(head, each) for head, each in work]
+        lease.hold(mine)
+        try:
+            onward = Onward(self._carried(walks=False, last=not self._left()))
+            ones, step = [each for _, each in work], self._plan.steps[one.head]
+            recorded = transactional.perform(ones, plan=self._plan, step=step, process=process, onward=onward)
+        finally:
+            lease.let_go(mine)
+        self._note(recorded, walks=False)
+
+    # -- what they share ----------------------------------------------------------------------------------------------
+
+    def _own_walker(self) -> Walker:
+        if self._walker is None:
+            self._walker = Walker()
+        return self._walker
+
+    def _carried(self, *, walks: bool, last: bool) -> Carried:
+        """Return the heads whose tickets are written as sent: inline ones, which this delivery performs while it walks,
+        and those of the chain, if nothing else is left to do: else their runs would have to wait for that.
+        """
+        found = self._plan.inline_heads if walks else NOTHING
+        return found | self._chain if last else found
+
+    def _note(self, recorded: Recorded, *, walks: bool) -> None:
+        """Perform next what this delivery takes further itself, and tell what was recorded."""
+        for one in recorded.handed_on:
+            mine = walks and one.head in self._plan.inline_heads
+            (self._inline if mine else self._handed_on).append(one)
+        self._callbacks.after(replace(recorded, handed_on=()) if recorded.handed_on else recorded)
+
+    def _over(self) -> bool:
+        """Whether the time in which this delivery walks on is over."""
+        spent = time.monotonic() - self._began
+        if spent < SHORT_BUDGET_SECONDS:
+            return False
+        return spent >= BUDGET_SECONDS or self._callbacks.crowded()
+
+
+def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, preloaded: Mapping[Key, Preloaded]) -> list[Outcome]:
+    """Load and perform an inline link; a suspect is left out: it is performed alone (runs.maintenance.suspects)."""
+    work, held_ = _ready(loaded(keys, preloaded) or _load(keys, plan=plan, link=link))
     if keys and keys[0][1] >= 0:
         work = for_each.with_values(work, plan=plan, step=link.head)
     walked = [performing.walk(plan, link, one) for one in work]
     lasts = sub_workflows.resolved([results[-1] for results in walked], work, plan=plan)
-    outcomes = [
+    return [
         Outcome(run=one.run, item=one.item, fence=ticket, results=(*results[:-1], last), steps=one.steps)
-        for one, ticket, results, last in zip(work, held, walked, lasts, strict=True)
+        for one, ticket, results, last in zip(work, held_, walked, lasts, strict=True)
     ]
-    return record.record(outcomes, plan=plan, carried=carried), suspects
 
 
 def _ready(rows: Sequence[Row]) -> tuple[list[Work], list[HeldTicket]]:
     """Return the work of the rows that are not suspect, and the ticket under which each is to be recorded."""
     work: list[Work] = []
-    held: list[HeldTicket] = []
-    clock = _clock(rows)
+    tickets_: list[HeldTicket] = []
+    clock = clock_of(rows)
     for row in rows:
         ticket, suspect, attempt, attempts, edited = row[9:]
         if not suspect:
-            work.append(_work(row, clock=clock, attempt=(attempt or 0) + 1, attempts=attempts, edited=edited))
-            held.append(HeldTicket(ticket, retried=attempt is not None))
-    return work, held
+            work.append(work_of(row, clock=clock, attempt=(attempt or 0) + 1, attempts=attempts, edited=edited))
+            tickets_.append(HeldTicket(ticket, retried=attempt is not None))
+    return work, tickets_
 
 
 def _load(keys: Sequence[Key], *, plan: Plan, link: Link) -> list[Row]:
@@ -102,117 +310,3 @@ def _load(keys: Sequence[Key], *, plan: Plan, link: Link) -> list[Row]:
     found = tickets.load(keys, head=link.head.id, reads=plan.step_ids(reads))
     remember_clock(found)
     return found
-
-
-def _effectful(
-    keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None, meanwhile: Callable[[Recorded], None]
-) -> Recorded:
-    """Claim, perform in parallel and record attempts as they end.
-
-    Only the last set of a delivery continues along the chain; steps that the others release get due tickets.
-    """
-    if link.head.action.transactional:
-        return _in_transactions(keys, plan=plan, link=link, carried=carried)
-    recorded = Recorded()
-    failure: OperationalError | InterfaceError | None = None
-    with lease.holding() as take:
-        claim = partial(_claim, plan=plan, link=link, take=take)
-        for done in Together(keys, link=link, claim=claim).performed():
-            try:
-                part = _record_done(done, plan=plan, carried=carried if done.last else None)
-            except (OperationalError, InterfaceError) as error:
-                failure = error  # the sweep takes these up at their deadline; the others are recorded by themselves
-                continue
-            if not done.last:
-                meanwhile(part)
-                part = Recorded(won=part.won)
-            recorded = recorded.joined(part)
-    if failure is not None:
-        raise failure
-    return recorded
-
-
-def _record_done(done: Done, *, plan: Plan, carried: str | None) -> Recorded:
-    results = sub_workflows.resolved(done.results, done.work, plan=plan)
-    outcomes = [performing.claimed(o, r, process=done.process) for o, r in zip(done.work, results, strict=True)]
-    return _record_surely(outcomes, plan=plan, carried=carried)
-
-
-def _in_transactions(keys: Sequence[Key], *, plan: Plan, link: Link, carried: str | None) -> Recorded:
-    """Claim, perform and record transactional steps one by one, each with its own deadline.
-
-    After BUDGET_SECONDS the remaining candidates are handed back.
-    """
-    recorded = Recorded()
-    began = time.monotonic()
-    for number, key in enumerate(keys):
-        if time.monotonic() - began > BUDGET_SECONDS:
-            tickets.hand_back(keys[number:], head=link.head.id)
-            break
-        with lease.holding() as take:
-            work, process = _claim([key], plan=plan, link=link, take=take)
-            done = transactional.perform(work, plan=plan, step=link.head, process=process, carried=carried)
-        recorded = recorded.joined(done)
-    return recorded
-
-
-def _claim(
-    keys: Sequence[Key], *, plan: Plan, link: Link, take: Callable[[list[lease.Held]], None]
-) -> tuple[list[Work], UUID]:
-    """Claim steps; return the work that this process won, and the process name under which it claimed."""
-    process = lease.current()
-    each = bool(keys) and keys[0][1] >= 0
-    take_tickets = for_each.claim if each else tickets.claim
-    claimed = take_tickets(
-        keys,
-        head=link.head.id,
-        reads=() if each else plan.step_ids(link.reads),
-        process=process,
-        timeout_seconds=link.head.timeout_seconds + DEADLINE_GRACE_SECONDS,
-    )
-    clock = _clock(claimed)
-    work = [_work(row, clock=clock, attempt=row[9], attempts=row[10], edited=row[11]) for row in claimed]
-    take([(one.run.id, one.item, link.head.id, one.attempt) for one in work])
-    return for_each.with_values(work, plan=plan, step=link.head) if each else work, process
-
-
-def _record_surely(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
-    """Record effectful attempts, and repeat that if a lock or a broken connection prevented it.
-
-    After _RECORD_TRIES the attempts remain `running`, and the sweep takes them up at their deadline.
-    """
-    recorded = Recorded()
-    left = tuple(outcomes)
-    for number in range(1, _RECORD_TRIES + 1):
-        try:
-            recorded = replace(recorded, left=()).joined(record.record(left, plan=plan, carried=carried))
-        except (OperationalError, InterfaceError):
-            if number == _RECORD_TRIES:
-                raise
-            connection.close()
-        else:
-            left = recorded.left
-            if not left:
-                break
-        log.warning("record_repeated", extra={"number": number, "count": len(left)})
-        time.sleep(0.2 * number)  # a restarting server needs some time; a thread renews the lease meanwhile
-    return recorded
-
-
-def _clock(found: Sequence[Row]) -> Clock:
-    """Return one clock for all rows of a statement: the latest of their times, so that no step ends before it began."""
-    return Clock(at=datetime.fromtimestamp(max((row[6] for row in found), default=0.0), UTC))
-
-
-def _work(row: Row, *, clock: Clock, attempt: int, attempts: str | None, edited: str | None) -> Work:
-    run_id, item, given, began, generation, steps, _, ending, below = row[:9]
-    facts = RunFacts(run_id, loads(given), began, generation, ending, below)
-    return Work(
-        run=facts,
-        item=item,
-        steps=loads(steps) or NO_STEPS,
-        clock=clock,
-        attempt=attempt,
-        attempts=loads(attempts) or (),
-        edited=loads(edited),
-    )

@@ -8,7 +8,7 @@ over since, neither writes a ticket nor uses up a signal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,8 @@ from runs.engine import columns
 from runs.queries import records
 from runs.queries.database import Row, Statement, run
 
+# The parameters `next_timeouts` and `process` of a record that also claims the steps that follow; else empty.
+Claims = Mapping[str, object]
 # By the kind of fence, which is the same for all outcomes of a set.
 _FENCES: dict[type, Statement] = {
     HeldTicket: records.FENCE_TICKET,
@@ -33,6 +35,10 @@ _LINEAR: dict[type, Statement] = {
     HeldWait: records.LINEAR_WAIT,
     HeldChildren: records.LINEAR_CHILDREN,
 }
+_LINEAR_AND_CLAIM: dict[type, Statement] = {
+    HeldTicket: records.LINEAR_TICKET_CLAIM,
+    HeldClaim: records.LINEAR_CLAIM_CLAIM,
+}
 
 
 @dataclass(frozen=True)
@@ -40,12 +46,14 @@ class Fenced:
     """What a fence let through: `won` are the outcomes whose fence held, `live` those of them whose run is live.
 
     `endings` has the outcome of the work of those runs whose work is over; `with_parent` are the runs with a parent.
+    `claimed` are the outcomes whose next step was claimed: their numbers, from 0, and the database's time.
     """
 
     won: list[Outcome]
     live: list[Outcome]
     endings: dict[UUID, RunState]
     with_parent: frozenset[UUID]
+    claimed: Sequence[tuple[int, float]] = ()
 
     def ending(self, outcome: Outcome) -> RunState | None:
         """Return what this outcome's run is ending with: the result of its work; None while the work is not over."""
@@ -58,22 +66,32 @@ def fence(outcomes: Sequence[Outcome]) -> Fenced:
     return _fenced(outcomes, rows)
 
 
-def fence_and_release(outcomes: Sequence[Outcome], releases: Sequence[Release]) -> Fenced:
-    """Lock the runs, check the fences, and write what the winners release, in one statement: for linear plans."""
-    if isinstance(outcomes[0].fence, HeldTicket) and not _any_ticket(releases):
-        rows = run(records.LINEAR_OVER, **_held(outcomes), **columns.ends(releases))
-    else:
-        statement = _LINEAR[type(outcomes[0].fence)]
-        rows = run(statement, **_held(outcomes), **columns.ends(releases), **columns.next_tickets(releases))
-    return _fenced(outcomes, rows)
+def fence_and_release(outcomes: Sequence[Outcome], releases: Sequence[Release], *, claims: Claims) -> Fenced:
+    """Lock the runs, check the fences, and write what the winners release, in one statement: for linear plans.
+
+    `claims` are the timeouts of the next steps that are claimed by this (see Claims); empty if none is.
+    """
+    kind = type(outcomes[0].fence)
+    if kind is HeldTicket and not _any_ticket(releases):
+        return _fenced(outcomes, run(records.LINEAR_OVER, **_held(outcomes), **columns.ends(releases)))
+    params = {**_held(outcomes), **columns.ends(releases), **columns.next_tickets(releases)}
+    if claims:
+        return _fenced(outcomes, run(_LINEAR_AND_CLAIM[kind], **params, **claims))
+    return _fenced(outcomes, run(_LINEAR[kind], **params))
 
 
 def fence_write_and_release(
-    outcomes: Sequence[Outcome], releases: Sequence[Release], *, steps: Sequence[tuple[UUID, int, StepResult]]
+    outcomes: Sequence[Outcome],
+    releases: Sequence[Release],
+    *,
+    steps: Sequence[tuple[UUID, int, StepResult]],
+    claims: Claims,
 ) -> Fenced:
     """As fence_and_release, for outcomes whose fence is a ticket; the statement also inserts the winners' `steps`."""
     params = _held(outcomes) | columns.steps(steps) | columns.ends(releases)
-    if _any_ticket(releases) or any(isinstance(o.fence, HeldTicket) and o.fence.retried for o in outcomes):
+    if claims:
+        rows = run(records.LINEAR_ONE_STATEMENT_CLAIM, **params, **columns.next_tickets(releases), **claims)
+    elif _any_ticket(releases) or any(isinstance(o.fence, HeldTicket) and o.fence.retried for o in outcomes):
         rows = run(records.LINEAR_ONE_STATEMENT, **params, **columns.next_tickets(releases))
     else:
         rows = run(records.LINEAR_LAST, **params)
@@ -94,14 +112,16 @@ def _any_ticket(releases: Sequence[Release]) -> bool:
 
 
 def _fenced(outcomes: Sequence[Outcome], rows: Sequence[Row]) -> Fenced:
-    """Match outcomes with the winners' rows: run, item, whether the run is live, its ending, whether it has a parent.
+    """Match outcomes with the winners' rows: number, run, whether it is live, its ending, whether it has a parent.
 
-    An outcome without a row has lost its fence.
+    Where next steps were to be claimed, two more columns say whether this one was, and when. An outcome without a row
+    has lost its fence.
     """
-    alive = {(row[0], row[1]): row[2] for row in rows}
+    live = {row[0]: row[2] for row in rows}
     return Fenced(
-        won=[outcome for outcome in outcomes if outcome.key in alive],
-        live=[outcome for outcome in outcomes if alive.get(outcome.key)],
-        endings={row[0]: RunState(row[3]) for row in rows if row[3]},
-        with_parent=frozenset(row[0] for row in rows if row[4]),
+        won=[outcome for number, outcome in enumerate(outcomes, 1) if number in live],
+        live=[outcome for number, outcome in enumerate(outcomes, 1) if live.get(number)],
+        endings={row[1]: RunState(row[3]) for row in rows if row[3]},
+        with_parent=frozenset(row[1] for row in rows if row[4]),
+        claimed=[(row[0] - 1, row[6]) for row in rows if len(row) > 5 and row[5]],
     )

@@ -50,12 +50,6 @@ def load(keys: Sequence[Key], *, head: str, reads: Sequence[str]) -> list[Row]:
     return run(for_each.LOAD_ITEMS, head=head, reads=list(reads), **values_queries.keys(keys))
 
 
-def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID, timeout_seconds: float) -> list[Row]:
-    """tickets.claim for items; as in `load`, without what `with_values` reads."""
-    given = {"head": head, "reads": list(reads), "process": process, "timeout": timeout_seconds}
-    return run(for_each.CLAIM_ITEMS, **given, **values_queries.keys(keys))
-
-
 def with_values(work: Sequence[Work], *, plan: Plan, step: PlannedStep) -> list[Work]:
     """Return the work with each item's value, and with the input and steps that its expressions use.
 

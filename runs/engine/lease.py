@@ -7,8 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID
 
@@ -91,19 +90,14 @@ def _renew(lease: _Lease, process: UUID) -> bool:
     return renewed
 
 
-@contextmanager
-def holding() -> Iterator[Callable[[Iterable[Held]], None]]:
-    """Provide a function that registers attempts as performed by this process, until the end of the block."""
-    mine: set[Held] = set()
+def hold(held: Iterable[Held]) -> None:
+    """Register attempts as performed by this process, until they are let go."""
+    _in_hand.update(held)
 
-    def take(held: Iterable[Held]) -> None:
-        mine.update(held)
-        _in_hand.update(mine)
 
-    try:
-        yield take
-    finally:
-        _in_hand.difference_update(mine)
+def let_go(held: Iterable[Held]) -> None:
+    """End what `hold` began: the attempts are recorded, or given up."""
+    _in_hand.difference_update(held)
 
 
 def unclaimed(process: UUID) -> set[Held]:

@@ -13,12 +13,13 @@ from uuid import UUID
 import orjson
 from django.db import DatabaseError, transaction
 
-from runs.domain.outcomes import HeldTicket, HeldWait, Key, LoadedSteps, Outcome, Recorded, StepResult
+from runs.domain.outcomes import Candidate, HeldTicket, HeldWait, LoadedSteps, Outcome, Recorded, StepResult
 from runs.domain.releases import Release
 from runs.domain.states import RUN_ENDED, RunState
 from runs.engine import columns, endings, failure, fences, for_each, sub_workflows, waits
 from runs.engine import marks as engine_marks
 from runs.engine import release as releasing
+from runs.engine.onward import NOWHERE, Onward
 from runs.planning.plan import Plan
 from runs.queries import database, records
 from runs.queries import marks as mark_queries
@@ -33,41 +34,48 @@ _COPIED_ROWS = 30
 _StepRow = tuple[UUID, int, StepResult]
 
 
-def record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None = None) -> Recorded:
+def record(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward = NOWHERE) -> Recorded:
     """Write outcomes, and release what follows, in one transaction. An outcome that lost its fence is ignored.
 
-    `carried` is the head that this delivery's chain continues to. If a set fails, its outcomes are recorded one by one:
-    one with values that the database refuses is recorded as failed, with reason `unrecordable`; one that a lock kept
-    out is returned in `left`. Raises OperationalError if the database cannot be reached.
+    A set may have several outcomes of the same run. `onward` is what the caller takes further itself. If a set fails,
+    its outcomes are recorded one by one: one with values that the database refuses is recorded as failed, with reason
+    `unrecordable`; one that a lock kept out is returned in `left`. Raises OperationalError if the database cannot be
+    reached.
     """
     if not outcomes:
         return Recorded()
+    onward.begin()
     try:
         if _fits_one_statement(outcomes, plan=plan):
-            return _record_in_one_statement(outcomes, plan=plan, carried=carried)
-        with transaction.atomic():
-            return _record(outcomes, plan=plan, carried=carried)
+            return _record_in_one_statement(outcomes, plan=plan, onward=onward)
+        try:
+            with transaction.atomic():
+                return _record(outcomes, plan=plan, onward=onward)
+        except BaseException:
+            onward.give_up()
+            raise
     except (DatabaseError, orjson.JSONEncodeError) as error:
+        onward = onward.without_claims()
         if len(outcomes) == 1:
-            return _record_refused(outcomes[0], error, plan=plan, carried=carried)
+            return _record_refused(outcomes[0], error, plan=plan, onward=onward)
         log.warning("set_split", extra={"count": len(outcomes), "error": str(error)})
     found = Recorded()
     for outcome in outcomes:
-        found = found.joined(record([outcome], plan=plan, carried=carried))
+        found = found.joined(record([outcome], plan=plan, onward=onward))
     return found
 
 
-def record_within(outcome: Outcome, *, plan: Plan, carried: str | None) -> Recorded:
+def record_within(outcome: Outcome, *, plan: Plan, onward: Onward) -> Recorded:
     """Record one outcome in the caller's transaction, which also contains the step's effect.
 
     Unlike `record`, this handles no errors. It raises django.db.DatabaseError and orjson.JSONEncodeError; the caller's
     transaction must then not be committed.
     """
-    return _record([outcome], plan=plan, carried=carried)
+    return _record([outcome], plan=plan, onward=onward)
 
 
-def _record(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
-    recorded = _write(outcomes, plan=plan, carried=carried)
+def _record(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward) -> Recorded:
+    recorded = _write(outcomes, plan=plan, onward=onward)
     # The parents' step rows are the last locks of the transaction; one statement takes them, in order.
     return (
         replace(recorded, wakes=recorded.wakes + sub_workflows.wake_parents(recorded.below))
@@ -83,26 +91,28 @@ def _fits_one_statement(outcomes: Sequence[Outcome], *, plan: Plan) -> bool:
     return all(o.plain and o.item < 0 and not o.run.below and isinstance(o.fence, HeldTicket) for o in outcomes)
 
 
-def _record_in_one_statement(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
+def _record_in_one_statement(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward) -> Recorded:
     ordered = sorted(outcomes, key=lambda outcome: outcome.run.id.int)  # Python compares UUIDs slowly
-    releases = _release_linear(ordered, plan=plan, carried=carried)
+    releases = _release_linear(ordered, plan=plan, onward=onward)
     steps = [(outcome.run.id, -1, result) for outcome in ordered for result in outcome.results]
-    fenced = fences.fence_write_and_release(ordered, releases, steps=steps + _skipped(releases))
-    return _recorded(fenced, _of_live(fenced, releases), carried=carried, dead_letters=[])
+    claims = onward.claims(plan, ordered, releases)
+    fenced = fences.fence_write_and_release(ordered, releases, steps=steps + _skipped(releases), claims=claims)
+    onward.took(plan, ordered, releases, fenced.claimed)
+    return _recorded(fenced, _of_live(fenced, releases), onward=onward, dead_letters=[])
 
 
-def _write(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
+def _write(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward) -> Recorded:
     """Write outcomes of items and outcomes of steps, each by its own function. Most sets are of one kind only."""
     items = [outcome for outcome in outcomes if outcome.item >= 0]
     steps = [outcome for outcome in outcomes if outcome.item < 0]
     written = _write_items(items, plan=plan) if items else None
     if not steps:
         return written or Recorded()
-    recorded = _write_steps(steps, plan=plan, carried=carried)
+    recorded = _write_steps(steps, plan=plan, onward=onward)
     return recorded if written is None else written.joined(recorded)
 
 
-def _write_steps(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> Recorded:
+def _write_steps(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward) -> Recorded:
     """Write outcomes of steps, and what they release.
 
     The order of the statements is the protocol. First the locks: keys of signals, then runs by ascending id, then
@@ -112,34 +122,32 @@ def _write_steps(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None
     waits.lock_keys(outcomes)
     ordered = sorted(outcomes, key=lambda outcome: outcome.run.id.int)
     fence = _fence_linear if plan.linear else _fence_graph
-    fenced, releases = fence(ordered, plan=plan, carried=carried)
+    fenced, releases = fence(ordered, plan=plan, onward=onward)
     acting = [o for o in fenced.live if not (o.plain or endings.after_its_work(plan, o, ending=fenced.ending(o)))]
     dead_letters = _insert_dead_letters(acting)
     spawned = sub_workflows.spawn(acting)
     begun = for_each.begin(acting, plan=plan)
-    recorded = _recorded(fenced, releases, carried=carried, dead_letters=dead_letters)
+    recorded = _recorded(fenced, releases, onward=onward, dead_letters=dead_letters)
     recorded = replace(recorded, released=recorded.released or spawned, wakes=begun)
     met = waits.met(acting, plan=plan)
-    return recorded.joined(_write_steps(met, plan=plan, carried=carried)) if met else recorded
+    # Their fence is that of a wait, whose record claims nothing.
+    return recorded.joined(_write_steps(met, plan=plan, onward=onward.without_claims())) if met else recorded
 
 
-def _fence_linear(
-    ordered: Sequence[Outcome], *, plan: Plan, carried: str | None
-) -> tuple[fences.Fenced, Sequence[Release]]:
+def _fence_linear(ordered: Sequence[Outcome], *, plan: Plan, onward: Onward) -> tuple[fences.Fenced, Sequence[Release]]:
     """Check the fences and release what follows in one statement, then insert rows.
 
     In a linear plan this is safe, because an outcome alone decides what follows.
     """
-    releases: Sequence[Release] = _release_linear(ordered, plan=plan, carried=carried)
-    fenced = fences.fence_and_release(ordered, releases)
+    releases: Sequence[Release] = _release_linear(ordered, plan=plan, onward=onward)
+    fenced = fences.fence_and_release(ordered, releases, claims=onward.claims(plan, ordered, releases))
+    onward.took(plan, ordered, releases, fenced.claimed)
     releases = _of_live(fenced, releases)
     _insert_steps(fenced, releases)
     return fenced, releases
 
 
-def _fence_graph(
-    ordered: Sequence[Outcome], *, plan: Plan, carried: str | None
-) -> tuple[fences.Fenced, Sequence[Release]]:
+def _fence_graph(ordered: Sequence[Outcome], *, plan: Plan, onward: Onward) -> tuple[fences.Fenced, Sequence[Release]]:
     """Check the fences and write the winners' rows; then read their runs and release what follows.
 
     The runs are read by a statement of its own, after the one that locks them: a statement's snapshot is older than the
@@ -148,7 +156,7 @@ def _fence_graph(
     fenced = fences.fence(ordered)
     _insert_steps(fenced, [])
     endings.note(plan, fenced.live, endings=fenced.endings)
-    return fenced, _release_graph(fenced, fenced.live, plan=plan, carried=carried)
+    return fenced, _release_graph(fenced, fenced.live, plan=plan, onward=onward)
 
 
 def _write_items(outcomes: Sequence[Outcome], *, plan: Plan) -> Recorded:
@@ -166,7 +174,7 @@ def _write_items(outcomes: Sequence[Outcome], *, plan: Plan) -> Recorded:
     spawned = sub_workflows.spawn(going)
     wakes = for_each.count_ended(going)
     ends = _release_after_work(fenced, over, plan=plan) if over else []
-    recorded = _recorded(replace(fenced, live=[]), ends, carried=None, dead_letters=[])
+    recorded = _recorded(replace(fenced, live=[]), ends, onward=NOWHERE, dead_letters=[])
     recorded = replace(recorded, released=recorded.released or spawned or retried, wakes=wakes)
     met = waits.met(going, plan=plan)
     return recorded.joined(_write_items(met, plan=plan)) if met else recorded
@@ -193,7 +201,7 @@ def _release_after_work(fenced: fences.Fenced, items: Sequence[Outcome], *, plan
     endings.note(plan, items, endings=fenced.endings)
     # One outcome for each run, so that what follows its work begins once.
     last = {outcome.run.id: outcome for outcome in items}
-    return _release_graph(fenced, list(last.values()), plan=plan, carried=None)
+    return _release_graph(fenced, list(last.values()), plan=plan, onward=NOWHERE)
 
 
 def _woken(outcome: Outcome, *, ending: RunState | None) -> RunState | None:
@@ -248,27 +256,43 @@ def _recorded(
     fenced: fences.Fenced,
     releases: Sequence[Release],
     *,
-    carried: str | None,
+    onward: Onward,
     dead_letters: list[tuple[UUID, StepResult]],
 ) -> Recorded:
     ended = [(release.run.id, release.state.value) for release in releases if release.state in RUN_ENDED]
     return Recorded(
-        won=frozenset(outcome.key for outcome in fenced.won),
-        handed_on=() if carried is None else _handed_on(fenced, releases, carried=carried),
-        released=any(ticket.knock == 0 for release in releases for ticket in release.tickets),
+        won=frozenset(outcome.candidate for outcome in fenced.won),
+        handed_on=_handed_on(releases, onward) if onward.carried else (),
+        released=_released(releases, onward),
         ended=tuple(ended),
         below=tuple(run_id for run_id, _ in ended if run_id in fenced.with_parent),
         failed=tuple(dead_letters),
     )
 
 
-def _handed_on(fenced: fences.Fenced, releases: Sequence[Release], *, carried: str) -> tuple[Key, ...]:
-    """Return the winners with a ticket for `carried`, the head that the chain continues to."""
-    by_run = {release.run.id: release for release in releases}
-    return tuple(o.key for o in fenced.live if any(t.head == carried for t in by_run[o.run.id].tickets))
+def _released(releases: Sequence[Release], onward: Onward) -> bool:
+    """Whether a ticket was written for which a message is due now."""
+    claimed = onward.last_claimed()
+    return any(
+        ticket.knock == 0 and Candidate(release.run.id, ticket.item, ticket.head) not in claimed
+        for release in releases
+        for ticket in release.tickets
+    )
 
 
-def _record_refused(outcome: Outcome, error: Exception, *, plan: Plan, carried: str | None) -> Recorded:
+def _handed_on(releases: Sequence[Release], onward: Onward) -> tuple[Candidate, ...]:
+    """Return the tickets that were written as sent; what was claimed instead has none."""
+    found = [
+        Candidate(release.run.id, ticket.item, ticket.head)
+        for release in releases
+        for ticket in release.tickets
+        if ticket.sends and ticket.head in onward.carried
+    ]
+    claimed = onward.last_claimed()
+    return tuple(one for one in found if one not in claimed) if claimed else tuple(found)
+
+
+def _record_refused(outcome: Outcome, error: Exception, *, plan: Plan, onward: Onward) -> Recorded:
     """Handle a single outcome that could not be recorded: leave it for later, raise, or record it as failed.
 
     Which of these depends on the error, see by_lock and by_server in runs.queries.database.
@@ -280,21 +304,25 @@ def _record_refused(outcome: Outcome, error: Exception, *, plan: Plan, carried: 
         raise error
     log.error("step_unrecordable", extra={"run_id": str(outcome.run.id), "error": str(error)})
     with transaction.atomic():
-        return _record([failure.unrecordable(outcome, error, plan=plan)], plan=plan, carried=carried)
+        return _record([failure.unrecordable(outcome, error, plan=plan)], plan=plan, onward=onward)
 
 
-def _release_linear(outcomes: Sequence[Outcome], *, plan: Plan, carried: str | None) -> list[Release]:
+def _release_linear(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward) -> list[Release]:
     """Return what follows in a linear plan, where an outcome alone decides that."""
-    return _with_outputs(plan, [releasing.release_along(plan, o, carried=carried) for o in outcomes])
+    return _with_outputs(plan, [releasing.release_along(plan, o, carried=onward.carried) for o in outcomes])
 
 
-def _release_graph(fenced: fences.Fenced, live: Sequence[Outcome], *, plan: Plan, carried: str | None) -> list[Release]:
-    """Read the marks of each run in one snapshot, under its lock, and write the releases that follow from them."""
+def _release_graph(fenced: fences.Fenced, live: Sequence[Outcome], *, plan: Plan, onward: Onward) -> list[Release]:
+    """Read the marks of each run in one snapshot, under its lock, and write the releases that follow from them.
+
+    The outcomes of one run are decided together: of two branches that end in one set, exactly one releases their join.
+    """
     if not live:
         return []
+    live = _one_for_each_run(live)
     marks = engine_marks.marks(plan, live, endings=fenced.endings)
     releases = [
-        releasing.release(plan, outcome, marks[outcome.run.id], carried=carried, ending=fenced.ending(outcome))
+        releasing.release(plan, outcome, marks[outcome.run.id], carried=onward.carried, ending=fenced.ending(outcome))
         for outcome in live
     ]
     releases = endings.followed(plan, _with_outputs(plan, releases), marks=marks)
@@ -302,7 +330,21 @@ def _release_graph(fenced: fences.Fenced, live: Sequence[Outcome], *, plan: Plan
         run(records.INSERT_STEPS, **columns.steps(skipped))
     if any(found.tickets or found.state for found in releases):
         run(records.RELEASE, **columns.releases(releases))
+    onward.claim(plan, live, releases)
     return releases
+
+
+def _one_for_each_run(live: Sequence[Outcome]) -> Sequence[Outcome]:
+    """Return one outcome for each run, with the results of all its outcomes."""
+    found: dict[UUID, Outcome] = {}
+    for outcome in live:
+        other = found.get(outcome.run.id)
+        found[outcome.run.id] = (
+            outcome
+            if other is None
+            else outcome._replace(results=other.results + outcome.results, steps={**other.steps, **outcome.steps})
+        )
+    return live if len(found) == len(live) else list(found.values())
 
 
 def _with_outputs(plan: Plan, releases: Sequence[Release]) -> list[Release]:

@@ -16,6 +16,10 @@ from runs.planning.joins import Mark, Ripple, ripple
 from runs.planning.plan import Plan
 from runs.planning.steps import Part
 
+# The heads that the caller of a record takes further itself, if one is all that a run releases: their tickets are
+# written as sent.
+Carried = frozenset[str]
+NOTHING: Carried = frozenset()
 # The most courses that a plan caches.
 _MAX_COURSES = 1000
 # Marks of steps that are, or will be, performed. None: the step has a ticket and no row yet.
@@ -43,18 +47,17 @@ def release(
     outcome: Outcome,
     marks: Mapping[str, Mark],
     *,
-    carried: str | None,
+    carried: Carried,
     ending: RunState | None = None,
 ) -> Release:
     """Return what follows from an outcome, given the marks of its run, those of the outcome included.
 
-    `carried` is the head that the chain continues to; its ticket is written as sent. With an `ending` the run's work is
-    over, and only steps of the parts that follow the work release anything.
+    With an `ending` the run's work is over, and only steps of the parts that follow the work release anything.
     """
     return _released(outcome, _course(plan, outcome, marks, ending=ending), carried=carried, ending=ending)
 
 
-def release_along(plan: Plan, outcome: Outcome, *, carried: str | None) -> Release:
+def release_along(plan: Plan, outcome: Outcome, *, carried: Carried) -> Release:
     """As `release`, in a linear plan, where marks of earlier steps do not matter.
 
     What follows from results of the same kinds is worked out once and cached in the plan.
@@ -115,11 +118,13 @@ def _is_output(plan: Plan, last: StepResult) -> bool:
     return plan.definition.output is None and plan.leaves == [last.step] and last.state is StepState.SUCCEEDED
 
 
-def _released(outcome: Outcome, course: _Course, *, carried: str | None, ending: RunState | None) -> Release:
+def _released(outcome: Outcome, course: _Course, *, carried: Carried, ending: RunState | None) -> Release:
     if course.output_is_last:  # most runs end like this
         return Release(outcome.run, (), course.skipped, course.state, outcome.last.output, complete=True)
     at_hand = _at_hand(outcome, course) if course.reads else NO_STEPS
-    tickets = [_ticket(head, carried=carried) for head in course.heads]
+    # Of several heads the caller takes none further: that would put off the others.
+    taken = carried if len(course.heads) == 1 else NOTHING
+    tickets = [_ticket(head, carried=taken) for head in course.heads]
     if course.again:
         tickets += retries(outcome)
     return Release(
@@ -158,8 +163,8 @@ def finished(plan: Plan, found: Release, *, fetched: LoadedSteps) -> Release:
         return found._replace(state=RunState.FAILED, error=described)
 
 
-def _ticket(head: str, *, carried: str | None) -> NextTicket:
-    return NextTicket(head, knock=REPEAT_SECONDS, sends=1) if head == carried else NextTicket(head)
+def _ticket(head: str, *, carried: Carried) -> NextTicket:
+    return NextTicket(head, knock=REPEAT_SECONDS, sends=1) if head in carried else NextTicket(head)
 
 
 def retries(outcome: Outcome) -> list[NextTicket]:

@@ -16,26 +16,31 @@ _CONNECTIONS = 4
 
 
 class Job:
-    """A function for a thread to call, and `then`, which the thread calls after it. Neither may raise."""
+    """A function for a thread to call, and `then`, which the thread calls after it. Neither may raise.
+
+    A job is `aside` once it is known to be slow: then it takes no place from quick ones.
+    """
 
     def __init__(self, work: Callable[[], object], then: Callable[[], None]) -> None:
         self.work = work
         self.then = then
         self.over = False
         self.abandoned = False
+        self.aside = False
 
 
 class Threads:
-    """A pool with at most `size` threads that are not stuck.
+    """A pool with places for `size` jobs, and for up to `aside` more that are slow. Stuck threads take no place.
 
     They are daemon threads, so that none delays the exit of the process: Python cannot kill a thread.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, aside: int = 0) -> None:
         self.few = threading.BoundedSemaphore(_CONNECTIONS)
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._changed = threading.Condition()
+        self._changed = threading.Lock()
         self._free = size
+        self._free_aside = aside
         self._idle = 0
         self._stuck = 0
 
@@ -44,22 +49,25 @@ class Threads:
         """The number of threads that are still busy with an abandoned job."""
         return self._stuck
 
-    def reserve(self, most: int, *, wait_seconds: float = 0.0) -> int:
-        """Reserve up to `most` threads for jobs that begin at once, and return their number.
-
-        If none is free, wait up to `wait_seconds` for one; return 0 if there is none even then.
-        """
+    def reserve(self, most: int) -> int:
+        """Reserve places for up to `most` jobs that begin at once, and return their number: 0 if none is free."""
         with self._changed:
-            self._changed.wait_for(lambda: self._free > 0, timeout=wait_seconds)
-            got = min(most, self._free)
+            got = max(0, min(most, self._free))
             self._free -= got
             return got
 
-    def give_back(self, slots: int) -> None:
-        """Give back reserved threads that are not needed."""
+    def give_back(self, places: int) -> None:
+        """Give back reserved places that are not needed."""
         with self._changed:
-            self._free += slots
-            self._changed.notify_all()
+            self._free += places
+
+    def step_aside(self, job: Job) -> None:
+        """Give back the place of a job that is slow, if there is room beside the places for it."""
+        with self._changed:
+            if self._free_aside > 0 and not (job.over or job.aside or job.abandoned):
+                job.aside = True
+                self._free_aside -= 1
+                self._free += 1
 
     def start(self, work: Callable[[], object], *, then: Callable[[], None]) -> Job:
         """Start `work` in a reserved thread. `then` is called when that thread is free again."""
@@ -78,8 +86,7 @@ class Threads:
             if not job.over:
                 job.abandoned = True
                 self._stuck += 1
-                self._free += 1
-                self._changed.notify_all()
+                self._leave(job)
 
     def _serve(self) -> None:
         _local.threads = self
@@ -95,10 +102,15 @@ class Threads:
                 if job.abandoned:
                     self._stuck -= 1
                     return
-                self._free += 1
+                self._leave(job)
                 self._idle += 1
-                self._changed.notify_all()
             job.then()
+
+    def _leave(self, job: Job) -> None:
+        if job.aside:
+            self._free_aside += 1
+        else:
+            self._free += 1
 
 
 class _Local(threading.local):
@@ -128,7 +140,7 @@ def current() -> Threads:
     """Return the pool of this process; it is made at the first call."""
     with _Process.lock:
         if _Process.threads is None:
-            _Process.threads = Threads(settings.IO_THREADS)
+            _Process.threads = Threads(settings.IO_THREADS, aside=settings.SLOW_STEPS)
         return _Process.threads
 
 

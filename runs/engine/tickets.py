@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from runs.domain.outcomes import Key
+import orjson
+
+from runs.domain.outcomes import Candidate, Key
 from runs.domain.releases import REPEAT_SECONDS
 from runs.domain.requests import Due
-from runs.queries import claims, values
+from runs.queries import claims, for_each, values
 from runs.queries import tickets as ticket_queries
 from runs.queries import waits as wait_queries
-from runs.queries.database import Row, run
+from runs.queries.database import Row, columns, run
+
+# The longest delay of candidates that are handed back because no place is free.
+_MOST_HAND_BACK_SECONDS = 1.0
 
 
 def peek(*, limit: int) -> tuple[list[Due], bool]:
@@ -37,10 +42,15 @@ def unsend(tickets: Sequence[int]) -> None:
         run(ticket_queries.UNSEND, tickets=list(tickets))
 
 
-def hand_back(keys: Sequence[Key], *, head: str) -> None:
-    """Make the tickets of candidates that this delivery did not claim due at once."""
-    if keys:
-        run(claims.HAND_BACK, head=head, **values.keys(keys))
+def hand_back(candidates: Sequence[Candidate], *, least_seconds: float = 0.0) -> None:
+    """Make the tickets of candidates that this delivery did not claim due again.
+
+    That is after `least_seconds` or, with a delay, after half of the time for which a ticket has been due; at most
+    after _MOST_HAND_BACK_SECONDS.
+    """
+    if candidates:
+        most = _MOST_HAND_BACK_SECONDS if least_seconds else 0.0
+        run(claims.HAND_BACK, least=least_seconds, most=most, **_columns(candidates))
 
 
 def load(keys: Sequence[Key], *, head: str, reads: Sequence[str]) -> list[Row]:
@@ -48,10 +58,32 @@ def load(keys: Sequence[Key], *, head: str, reads: Sequence[str]) -> list[Row]:
     return run(claims.LOAD, head=head, reads=list(reads), **values.keys(keys))
 
 
-def claim(keys: Sequence[Key], *, head: str, reads: Sequence[str], process: UUID, timeout_seconds: float) -> list[Row]:
-    """Turn tickets at an effectful head into running rows under the process's lease (queries.claims.CLAIM)."""
-    given = {"head": head, "reads": list(reads), "process": process, "timeout": timeout_seconds}
-    return run(claims.CLAIM, **given, **values.keys(keys))
+def claim(
+    candidates: Sequence[Candidate],
+    *,
+    reads: dict[str, list[str]],
+    timeouts: dict[str, float],
+    process: UUID,
+    suspect: bool = False,
+) -> list[Row]:
+    """Turn tickets at effectful heads into running rows under the process's lease (queries.claims.CLAIM).
+
+    `reads` and `timeouts` are the steps to read and the seconds until the deadline, by head. Either all candidates are
+    items of for_each steps or none is. Suspect tickets are claimed with `suspect` only, and others without it only.
+    """
+    statement = for_each.CLAIM_ITEMS if candidates and candidates[0].item >= 0 else claims.CLAIM
+    given = {"reads": orjson.dumps(reads).decode(), "timeouts": orjson.dumps(timeouts).decode()}
+    return run(statement, process=process, suspect=suspect, **given, **_columns(candidates))
+
+
+def suspects(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return those of the candidates whose ticket is suspect and due: they are to be performed alone."""
+    return [Candidate(*row) for row in run(claims.SUSPECTS, **_columns(candidates))] if candidates else []
+
+
+def _columns(candidates: Sequence[Candidate]) -> dict[str, list[object]]:
+    names = ("runs", "items", "heads")
+    return dict(zip(names, columns(candidates, len(names)), strict=True))
 
 
 def unblock(steps: Sequence[tuple[UUID, int, str]]) -> frozenset[Key]:

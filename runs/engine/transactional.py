@@ -14,6 +14,7 @@ from runs.domain.outcomes import Recorded
 from runs.domain.states import StepState
 from runs.engine import attempt as performing
 from runs.engine import failure, record, sub_workflows
+from runs.engine.onward import Onward
 from runs.engine.work import Work
 from runs.planning.plan import Plan
 from runs.planning.steps import PlannedStep
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 _KEPT = (StepState.SUCCEEDED, StepState.WAITING, StepState.SKIPPED)
 
 
-def perform(work: Sequence[Work], *, plan: Plan, step: PlannedStep, process: UUID, carried: str | None) -> Recorded:
+def perform(work: Sequence[Work], *, plan: Plan, step: PlannedStep, process: UUID, onward: Onward) -> Recorded:
     """Perform claimed attempts one by one, each in a transaction that commits both its effect and its record, or none.
 
     An attempt that fails is rolled back and recorded like any other failure. If the connection breaks, it is unknown
@@ -34,14 +35,14 @@ def perform(work: Sequence[Work], *, plan: Plan, step: PlannedStep, process: UUI
     recorded = Recorded()
     for one in work:
         try:
-            recorded = recorded.joined(_perform(one, plan=plan, step=step, process=process, carried=carried))
+            recorded = recorded.joined(_perform(one, plan=plan, step=step, process=process, onward=onward))
         except (OperationalError, InterfaceError) as error:
             log.warning("connection_lost", extra={"run_id": str(one.run.id), "step": step.id, "error": str(error)})
             connection.close()
     return recorded
 
 
-def _perform(work: Work, *, plan: Plan, step: PlannedStep, process: UUID, carried: str | None) -> Recorded:
+def _perform(work: Work, *, plan: Plan, step: PlannedStep, process: UUID, onward: Onward) -> Recorded:
     try:
         with transaction.atomic():
             # A thread cannot be stopped from outside, but the server can stop a statement.
@@ -52,7 +53,7 @@ def _perform(work: Work, *, plan: Plan, step: PlannedStep, process: UUID, carrie
                 transaction.savepoint_rollback(before)
                 transaction.set_rollback(False)
             outcome = performing.claimed(work, result, process=process)
-            recorded = record.record_within(outcome, plan=plan, carried=carried)
+            recorded = record.record_within(outcome, plan=plan, onward=onward)
             if not recorded.won:
                 # The fence was lost: another process has the step now, and this attempt's effect must not be committed.
                 transaction.set_rollback(True)
@@ -63,4 +64,4 @@ def _perform(work: Work, *, plan: Plan, step: PlannedStep, process: UUID, carrie
         # A deferred constraint on what the effect wrote, or a value that PostgreSQL refuses in the record.
         refused = Retryable(f"PostgreSQL refused the step's transaction: {error}", kind="database")
         failed = failure.failed(step, work, refused, failure.Tried(work.clock.at))
-    return record.record([performing.claimed(work, failed, process=process)], plan=plan, carried=carried)
+    return record.record([performing.claimed(work, failed, process=process)], plan=plan, onward=onward)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from actions import payload as payloads
 from actions.base import ActionError, Json, Woken
-from runs.domain.outcomes import HeldWait, Key, Outcome, RunFacts, StepResult
+from runs.domain.outcomes import Candidate, HeldWait, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
 from runs.engine import failure
 from runs.engine.config import fitted
@@ -120,7 +120,11 @@ def met(parked: Sequence[Outcome], *, plan: Plan) -> list[Outcome]:
 
     The waits were just recorded, and their runs are still locked.
     """
-    waiting = {o.key: o for o in parked if o.last.state is StepState.WAITING and o.last.signal is not None}
+    waiting = {
+        Candidate(*o.key, o.last.step): o
+        for o in parked
+        if o.last.state is StepState.WAITING and o.last.signal is not None
+    }
     if not waiting:
         return []
     kept = _take(signals.MEET, list(waiting.values()))
@@ -130,7 +134,7 @@ def met(parked: Sequence[Outcome], *, plan: Plan) -> list[Outcome]:
     return [outcome_of(_of(waiting[key], plan=plan, at=came.at), came) for key, came in kept.items()]
 
 
-def _take(statement: Any, waiting: Sequence[Outcome], **more: object) -> dict[Key, Came]:
+def _take(statement: Any, waiting: Sequence[Outcome], **more: object) -> dict[Candidate, Came]:
     rows = run(
         statement,
         runs=[o.run.id for o in waiting],
@@ -139,7 +143,7 @@ def _take(statement: Any, waiting: Sequence[Outcome], **more: object) -> dict[Ke
         names=[o.last.signal for o in waiting],
         **more,
     )
-    return {(run_id, item): Came(loads(payload), at) for run_id, item, payload, at in rows}
+    return {Candidate(run_id, item, step): Came(loads(payload), at) for run_id, item, step, payload, at in rows}
 
 
 def _of(outcome: Outcome, *, plan: Plan, at: datetime) -> Wait:

@@ -8,9 +8,11 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from actions.base import Json
-from runs.domain.outcomes import LoadedSteps, RunFacts
+from runs.domain.outcomes import NO_STEPS, LoadedSteps, RunFacts
 from runs.engine import lease
 from runs.planning.steps import PlannedStep
+from runs.queries.database import Row
+from runs.queries.values import loads
 
 
 class Clock:
@@ -40,6 +42,26 @@ class Work(NamedTuple):
     suspect: bool = False
     edited: Json = None
     value: Json = None
+
+
+def clock_of(rows: Sequence[Row]) -> Clock:
+    """Return one clock for all rows of a statement: the latest of their times, so that no step ends before it began."""
+    return Clock(at=datetime.fromtimestamp(max((row[6] for row in rows), default=0.0), UTC))
+
+
+def work_of(row: Row, *, clock: Clock, attempt: int, attempts: str | None, edited: str | None) -> Work:
+    """Return the work of a row whose first columns are the facts of a run (runs.queries.claims)."""
+    run_id, item, given, began, generation, steps, _, ending, below = row[:9]
+    facts = RunFacts(run_id, loads(given), began, generation, ending, below)
+    return Work(
+        run=facts,
+        item=item,
+        steps=loads(steps) or NO_STEPS,
+        clock=clock,
+        attempt=attempt,
+        attempts=loads(attempts) or (),
+        edited=loads(edited),
+    )
 
 
 def stopped(step: PlannedStep, work: Work) -> bool:

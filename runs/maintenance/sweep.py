@@ -54,10 +54,15 @@ class Swept:
     next_seconds: float | None = None
 
 
-def sweep(send: Callable[[], int] = dispatcher.dispatch) -> Swept:
+def _nobody() -> int:
+    return 0
+
+
+def sweep(send: Callable[[], int] = dispatcher.dispatch, alone: Callable[[], int] = _nobody) -> Swept:
     """Do one bounded round. Safe in several processes at once; on an idle system it costs one statement.
 
     `send` handles tickets that are due: it sends messages or, without a broker (runs.worker.polling), performs them.
+    `alone` has suspects performed; without it they are left to a process that can do that.
     """
     due = _Due(*run(sweep_queries.ANYTHING_DUE, host=lease.host())[0])
     lost = _expire(due.pids or ()) or due.lost
@@ -67,6 +72,7 @@ def sweep(send: Callable[[], int] = dispatcher.dispatch) -> Swept:
     late = _if_due(due.overdue, time_out)
     alerted = _if_due(due.alerts, alerts.send)
     sent = send() if due.knocks or any((woken, rescued, late, alerted)) else 0
+    sent += _if_due(due.suspects or rescued > 0, alone)
     is_full = woken >= BATCH or BATCH in (rescued, late)  # then there is more
     return Swept(woken=woken, rescued=rescued, sent=sent, next_seconds=0.0 if is_full else due.next_seconds)
 
@@ -82,6 +88,7 @@ class _Due(NamedTuple):
     pids: Sequence[int] | None
     alerts: bool
     sub_runs_to_cancel: bool
+    suspects: bool
 
 
 def _expire(pids: Sequence[int]) -> bool:

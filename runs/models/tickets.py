@@ -30,7 +30,13 @@ class Ticket(models.Model):
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["run", "head", "item"], name="ticket_once")]
-        indexes: ClassVar = [models.Index(fields=["knock_at"], name="ticket_knock_at")]
+        indexes: ClassVar = [
+            models.Index(fields=["knock_at"], name="ticket_knock_at"),
+            # Few tickets ever are; the others are not in this index.
+            models.Index(
+                fields=["knock_at"], name="ticket_suspect", condition=models.Q(suspect=True) | models.Q(sends__gte=3)
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.head} of {self.run_id}"

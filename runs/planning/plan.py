@@ -15,6 +15,9 @@ from runs.planning.steps import ANY_STEP, UNDO, Part, PlannedStep, Unavailable
 from workflows.definitions.definition import Compensation, Definition, StepDefinition
 from workflows.models import Version
 
+# How many steps `Plan.reads_ahead` looks at.
+_AHEAD = 10
+
 
 @dataclass(frozen=True)
 class Link:
@@ -60,7 +63,12 @@ class Plan:
             self.steps |= {step.id: step for step in _planned(steps, part=part)}
         self.links: dict[str, Link] = {}
         self._segments: dict[str, list[PlannedStep]] = {}
+        # The place of each step in its segment.
+        self._at: dict[str, int] = {}
         self._places = {step: place for place, step in enumerate(self.steps)}
+        self._reads_ahead: dict[str, frozenset[str]] = {}
+        self._claims_after: dict[str, bool] = {}
+        self._longest_ahead: dict[str, float] = {}
         # Cache of runs.engine.release: what follows from results of a kind.
         self.courses: dict[Any, Any] = {}
         # Cache of runs.dispatch.knocks: templates of messages to this plan's links.
@@ -68,6 +76,7 @@ class Plan:
         for segment in self.segments():
             self.links.update(_links(segment))
             self._segments.update(dict.fromkeys((step.id for step in segment), segment))
+            self._at.update((step.id, at) for at, step in enumerate(segment))
 
     def segments(self) -> list[list[PlannedStep]]:
         """Return the steps, cut into longest paths without a fork or a join, in topological order."""
@@ -106,6 +115,42 @@ class Plan:
         found = _links(segment[start:])
         self.links[head] = found[head]
         return found[head]
+
+    def longest_ahead(self, head: str) -> float:
+        """Return the longest timeout, in seconds, of the steps from `head` to the end of its segment that a delivery
+        performs in its own thread: inline and transactional ones. 0 without such steps.
+        """
+        if head not in self._longest_ahead:
+            longest = 0.0
+            for step in reversed(self._segments[head]):
+                if step.inline or step.action.transactional:
+                    longest = max(longest, step.timeout_seconds)
+                self._longest_ahead[step.id] = longest
+        return self._longest_ahead[head]
+
+    def claims_after(self, step: str) -> bool:
+        """Whether a step that needs this one may be claimed by the record that releases it (PlannedStep.claimed_on)."""
+        found = self._claims_after.get(step)
+        if found is None:
+            found = any(self.steps[one].claimed_on for one in self.steps[step].successors)
+            self._claims_after[step] = found
+        return found
+
+    @cached_property
+    def inline_heads(self) -> frozenset[str]:
+        """The heads of links that a delivery performs itself after it has recorded what comes before them."""
+        return frozenset(
+            head for head, link in self.links.items() if link.head.inline and link.head.definition.for_each is None
+        )
+
+    def reads_ahead(self, step: str) -> frozenset[str]:
+        """Return the ids of the steps that the next few links after this step read."""
+        found = self._reads_ahead.get(step)
+        if found is None:
+            at = self._at[step] + 1
+            ahead = self._segments[step][at : at + _AHEAD]
+            found = self._reads_ahead[step] = frozenset(self.step_ids(frozenset().union(*(one.reads for one in ahead))))
+        return found
 
     @cached_property
     def linear(self) -> bool:

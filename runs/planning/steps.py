@@ -119,6 +119,13 @@ class PlannedStep:
         return self.condition is None and self.missing_action is None
 
     @cached_property
+    def claimed_on(self) -> bool:
+        """Whether the record of the step before it may claim it: it reaches outside, and has neither items nor effects
+        in this database.
+        """
+        return not self.inline and not self.action.transactional and self.definition.for_each is None
+
+    @cached_property
     def follows(self) -> bool:
         """Whether it runs as soon as its only predecessor has succeeded."""
         plain = self.definition.join in (Join.ALL_SUCCEEDED, Join.NONE_FAILED)

@@ -34,15 +34,20 @@ _NEXT = (
        %(next_sends)s::int[], %(next_suspects)s::bool[]""",
     "next_head, next_item, due, knock, next_sends, next_suspect",
 )
+# The timeout of the next step, in seconds, where this process is to claim it; NULL where it gets a ticket.
+_CLAIMS = ("%(next_timeouts)s::float8[]", "next_timeout")
 
 
 def _brought(*parts: tuple[str, str]) -> str:
-    """Return the CTE `d`: the parameters' rows in the order of locks, each with its run, which is locked by this."""
+    """Return the CTE `d`: the parameters' rows in the order of locks, each with its run, which is locked by this.
+
+    `n` is the number of the outcome that a row belongs to, from 1.
+    """
     arrays = ", ".join(["%(runs)s::uuid[]", *(part[0] for part in parts)])
     names = ", ".join(["run_id", *(part[1] for part in parts)])
     return f"""
     d AS MATERIALIZED (
-        SELECT * FROM (SELECT * FROM unnest({arrays}) AS d({names}) ORDER BY run_id) d
+        SELECT * FROM (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS d({names}, n) ORDER BY run_id) d
         LEFT JOIN LATERAL (
             SELECT state AS run_state, ending, parent_id IS NOT NULL AS below, paused_at
             FROM runs_run WHERE id = d.run_id FOR NO KEY UPDATE
@@ -104,15 +109,19 @@ _FENCE_CHILDREN = f"""
     )
 """  # noqa: S608 - constant text only
 
+
 # Tickets for steps that became ready, and new states of runs. Only for runs that were seen live under their lock.
-_WRITE_TICKETS = f"""
+def _write_tickets(which: str = "next_head IS NOT NULL") -> str:
+    return f"""
     INSERT INTO runs_ticket (run_id, head, item, due_at, knock_at, sends, suspect)
-    SELECT n.run_id, n.next_head, n.next_item, n.base + n.due * interval '1 second',
-           n.base + n.knock * interval '1 second', n.next_sends, n.next_suspect
+    SELECT x.run_id, x.next_head, x.next_item, x.base + x.due * interval '1 second',
+           x.base + x.knock * interval '1 second', x.next_sends, x.next_suspect
     FROM (SELECT *, clock_timestamp() + CASE WHEN paused_at IS NULL THEN interval '0' ELSE {PAUSE} END AS base
-          FROM released WHERE next_head IS NOT NULL) n
+          FROM released WHERE {which}) x
     RETURNING 1
-"""  # noqa: S608 - constant text only
+    """  # noqa: S608 - constant text only
+
+
 # Output and error are written when the run's work is over, and stay; a later part may only add to the error.
 _SET_RUN = """
     state = e.end_state,
@@ -123,7 +132,25 @@ _SET_RUN = """
     finished_at = CASE WHEN e.end_state NOT IN ('running', 'waiting', 'compensating') THEN clock_timestamp() END
 """
 _TICKETS = f"""
-    released AS (SELECT * FROM won WHERE alive), tickets AS ({_WRITE_TICKETS})
+    released AS (SELECT * FROM won WHERE alive), tickets AS ({_write_tickets()})
+"""  # noqa: S608 - constant text only
+# The next steps with a `next_timeout` are claimed for this process instead, if it has a live lease and the run is not
+# paused: they get a running row and no ticket. So a step that is claimed here is under a lease from its first moment.
+_CLAIMED = f"""
+    lease AS MATERIALIZED (
+        SELECT id FROM runs_process WHERE id = %(process)s::uuid AND expires_at > clock_timestamp()
+    ),
+    released AS MATERIALIZED (
+        SELECT *, next_timeout IS NOT NULL AND paused_at IS NULL AND EXISTS (SELECT 1 FROM lease) AS claims
+        FROM won WHERE alive
+    ),
+    claimed AS (
+        INSERT INTO runs_steprun (run_id, step, item, state, attempt, attempts, process, deadline, started_at)
+        SELECT run_id, next_head, next_item, 'running', 1, '[]', %(process)s::uuid,
+               clock_timestamp() + next_timeout * interval '1 second', clock_timestamp()
+        FROM released WHERE claims RETURNING run_id
+    ),
+    tickets AS ({_write_tickets("next_head IS NOT NULL AND NOT claims")})
 """  # noqa: S608 - constant text only
 _SETTLED = f"""
     settled AS (
@@ -131,7 +158,12 @@ _SETTLED = f"""
         WHERE r.id = e.run_id AND e.alive AND e.end_state IS NOT NULL RETURNING 1
     )
 """  # noqa: S608 - constant text only
-_WINNERS = "SELECT run_id, item, alive, ending, below FROM won"
+_WINNERS = "SELECT n, run_id, alive, ending, below FROM won"
+# With whether the next step was claimed, and the time.
+_CLAIMERS = """
+    SELECT n, run_id, alive, ending, below, (run_id IN (SELECT run_id FROM claimed)) IS TRUE,
+           date_part('epoch', clock_timestamp()) FROM won
+"""
 
 # Rows of inline and of skipped steps. Only the head of a link can have a row already, if it is being retried.
 _NEW_STEPS = """
@@ -172,15 +204,21 @@ def _linear(name: str, brought: tuple[str, str], fence: str) -> Statement:
     return Statement(name, f"WITH {_brought(brought, _NEXT, _END)}, {fence}, {_TICKETS}, {_SETTLED} {_WINNERS}")
 
 
+def _linear_and_claim(name: str, brought: tuple[str, str], fence: str) -> Statement:
+    """As _linear, and claim the next steps that have a `next_timeout`."""
+    rows = _brought(brought, _NEXT, _END, _CLAIMS)
+    return Statement(name, f"WITH {rows}, {fence}, {_CLAIMED}, {_SETTLED} {_CLAIMERS}")
+
+
 def _fence(name: str, brought: tuple[str, str], fence: str) -> Statement:
     """Lock and fence only: in a plan with forks, a later statement reads the run before anything is released."""
     return Statement(name, f"WITH {_brought(brought)}, {fence} {_WINNERS}")
 
 
-def _one_statement(name: str, brought: str, release: str, again: str) -> Statement:
+def _one_statement(name: str, brought: str, release: str, again: str, winners: str = _WINNERS) -> Statement:
     """Lock, fence and release, and insert the steps' rows, too: one statement by itself is the shortest transaction."""
     steps = _insert_steps(_NEW_STEPS + "JOIN won ON won.run_id = d.run_id", again)
-    return Statement(name, f"WITH {brought}, {_FENCE_TICKET}, {release}, written AS ({steps} RETURNING 1) {_WINNERS}")
+    return Statement(name, f"WITH {brought}, {_FENCE_TICKET}, {release}, written AS ({steps} RETURNING 1) {winners}")
 
 
 LINEAR_TICKET = _linear("path_ticket", _TICKET, _FENCE_TICKET)
@@ -188,6 +226,12 @@ LINEAR_OVER = Statement("path_over", f"WITH {_brought(_TICKET, _END)}, {_FENCE_T
 LINEAR_ONE_STATEMENT = _one_statement("path_whole", _brought(_TICKET, _NEXT, _END), f"{_TICKETS}, {_SETTLED}", _AGAIN)
 # For runs that end, as LINEAR_OVER: no ticket follows. No step of theirs was tried before, so none has a row yet.
 LINEAR_LAST = _one_statement("path_last", _brought(_TICKET, _END), _SETTLED, "")
+# For a process that claims the steps that follow.
+LINEAR_TICKET_CLAIM = _linear_and_claim("path_ticket_claim", _TICKET, _FENCE_TICKET)
+LINEAR_CLAIM_CLAIM = _linear_and_claim("path_claim_claim", _OUTCOME, _FENCE_CLAIM)
+LINEAR_ONE_STATEMENT_CLAIM = _one_statement(
+    "path_whole_claim", _brought(_TICKET, _NEXT, _END, _CLAIMS), f"{_CLAIMED}, {_SETTLED}", _AGAIN, _CLAIMERS
+)
 LINEAR_CLAIM = _linear("path_claim", _OUTCOME, _FENCE_CLAIM)
 LINEAR_WAIT = _linear("path_wait", _OUTCOME, _FENCE_WAIT)
 LINEAR_CHILDREN = _linear("path_children", _OUTCOME, _FENCE_CHILDREN)
@@ -204,7 +248,7 @@ RELEASE = Statement(
         SELECT n.*, r.paused_at FROM unnest(%(next_runs)s::uuid[], {_NEXT[0]}) AS n(run_id, {_NEXT[1]}),
             LATERAL (SELECT paused_at FROM runs_run WHERE id = n.run_id LIMIT 1) r
     ),
-    tickets AS ({_WRITE_TICKETS}),
+    tickets AS ({_write_tickets()}),
     ends AS (SELECT e.* FROM unnest(%(end_runs)s::uuid[], {_END[0]}) AS e(run_id, {_END[1]}),
         LATERAL (SELECT state AS run_state FROM runs_run WHERE id = e.run_id LIMIT 1) d WHERE {_ALIVE})
     UPDATE runs_run r SET {_SET_RUN} FROM ends e WHERE r.id = e.run_id

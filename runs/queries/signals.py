@@ -126,7 +126,7 @@ MEET = Statement(
     )
     UPDATE runs_signal g SET step = p.step, item = p.item, used_at = clock_timestamp()
     FROM kept k JOIN parked p USING (run_id, name, place) WHERE g.id = k.id AND g.used_at IS NULL
-    RETURNING p.run_id, p.item, g.payload, g.sent_at
+    RETURNING p.run_id, p.item, p.step, g.payload, g.sent_at
     """,
 )
 
@@ -152,7 +152,7 @@ MEET_BY_KEY = Statement(
     UPDATE runs_signal g SET run_id = p.run_id, step = p.step, item = p.item, used_at = clock_timestamp()
     FROM kept k JOIN parked p USING (workspace_id, name, key, place)
     WHERE g.id = k.id AND g.used_at IS NULL AND g.run_id IS NULL
-    RETURNING p.run_id, p.item, g.payload, g.sent_at
+    RETURNING p.run_id, p.item, p.step, g.payload, g.sent_at
     """,
 )
 

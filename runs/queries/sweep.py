@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runs.queries.database import Statement
 from runs.queries.lanes import any_waits
+from runs.queries.tickets import SUSPECT as _SUSPECT
 
 # Whether there is anything to do, and in how many seconds the next ticket, wait or deadline is due. So an idle
 # installation executes only this statement, and retries and waits need no delayed message in the broker.
@@ -27,7 +28,8 @@ ANYTHING_DUE = Statement(
                                     CASE WHEN ends > at THEN ends END) - at)::float8,
            (SELECT array_agg(pid) FROM runs_process WHERE host = %(host)s AND expires_at > clock_timestamp()),
            EXISTS (SELECT 1 FROM runs_deadletter WHERE alert_due),
-           EXISTS (SELECT 1 FROM runs_steprun WHERE state = 'cancelled' AND awaits > 0)
+           EXISTS (SELECT 1 FROM runs_steprun WHERE state = 'cancelled' AND awaits > 0),
+           EXISTS (SELECT 1 FROM runs_ticket WHERE ({_SUSPECT}) AND knock_at <= (SELECT clock_timestamp()))
     FROM next
     """,  # noqa: S608 - constant text only
 )

@@ -5,6 +5,10 @@ from __future__ import annotations
 from runs.queries.database import Statement
 from runs.queries.lanes import any_waits
 
+# Three messages did not move the ticket, or its worker died: no message is sent for it any more; it is performed alone
+# (runs.maintenance.suspects). Index ticket_suspect.
+SUSPECT = "suspect OR sends >= 3"
+
 # Tickets for which a message is due: released heads, retries, repeats. Index ticket_knock_at. Locks nothing: only when
 # the tickets are grouped into messages is it known how many fit into the window. A last row of NULLs means that runs
 # are queued.
@@ -12,7 +16,8 @@ PEEK = Statement(
     "peek",
     f"""
     (SELECT t.id, t.run_id, t.item, r.version_id, t.head, t.suspect
-     FROM (SELECT * FROM runs_ticket WHERE knock_at <= (SELECT clock_timestamp()) ORDER BY knock_at LIMIT %(limit)s) t,
+     FROM (SELECT * FROM runs_ticket WHERE knock_at <= (SELECT clock_timestamp()) AND NOT ({SUSPECT})
+           ORDER BY knock_at LIMIT %(limit)s) t,
           LATERAL (SELECT version_id FROM runs_run WHERE id = t.run_id LIMIT 1) r ORDER BY t.knock_at, t.id)
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, NULL, NULL WHERE {any_waits()}
@@ -20,8 +25,7 @@ PEEK = Statement(
 )
 
 # Take the tickets that are to be sent; of two dispatchers that pick the same ticket, one wins it. The message is
-# repeated after 10 s, doubled with each send up to a minute. After three messages without effect the ticket is a
-# suspect: it is sent alone from then on.
+# repeated after 10 s, doubled with each send up to a minute.
 PICK = Statement(
     "pick",
     """
@@ -29,10 +33,29 @@ PICK = Statement(
         SELECT id FROM runs_ticket WHERE id = ANY(%(tickets)s::bigint[]) AND knock_at <= clock_timestamp()
         ORDER BY run_id, head, item FOR UPDATE SKIP LOCKED
     )
-    UPDATE runs_ticket t SET sends = t.sends + 1, suspect = t.suspect OR t.sends >= 3,
+    UPDATE runs_ticket t SET sends = t.sends + 1,
         knock_at = clock_timestamp() + least(60, %(repeat)s * 2 ^ least(t.sends, 10)) * interval '1 second'
     WHERE t.id = ANY(ARRAY(SELECT id FROM due)) RETURNING t.id
     """,
+)
+
+# Take suspects that are due, to perform them alone; the next look at them is after the same time as that of a message.
+PICK_SUSPECTS = Statement(
+    "pick_suspects",
+    f"""
+    WITH due AS MATERIALIZED (
+        SELECT id, run_id FROM runs_ticket
+        WHERE ({SUSPECT}) AND knock_at <= (SELECT clock_timestamp()) AND due_at <= (SELECT clock_timestamp())
+        ORDER BY knock_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ),
+    picked AS (
+        UPDATE runs_ticket t SET sends = t.sends + 1, suspect = true,
+            knock_at = clock_timestamp() + least(60, %(repeat)s * 2 ^ least(t.sends, 10)) * interval '1 second'
+        WHERE t.id = ANY(ARRAY(SELECT id FROM due)) RETURNING t.id, t.run_id, t.item, t.head
+    )
+    SELECT p.id, p.run_id, p.item, r.version_id, p.head, true
+    FROM picked p, LATERAL (SELECT version_id FROM runs_run WHERE id = p.run_id LIMIT 1) r
+    """,  # noqa: S608 - constant text only
 )
 
 # Tickets that were picked but not sent (no room, or no broker): due again at once, unless their run was paused

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from runs.dispatch import dispatcher
+from runs.dispatch import dispatcher, window
 from runs.dispatch.compiler import decode, encode
-from runs.domain.outcomes import Key, Recorded
-from runs.domain.requests import Preloaded
-from runs.engine import executor
+from runs.domain.outcomes import Candidate, Key, Recorded
+from runs.engine import executor, tickets
 from runs.engine.preload import NONE, unpack
 from runs.engine.report import report
 from runs.engine.wake import wake
@@ -23,52 +23,65 @@ log = logging.getLogger(__name__)
 
 
 def deliver(
-    texts: Sequence[str], *, version_id: UUID, head: str, carried: str | None, preloaded: Sequence[Any] = ()
-) -> list[str]:
-    """Advance the runs of a message, and return the encoded keys for the chain's next task; empty if none was won.
+    texts: Sequence[str], *, version_id: UUID, head: str, chain: Sequence[str] = (), preloaded: Sequence[Any] = ()
+) -> tuple[str, list[str]]:
+    """Advance the runs of a message; return the head at which its chain goes on, and the encoded keys for that task.
 
-    A message that this code cannot understand is logged and ignored: its tickets are still there and are sent again.
+    `chain` are the heads of the message's other tasks. Without keys the chain ends. A message that this code cannot
+    understand is logged and ignored: its tickets are still there and are sent again.
     """
     understood = _understood(texts, version_id=version_id, head=head)
     if understood is None:
         dispatcher.refill()
-        return []
+        return "", []
     keys, plan = understood
     known = unpack(keys, preloaded) if preloaded else NONE
-    recorded = work(keys, plan=plan, head=head, carried=carried, send=dispatcher.refill, preloaded=known)
-    if not recorded.handed_on or recorded.released or recorded.wakes:
-        # This delivery leaves room in the broker's window, or tickets that its chain does not hand on.
+    candidates = [Candidate(run_id, item, head) for run_id, item in keys]
+    delivered = executor.advance(candidates, plan=plan, chain=chain, callbacks=_WITH_BROKER, preloaded=known)
+    if delivered.stale:
+        log.info("stale_delivery", extra={"head": head, "count": delivered.stale})
+    if not delivered.handed_on:
+        # This delivery leaves room in the broker's window.
         dispatcher.refill()
-    return encode(recorded.handed_on)
+        return "", []
+    return _next_task(delivered.handed_on)
 
 
-def work(  # noqa: PLR0913 - a delivery, and what it may call and know
-    keys: Sequence[Key],
-    *,
-    plan: Plan,
-    head: str,
-    carried: str | None,
-    send: Callable[[], object] | None = None,
-    preloaded: Mapping[Key, Preloaded] = NONE,
-) -> Recorded:
-    """Advance the runs through the link at `head`, report the outcomes, and wake parents and for_each steps.
+def perform(candidates: Sequence[Candidate], *, plan: Plan) -> None:
+    """Advance candidates without a broker: what follows, and is not performed here, gets tickets that are due."""
+    executor.advance(candidates, plan=plan, callbacks=_WITHOUT_BROKER)
 
-    `carried` is the head of the chain's next task. `send` is called when tickets are released while other runs of the
-    delivery are still being performed. `preloaded` has, for new runs, the data that a load would read.
-    """
 
-    def meanwhile(part: Recorded) -> None:
-        report(part)
-        wake(part.wakes)
-        if send is not None and (part.released or part.wakes):
-            send()
+def _next_task(handed_on: Sequence[Candidate]) -> tuple[str, list[str]]:
+    """Return the head at which most of the candidates are, with their keys. The tickets of the others are due again."""
+    [(head, count)] = Counter(one.head for one in handed_on).most_common(1)
+    if count < len(handed_on):
+        tickets.hand_back([one for one in handed_on if one.head != head])
+        dispatcher.refill()
+    return head, encode([(one.run, one.item) for one in handed_on if one.head == head])
 
-    recorded = executor.advance(keys, plan=plan, head=head, carried=carried, meanwhile=meanwhile, preloaded=preloaded)
-    if len(recorded.won) < len(keys):
-        log.info("stale_delivery", extra={"head": head, "count": len(keys) - len(recorded.won)})
+
+def _tell(recorded: Recorded) -> None:
+    """Report outcomes, and wake parents and for_each steps."""
     report(recorded)
     wake(recorded.wakes)
-    return recorded
+
+
+def _tell_and_send(recorded: Recorded) -> None:
+    """The same, and send messages for tickets that a delivery has released, and does not take further itself."""
+    _tell(recorded)
+    if recorded.released or recorded.wakes:
+        dispatcher.refill()
+
+
+def _tell_and_refill(recorded: Recorded) -> None:
+    """The same after a record of the recorder, which has made room for other steps."""
+    _tell(recorded)
+    dispatcher.refill()
+
+
+_WITH_BROKER = executor.Callbacks(after=_tell_and_send, behind=_tell_and_refill, crowded=window.anything_waits)
+_WITHOUT_BROKER = executor.Callbacks(after=_tell, behind=_tell, crowded=lambda: False)
 
 
 def _understood(texts: Sequence[str], *, version_id: UUID, head: str) -> tuple[list[Key], Plan] | None:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from django.db import DatabaseError, InterfaceError, connection
 
 from runs.dispatch import dispatcher
+from runs.domain.outcomes import Candidate
 from runs.domain.requests import Due
 from runs.engine import tickets
-from runs.maintenance import sweep
+from runs.maintenance import suspects, sweep
 from runs.maintenance.sweep import INTERVAL_SECONDS, TICK_SECONDS
 from runs.planning import plan as plans
 from runs.worker import delivery
@@ -35,14 +36,9 @@ def poll() -> int:
 
 
 def walk(message: Sequence[Due]) -> None:
-    """Advance the runs of one message link by link to the end of their chain, each as long as it is won."""
+    """Advance the runs of one message as far as a delivery of it would."""
     plan = plans.load(message[0].version_id)
-    heads = plan.chain(message[0].head)
-    keys = [(ticket.run_id, ticket.item) for ticket in message]
-    for head, follower in zip(heads, [*heads[1:], None], strict=True):
-        keys = list(delivery.work(keys, plan=plan, head=head, carried=follower).handed_on)
-        if not keys:
-            return
+    delivery.perform([Candidate(one.run_id, one.item, one.head) for one in message], plan=plan)
 
 
 def work(stopping: threading.Event) -> None:
@@ -50,7 +46,7 @@ def work(stopping: threading.Event) -> None:
     pause = 0.0
     while not stopping.wait(pause):
         try:
-            swept = sweep.sweep(send=poll)
+            swept = sweep.sweep(send=poll, alone=suspects.perform_due)
             coming = INTERVAL_SECONDS if swept.next_seconds is None else swept.next_seconds + TICK_SECONDS
             pause = 0.0 if swept.sent else min(INTERVAL_SECONDS, coming)
         except (DatabaseError, InterfaceError) as error:

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from celery import bootsteps
+from celery import bootsteps, current_app
 from django.db import DatabaseError, InterfaceError, connection
 
 from runs.control import signals
@@ -15,6 +15,8 @@ from runs.maintenance import invariants
 from runs.maintenance import sweep as sweeping
 from runs.maintenance.sweep import INTERVAL_SECONDS, TICK_SECONDS
 from runs.worker import child_watch as watch
+from runs.worker import pulse
+from runs.worker.alone import Alone
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +32,13 @@ class SweepStep(bootsteps.StartStopStep):
         super().__init__(parent, **options)
         self.stopping = threading.Event()
         self.audited = time.monotonic()
+        self.pulses = pulse.Pulses()
+        self.alone = Alone()
         self.thread = threading.Thread(target=self.sweep, name="sweep", daemon=True)
 
     def start(self, parent: Any) -> None:
         """Start the thread, after the pool has forked, so that no child inherits its connection."""
+        self.pool = parent.pool
         self.thread.start()
 
     def stop(self, parent: Any) -> None:
@@ -41,6 +46,7 @@ class SweepStep(bootsteps.StartStopStep):
         self.stopping.set()
         watch.awake.set()
         self.thread.join(timeout=5)
+        self.alone.stop(within_seconds=current_app.conf.worker_soft_shutdown_timeout)
 
     def sweep(self) -> None:
         """Sweep every second, and sooner when a retry or wait is due or a child dies. A round that fails is logged."""
@@ -67,10 +73,16 @@ class SweepStep(bootsteps.StartStopStep):
         deaths = watch.taken()
         if deaths:
             sweeping.children_died(deaths)
-        coming = sweeping.sweep().next_seconds
+        self.pulses.end_hanging(_children(self.pool))
+        coming = sweeping.sweep(alone=self.alone.start).next_seconds
         # Last, because it is slow in a big database, and then delays none of the work above.
         if time.monotonic() - self.audited >= AUDIT_SECONDS:
             self.audited = time.monotonic()
             invariants.check()
             signals.forget()
         return INTERVAL_SECONDS if coming is None else min(INTERVAL_SECONDS, coming + TICK_SECONDS)
+
+
+def _children(pool: Any) -> list[int]:
+    """Return the pids of the pool's children; none for pools that have no processes."""
+    return [child.pid for child in getattr(getattr(pool, "_pool", None), "_pool", None) or () if child.pid]

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+import resource
+import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from billiard import current_process
 from billiard.pool import EX_RECYCLE
-from celery import Task, shared_task
+from celery import Task, current_app, shared_task
 from celery.exceptions import Ignore
-from celery.signals import task_postrun
+from celery.signals import task_postrun, worker_process_init, worker_process_shutdown
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from runs.dispatch.compiler import ADVANCE
+from runs.engine import recorder as recorders
 from runs.engine import thread_pool
-from runs.worker import delivery
+from runs.worker import delivery, pulse
+
+log = logging.getLogger(__name__)
 
 
 class _Watched(Task[Any, Any]):
@@ -45,18 +53,51 @@ def advance(self: Task[Any, Any], runs: list[str], version: str, head: str, fres
     if (request.delivery_info or {}).get("redelivered"):
         fresh = ()
     # Celery keeps the chain's remaining tasks in reverse order.
-    rest: Any = request.chain
-    carried = str(rest[-1]["kwargs"]["head"]) if rest else None
-    handed_on = delivery.deliver(runs, version_id=UUID(version), head=head, carried=carried, preloaded=fresh)
-    if rest and not handed_on:
+    rest: Any = request.chain or []
+    chain = [str(task["kwargs"]["head"]) for task in reversed(rest)]
+    goes_on, handed_on = delivery.deliver(runs, version_id=UUID(version), head=head, chain=chain, preloaded=fresh)
+    if handed_on:
+        # The links that this delivery has walked through itself are not sent.
+        while rest[-1]["kwargs"]["head"] != goes_on:
+            rest.pop()
+    elif rest:
         # No run is left for the next task, so the chain ends here. Not without a next task: there is nothing to end
         # then, and Celery would log a traceback for nothing.
         raise Ignore
     return handed_on
 
 
+@worker_process_init.connect
+def begin_pulse(**_: Any) -> None:
+    """Let the parent of a worker child see that its interpreter goes on."""
+    pulse.begin()
+
+
 @task_postrun.connect(sender=advance)
 def make_room(**_: Any) -> None:
-    """End a worker's child, after its message, if most of its threads are stuck; the pool starts a new child."""
-    if thread_pool.worn_out() and current_process().name != "MainProcess":
+    """End a worker's child, after its message, if most of its threads are stuck or it uses too much memory.
+
+    What is under way is recorded first. Meanwhile this message counts as unfinished, so that the child gets no other.
+    The pool starts a new child.
+    """
+    if current_process().name != "MainProcess" and (thread_pool.worn_out() or _too_big()):
+        drain()
         raise SystemExit(EX_RECYCLE)
+
+
+@worker_process_shutdown.connect
+def drain(**_: Any) -> None:
+    """Claim nothing any more, and record what is under way, for as long as a shutdown may take."""
+    recorder = recorders.existing()
+    if recorder is None:
+        return
+    left = recorder.drain(until=time.monotonic() + current_app.conf.worker_soft_shutdown_timeout)
+    if left:
+        log.warning("drain_cut_short", extra={"count": left})
+
+
+def _too_big() -> bool:
+    """Whether this process has ever been larger than WORKER_CHILD_MEMORY_MEGABYTES."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    kilobytes = peak // 1024 if sys.platform == "darwin" else peak
+    return kilobytes > settings.WORKER_CHILD_MEMORY_MEGABYTES * 1024

@@ -12,11 +12,11 @@ from runs.control import dead_letters, retries, stops
 from runs.control import replays as control
 from runs.control.replays import NotNow
 from runs.domain.actor import Actor
-from runs.engine import lease, record, tickets
+from runs.engine import lease, record
 from runs.models import DeadLetter, Intervention, Run, StepRun, Ticket
 from runs.queries import database
 from runs.queries.database import Row, Statement
-from tests.engine import deliver, drain
+from tests.engine import claim, deliver, drain, link_by_link
 from tests.flows import begun, owner, published, states, steps, the_run
 from tests.runs.locks import in_thread, other_connection
 from tests.waiting import wait_for
@@ -76,7 +76,7 @@ def test_a_cancelled_run_that_is_queued_never_starts() -> None:
 
 
 def test_a_running_steps_outcome_is_written_after_a_cancel_and_releases_nothing() -> None:
-    from runs.domain.outcomes import HeldClaim, Outcome, RunFacts, StepResult
+    from runs.domain.outcomes import Candidate, HeldClaim, Outcome, RunFacts, StepResult
     from runs.domain.states import StepState
     from runs.planning.plan import load
 
@@ -84,13 +84,13 @@ def test_a_running_steps_outcome_is_written_after_a_cancel_and_releases_nothing(
     for outcome, wanted in ((StepState.SUCCEEDED, "succeeded"), (StepState.RETRYING, "cancelled")):
         [run_id] = begun(flow)
         me = lease.current()
-        tickets.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
+        claim(run_id, "a", process=me)
         stops.cancel([run_id], actor=actor())
         result = StepResult(step="a", state=outcome, output={"charged": True})
         done = Outcome(
             run=RunFacts(id=run_id, input={}, began=0.0), fence=HeldClaim(attempt=1, process=me), results=(result,)
         )
-        assert record.record([done], plan=load(flow.version.id)).won == {(run_id, -1)}
+        assert record.record([done], plan=load(flow.version.id)).won == {Candidate(run_id, -1, "a")}
         assert states(run_id) == {"a": wanted}
         assert the_run(run_id).state == "cancelled"
         assert not Ticket.objects.filter(run_id=run_id).exists()
@@ -240,7 +240,8 @@ def test_a_discarded_dead_letter_is_closed_with_a_reason() -> None:
 def test_cancel_in_the_middle_stops_what_the_chain_carries_on_to() -> None:
     flow = published("name: middle\nsteps: [{id: a, action: default}, {id: n, action: sleep, with: {seconds: 0}}]")
     [run_id] = begun(flow)
-    deliver()
+    with link_by_link():
+        deliver()
     stops.cancel([run_id], actor=actor())
     drain()
     assert states(run_id) == {"a": "succeeded"}
@@ -270,7 +271,7 @@ def test_cancel_waits_for_a_claim_and_leaves_what_it_took() -> None:
     with other_connection() as watcher, ExitStack() as stack, transaction.atomic():
         # A transaction of its own for each look: within one, pg_stat_activity stands still.
         watcher.autocommit = True
-        tickets.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
+        claim(run_id, "a", process=me)
         stack.enter_context(in_thread(lambda: won.append(stops.cancel([run_id], actor=Actor()))))
         waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         wait_for(lambda: watcher.execute(waits).fetchone(), what="the cancel to wait for the claim")

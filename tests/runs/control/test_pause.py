@@ -21,7 +21,7 @@ from runs.engine import lease, tickets
 from runs.maintenance.sweep import children_died, rescue, sweep
 from runs.models import Intervention, Process, Run, Ticket, WorkflowIntervention
 from runs.queries.database import Row, observed
-from tests.engine import deliver, drain, messages, perform, state
+from tests.engine import claim, deliver, drain, link_by_link, messages, perform, state
 from tests.flows import begun, owner, published, queued, states, the_run
 from tests.runs.engine.test_engine_failures import HOUR, past
 from tests.runs.locks import in_thread, locked_run, other_connection, wait_for_waiter
@@ -122,7 +122,8 @@ def test_a_delay_that_passes_during_a_pause_is_over_when_it_ends() -> None:
 
 def test_a_step_that_runs_when_its_run_is_paused_is_recorded_and_what_follows_is_held() -> None:
     [run_id] = begun(published(TWO))
-    deliver()
+    with link_by_link():
+        deliver()
     [nap] = messages()
     with locked_run(run_id) as other, in_thread(lambda: perform(nap)):
         # The step was claimed and performed, and its record waits; whoever holds the run pauses it.
@@ -148,7 +149,7 @@ def until_somebody_waits(watcher: psycopg.Connection[Any]) -> None:
 
 
 def claimed(run_id: UUID, *, process: UUID) -> list[Row]:
-    return tickets.claim([(run_id, -1)], head="a", reads=[], process=process, timeout_seconds=60)
+    return claim(run_id, "a", process=process)
 
 
 def test_a_claim_that_waits_for_a_pause_takes_nothing() -> None:

@@ -11,8 +11,9 @@ from runs.control import approvals, stops
 from runs.control.approvals import Decision
 from runs.domain.actor import Actor
 from runs.domain.outcomes import HeldTicket, Outcome
-from runs.engine import executor, record, tickets
+from runs.engine import record, tickets
 from runs.engine.attempt import walk
+from runs.engine.work import clock_of, work_of
 from runs.maintenance import sweep
 from runs.models import DeadLetter, Intervention, Signal, Ticket
 from runs.planning import plan as plans
@@ -151,8 +152,7 @@ def test_a_park_that_lost_its_fence_uses_up_no_signal() -> None:
     plan = plans.load(the_run(run_id).version_id)
     [ticket] = Ticket.objects.filter(run_id=run_id)
     [row] = tickets.load([(run_id, -1)], head="a", reads=[])
-    clock = executor._clock([row])
-    work = executor._work(row, clock=clock, attempt=1, attempts=None, edited=None)
+    work = work_of(row, clock=clock_of([row]), attempt=1, attempts=None, edited=None)
     results = walk(plan, plan.link("a"), work)
     assert results[-1].signal == "paid"
     zombie = Outcome(run=work.run, fence=HeldTicket(ticket.pk + 1), results=results)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 from django.db.models import F
+from django.db.models.functions import Now
 
 from actions.base import Json
 from runs.control import retries, signals, stops
@@ -281,7 +282,7 @@ def test_a_step_whose_name_is_known_at_run_time_only_may_be_told_before_it_waits
 
 def test_a_suspect_parks_too_though_it_is_claimed() -> None:
     [run_id] = begun(published(paid(key="9")), {})
-    Run.objects.get(pk=run_id).tickets.update(suspect=True)
+    Run.objects.get(pk=run_id).tickets.update(suspect=True, knock_at=Now())
     send(run_id)
     drain()
     deliver()

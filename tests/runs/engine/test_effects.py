@@ -12,7 +12,8 @@ from django.db.models import F
 
 from actions import registry
 from actions.base import Action, Config, Context, Json, Permanent, Retryable, Spawn
-from runs.engine import executor, lease
+from runs.domain.outcomes import Candidate
+from runs.engine import lease, onward
 from runs.engine import transactional as transactional_engine
 from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Effect, Process
@@ -208,14 +209,14 @@ def test_a_worker_that_was_taken_for_dead_cannot_book_once_more() -> None:
     [run_id] = begun(published(a_booking("amount: 1")))
     messages()
     plan = plans.load(the_run(run_id).version_id)
-    with lease.holding() as take:
-        work, frozen = executor._claim([(run_id, -1)], plan=plan, link=plan.link("a"), take=take)
+    frozen = lease.current()
+    work = [one for _, one in onward.claimed([Candidate(run_id, -1, "a")], plan=plan, process=frozen)]
     Process.objects.filter(id=frozen).update(expires_at=F("expires_at") - HOUR)
     lease.give_up()
     sweep()
     drain()
     assert (states(run_id)["a"], booked()) == ("succeeded", [1])
-    late = transactional_engine.perform(work, plan=plan, step=plan.steps["a"], process=frozen, carried=None)
+    late = transactional_engine.perform(work, plan=plan, step=plan.steps["a"], process=frozen, onward=onward.NOWHERE)
     assert (late.won, booked()) == (frozenset(), [1])
 
 

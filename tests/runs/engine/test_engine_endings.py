@@ -13,12 +13,12 @@ from runs.control import replays as control
 from runs.domain.actor import Actor
 from runs.domain.outcomes import HeldClaim, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
-from runs.engine import lease, tickets
+from runs.engine import lease
 from runs.engine import record as record_engine
 from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Process, Run, StepRun, Ticket
 from runs.planning.plan import load
-from tests.engine import deliver, drain, messages, perform, state
+from tests.engine import claim, deliver, drain, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.engine.test_engine_failures import HOUR, past
 from tests.runs.locks import in_thread, locked_run, waiters
@@ -61,7 +61,7 @@ def error(run_id: UUID) -> Any:
 
 def claimed(run_id: UUID, head: str) -> None:
     """A worker of its own claims the step, and does not come to record it."""
-    got = tickets.claim([(run_id, -1)], head=head, reads=[], process=lease.current(), timeout_seconds=60)
+    got = claim(run_id, head, process=lease.current())
     assert len(got) == 1
 
 

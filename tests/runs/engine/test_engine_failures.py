@@ -11,11 +11,11 @@ from django.db.models import F
 
 from runs.control import retries
 from runs.domain.actor import Actor
-from runs.engine import lease, tickets
+from runs.engine import lease
 from runs.maintenance import invariants
 from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Process, Run, StepRun, Ticket
-from tests.engine import drain
+from tests.engine import claim, drain
 from tests.flows import begun, published, states, steps, the_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -153,7 +153,7 @@ def test_what_postgresql_refuses_fails_one_run_and_not_its_neighbours(before: st
 def test_the_sweep_takes_up_the_step_of_a_process_that_is_gone() -> None:
     flow = published("name: lost\nsteps: [{id: a, action: sleep, with: {seconds: 0}}]")
     [run_id] = begun(flow)
-    tickets.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
+    claim(run_id, "a", process=lease.current())
     assert states(run_id) == {"a": "running"}
     assert sweep().rescued == 0
     Process.objects.update(expires_at=F("expires_at") - HOUR)
@@ -171,7 +171,7 @@ def test_a_claim_without_a_live_lease_gets_nothing() -> None:
     [run_id] = begun(flow)
     process = lease.current()
     Process.objects.filter(id=process).update(expires_at=F("expires_at") - HOUR)
-    got = tickets.claim([(run_id, -1)], head="a", reads=[], process=process, timeout_seconds=60)
+    got = claim(run_id, "a", process=process)
     assert got == []
     assert Ticket.objects.filter(run_id=run_id).count() == 1
     lease.give_up()
@@ -230,11 +230,11 @@ def test_a_claim_whose_answer_was_lost_is_given_up_at_the_second_look() -> None:
     flow = published("name: unheard\nsteps: [{id: a, action: sleep, with: {seconds: 0}}]")
     [run_id] = begun(flow)
     me = lease.current()
-    tickets.claim([(run_id, -1)], head="a", reads=[], process=me, timeout_seconds=60)
-    with lease.holding() as take:
-        take([(run_id, -1, "a", 1)])
-        assert lease.give_up_unclaimed(me, before=lease.unclaimed(me)) == set()
-        assert states(run_id) == {"a": "running"}
+    claim(run_id, "a", process=me)
+    lease.hold([(run_id, -1, "a", 1)])
+    assert lease.give_up_unclaimed(me, before=lease.unclaimed(me)) == set()
+    assert states(run_id) == {"a": "running"}
+    lease.let_go([(run_id, -1, "a", 1)])
     first = lease.give_up_unclaimed(me, before=set())
     assert first == {(run_id, -1, "a", 1)}
     assert sweep().rescued == 0

@@ -18,13 +18,13 @@ from actions.base import Action, Config, Context, Json, Permanent
 from runs.dispatch import dispatcher, window
 from runs.domain.outcomes import HeldClaim, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
-from runs.engine import lease, record, tickets
+from runs.engine import lease, record
 from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Process, Ticket
 from runs.planning import plan
 from runs.queries import database
 from runs.worker import delivery
-from tests.engine import deliver, drain, messages, perform, state
+from tests.engine import claim, deliver, drain, messages, perform, state
 from tests.flows import begun, published, queued, states, steps, the_run
 from tests.runs.engine.test_engine_failures import past
 from workflows.models import Version
@@ -95,15 +95,15 @@ def test_a_step_of_a_version_that_cannot_be_read_does_not_stop_the_sweep() -> No
 )
 def test_a_message_that_makes_no_sense_is_ignored(texts: list[str], head: str) -> None:
     found = published("name: sense\nsteps: [{id: a, action: default}]")
-    assert delivery.deliver(texts, version_id=found.version.pk, head=head, carried=None) == []
-    assert delivery.deliver(texts, version_id=uuid4(), head=head, carried=None) == []
+    assert delivery.deliver(texts, version_id=found.version.pk, head=head) == ("", [])
+    assert delivery.deliver(texts, version_id=uuid4(), head=head) == ("", [])
 
 
 def test_a_run_that_a_message_names_twice_is_taken_once() -> None:
     found = published("name: named-twice\nsteps: [{id: a, action: default}]")
     [run_id] = begun(found)
     messages()
-    delivery.deliver([str(run_id)] * 2, version_id=found.version.pk, head="a", carried=None)
+    delivery.deliver([str(run_id)] * 2, version_id=found.version.pk, head="a")
     assert state(run_id) == "succeeded"
 
 
@@ -176,7 +176,7 @@ def test_an_attempt_that_was_lost_does_not_count_against_the_retry_policy() -> N
     )
     [run_id] = begun(flow)
     messages()
-    tickets.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
+    claim(run_id, "a", process=lease.current())
     Process.objects.update(expires_at=F("expires_at") - MINUTE)
     lease.give_up()
     assert sweep().rescued == 1
@@ -224,7 +224,7 @@ def test_a_worker_that_comes_back_late_does_not_record_over_the_one_that_took_it
     messages()
     loaded = plan.load(found.version.pk)
     frozen = lease.current()
-    tickets.claim([(run_id, -1)], head="a", reads=[], process=frozen, timeout_seconds=60)
+    claim(run_id, "a", process=frozen)
     late = Outcome(
         run=RunFacts(id=run_id, input={}, began=0.0),
         fence=HeldClaim(attempt=1, process=frozen),
@@ -233,7 +233,7 @@ def test_a_worker_that_comes_back_late_does_not_record_over_the_one_that_took_it
     Process.objects.update(expires_at=F("expires_at") - MINUTE)
     lease.give_up()
     assert sweep().rescued == 1
-    tickets.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
+    claim(run_id, "a", process=lease.current())
     assert states(run_id) == {"a": "running"}
     assert record.record([late], plan=loaded).won == frozenset()
     assert states(run_id) == {"a": "running"}

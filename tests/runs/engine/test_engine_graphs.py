@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from runs.domain.outcomes import HeldTicket, Outcome, RunFacts, StepResult
+from runs.domain.outcomes import Candidate, HeldTicket, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
 from runs.engine.record import record
 from runs.models import StepRun, Ticket
@@ -160,7 +160,7 @@ def test_a_second_record_of_the_same_ticket_does_nothing() -> None:
         results=(StepResult(step="a", state=StepState.SUCCEEDED, output={}),),
     )
     plan = load(flow.version.id)
-    assert record([outcome], plan=plan).won == {(run_id, -1)}
+    assert record([outcome], plan=plan).won == {Candidate(run_id, -1, "a")}
     assert record([outcome], plan=plan).won == frozenset()
     assert Ticket.objects.filter(run_id=run_id, head="b").count() == 1
 

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 
 from runs.models import DeadLetter, Ticket
-from tests.engine import deliver, drain, messages, perform, state
+from tests.engine import deliver, drain, link_by_link, messages, perform, state
 from tests.flows import begun, published, the_run
 from tests.runs.engine.test_engine_failures import past
 from tests.runs.locks import in_thread, locked_run, wait_for_waiter, waiters
@@ -66,6 +66,7 @@ steps:
     deliver()
     left, right = messages()
     with (
+        link_by_link(),
         locked_run(run_id) as other,
         in_thread(lambda: perform(left)),
         in_thread(lambda: perform(right)),

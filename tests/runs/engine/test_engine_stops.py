@@ -13,7 +13,7 @@ from runs.domain.states import StepState
 from runs.engine import lease
 from runs.maintenance.sweep import sweep
 from runs.models import DeadLetter, Process, Run, Ticket
-from tests.engine import deliver, drain, messages, perform, state
+from tests.engine import deliver, drain, link_by_link, messages, perform, state
 from tests.flows import begun, published, states, steps, the_run
 from tests.runs.engine.test_engine_endings import ACTOR, BROKEN, claimed, error, order, record
 from tests.runs.engine.test_engine_failures import HOUR, past
@@ -129,8 +129,9 @@ def test_a_run_that_is_ending_can_no_longer_be_cancelled() -> None:
 
 def test_a_cancel_that_waits_for_the_record_that_begins_the_compensation_changes_nothing() -> None:
     [run_id] = begun(published(BROKEN))
-    while "note" not in states(run_id):
-        deliver()
+    with link_by_link():
+        while "note" not in states(run_id):
+            deliver()
     [last] = messages()
     with locked_run(run_id) as other, in_thread(lambda: perform(last)):
         first = wait_for_waiter()
@@ -144,8 +145,9 @@ def test_a_cancel_that_waits_for_the_record_that_begins_the_compensation_changes
 
 def test_a_record_that_waits_for_a_cancel_begins_no_compensation() -> None:
     [run_id] = begun(published(BROKEN))
-    while "note" not in states(run_id):
-        deliver()
+    with link_by_link():
+        while "note" not in states(run_id):
+            deliver()
     [last] = messages()
     with locked_run(run_id) as other, in_thread(lambda: stops.cancel([run_id], actor=ACTOR)):
         first = wait_for_waiter()

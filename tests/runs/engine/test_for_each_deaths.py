@@ -15,11 +15,13 @@ from runs.control import dead_letters
 from runs.dispatch import dispatcher
 from runs.dispatch.compiler import decode
 from runs.domain.actor import Actor
-from runs.domain.outcomes import Death
-from runs.engine import for_each, lease
-from runs.maintenance import sweep
+from runs.domain.outcomes import Candidate, Death
+from runs.domain.requests import Due
+from runs.engine import lease
+from runs.maintenance import suspects, sweep
 from runs.models import DeadLetter, Process, StepRun, Ticket
-from tests.engine import deliver, drain, messages, perform, state
+from runs.queries.database import observed
+from tests.engine import claim_all, deliver, drain, messages, perform, state
 from tests.flows import begun, published
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,17 +48,16 @@ def opened(text: str, rows: list[Any]) -> UUID:
 def die_with(run_id: UUID, numbers: Sequence[int]) -> None:
     """A worker claims these items, is killed, and its lease passes."""
     keys = [(run_id, number) for number in numbers]
-    claimed = for_each.claim(keys, head="each", reads=[], process=lease.current(), timeout_seconds=60)
+    claimed = claim_all([Candidate(*key, "each") for key in keys], process=lease.current())
     assert len(claimed) == len(numbers)
     Process.objects.update(expires_at=F("expires_at") - MINUTE)
     lease.give_up()
     sweep.rescue()
 
 
-def sent() -> dict[tuple[int, ...], Any]:
-    """The messages that knock for what is due now, by the items that each is about."""
-    dispatcher.dispatch()
-    return {tuple(item for _, item in decode(message[1][0][0])): message for message in messages()}
+def alone() -> dict[int, Due]:
+    """The suspects that are due now, by their items."""
+    return {one.item: one for one in suspects.pick(limit=100)}
 
 
 def outcomes(run_id: UUID) -> dict[int, tuple[str, list[str]]]:
@@ -76,10 +77,10 @@ def test_items_of_a_worker_that_was_killed_are_performed_again_each_alone() -> N
     run_id = opened(NAPS % "fail", [1, 2, 3, 4])
     die_with(run_id, [0, 1, 2, 3])
     assert outcomes(run_id) == dict.fromkeys(range(4), ("retrying", ["lost"]))
-    again = sent()
-    assert sorted(again) == [(0,), (1,), (2,), (3,)]
-    for message in again.values():
-        perform(message)
+    assert dispatcher.dispatch() == 0
+    with observed() as seen:
+        assert suspects.perform_due() == 4
+    assert seen.count("claim_items") == 4
     drain()
     assert outcomes(run_id) == dict.fromkeys(range(4), ("succeeded", ["lost"]))
     assert result(run_id) == (4, 4)
@@ -89,9 +90,8 @@ def test_items_of_a_worker_that_was_killed_are_performed_again_each_alone() -> N
 def test_an_item_that_kills_its_worker_is_given_up_and_its_neighbours_are_not_blamed() -> None:
     run_id = opened(NAPS % "fail", [1, 2, 3, 4])
     die_with(run_id, [0, 1, 2, 3])
-    again = sent()
-    for number in (0, 2, 3):
-        perform(again[number,])
+    again = alone()
+    suspects.perform([again[number] for number in (0, 2, 3)])
     for _ in range(sweep.MAX_LOST):
         assert outcomes(run_id)[1][0] == "retrying"
         die_with(run_id, [1])
@@ -121,9 +121,6 @@ def test_a_poisonous_item_goes_again_alone_when_a_person_retries_it_and_the_othe
     dead_letter = DeadLetter.objects.get(run_id=run_id)
     assert dead_letters.retry([dead_letter.pk], actor=Actor(reason="the item was mended")) == {dead_letter.pk}
     sweep.wake()
-    [(again, message)] = sent().items()
-    assert again == (1,)
-    perform(message)
     drain()
     assert (state(run_id), result(run_id)) == ("succeeded", (3, 3))
     assert dict(rows.exclude(item__in=[-1, 1]).values_list("item", "attempt")) == {0: tried[0], 2: tried[2]}
@@ -147,14 +144,15 @@ def test_computed_items_that_a_dead_child_had_in_hand_are_repeated_each_alone_an
         'name: pure\nsteps: [{id: each, for_each: {items: "{{ input.rows }}"}, action: default}]', [1, 2, 3]
     )
     Ticket.objects.update(knock_at=F("knock_at") - MINUTE)
-    [(numbers, message)] = sent().items()
-    assert numbers == (0, 1, 2)
+    dispatcher.dispatch()
+    [message] = messages()
+    assert [item for _, item in decode(message[1][0][0])] == [0, 1, 2]
     sweep.children_died([Death(pid=os.getpid(), runs=tuple(message[1][0][0]), head="each")])
     lease.give_up()
-    again = sent()
-    assert sorted(again) == [(0,), (1,), (2,)]
-    for one in (*again.values(), *again.values(), message):
-        perform(one)
+    again = alone()
+    assert sorted(again) == [0, 1, 2]
+    suspects.perform([*again.values(), *again.values()])
+    perform(message)
     drain()
     assert result(run_id) == (3, 3)
     assert state(run_id) == "succeeded"

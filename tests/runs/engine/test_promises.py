@@ -17,11 +17,12 @@ from uuid_utils.compat import uuid7
 from actions import network
 from runs.dispatch import dispatcher, unsent, window
 from runs.domain.outcomes import Death
-from runs.engine import lease, tickets
-from runs.maintenance import sweep
+from runs.engine import lease
+from runs.maintenance import suspects, sweep
 from runs.models import DeadLetter, Process, Ticket
+from runs.queries.database import observed
 from tests.actions.http_server import serving
-from tests.engine import deliver, drain, messages, perform, state
+from tests.engine import claim, deliver, drain, messages, perform, state
 from tests.flows import begun, published, queued, states, steps, the_run
 from tests.runs.engine.test_engine_failures import past
 
@@ -103,7 +104,7 @@ def test_a_message_that_comes_before_a_retry_is_due_claims_nothing() -> None:
 def test_a_step_that_loses_its_process_each_time_is_given_up_after_three_deaths_alone() -> None:
     [run_id] = begun(published(NAP.format("poison")))
     for _ in range(4):
-        tickets.claim([(run_id, -1)], head="a", reads=[], process=lease.current(), timeout_seconds=60)
+        claim(run_id, "a", process=lease.current())
         Process.objects.update(expires_at=F("expires_at") - MINUTE)
         lease.give_up()
         sweep.rescue()
@@ -115,9 +116,11 @@ def test_what_a_dead_child_had_in_hand_is_sent_again_alone() -> None:
     ids = begun(published("name: in-hand\nsteps: [{id: a, action: default}]"), {}, {}, {})
     [message] = messages()
     sweep.children_died([Death(pid=os.getpid(), runs=tuple(message[1][0][0]), head="a")])
-    dispatcher.dispatch()
-    again = messages()
-    assert sorted(found[1][0][0] for found in again) == sorted([str(run_id)] for run_id in ids)
+    assert dispatcher.dispatch() == 0, "no message is sent for suspects"
+    with observed() as seen:
+        assert suspects.perform_due() == len(ids)
+    assert seen.count("claim") == len(ids), "each is claimed by itself, although it is pure"
+    assert {the_run(run_id).state for run_id in ids} == {"succeeded"}
 
 
 def test_what_a_child_picked_and_did_not_live_to_send_is_sent_at_once() -> None:

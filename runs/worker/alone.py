@@ -1,0 +1,101 @@
+"""Perform suspects in processes of their own, which the worker's main process forks: with nothing beside them.
+
+Whatever a suspect does to its process, only that process ends. The sweep sees that it is gone, and counts the death
+against this step alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Sequence
+
+from django.db import connections
+
+from runs.dispatch import dispatcher
+from runs.domain.requests import Due
+from runs.maintenance import suspects
+
+log = logging.getLogger(__name__)
+
+# How many processes at once, and how many suspects each performs, one after the other.
+_PROCESSES = 4
+_SUSPECTS = 20
+# A process whose step has not ended this long after its timeout is killed by the kernel.
+_GRACE_SECONDS = 10
+# A process takes no other suspect after this time; those that are left are due again later.
+_BUDGET_SECONDS = 5.0
+
+
+class Alone:
+    """The processes of one worker that perform suspects. For its sweep's thread only."""
+
+    def __init__(self) -> None:
+        self._pids: set[int] = set()
+
+    def start(self) -> int:
+        """Take suspects that are due, and start a process that performs them; return how many they are."""
+        self._reap()
+        found = suspects.pick(limit=_SUSPECTS) if len(self._pids) < _PROCESSES else []
+        if found:
+            log.info("suspects_alone", extra={"count": len(found), "first": str(found[0].run_id)})
+            pid = os.fork()
+            if pid == 0:
+                _perform(found)
+            self._pids.add(pid)
+        return len(found)
+
+    def stop(self, *, within_seconds: float) -> None:
+        """Wait for the processes to end, and kill those that have not ended in time."""
+        until = time.monotonic() + within_seconds
+        while self._pids and time.monotonic() < until:
+            self._reap()
+            time.sleep(0.05)
+        for pid in self._pids:
+            os.kill(pid, signal.SIGKILL)
+
+    def _reap(self) -> None:
+        for pid in list(self._pids):
+            try:
+                ended, status = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                ended, status = pid, 0
+            if ended:
+                self._pids.discard(pid)
+                if status:
+                    log.warning("suspect_died", extra={"pid": pid, "status": status})
+
+
+def _perform(found: Sequence[Due]) -> None:
+    """Perform suspects in the process that was just forked, and end it."""
+    status = 1
+    try:
+        _begin()
+        began = time.monotonic()
+        for one in found:
+            suspects.perform([one], before_each=_limit)
+            if time.monotonic() - began > _BUDGET_SECONDS:
+                break
+        dispatcher.refill()
+        status = 0
+    except BaseException:
+        log.exception("suspects_failed")
+    finally:
+        os._exit(status)
+
+
+def _begin() -> None:
+    """Leave what the process shares with its parent: connections are forgotten, not closed, and signals reset."""
+    for connection in connections.all(initialized_only=True):
+        connection.connection = None
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    # A worker that shuts down waits for this process (Alone.stop).
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)
+
+
+def _limit(timeout_seconds: float) -> None:
+    signal.alarm(int(timeout_seconds) + _GRACE_SECONDS)
