@@ -44,6 +44,7 @@ class Recorder:
         self._after: After = _nothing
         self._draining = False
         self._busy = False
+        self._thread: threading.Thread | None = None
         self._idle = threading.Event()
         self._idle.set()
 
@@ -91,7 +92,8 @@ class Recorder:
         with self._lock:
             if not self._busy:
                 self._busy = True
-                threading.Thread(target=self._serve, name="recorder", daemon=True).start()
+                self._thread = threading.Thread(target=self._serve, name="recorder", daemon=True)
+                self._thread.start()
         self._walker.under_way.inbox.put(None)
 
     def _serve(self) -> None:

@@ -15,6 +15,7 @@ from uuid import UUID
 from tests.chaos.size import SEED
 
 Effect = tuple[str, str]
+SILENT = "/silent"
 
 
 class Witness:
@@ -34,6 +35,10 @@ class Witness:
     def url(self, step: str) -> str:
         """Return the URL for the config of the step with this id."""
         return f"http://127.0.0.1:{self.port}/effect/{{{{ run.id }}}}/{step}"
+
+    def silent_url(self) -> str:
+        """Return a URL at which a request is accepted and never answered."""
+        return f"http://127.0.0.1:{self.port}{SILENT}"
 
     def take(self, effect: Effect, key: str) -> int:
         """Count a request, and return the HTTP status of its response."""
@@ -91,6 +96,10 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
+
+    def do_GET(self) -> None:
+        """Take a request, and never answer it."""
+        time.sleep(3600)
 
     def do_POST(self) -> None:
         """Handle a request: half of its duration passes before the effect, half after it."""

@@ -126,6 +126,32 @@ steps:
     )
 
 
+def hung(witness: Witness, *, seconds: float) -> Workload:
+    """A request to a receiver that never answers; the step gives up after `seconds`, and the run fails."""
+    return Workload(
+        f"name: chaos-hung-{int(seconds)}\n"
+        f'steps: [{{id: ask, action: http_request, with: {{url: "{witness.silent_url()}"}}, '
+        f"timeout: {int(seconds)}s, retry: {{max_attempts: 1}}}}]",
+        effects=(),
+        steps=1,
+    )
+
+
+def quick(witness: Witness) -> Workload:
+    """Pure steps around an effect: what must not wait for slow neighbours."""
+    return Workload(
+        f"""
+name: chaos-quick
+steps:
+  - {{id: pick, action: transform, with: {{select: [n]}}}}
+  - {{id: charge, action: http_request, with: {{url: "{witness.url("charge")}", method: POST}}, {_TRY}}}
+  - {{id: end, action: default}}
+""",
+        effects=("charge",),
+        steps=3,
+    )
+
+
 def deadly(witness: Witness, *, end: str) -> Workload:
     """A step that kills its process each time it is performed."""
     return Workload(

@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.db import connection
+from django.test import override_settings
 
+from runs.engine import recorder
 from runs.queries import database
+from tests.waiting import wait_for
 
 # With what a record begins, or the transaction that also holds an effect. No lock is held before it.
 _RECORDS = ("path_", "fence_", "lock_signal_keys", "limit_statements")
@@ -83,6 +86,45 @@ class Stopped:
             self._goes.wait(_PATIENCE_SECONDS)
             if self._dies:
                 raise Died(name)
+
+
+class LeftBehind:
+    """A delivery that has left its steps behind, and a recorder that stands still before its first record.
+
+    Whatever it records later, it records as another thread than that of any delivery.
+    """
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        recorder._forget()
+        self._recorder = recorder.current()
+        self._at_record, self._goes = threading.Event(), threading.Event()
+        database._observers.append(self._stop)
+        with override_settings(QUICK_STEP_MILLISECONDS=0):
+            work()
+        recorder._forget()
+        while not (self._at_record.wait(0.001) or self._recorder.idle):
+            pass
+
+    @property
+    def stands(self) -> bool:
+        """Whether it came to the point; else nothing was left behind."""
+        return self._at_record.is_set()
+
+    def go_on(self) -> None:
+        """Let it record what it has, and walk on as far as it can."""
+        self._goes.set()
+        wait_for(lambda: self._recorder.idle, what="the recorder to end", timeout_seconds=_PATIENCE_SECONDS)
+        database._observers.remove(self._stop)
+
+    def die(self) -> None:
+        """Let it end, whatever it still writes."""
+        self.go_on()
+
+    def _stop(self, name: str) -> None:
+        mine = threading.current_thread() is self._recorder._thread
+        if mine and name.startswith(_RECORDS) and not self._at_record.is_set():
+            self._at_record.set()
+            self._goes.wait(_PATIENCE_SECONDS)
 
 
 @contextmanager

@@ -17,13 +17,14 @@ from runs.dispatch import dispatcher
 from runs.dispatch.compiler import decode
 from runs.domain.states import RUN_ENDED
 from runs.engine import lease
+from runs.maintenance import suspects
 from runs.maintenance.sweep import sweep
 from runs.models import Process, Run, StepRun, Ticket
 from tests.engine import perform
 from tests.flows import begun, published
 from tests.property import actions
 from tests.property.bus import Bus, Message
-from tests.property.faults import Died, Stopped, dying
+from tests.property.faults import Died, LeftBehind, Stopped, dying
 from tests.property.hands import Hands
 from tests.property.watch import Notes, StepKey, StepRow, View, Watch
 from tests.property.worlds import Op, Story
@@ -42,7 +43,7 @@ _numbers = itertools.count()
 class _Late:
     """A worker that stands still, and the fences under which it would record: rows by claim, tickets by their id."""
 
-    worker: Stopped
+    worker: Stopped | LeftBehind
     claims: dict[StepKey, StepRow]
     tickets: dict[StepKey, int]
 
@@ -134,9 +135,22 @@ class World:
 
     def _stall(self, at: int) -> None:
         """A worker takes long; its lease is kept."""
+        self._stand_still(at, Stopped)
+
+    def _leave(self, at: int) -> None:
+        """A delivery leaves its steps behind, and the recorder stands still before it records them."""
+        self._stand_still(at, LeftBehind)
+
+    def _desert(self, at: int) -> None:
+        """The same, and the lease passes: the child was cut off, with steps behind a message that has ended."""
+        if self._may_die():
+            self._leave(at)
+            self._lose_leases()
+
+    def _stand_still(self, at: int, how: type[Stopped] | type[LeftBehind]) -> None:
         if (message := self._take(at)) is not None:
             before = self.now
-            worker = Stopped(lambda: perform(message))
+            worker = how(lambda: perform(message))
             if not worker.stands:
                 worker.go_on()
                 return
@@ -160,6 +174,10 @@ class World:
 
     def _sweep(self, at: int) -> None:
         self.mortal(sweep)
+
+    def _alone(self, at: int) -> None:
+        """Suspects are performed, each with nothing beside it."""
+        self.mortal(suspects.perform_due)
 
     def _dispatch(self, at: int) -> None:
         self.mortal(dispatcher.dispatch)
@@ -190,7 +208,7 @@ class World:
 
     def _quietly(self) -> None:
         orphans = self._watch.orphans(self.notes)
-        sweep()
+        sweep(alone=suspects.perform_due)
         self.look()
         orphans &= self._watch.orphans(self.notes)
         assert not orphans, f"{[self.notes[one].name for one in orphans]} went on without the step that waited"

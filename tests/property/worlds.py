@@ -70,7 +70,21 @@ def stories(draw: st.DrawFn) -> Story:
     if "sub_workflow" in asked:
         child = {**draw(_documents(most=3, kinds=_KINDS)), "name": CHILD}
         asked |= {step["action"] for step in child["steps"]}
-    rare = ["retry", "mend", "replay", "pause", "cancel", "freeze", "stall", "twice", "drop", "mute"]
+    rare = [
+        "retry",
+        "mend",
+        "replay",
+        "pause",
+        "cancel",
+        "freeze",
+        "stall",
+        "leave",
+        "desert",
+        "alone",
+        "twice",
+        "drop",
+        "mute",
+    ]
     rare += ["expire"] if "timeout" in document else []
     rare += ["start"] if "concurrency" in document else []
     rare += ["signal", "signal_key"] if "wait_for_signal" in asked else []
@@ -78,7 +92,7 @@ def stories(draw: st.DrawFn) -> Story:
     # A few kinds of trouble, often: all of them at once would leave each too rare to meet another.
     kinds = draw(st.lists(st.sampled_from(rare), min_size=2, max_size=5, unique=True))
     pool = ["deliver"] * 6 + ["sweep", "past"] * 2 + ["settle"] * 4 + ["dispatch"] + kinds * 2
-    pool += ["return"] * 3 if {"freeze", "stall"} & set(kinds) else []
+    pool += ["return"] * 3 if {"freeze", "stall", "leave", "desert"} & set(kinds) else []
     pool += ["resume"] if "pause" in kinds else []
     lives = st.sampled_from([None] * 9 + [*range(STATEMENTS)])
     ops = st.lists(st.builds(Op, st.sampled_from(pool), st.integers(0, 7), lives), min_size=8, max_size=40)
