@@ -11,6 +11,8 @@ _PROMISES = "tests/runs/engine/test_promises.py"
 _CONTROL = "tests/runs/control/test_control.py"
 _LISTS = "tests/runs/engine/test_for_each.py"
 _CHILDREN = "tests/runs/engine/test_sub_workflows.py"
+_SLOW = "tests/runs/engine/test_slow_steps.py"
+_WALKS = "tests/runs/engine/test_walks.py"
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,8 @@ MUTANTS = (
         "claim-before-due",
         "a retry is not claimed before its time",
         "runs/queries/claims.py",
-        "FROM runs_ticket WHERE {_THEIRS} FOR UPDATE) t",
-        "FROM runs_ticket WHERE {_THEIRS.split('AND due_at')[0]} FOR UPDATE) t",
+        "WHERE {_THEIRS_AT_HEADS} AND suspect = %(suspect)s FOR UPDATE) t",
+        "WHERE {_THEIRS_AT_HEADS.split('AND due_at')[0]} AND suspect = %(suspect)s FOR UPDATE) t",
         (_PROMISES,),
     ),
     Mutant(
@@ -158,8 +160,8 @@ MUTANTS = (
         "record-in-two-transactions",
         "the outcome of a step and the release of what follows are committed together, or not at all",
         "runs/engine/record.py",
-        "with transaction.atomic():\n            return _record(outcomes, plan=plan, carried=carried)\n    except",
-        "if True:\n            return _record(outcomes, plan=plan, carried=carried)\n    except",
+        "with transaction.atomic():\n                return _record(outcomes, plan=plan, onward=onward)\n        except",
+        "if True:\n                return _record(outcomes, plan=plan, onward=onward)\n        except",
         (_PROMISES, _FAILURES),
     ),
     Mutant(
@@ -257,5 +259,101 @@ MUTANTS = (
         "if plan is not None and endings.follows(plan, outcome):",
         "if plan is not None and outcome is not RunState.CANCELLED and endings.follows(plan, outcome):",
         ("tests/runs/engine/test_engine_stops.py",),
+    ),
+    Mutant(
+        "walk-ignores-pause",
+        "a run that is paused while a step of it is under way is not walked on",
+        "runs/queries/records.py",
+        "next_timeout IS NOT NULL AND paused_at IS NULL AND EXISTS",
+        "next_timeout IS NOT NULL AND EXISTS",
+        (_WALKS,),
+    ),
+    Mutant(
+        "walk-without-lease",
+        "a record claims the step behind it only under a live lease",
+        "runs/queries/records.py",
+        "AND EXISTS (SELECT 1 FROM lease) AS claims",
+        "AS claims",
+        (_WALKS,),
+    ),
+    Mutant(
+        "walk-keeps-place",
+        "a place that a walk reserved and did not need is free again",
+        "runs/engine/walker.py",
+        "self._threads.give_back(onward.places - started)",
+        "self._threads.give_back(0)",
+        (_SLOW,),
+    ),
+    Mutant(
+        "aside-for-ever",
+        "a slow step that has ended leaves its place beside the quick ones",
+        "runs/engine/thread_pool.py",
+        "self._free_aside += 1\n        else:",
+        "self._free_aside += 0\n        else:",
+        (_SLOW,),
+    ),
+    Mutant(
+        "slow-step-waited-for",
+        "a delivery returns while a slow step is under way",
+        "runs/engine/executor.py",
+        "slow = walker.slower_than(quick)",
+        "slow = walker.slower_than(quick + 3600)",
+        (_SLOW,),
+    ),
+    Mutant(
+        "left-behind-and-forgotten",
+        "a step that was left behind is recorded when it ends",
+        "runs/engine/under_way.py",
+        "one.inbox = self.inbox",
+        "pass",
+        (_SLOW,),
+    ),
+    Mutant(
+        "recorded-twice",
+        "an outcome is recorded once, however often it is told",
+        "runs/queries/records.py",
+        "WHERE {_ROW} 'running' AND s.process = d.process RETURNING",
+        "WHERE {_ROW} s.state AND (s.process = d.process OR s.process IS NULL) RETURNING",
+        (_WALKS, _FAULTS),
+    ),
+    Mutant(
+        "drain-claims",
+        "a process that is to end claims nothing any more",
+        "runs/engine/recorder.py",
+        "walker.record(ended, walks=not self._draining)",
+        "walker.record(ended, walks=True)",
+        (_SLOW,),
+    ),
+    Mutant(
+        "drain-forgets",
+        "a process that is to end records first what it has under way",
+        "runs/engine/recorder.py",
+        "self._idle.wait(max(0.0, until - time.monotonic()))",
+        "self._idle.wait(0.0)",
+        (_SLOW,),
+    ),
+    Mutant(
+        "suspect-among-others",
+        "a suspect is performed with nothing beside it",
+        "runs/queries/claims.py",
+        "AND suspect = %(suspect)s FOR UPDATE",
+        "AND (suspect = %(suspect)s OR true) FOR UPDATE",
+        (_SLOW, _PROMISES),
+    ),
+    Mutant(
+        "branches-decided-apart",
+        "of branches of one run that end in one set, exactly one releases their join",
+        "runs/engine/record.py",
+        "live = _one_for_each_run(live)",
+        "live = list(live)",
+        (_WALKS,),
+    ),
+    Mutant(
+        "hanging-child-lives",
+        "a child whose interpreter hangs is ended by its parent",
+        "runs/worker/pulse.py",
+        "os.kill(pid, signal.SIGKILL)",
+        "os.kill(pid, 0)",
+        ("tests/runs/worker/test_pulse.py",),
     ),
 )

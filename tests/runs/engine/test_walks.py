@@ -142,7 +142,9 @@ def test_branches_of_a_run_that_end_in_one_set_release_their_join_once() -> None
         Outcome(one.run, HeldClaim(1, me), (StepResult(head, StepState.SUCCEEDED, {}),), one.steps)
         for head, one in work
     ]
-    recorded = record.record(outcomes, plan=plan)
+    with observed() as seen:
+        recorded = record.record(outcomes, plan=plan)
+    assert (seen.count("fence_claim"), seen.count("release")) == (1, 1), "all in one set"
     assert {one.head for one in recorded.won} == set("bcd")
     assert list(Ticket.objects.values_list("head", flat=True)) == ["join"]
     assert record.record(outcomes, plan=plan).won == frozenset()
