@@ -20,9 +20,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runs.control import starts
-from runs.domain.requests import Request
-
 if TYPE_CHECKING:
     from runs.models import Run
 
@@ -130,6 +127,8 @@ def _systems(url: str) -> list[System]:
 def _runs(text: str, url: str, *, one_run: bool) -> Callable[[int], None]:
     from benchmarks import systems
     from benchmarks.servers import until
+    from runs.control import starts
+    from runs.domain.requests import Request
     from runs.models import Run
 
     workflow, version = systems.prepare(text)
