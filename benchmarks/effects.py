@@ -157,7 +157,7 @@ def _rounds(systems: list[System], server: Any, *, home: Path, rounds: int, coun
                     began = time.perf_counter()
                     one.ask(count)
                     seconds = time.perf_counter() - began
-                requests, connections = server.asked()
+                requests, connections, _ = server.asked()
             figures = {"requests_per_second": count / seconds, "connections": connections, **seen()}
             figures["requests_too_many"] = requests - count
             for name, value in figures.items():
