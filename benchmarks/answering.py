@@ -1,18 +1,31 @@
-"""An HTTP server, in a process of its own, that answers after a fixed delay, and counts requests and connections."""
+"""An HTTP server, in a process of its own, that answers after a fixed delay or never, and counts what comes in."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from project.env import BASE_DIR
 
 _BODY = b'{"ok": true}'
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(_BODY) + _BODY
+
+# The delay of a server that accepts connections and requests, and never answers.
+NEVER = math.inf
+
+
+class Asked(NamedTuple):
+    """Requests and peak of connections since the last time, and the connections that are open now."""
+
+    requests: int
+    peak: int
+    open: int
 
 
 @dataclass
@@ -25,7 +38,7 @@ class Counted:
 
     def line(self) -> str:
         """The counts as the line that the server prints."""
-        return f"{self.requests} {self.peak}\n"
+        return f"{self.requests} {self.peak} {self.connections}\n"
 
 
 class _Connection(asyncio.Protocol):
@@ -49,6 +62,8 @@ class _Connection(asyncio.Protocol):
         while b"\r\n\r\n" in self.rest:
             _, _, self.rest = self.rest.partition(b"\r\n\r\n")
             self.counted.requests += 1
+            if self.seconds == NEVER:
+                continue
             asyncio.get_running_loop().call_later(self.seconds, self._answer)
 
     def _answer(self) -> None:
@@ -57,7 +72,7 @@ class _Connection(asyncio.Protocol):
 
 
 async def _serve(seconds: float) -> None:
-    """Print the port; then, for each line read from stdin, the requests and peak connections since the line before."""
+    """Print the port; then, for each line read from stdin, the counts since the line before."""
     loop = asyncio.get_running_loop()
     counted = Counted()
     server = await loop.create_server(lambda: _Connection(counted, seconds), "127.0.0.1", 0, backlog=1000)
@@ -76,13 +91,17 @@ class Server:
         self._process = process
         self.url = f"http://127.0.0.1:{int(self._read())}/"
 
-    def asked(self) -> tuple[int, int]:
-        """Return the number of requests, and the peak of connections, since the last call."""
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._process.pid
+
+    def asked(self) -> Asked:
+        """Return the counts since the last call."""
         assert self._process.stdin is not None  # noqa: S101 - both are pipes
         self._process.stdin.write("?\n")
         self._process.stdin.flush()
-        requests, peak = self._read().split()
-        return int(requests), int(peak)
+        return Asked(*(int(word) for word in self._read().split()))
 
     def _read(self) -> str:
         assert self._process.stdout is not None  # noqa: S101 - both are pipes
@@ -91,16 +110,15 @@ class Server:
 
 @contextmanager
 def server(seconds: float) -> Iterator[Server]:
-    """Run a server that answers after `seconds`, on a free port of 127.0.0.1, until the block ends."""
+    """Run a server that answers after `seconds`, or NEVER, on a free port of 127.0.0.1, until the block ends."""
     words = [sys.executable, "-W", "ignore", "-m", "benchmarks.answering", str(seconds)]
-    process = subprocess.Popen(  # noqa: S603 - our own words
+    with subprocess.Popen(  # noqa: S603 - our own words
         words, cwd=BASE_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        yield Server(process)
-    finally:
-        process.terminate()
-        process.wait(10)
+    ) as process:
+        try:
+            yield Server(process)
+        finally:
+            process.terminate()
 
 
 if __name__ == "__main__":

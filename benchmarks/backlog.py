@@ -16,9 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from runs.control import starts
-from runs.domain.requests import Request
-
 RESULT = Path(__file__).parent / "results" / "backlog.json"
 # Longer than the 10 s after which a knock that nobody answered is sent again.
 AWAY_SECONDS = 25.0
@@ -57,6 +54,8 @@ def _measured(home: Path, *, runs: int) -> dict[str, Any]:
     from django.conf import settings
 
     from benchmarks import machine, systems, work
+    from runs.control import starts
+    from runs.domain.requests import Request
     from runs.maintenance import sweep
     from runs.models import Run, StepRun, Ticket
 

@@ -20,9 +20,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runs.control import starts
-from runs.domain.requests import Request
-
 if TYPE_CHECKING:
     from runs.models import Run
 
@@ -130,6 +127,8 @@ def _systems(url: str) -> list[System]:
 def _runs(text: str, url: str, *, one_run: bool) -> Callable[[int], None]:
     from benchmarks import systems
     from benchmarks.servers import until
+    from runs.control import starts
+    from runs.domain.requests import Request
     from runs.models import Run
 
     workflow, version = systems.prepare(text)
@@ -158,7 +157,7 @@ def _rounds(systems: list[System], server: Any, *, home: Path, rounds: int, coun
                     began = time.perf_counter()
                     one.ask(count)
                     seconds = time.perf_counter() - began
-                requests, connections = server.asked()
+                requests, connections, _ = server.asked()
             figures = {"requests_per_second": count / seconds, "connections": connections, **seen()}
             figures["requests_too_many"] = requests - count
             for name, value in figures.items():

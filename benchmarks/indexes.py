@@ -17,9 +17,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runs.control import starts
-from runs.domain.requests import Request
-
 if TYPE_CHECKING:
     from workflows.publishing.publish import Published
 
@@ -115,6 +112,8 @@ def _indexes() -> dict[str, tuple[str, str]]:
 def _perform(found: Published, runs: int) -> None:
     """Start runs, 200 per call, and perform them to their end on this connection."""
     from benchmarks import work
+    from runs.control import starts
+    from runs.domain.requests import Request
     from runs.worker import polling
 
     for first in range(0, runs, BULK):

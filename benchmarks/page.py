@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import aims, page_more, page_words, plots
+from benchmarks import aims, page_effects, page_more, page_words, plots
 from benchmarks.tables import Report, number, quiet, spread, table
 from benchmarks.telling import RESULTS, say
 
@@ -46,13 +46,15 @@ def read(directory: Path) -> dict[str, Report]:
 
 
 def markdown(reports: Mapping[str, Report]) -> str:
-    """Return the whole page; sections whose results are missing are left out."""
+    """Return the whole page; sections whose results are missing are left out, or say that they were not measured."""
     parts = [page_words.HEAD, aims.section(reports)]
     for name, section in SECTIONS:
         if name in reports:
             text = section(reports[name])
             title, _, rest = text.partition("\n")
             parts.append(f"{title}\n\n{note}{rest}" if (note := quiet(reports[name])) else text)
+        elif name in page_effects.ALWAYS:
+            parts.append(section({}))
     machines = [page_words.machine(report) for report in reports.values() if "machine" in report and "suite" in report]
     parts += [page_words.FOOT, *machines[:1]]
     return "\n".join(part for part in parts if part)
@@ -82,7 +84,7 @@ def _w3(report: Report) -> str:
     head = ("", "runs/s", "ratio to prefork 2", "ratio to two solo", "messages per run", "history")
     return "\n".join(
         [
-            "## Rates\n",
+            "## Rates of W3\n",
             f"Medians of {report['rounds']} rounds; the smallest and the largest value are in brackets. Each ratio is"
             " between two systems in the same round.\n",
             table(head, rows),
@@ -102,7 +104,7 @@ def _latency(report: Report) -> list[str]:
     ratios = {p: report["ratios"].get(f"latency_{p}/chain_prefork") for p in ("p50", "p95")}
     compared = [f"{p} {spread(one)}" for p, one in ratios.items() if one]
     return [
-        "## Latency of one run when idle\n",
+        "## Latency of one W3 run when idle\n",
         "Milliseconds from the call to the recorded end, one run at a time. For Stepwise, the end is the database's"
         " time in the statement that records it, a moment before its commit. For the bare chain, it is the last task's"
         " clock. To leave the CPU to the run, the benchmark does not check for its end in the first 10 ms.\n",
@@ -124,7 +126,7 @@ def _costs(report: Report) -> list[str]:
         for name, found in report["statements"].items()
     ]
     return [
-        "## What a run costs\n",
+        "## What a W3 run costs\n",
         "Microseconds of CPU time per run, by kind of process, and the share of all cores that this is at the rate"
         " above. Near 100 %, the CPU is the limit, and saving CPU time raises the rate; far below, the system waits for"
         " something else.\n",
@@ -225,6 +227,7 @@ def _draw_concurrency(report: Report) -> dict[str, str]:
 SECTIONS: list[tuple[str, Callable[[Any], str]]] = [
     ("w3", _w3),
     ("concurrency", _concurrency),
+    *page_effects.SECTIONS,
     *page_more.SECTIONS,
 ]
 

@@ -16,14 +16,6 @@ _INGEST = {
     "bulk_lines": "`POST .../runs/bulk`, a stream of lines",
     "bulk_array": "`POST .../runs/bulk`, an array",
 }
-_EFFECTS = {
-    "celery_prefork_2": "bare Celery, prefork 2",
-    "celery_threads_16": "bare Celery, 16 threads",
-    "celery_threads_100": "bare Celery, 100 threads",
-    "celery_gevent_100": "bare Celery, gevent 100",
-    "stepwise_runs": "Stepwise, one run each",
-    "stepwise_for_each": "Stepwise, one run with a for_each",
-}
 
 
 def _ingest(report: Report) -> str:
@@ -43,28 +35,6 @@ def _ingest(report: Report) -> str:
             f" request has {report['bulk_runs_a_request']:,} runs, with idempotency keys.\n",
             table(head, rows),
             f"Single starts with a worker on the same cores: {number(beside['per_second'])} accepted/s.\n",
-        ]
-    )
-
-
-def _effects(report: Report) -> str:
-    rows = [
-        [
-            _EFFECTS.get(name, name),
-            spread(found["requests_per_second"]),
-            *(number(found[key]["median"]) for key in ("threads", "connections", "cpu_seconds", "memory_mib")),
-        ]
-        for name, found in report["systems"].items()
-    ]
-    head = ("", "requests/s", "most threads in a process", "most connections", "CPU, s", "memory (PSS), MiB")
-    return "\n".join(
-        [
-            "## Steps that send HTTP requests\n",
-            f"{report['requests']:,} requests to a server that answers after"
-            f" {number(report['answer_seconds'] * 1000)} ms, by one worker with two children of up to"
-            f" {report['io_threads']} threads each. The upper bound is children x threads / response time, here"
-            " 1,000/s. Below it, the limits are the CPU, and how soon a child gets its next message.\n",
-            table(head, rows),
         ]
     )
 
@@ -284,7 +254,6 @@ def _saved(one: Report) -> list[str]:
 
 SECTIONS: list[tuple[str, Callable[[Any], str]]] = [
     ("ingest", _ingest),
-    ("effects", _effects),
     ("shapes", _shapes),
     ("volume", _volume),
     ("idle", _idle),

@@ -19,9 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from runs.control import starts
-from runs.domain import requests
-
 RESULT = Path(__file__).parent / "results" / "shapes.json"
 END_SECONDS = 1800.0
 LAYER = 100
@@ -141,7 +138,7 @@ def _point(name: str, size: int, *, home: Path, rounds: int) -> dict[str, Any]:
     rounds_found = []
     for _ in range(rounds):
         with systems.stepwise_worker(home / "shapes.log") as worker:
-            rounds_found.append(_measured(worker.process.pid, workflow, version, given=shape.given(size)))
+            rounds_found.append(once(worker.process.pid, workflow, version, given=shape.given(size)))
         _say(f"{name:16} {size:7}" + "".join(f"  {key} {value:.4g}" for key, value in rounds_found[-1].items()))
     medians = {key: statistics.median(one[key] for one in rounds_found) for key in rounds_found[0]}
     return {
@@ -154,9 +151,12 @@ def _point(name: str, size: int, *, home: Path, rounds: int) -> dict[str, Any]:
     }
 
 
-def _measured(pid: int, workflow: Any, version: Any, *, given: dict[str, Any]) -> dict[str, float]:
+def once(pid: int, workflow: Any, version: Any, *, given: dict[str, Any]) -> dict[str, float]:
+    """Perform one run, by the worker whose main process is `pid`: its seconds, CPU seconds, and peaks of memory."""
     from benchmarks import processes
     from benchmarks.servers import until
+    from runs.control import starts
+    from runs.domain import requests
     from runs.models import Run
 
     server = processes.parent(_backend())

@@ -69,11 +69,26 @@ class Took(NamedTuple):
 
 
 @contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Set environment variables for the processes that are started in the block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
 def stepwise_worker(log: Path, *, children: int = CHILDREN) -> Iterator[Worker]:
     """Start Stepwise's worker as `make up` does."""
     before = settings.DISPATCH_WINDOW_MESSAGES
     # The dispatch window depends on the number of children. It is set for every process that dispatches, this one too.
-    with _environment(WORKERS=str(children)):
+    with environment(WORKERS=str(children)):
         settings.DISPATCH_WINDOW_MESSAGES = before * children // CHILDREN
         try:
             with Worker("project", *prefork(children), log=log) as worker:
@@ -101,11 +116,11 @@ def chain_solo_workers(log: Path) -> Iterator[tuple[Worker, ...]]:
 
 
 @contextmanager
-def naive_worker(log: Path) -> Iterator[Worker]:
+def naive_worker(log: Path, *, app: str = "benchmarks.baselines.naive.app") -> Iterator[Worker]:
     """Start one prefork worker with two children for the naive app."""
     with (
-        _environment(DJANGO_SETTINGS_MODULE=NAIVE_SETTINGS),
-        Worker("benchmarks.baselines.naive.app", *PREFORK, log=log) as worker,
+        environment(DJANGO_SETTINGS_MODULE=NAIVE_SETTINGS),
+        Worker(app, *PREFORK, log=log) as worker,
     ):
         yield worker
 
@@ -135,7 +150,7 @@ def chain_latency(count: int) -> list[float]:
 def naive_runs(count: int) -> Took:
     """Perform runs of the naive app, driven by a process of its own, which has the app's models."""
     words = [sys.executable, "-W", "ignore", "-m", "benchmarks.baselines.naive", str(count)]
-    with _environment(DJANGO_SETTINGS_MODULE=NAIVE_SETTINGS):
+    with environment(DJANGO_SETTINGS_MODULE=NAIVE_SETTINGS):
         answer = subprocess.run(words, cwd=BASE_DIR, stdout=subprocess.PIPE, check=True)  # noqa: S603
     seconds, spent = answer.stdout.split()
     return Took(float(seconds), float(spent))
@@ -235,21 +250,6 @@ def prefork(children: int) -> tuple[str, ...]:
 def wait_for_all(workflow: Workflow) -> None:
     """Wait until no run of the workspace is live or queued."""
     until(lambda: not run(LEFT, workspace=workflow.workspace_id)[0][0], what="the runs", seconds=END_SECONDS)
-
-
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    """Set environment variables for the processes that are started in the block."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _hear(callers: Sequence[subprocess.Popen[str]], word: str) -> None:

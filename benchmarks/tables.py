@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Report = Mapping[str, Any]
+# Stands where the results have no figure.
+NOT_YET = "not measured yet"
 
 
 def number(value: float) -> str:

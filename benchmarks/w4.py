@@ -1,50 +1,48 @@
-"""`python -m benchmarks.w4`: three requests in turn, by Stepwise and by bare Celery chains, in turn, A B A B.
+"""`python -m benchmarks.w4`: three requests in turn, by Stepwise and by other ways to do it, in turn, A B A B.
 
 W4 is a run of three `http_request` steps to a server on this machine, in a process of its own, that answers at once or
-after a delay; the bare chain makes the same requests over a kept client of the same library, and keeps no history.
-Measured are many runs started together (runs a second, CPU time of the workers per step, the server's apart) and one
-run alone (milliseconds from its start to its recorded end).
+after a delay. The bare chain makes the same requests over a kept client and keeps no history; the naive app saves an
+ORM row before and after each request. Measured are many runs started together (runs a second, CPU time of a step by
+kind of process) and one run alone (milliseconds from its start to its recorded end).
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
 import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.telling import RESULTS, keep, say
 
 if TYPE_CHECKING:
     from benchmarks.answering import Server
-    from workflows.models import Version, Workflow
+    from benchmarks.w4_systems import System
 
-RESULT = Path(__file__).parent / "results" / "w4.json"
-DELAYS_SECONDS = (0.0, 0.02)
-STEPS = 3
-END_SECONDS = 300.0
-DEFINITION = """
-name: w4
-steps:
-  - {id: first, action: http_request, with: {url: "{{ input.url }}"}}
-  - {id: second, action: http_request, with: {url: "{{ input.url }}"}}
-  - {id: third, action: http_request, with: {url: "{{ input.url }}"}}
-"""
-OURS = "stepwise"
+RESULT = RESULTS / "w4.json"
+# For the workers, which may not send requests to this machine otherwise.
+ALLOWED = "127.0.0.0/8"
+# Figures of one round: name -> all rounds' values.
+Figures = dict[str, list[float]]
 
 
-class System(NamedTuple):
-    """One way: how its worker is started, what performs `count` runs together, and what measures `count` one by one."""
+@dataclass(frozen=True)
+class Size:
+    """How much is measured: rounds, runs started together, runs alone, delays of the answers, which systems."""
 
-    name: str
-    worker: Callable[[Path], AbstractContextManager[Any]]
-    many: Callable[[int], None]
-    alone: Callable[[int], list[float]]
+    rounds: int = 5
+    runs: int = 2000
+    latencies: int = 100
+    delays: tuple[float, ...] = (0.0, 0.02)
+    only: tuple[str, ...] = ()
+
+
+QUICK = Size(rounds=2, runs=300, latencies=20, delays=(0.0,))
 
 
 def main() -> None:
@@ -53,177 +51,143 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, default=2000, help="runs that are started together")
     parser.add_argument("--latencies", type=int, default=100, help="runs that are measured alone")
+    parser.add_argument("--only", action="append", default=[], help="a system to measure (default: all)")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
 
     from benchmarks import servers
 
-    home = servers.start()
-    os.environ["OUTBOUND_ALLOW"] = "127.0.0.0/8"
-    import django
+    os.environ["OUTBOUND_ALLOW"] = ALLOWED
+    home = servers.up()
+    size = Size(options.rounds, options.count, options.latencies, only=tuple(options.only))
+    report = measured(home, size=size)
+    keep(report, options.output)
+    if found := wrong(report):
+        sys.exit(found)
 
-    django.setup()
-    from django.core.management import call_command
 
-    call_command("migrate", verbosity=0)
+def measured(home: Path, *, size: Size) -> dict[str, Any]:
+    """Return the whole report. The processes' environment has OUTBOUND_ALLOW."""
     from benchmarks import answering, machine
+    from benchmarks.w4_systems import STEPS
 
     before = machine.load_average()
+    disk = machine.fdatasync_milliseconds(home)
     found = {}
-    for delay in DELAYS_SECONDS:
+    for delay in size.delays:
         with answering.server(delay) as server:
-            found[f"{delay * 1000:g}"] = _rounds(server, home=home, options=options)
-    report = {
+            found[f"{delay * 1000:g}"] = _rounds(server, home=home, delay=delay, size=size)
+    return {
         "suite": "w4",
         "steps": STEPS,
-        "runs": options.count,
-        "rounds": options.rounds,
+        "runs": size.runs,
+        "latencies": size.latencies,
+        "rounds": size.rounds,
         "machine": machine.described(),
         "load_average_before": before,
+        "fdatasync_milliseconds": disk,
         "by_answer_milliseconds": found,
     }
-    options.output.write_text(json.dumps(report, indent=2) + "\n")
-    _say(f"written to {options.output}")
-    if wrong := [delay for delay, one in found.items() if one["wrong"]]:
-        _say(f"runs or requests missing or twice, with answers after {', '.join(wrong)} ms")
-        sys.exit(1)
 
 
-def _systems(url: str) -> list[System]:
-    from benchmarks import systems
-    from benchmarks.baselines import requests_chain
-    from benchmarks.servers import Worker, until
-    from benchmarks.systems import PREFORK
-
-    def many(count: int) -> None:
-        requests_chain.reset()
-        requests_chain.publish(count, url)
-        until(lambda: requests_chain.done() >= count, what="the chains", seconds=END_SECONDS)
-
-    def alone(count: int) -> list[float]:
-        requests_chain.reset()
-        began = []
-        for number in range(count):
-            began.append(time.time())
-            requests_chain.publish(1, url)
-            time.sleep(systems.UNSEEN_SECONDS)
-            until(lambda number=number: requests_chain.done() > number, what="the chain", seconds=END_SECONDS)  # type: ignore[misc]
-        return [end - begin for begin, end in zip(began, requests_chain.ended(), strict=True)]
-
-    def celery(*options: str) -> Callable[[Path], AbstractContextManager[Any]]:
-        return lambda log: Worker("benchmarks.baselines.requests_chain", *options, log=log)
-
-    workflow, version = systems.prepare(DEFINITION)
-    found = [
-        System("chain_prefork_2", celery(*PREFORK), many, alone),
-        System("chain_threads_32", celery("--pool", "threads", "--concurrency", "32"), many, alone),
-        System(OURS, systems.stepwise_worker, _many(version, workflow, url), _alone(version, workflow, url)),
-    ]
-    if importlib.util.find_spec("gevent") is not None:
-        found.insert(2, System("chain_gevent_100", celery("--pool", "gevent", "--concurrency", "100"), many, alone))
-    return found
+def wrong(report: Mapping[str, Any]) -> str:
+    """Return a sentence if runs or requests were missing or too many, else an empty string."""
+    delays = [delay for delay, one in report["by_answer_milliseconds"].items() if one["wrong"]]
+    return f"W4: runs or requests missing or twice, with answers after {', '.join(delays)} ms" if delays else ""
 
 
-def _many(version: Version, workflow: Workflow, url: str) -> Callable[[int], None]:
-    from benchmarks import systems
-    from runs.control import starts
-    from runs.domain.requests import Request
+def _rounds(server: Server, *, home: Path, delay: float, size: Size) -> dict[str, Any]:
+    from benchmarks import w4_systems
 
-    def many(count: int) -> None:
-        for first in range(0, count, systems.BULK):
-            size = min(systems.BULK, count - first)
-            requests = [Request(input={"url": url}) for _ in range(size)]
-            starts.start(requests, version=version, workflow=workflow, source="bench")
-        systems.wait_for_all(workflow)
-
-    return many
-
-
-def _alone(version: Version, workflow: Workflow, url: str) -> Callable[[int], list[float]]:
-    from benchmarks import systems
-    from benchmarks.servers import until
-    from runs.control import starts
-    from runs.domain.requests import Request
-    from runs.models import Run
-
-    def alone(count: int) -> list[float]:
-        found = []
-        for _ in range(count):
-            began = time.time()
-            [one] = starts.start([Request(input={"url": url})], version=version, workflow=workflow, source="bench")
-            time.sleep(systems.UNSEEN_SECONDS)
-            mine = Run.objects.filter(pk=one.run_id, finished_at__isnull=False)
-            until(mine.exists, what="the run", seconds=END_SECONDS)
-            found.append(max(run.finished_at.timestamp() for run in mine if run.finished_at) - began)
-        return found
-
-    return alone
-
-
-def _rounds(server: Server, *, home: Path, options: argparse.Namespace) -> dict[str, Any]:
-    from benchmarks import processes
-
-    all_of = _systems(server.url)
-    figures: dict[str, dict[str, list[float]]] = {one.name: {} for one in all_of}
-    wrong = 0
-    for number in range(options.rounds):
-        for one in all_of:
-            with one.worker(home / f"{one.name}.log") as worker:
-                one.many(max(20, options.count // 10))  # warm up: plans, threads and connections
-                server.asked()
-                spent, began = processes.cpu_seconds(worker.process.pid), time.perf_counter()
-                one.many(options.count)
-                seconds = time.perf_counter() - began
-                spent = processes.cpu_seconds(worker.process.pid) - spent
-                wrong += abs(server.asked()[0] - STEPS * options.count)
-                time.sleep(1)
-                latencies = sorted(one.alone(options.latencies))
-            measured = {
-                "runs_per_second": options.count / seconds,
-                "worker_cpu_ms_per_step": 1000 * spent / (STEPS * options.count),
-                "alone_p50_ms": 1000 * statistics.median(latencies),
-                "alone_p95_ms": 1000 * latencies[int(len(latencies) * 0.95)],
-            }
-            for name, value in measured.items():
+    systems = w4_systems.all_of(server.url, delay=delay, only=size.only)
+    runs = {one.name: one.runs(size.runs, delay=delay) for one in systems}
+    figures: dict[str, Figures] = {one.name: {} for one in systems}
+    requests_wrong = 0
+    for number in range(size.rounds):
+        for one in systems:
+            found, requests = _measured(one, server, log=home / f"w4-{one.name}.log", count=runs[one.name], size=size)
+            requests_wrong += abs(requests - w4_systems.STEPS * runs[one.name])
+            for name, value in found.items():
                 figures[one.name].setdefault(name, []).append(value)
-            told = "".join(f"  {name} {value:.4g}" for name, value in measured.items())
-            _say(f"round {number + 1}/{options.rounds}  {one.name:18}{told}")
-    return {"systems": _summed_up(figures), "ratios": _ratios(figures), "wrong": wrong + _not_whole()}
+            say(f"round {number + 1}/{size.rounds}  {delay * 1000:g} ms  {one.name:18}{_shown(found)}")
+    ratios = compared(figures)
+    for name, ratio in ratios.items():
+        say(f"{name:42} {ratio['median']:.2f}")
+    return {
+        "runs": runs,
+        "systems": _summed_up(figures),
+        "ratios": ratios,
+        "wrong": requests_wrong + _not_whole(),
+    }
 
 
-def _summed_up(figures: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
+def _measured(one: System, server: Server, *, log: Path, count: int, size: Size) -> tuple[dict[str, float], int]:
+    """Measure one system in one round: return its figures, and how many requests the runs started together made."""
+    from benchmarks import accounts, processes, systems
+    from benchmarks.w4_systems import STEPS
+
+    with one.worker(log) as worker:
+        one.many(max(20, count // 10))  # warm up: plans, threads and connections
+        server.asked()
+        there = processes.cpu_seconds(server.pid)
+        with accounts.opened(systems.main_processes(worker)) as account:
+            took = one.many(count)
+        there = processes.cpu_seconds(server.pid) - there
+        requests = server.asked().requests
+        one.alone(max(2, size.latencies // 10))
+        time.sleep(1)
+        latencies = sorted(one.alone(size.latencies))
+    costs = account.for_each(STEPS * count, callers_cpu=took.callers_cpu)
+    return {
+        "runs_per_second": count / took.seconds,
+        "alone_p50_ms": 1000 * statistics.median(latencies),
+        "alone_p95_ms": 1000 * latencies[int(len(latencies) * 0.95)],
+        **{name: value for name, value in costs.items() if name != "runs_per_message"},
+        "cpu_us_server": 1e6 * there / (STEPS * count),
+    }, requests
+
+
+def _shown(found: Mapping[str, float]) -> str:
+    worker = found["cpu_us_worker_main"] + found["cpu_us_worker_children"]
+    return (
+        f"  {found['runs_per_second']:7.1f} runs/s  alone p50 {found['alone_p50_ms']:.2f} ms"
+        f"  p95 {found['alone_p95_ms']:.2f} ms  worker {worker:.0f} us a step"
+    )
+
+
+def _summed_up(figures: Mapping[str, Figures]) -> dict[str, Any]:
     from benchmarks.systems import summed_up
 
     return {name: {key: {**summed_up(all_), "all": all_} for key, all_ in one.items()} for name, one in figures.items()}
 
 
-def _ratios(figures: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
-    """Return our figures as multiples of the best bare pool's in the same round: rate by its rate, time by its time."""
-    from benchmarks.systems import summed_up
+def compared(figures: Mapping[str, Figures]) -> dict[str, dict[str, Any]]:
+    """Return our figures as multiples of the best bare pool's in the same round: rate by its rate, time by its time.
 
-    bare = [one for name, one in figures.items() if name in ("chain_prefork_2", "chain_threads_32")]
+    Empty if Stepwise or all bare pools were left out.
+    """
+    from benchmarks.systems import summed_up
+    from benchmarks.w4_systems import BARE_POOLS, OURS
+
+    bare = [figures[name] for name in BARE_POOLS if name in figures]
+    if not bare or OURS not in figures:
+        return {}
     best: dict[str, Callable[..., float]] = {"runs_per_second": max, "alone_p50_ms": min, "alone_p95_ms": min}
     found = {}
     for name, chosen in best.items():
         rounds = zip(figures[OURS][name], *(one[name] for one in bare), strict=True)
-        found[f"{name}_of_best_bare_pool"] = summed_up([round(ours / chosen(others), 3) for ours, *others in rounds])
-        _say(f"{name:18} {found[f'{name}_of_best_bare_pool']['median']:.2f} times the best bare pool's")
+        ratios = [round(ours / chosen(others), 3) for ours, *others in rounds]
+        found[f"{name}_of_best_bare_pool"] = {**summed_up(ratios), "all": ratios}
     return found
 
 
 def _not_whole() -> int:
-    """Return how many runs did not succeed with exactly one succeeded row for each step."""
-    from django.db.models import Count, Q
+    """Return how many W4 runs did not succeed with exactly one succeeded row for each step."""
+    from benchmarks import durability
+    from benchmarks.w4_systems import NAME, STEPS
+    from workflows.models import Workflow
 
-    from runs.models import Run
-
-    rows = Count("steps", filter=Q(steps__state="succeeded"))
-    return Run.objects.annotate(rows=rows).exclude(state="succeeded", rows=STEPS).count()
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    return sum(durability.without(one, rows=STEPS) for one in Workflow.objects.filter(name=NAME))
 
 
 if __name__ == "__main__":

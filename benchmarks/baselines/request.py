@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from functools import lru_cache
 
-import httpx2
 import redis
-from celery import Celery
+from celery import Celery, group
 from kombu import pools
 
-from benchmarks.baselines import quiet
+from benchmarks.baselines import client, quiet
 
 DONE = "bench-request:done"
-# As many connections as the largest pool that is measured has threads or greenlets.
-_CONNECTIONS = 100
 
 # Not set as the current app, because in the benchmark's main process that is Stepwise's own.
 app = Celery("request", broker=os.environ["REDIS_URL"], set_as_current=False)
@@ -32,21 +28,10 @@ quiet.workers()
 counter = redis.Redis.from_url(os.environ["REDIS_URL"])
 
 
-@lru_cache(maxsize=1)
-def _client() -> httpx2.Client:
-    limits = httpx2.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
-    return httpx2.Client(limits=limits, trust_env=False)
-
-
-def send(url: str) -> None:
-    """Send one request over the client of this process."""
-    _client().get(url).raise_for_status().json()
-
-
 @app.task
 def ask(url: str) -> None:
     """Send one request; its end is recorded by one INCR, so that the benchmark can wait for it."""
-    send(url)
+    client.get(url)
     counter.incr(DONE)
 
 
@@ -55,6 +40,12 @@ def publish(count: int, url: str) -> None:
     with pools.producers[app.connection_for_write()].acquire(block=True) as producer:
         for _ in range(count):
             ask.apply_async((url,), producer=producer)
+
+
+def publish_group(count: int, url: str) -> None:
+    """Publish one group, with one task per request."""
+    with pools.producers[app.connection_for_write()].acquire(block=True) as producer:
+        group(ask.si(url) for _ in range(count)).apply_async(producer=producer)
 
 
 def reset() -> None:

@@ -54,8 +54,16 @@ def test_a_few_runs_go_through_the_suite_with_a_child_killed_and_make_a_page(tmp
     asked = {one["statement"]: one["calls"] for one in found["parts"]["statements"]["alone"]}
     assert asked["start"] == asked["path_last"] == 1
     assert found["schema_costs"]["things"]["run_live"]["saved"]["wal_bytes"]["median"] > 0
+    asked = found["w4"]["by_answer_milliseconds"]["0"]
+    assert asked["wrong"] == 0
+    assert asked["systems"]["stepwise"]["cpu_us_worker_children"]["median"] > 0
+    beside = found["neighbours"]["conditions"]["quick"]["1"]
+    assert beside["hung_too_short"]["all"] == [0]
+    assert beside["hung_running"]["max"] > 0
+    assert beside["failed"]["all"] == [0]
     told = page.markdown(found)
-    assert "## Rates" in told
+    assert "## Rates of W3" in told
+    assert "## Three requests in turn (W4)" in told
     assert "## The parts of a run" in told
     assert "## As the load grows" not in told  # its results are missing
     assert "<script" not in page.drawings(found)["w3-rates"]

@@ -9,19 +9,15 @@ import django
 
 django.setup()
 
-from django.db import connection  # noqa: E402
-
 from benchmarks.baselines.naive import app as naive  # noqa: E402
-from benchmarks.baselines.naive.models import NaiveRun, NaiveStep  # noqa: E402
+from benchmarks.baselines.naive import tables  # noqa: E402
+from benchmarks.baselines.naive.models import NaiveRun  # noqa: E402
 from benchmarks.servers import until  # noqa: E402
 
 
 def main(count: int) -> None:
     """Print the seconds from the first publish to the last end, and the CPU seconds of publishing."""
-    if NaiveRun._meta.db_table not in connection.introspection.table_names():
-        with connection.schema_editor() as editor:
-            editor.create_model(NaiveRun)
-            editor.create_model(NaiveStep)
+    tables.make()
     last = NaiveRun.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     began, before = time.perf_counter(), time.process_time()
     naive.publish(range(count))
