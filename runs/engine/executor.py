@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 # How long a delivery walks on, and how long while other messages wait for a worker.
 BUDGET_SECONDS = 2.0
 SHORT_BUDGET_SECONDS = 0.25
+# How often it asks whether they wait.
+_CROWDED_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,9 @@ class _Delivery:
         self._callbacks = callbacks
         self._preloaded = preloaded
         self._began = time.monotonic()
+        # When it asks next whether its time is over.
+        self._asks_at = self._began + SHORT_BUDGET_SECONDS
+        self._is_over = False
         self._walker: Walker | None = None
         self._handed_on: list[Candidate] = []
         self._stale = 0
@@ -265,14 +270,15 @@ class _Delivery:
         for one in recorded.handed_on:
             mine = walks and one.head in self._plan.inline_heads
             (self._inline if mine else self._handed_on).append(one)
-        self._callbacks.after(replace(recorded, handed_on=()) if recorded.handed_on else recorded)
+        self._callbacks.after(recorded)
 
     def _over(self) -> bool:
-        """Whether the time in which this delivery walks on is over."""
-        spent = time.monotonic() - self._began
-        if spent < SHORT_BUDGET_SECONDS:
-            return False
-        return spent >= BUDGET_SECONDS or self._callbacks.crowded()
+        """Whether the time in which this delivery walks on is over; it stays so."""
+        now = time.monotonic()
+        if now >= self._asks_at:
+            self._asks_at = now + _CROWDED_SECONDS
+            self._is_over = self._is_over or now - self._began >= BUDGET_SECONDS or self._callbacks.crowded()
+        return self._is_over
 
 
 def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, preloaded: Mapping[Key, Preloaded]) -> list[Outcome]:

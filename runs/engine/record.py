@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 from django.db import DatabaseError, transaction
 
-from runs.domain.outcomes import Candidate, HeldTicket, HeldWait, LoadedSteps, Outcome, Recorded, StepResult
+from runs.domain.outcomes import Candidate, HeldClaim, HeldTicket, HeldWait, LoadedSteps, Outcome, Recorded, StepResult
 from runs.domain.releases import Release
 from runs.domain.states import RUN_ENDED, RunState
 from runs.engine import columns, endings, failure, fences, for_each, sub_workflows, waits
@@ -46,8 +46,8 @@ def record(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward = NOWHERE)
         return Recorded()
     onward.begin()
     try:
-        if _fits_one_statement(outcomes, plan=plan):
-            return _record_in_one_statement(outcomes, plan=plan, onward=onward)
+        if (recorded := _record_in_one_statement(outcomes, plan=plan, onward=onward)) is not None:
+            return recorded
         try:
             with transaction.atomic():
                 return _record(outcomes, plan=plan, onward=onward)
@@ -84,19 +84,30 @@ def _record(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward) -> Recor
     )
 
 
-def _fits_one_statement(outcomes: Sequence[Outcome], *, plan: Plan) -> bool:
-    """Whether one statement can record all outcomes: few, and only of inline steps that succeeded, in a linear plan."""
-    if not plan.linear or sum(len(outcome.results) for outcome in outcomes) >= _COPIED_ROWS:
-        return False
-    return all(o.plain and o.item < 0 and not o.run.below and isinstance(o.fence, HeldTicket) for o in outcomes)
+def _record_in_one_statement(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward) -> Recorded | None:
+    """Record outcomes by a single statement, which is the shortest transaction; return None if that is not enough.
 
-
-def _record_in_one_statement(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward) -> Recorded:
+    It is for steps that succeeded in a linear plan: claimed steps, and links of inline steps with few rows to write.
+    """
+    if not plan.linear or not all(o.plain and o.item < 0 and not o.run.below for o in outcomes):
+        return None
+    kind = type(outcomes[0].fence)
+    if kind is HeldTicket:
+        if sum(len(outcome.results) for outcome in outcomes) >= _COPIED_ROWS:
+            return None
+    elif kind is not HeldClaim:
+        return None
     ordered = sorted(outcomes, key=lambda outcome: outcome.run.id.int)  # Python compares UUIDs slowly
     releases = _release_linear(ordered, plan=plan, onward=onward)
-    steps = [(outcome.run.id, -1, result) for outcome in ordered for result in outcome.results]
+    skipped = _skipped(releases)
     claims = onward.claims(plan, ordered, releases)
-    fenced = fences.fence_write_and_release(ordered, releases, steps=steps + _skipped(releases), claims=claims)
+    if kind is HeldTicket:
+        steps = [(outcome.run.id, -1, result) for outcome in ordered for result in outcome.results]
+        fenced = fences.fence_write_and_release(ordered, releases, steps=steps + skipped, claims=claims)
+    elif skipped:
+        return None
+    else:
+        fenced = fences.fence_and_release(ordered, releases, claims=claims)
     onward.took(plan, ordered, releases, fenced.claimed)
     return _recorded(fenced, _of_live(fenced, releases), onward=onward, dead_letters=[])
 

@@ -76,18 +76,19 @@ class Walker:
         The tickets of heads that are `carried` are written as sent. Attempts that the database did not accept are left
         to the sweep, which takes them up at their deadline; the others are recorded, and then the error is raised.
         """
-        recorded = Recorded()
+        recorded: Recorded | None = None
         failure: OperationalError | InterfaceError | None = None
         for group in by_owner(ended):
             try:
-                recorded = recorded.joined(self._record(group, walks=walks, carried=carried))
+                part = self._record(group, walks=walks, carried=carried)
+                recorded = part if recorded is None else recorded.joined(part)
             except (OperationalError, InterfaceError) as error:
                 failure = error
             finally:
                 lease.let_go(held(one.step.id, one.work) for one in group)
         if failure is not None:
             raise failure
-        return recorded
+        return recorded or Recorded()
 
     def onward(self, most: int, *, carried: Carried) -> Onward:
         """Reserve places for up to `most` next steps. `start_claimed` must be called after the record."""
@@ -148,7 +149,8 @@ def _record_surely(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward) -
     left = tuple(outcomes)
     for number in range(1, _RECORD_TRIES + 1):
         try:
-            recorded = replace(recorded, left=()).joined(record.record(left, plan=plan, onward=onward))
+            part = record.record(left, plan=plan, onward=onward)
+            recorded = part if number == 1 else replace(recorded, left=()).joined(part)
         except (OperationalError, InterfaceError):
             if number == _RECORD_TRIES:
                 raise

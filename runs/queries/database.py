@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +24,20 @@ class Statement:
     name: str
     sql: str
 
+    @cached_property
+    def compiled(self) -> tuple[str, tuple[str, ...]]:
+        """The statement with $1, $2 ... in place of its named parameters, and their names in that order.
+
+        psycopg would work this out at each execution, as it caches that for statements of up to 4 KB only.
+        """
+        places: dict[str, int] = {}
+
+        def placed(found: re.Match[str]) -> str:
+            name = found.group(1)
+            return "%" if name is None else f"${places.setdefault(name, len(places) + 1)}"
+
+        return re.sub(r"%\((\w+)\)s|%%", placed, self.sql), tuple(places)
+
 
 _observers: list[Callable[[str], None]] = []
 
@@ -37,9 +53,10 @@ def run(statement: Statement, **params: object) -> list[Row]:
     for observer in _observers:
         observer(statement.name)
     # Not Django's cursors: they bind parameters on the client, so they cannot prepare statements or pass arrays.
-    with database.wrap_database_errors, psycopg.Cursor(database.connection) as cursor:
-        given = {name: _array(value) if isinstance(value, list) else value for name, value in params.items()}
-        cursor.execute(statement.sql, given, prepare=True)
+    sql, names = statement.compiled
+    with database.wrap_database_errors, psycopg.RawCursor(database.connection) as cursor:
+        given = [_array(value) if isinstance(value := params[name], list) else value for name in names]
+        cursor.execute(sql, given, prepare=True)
         # Not cursor.description, which makes an object for each column.
         return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
 

@@ -160,8 +160,8 @@ MUTANTS = (
         "record-in-two-transactions",
         "the outcome of a step and the release of what follows are committed together, or not at all",
         "runs/engine/record.py",
-        "with transaction.atomic():\n                return _record(outcomes, plan=plan, onward=onward)\n        except",
-        "if True:\n                return _record(outcomes, plan=plan, onward=onward)\n        except",
+        "with transaction.atomic():\n                return _record(outcomes, plan=plan, onward=onward)",
+        "if True:\n                return _record(outcomes, plan=plan, onward=onward)",
         (_PROMISES, _FAILURES),
     ),
     Mutant(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,14 +51,7 @@ _THROUGH = {"Materialize", "Memoize", "Limit", "Result", "Subquery Scan"}
 
 def _plan(statement: Statement) -> dict[str, Any]:
     """The plan for any parameters, as it is kept."""
-    names: list[str] = []
-
-    def numbered(found: re.Match[str]) -> str:
-        if found[1] not in names:
-            names.append(found[1])
-        return f"${names.index(found[1]) + 1}"
-
-    sql = re.sub(r"%\((\w+)\)s", numbered, statement.sql).replace("%%", "%")
+    sql, _ = statement.compiled
     connection.ensure_connection()
     with psycopg.RawCursor(connection.connection) as cursor:
         cursor.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {sql}".encode())
