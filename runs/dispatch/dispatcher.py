@@ -11,7 +11,7 @@ from uuid import UUID
 from django.conf import settings
 
 from runs.dispatch import admission, knocks, unsent, window
-from runs.dispatch.compiler import MAX_KEYS
+from runs.dispatch.compiler import MAX_KEYS, mixed
 from runs.domain.requests import Due, Started
 from runs.engine import preload, tickets
 from runs.planning import plan as plans
@@ -184,8 +184,9 @@ def _send(messages: Sequence[Sequence[Due]]) -> int:
 def _knock(message: Sequence[Due]) -> knocks.Knock:
     first = message[0]
     plan = plans.load(first.version_id)
-    preloaded = preload.pack(message) if first.preloaded is not None and _computes(plan, first.head) else ""
-    return knocks.Knock(plan, first.head, [(one.run_id, one.item) for one in message], preloaded)
+    candidates = [ticket.candidate for ticket in message]
+    whole = first.preloaded is not None and not mixed(candidates) and _computes(plan, first.head)
+    return knocks.Knock(plan, candidates, preload.pack(message) if whole else "")
 
 
 def _computes(plan: Plan, head: str) -> bool:

@@ -166,7 +166,7 @@ StepKey = tuple[UUID, str, int]
 
 @dataclass(frozen=True)
 class Death:
-    """A worker child that died, and the runs and head of the delivery that it was performing.
+    """A worker child that died, and what the message that it was performing says, not decoded yet.
 
     `pid` is None where no child had begun with the delivery.
     """

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from django.db import DatabaseError, InterfaceError, connection
 
 from runs.dispatch import dispatcher
+from runs.dispatch.compiler import mixed
+from runs.domain.candidates import Candidate
 from runs.domain.requests import Due
 from runs.engine import tickets
 from runs.maintenance import sweep
@@ -35,14 +37,15 @@ def poll() -> int:
 
 
 def walk(message: Sequence[Due]) -> None:
-    """Advance the runs of one message link by link to the end of their chain, each as long as it is won."""
+    """Advance the runs of one message: from a single head, link by link to the end of its chain, while any is won."""
     plan = plans.load(message[0].version_id)
-    heads = plan.chain(message[0].head)
-    keys = [(ticket.run_id, ticket.item) for ticket in message]
-    for head, follower in zip(heads, [*heads[1:], None], strict=True):
-        keys = list(delivery.work(keys, plan=plan, head=head, carried=follower).handed_on)
-        if not keys:
+    candidates = [ticket.candidate for ticket in message]
+    followers = () if mixed(candidates) else plan.chain(message[0].head)[1:]
+    for follower in (*followers, None):
+        won = delivery.work(candidates, plan=plan, carried=follower).handed_on
+        if follower is None or not won:
             return
+        candidates = [Candidate(*key, follower) for key in won]
 
 
 def work(stopping: threading.Event) -> None:

@@ -56,7 +56,10 @@ def die_with(run_id: UUID, numbers: Sequence[int]) -> None:
 def sent() -> dict[tuple[int, ...], Any]:
     """The messages that knock for what is due now, by the items that each is about."""
     dispatcher.dispatch()
-    return {tuple(item for _, item in decode(message[1][0][0])): message for message in messages()}
+    found = messages()
+    return {
+        tuple(one.item for one in decode(texts, head="each")): message for message in found for texts in message[1][0]
+    }
 
 
 def outcomes(run_id: UUID) -> dict[int, tuple[str, list[str]]]:

@@ -17,6 +17,7 @@ from pytest_django import Settings
 from actions import registry
 from actions.base import Action, Config, Context, Json
 from runs.dispatch import dispatcher
+from runs.domain.candidates import Candidate
 from runs.engine import lease, parallel, thread_pool, tickets
 from runs.maintenance.sweep import sweep
 from runs.models import Process, Run, StepRun, Ticket
@@ -222,9 +223,9 @@ def test_a_claim_that_fails_leaves_behind_what_is_under_way_recorded(settings: S
     with other_connection() as other, connection.cursor() as cursor:
         other.execute("SELECT 1 FROM runs_ticket WHERE run_id = %s FOR UPDATE", [second])
         cursor.execute("SET lock_timeout = '200ms'")
-        keys = [(first, -1), (second, -1)]
+        candidates = [Candidate(first, -1, "a"), Candidate(second, -1, "a")]
         with pytest.raises(OperationalError, match="lock timeout"):
-            delivery.work(keys, plan=plans.load(flow.version.pk), head="a", carried="b")
+            delivery.work(candidates, plan=plans.load(flow.version.pk), carried="b")
         cursor.execute("RESET lock_timeout")
     assert (states(first), states(second)) == ({"a": "succeeded"}, {})
     past()
