@@ -10,6 +10,7 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from runs.dispatch import dispatcher
 from runs.dispatch.compiler import mixed
+from runs.dispatch.grouping import spread_over
 from runs.domain.candidates import Candidate
 from runs.domain.requests import Due
 from runs.engine import tickets
@@ -26,7 +27,7 @@ MESSAGES = 2
 
 def poll() -> int:
     """Take tickets that are due and perform them; return how many messages they would have been."""
-    messages = dispatcher.take(MESSAGES)
+    messages = dispatcher.take(MESSAGES, spread=spread_over())
     for number, message in enumerate(messages):
         try:
             walk(message)
