@@ -44,6 +44,9 @@ try:
     # The most runs in one knock: PURE_BATCH_RUNS for links of pure steps, EFFECTFUL_BATCH_RUNS (below) for effectful
     # steps. A message cannot hold more than 400 (MAX_KEYS in runs/dispatch/compiler.py).
     PURE_BATCH_RUNS = env_int("PURE_BATCH_RUNS", default=400, minimum=1, maximum=400)
+    # Few tickets at each of several steps of a version share a message. False while workers run that do not know such
+    # messages, as in a rolling upgrade: they ignore them, and the tickets wait ten seconds for the next message.
+    MIXED_MESSAGES = env_bool("MIXED_MESSAGES", default=True)
     # Preload: if a new run's input is at most this long, its first knock carries it, so that the worker need not load
     # it. With 0, no input is ever stored in the broker.
     KNOCK_INPUT_BYTES = env_int("KNOCK_INPUT_BYTES", default=2000, minimum=0, maximum=2048)

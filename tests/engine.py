@@ -14,7 +14,7 @@ from celery.app.trace import trace_task
 from kombu.exceptions import OperationalError
 
 from runs.dispatch import dispatcher
-from runs.domain.outcomes import Candidate
+from runs.domain.candidates import Candidate
 from runs.engine import executor, tickets
 from runs.engine import recorder as recorders
 from runs.maintenance import alerts, suspects

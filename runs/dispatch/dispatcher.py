@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from types import SimpleNamespace
 from uuid import UUID
 
 from django.conf import settings
 
 from runs.dispatch import admission, knocks, unsent, window
-from runs.dispatch.compiler import MAX_KEYS
+from runs.dispatch.compiler import mixed
+from runs.dispatch.grouping import FEW, grouped, needed, spread_over
 from runs.domain.requests import Due, Started
 from runs.engine import preload, tickets
 from runs.planning import plan as plans
@@ -19,11 +19,10 @@ from runs.planning.plan import Plan
 
 log = logging.getLogger(__name__)
 
-# Tickets per message when this process last peeked. It decides how many tickets are read for a message: in a fan-out
-# with thousands of different heads each ticket makes a message of its own, and reading hundreds for each would be a
-# waste; of many runs at the same head, a hundred share one message.
-_FEW = 8
-_last = SimpleNamespace(tickets=_FEW)
+# Tickets per message when this process last peeked. It decides how many tickets are read for a message: where each run
+# has a version of its own, each ticket makes a message of its own, and reading hundreds for each would be a waste; of
+# one version, hundreds share one message.
+_last = SimpleNamespace(tickets=FEW)
 
 
 def dispatch(*, least: int = 1) -> int:
@@ -36,24 +35,25 @@ def dispatch(*, least: int = 1) -> int:
     if room < least:
         return 0
     with unsent.noted():
-        messages = take(room)
+        messages = take(room, spread=spread_over(waiting=settings.DISPATCH_WINDOW_MESSAGES - room))
         sent = _send(messages[:room])
         if sent < len(messages):
             tickets.unsend([ticket.ticket for message in messages[sent:] for ticket in message])
     return sent
 
 
-def take(room: int) -> list[list[Due]]:
+def take(room: int, *, spread: int) -> list[list[Due]]:
     """Pick due tickets, admit queued runs if room is left, and return their tickets grouped into messages.
 
     These may be more than `room`, if the admitted runs need several messages; `dispatch` unsends the surplus. Runs that
-    have begun go before new ones, and so does the surplus the next time.
+    have begun go before new ones, and so does the surplus the next time. `spread`: see runs.dispatch.grouping.grouped.
     """
-    messages, queued = _due(room)
+    messages, queued = _due(room, spread=spread)
     if not queued or len(messages) >= room:
         return messages
     try:
-        return messages + list(_messages(admission.admit(limit=(room - len(messages)) * settings.PURE_BATCH_RUNS)))
+        left = room - len(messages)
+        return messages + grouped(admission.admit(limit=left * settings.PURE_BATCH_RUNS), room=left, spread=spread)
     except Exception:
         if not messages:
             raise
@@ -62,9 +62,9 @@ def take(room: int) -> list[list[Due]]:
         return messages
 
 
-def _due(room: int) -> tuple[list[list[Due]], bool]:
+def _due(room: int, *, spread: int) -> tuple[list[list[Due]], bool]:
     """Pick due tickets for at most `room` messages; return the messages, and whether runs are queued."""
-    due, messages, queued = _peek(room)
+    due, messages, queued = _peek(room, spread=spread)
     # Tickets of a version that cannot be read make no message. They are picked nevertheless, so that they become due
     # later and do not stand before the others each time.
     later = {ticket.ticket for message in messages[room:] for ticket in message}
@@ -73,17 +73,17 @@ def _due(room: int) -> tuple[list[list[Due]], bool]:
     return [message for message in kept if message], queued
 
 
-def _peek(room: int) -> tuple[list[Due], list[list[Due]], bool]:
+def _peek(room: int, *, spread: int) -> tuple[list[Due], list[list[Due]], bool]:
     """Return due tickets, enough for `room` messages; the messages that they make; and whether runs are queued."""
     few, all_of = room * min(settings.PURE_BATCH_RUNS, 2 * _last.tickets), room * settings.PURE_BATCH_RUNS
     due, queued = tickets.peek(limit=few)
-    messages = list(_messages(due))
+    messages = grouped(due, room=room, spread=spread, more=len(due) == few)
     if len(due) == few < all_of and len(messages) < 2 * room:
         # More tickets share a message than the last time: read as many as full messages can carry.
         due, queued = tickets.peek(limit=all_of)
-        messages = list(_messages(due))
+        messages = grouped(due, room=room, spread=spread, more=len(due) == all_of)
     if messages:
-        _last.tickets = max(_FEW, -(-len(due) // len(messages)))
+        _last.tickets = max(FEW, -(-len(due) // len(messages)))
     return due, messages, queued
 
 
@@ -96,8 +96,7 @@ def fits(count: int, *, version_id: UUID) -> bool:
         plan = plans.load(version_id)
     except Exception:
         return False
-    messages = sum(-(-count // _size(plan, root)) for root in plan.definition.roots())
-    return window.reserve(messages)
+    return window.reserve(needed(plan, runs=count))
 
 
 def after_start(answers: Sequence[Started | Exception]) -> None:
@@ -122,7 +121,7 @@ def _is_next(started: Started) -> bool:
 def _send_first(due: Sequence[Due]) -> None:
     """Send messages for the first tickets of new runs. If that fails, the tickets are due again."""
     try:
-        if not _send(list(_messages(due))):
+        if not _send(grouped(due, room=settings.DISPATCH_WINDOW_MESSAGES, spread=spread_over())):
             tickets.unsend([ticket.ticket for ticket in due])
     except Exception:
         log.exception("dispatch_failed")
@@ -144,31 +143,6 @@ def after_commit(*, least: int = 1) -> None:
         log.exception("dispatch_failed")
 
 
-def _messages(due: Sequence[Due]) -> Iterator[list[Due]]:
-    """Group tickets by version and head into messages of at most _size tickets; a suspect one gets its own message."""
-    groups: dict[tuple[UUID, str, int | None, bool], list[Due]] = {}
-    for ticket in due:
-        alone = ticket.ticket if ticket.suspect else None
-        groups.setdefault((ticket.version_id, ticket.head, alone, ticket.item >= 0), []).append(ticket)
-    for (version_id, head, *_), group in groups.items():
-        try:
-            size = _size(plans.load(version_id), head)
-        except Exception:
-            # A version that this code cannot read must not hold back the others. Its tickets are picked again, less and
-            # less often, until code that can read it is deployed.
-            log.exception("version_unusable", extra={"version_id": str(version_id), "head": head})
-            continue
-        rest = iter(group)
-        while batch := list(islice(rest, size)):
-            yield batch
-
-
-def _size(plan: Plan, head: str) -> int:
-    """Return how many runs one message may have."""
-    inline = plan.link(head).head.inline
-    return min(MAX_KEYS, settings.PURE_BATCH_RUNS if inline else settings.EFFECTFUL_BATCH_RUNS)
-
-
 def _send(messages: Sequence[Sequence[Due]]) -> int:
     """Send the messages, all or none, and return how many were sent."""
     try:
@@ -184,8 +158,9 @@ def _send(messages: Sequence[Sequence[Due]]) -> int:
 def _knock(message: Sequence[Due]) -> knocks.Knock:
     first = message[0]
     plan = plans.load(first.version_id)
-    preloaded = preload.pack(message) if first.preloaded is not None and _computes(plan, first.head) else ""
-    return knocks.Knock(plan, first.head, [(one.run_id, one.item) for one in message], preloaded)
+    candidates = [ticket.candidate for ticket in message]
+    whole = first.preloaded is not None and not mixed(candidates) and _computes(plan, first.head)
+    return knocks.Knock(plan, candidates, preload.pack(message) if whole else "")
 
 
 def _computes(plan: Plan, head: str) -> bool:

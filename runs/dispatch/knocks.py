@@ -2,8 +2,8 @@
 
 For each message Celery takes a third of a millisecond of processor time, and four times that with cold processor
 caches, to write nearly the same text. So Celery writes only the first message of each kind, into a queue in memory. Its
-text becomes a template, which is filled in for every message of that kind: with the keys, with new ids, and, where the
-message has one link only, as most have, with the link's version, head and time limit.
+text becomes a template, which is filled in for every message of that kind: with the candidates, with new ids, and,
+where the message has one link only, as most have, with its version, heads and time limit.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from kombu import Connection
 from kombu.utils import json
 
 from runs.dispatch import window
-from runs.dispatch.compiler import compile_chain, encode, hard_limit, links
-from runs.domain.outcomes import Key
+from runs.dispatch.compiler import args_shown, compile_chain, encode, hard_limit, heads_shown, links
+from runs.domain.candidates import Candidate, heads_of
 from runs.planning.plan import Plan
 
-# The run in the message that Celery writes; the template has the field of the keys there.
+# The run in the message that Celery writes; the template has the field of the candidates there.
 _NOBODY = UUID("ffffffff-ffff-4fff-8fff-ffffffffffff")
 # What Celery is made to write where the template has the field of that name.
 _BODY, _VERSION, _HEAD, _LIMIT, _FRESH = "<body>", "<version>", "<head>", "<limit>", "<fresh>"
+_HEADS = "<heads>"
 # Patterns kept for each plan, and for all messages of one link; Celery itself writes messages beyond these.
 _MOST_PATTERNS = 100
 _of_one_link: dict[Any, Pattern] = {}
@@ -48,9 +49,10 @@ os.register_at_fork(after_in_child=_new_template_lock)
 class Pattern:
     """A kind of message as two templates for `%`: its envelope, and its body before base64.
 
-    The envelope has the fields `body`, encoded, and `shown`, what Flower shows of the keys; the body has `keys` and
-    `fresh`, the preloaded data. Both have the ids that are new in each message; `ids` are the names of these fields. A
-    pattern of a single link also has `version`, `head` and `limit`.
+    The envelope has the fields `body`, encoded, and `shown`, what Flower shows of the candidates; the body has `keys`,
+    the candidates, and `fresh`, the preloaded data. Both have the ids that are new in each message; `ids` are the names
+    of these fields. A pattern of a single link also has `version`, `head` and `limit`, and in the envelope `heads`,
+    what Flower shows of them.
     """
 
     envelope: str
@@ -59,28 +61,27 @@ class Pattern:
 
     def text(self, knock: Knock) -> str:
         """The message for this knock."""
-        plan, head, keys, preloaded = knock
-        texts = encode(keys)
+        plan, candidates, preloaded = knock
+        heads = heads_of(candidates)
         fields = {name: str(uuid4()) for name in self.ids}
-        fields["keys"] = '", "'.join(texts)
-        fields["shown"] = f"({len(texts)} runs, first {keys[0][0]})"
+        fields["keys"] = '", "'.join(encode(candidates))
+        fields["shown"] = args_shown(candidates, heads=heads)
         fields["fresh"] = f', "fresh": {preloaded}' if preloaded else ""
         fields["version"] = str(plan.version_id)
-        fields["head"] = head
-        fields["limit"] = str(hard_limit(plan, head))
+        fields["head"], fields["heads"] = heads[0], heads_shown(heads)
+        fields["limit"] = str(hard_limit(plan, heads))
         fields["body"] = base64.b64encode((self.body % fields).encode()).decode()
         return self.envelope % fields
 
 
 class Knock(NamedTuple):
-    """What a message says: there may be work for these keys at this head.
+    """What a message says: there may be work for these candidates of a version, at one head or at several.
 
-    `preloaded` comes from runs.engine.preload.pack.
+    `preloaded` comes from runs.engine.preload.pack; a message to several heads has none.
     """
 
     plan: Plan
-    head: str
-    keys: Sequence[Key]
+    candidates: Sequence[Candidate]
     preloaded: str = ""
 
 
@@ -90,7 +91,7 @@ def send(knocks: Sequence[Knock]) -> None:
     for knock in knocks:
         pattern = None if _watched() else _pattern(knock)
         if pattern is None:
-            compile_chain(knock.keys, plan=knock.plan, head=knock.head).apply_async()
+            compile_chain(knock.candidates, plan=knock.plan).apply_async()
         else:
             texts.append(pattern.text(knock))
     window.push(texts)
@@ -110,14 +111,15 @@ def _left_to_celery() -> bool:
 
 def _pattern(knock: Knock) -> Pattern | None:
     """Return the pattern for this kind of message, made on first use; None if _MOST_PATTERNS are kept already."""
-    plan, head, keys, _ = knock
-    heads = links(keys, plan=plan, head=head)
-    item = min(keys[0][1], 0)
+    plan, candidates, _ = knock
+    heads = links(candidates, plan=plan)
+    _, item, head = candidates[0]
+    item = min(item, 0)
     alone = len(heads) == 1
     kind, patterns = (item, _of_one_link) if alone else ((head, len(heads)), plan.patterns)
     found: Pattern | None = patterns.get(kind)
     if found is None and len(patterns) < _MOST_PATTERNS:
-        chain = compile_chain([(_NOBODY, item)], plan=plan, head=head, heads=heads)
+        chain = compile_chain([Candidate(_NOBODY, item, head)], plan=plan, heads=heads)
         found = patterns[kind] = _of_any_link(_written(chain), item) if alone else _of_chain(_written(chain), item)
     return found
 
@@ -148,8 +150,8 @@ def _written(chain: Signature) -> _Written:
 def _of_any_link(written: _Written, item: int) -> Pattern:
     """Return the pattern for messages of a single link, of any plan."""
     written.body[1] |= {"version": _VERSION, "head": _HEAD}
-    written.envelope["headers"] |= {"kwargsrepr": f"head {_HEAD}", "timelimit": [_LIMIT, None]}
-    written.envelope["properties"]["kwargsrepr"] = f"head {_HEAD}"
+    written.envelope["headers"] |= {"kwargsrepr": f"head {_HEADS}", "timelimit": [_LIMIT, None]}
+    written.envelope["properties"]["kwargsrepr"] = f"head {_HEADS}"
     return _of_chain(written, item)
 
 
@@ -164,10 +166,11 @@ def _of_chain(written: _Written, item: int) -> Pattern:
         _BODY: "body",
         _VERSION: "version",
         _HEAD: "head",
+        _HEADS: "heads",
         f'"{_LIMIT}"': "limit",
         f', "fresh": "{_FRESH}"': "fresh",
         f"(1 runs, first {_NOBODY})": "shown",
-        encode([(_NOBODY, item)])[0]: "keys",
+        encode([Candidate(_NOBODY, item, "")])[0]: "keys",
     }
     fields = {**names, **marks}
     return Pattern(_template(json.dumps(envelope), fields), _template(json.dumps(body), fields), (*names.values(),))

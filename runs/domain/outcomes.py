@@ -10,21 +10,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from actions.base import Json, Spawn
+from runs.domain.candidates import Candidate, Key
 from runs.domain.states import StepState
 
 _SUCCEEDED = StepState.SUCCEEDED
-# (run, item): a run, or one item of a for_each step of it. The item is -1 outside a for_each.
-Key = tuple[UUID, int]
-
-
-class Candidate(NamedTuple):
-    """A run, or an item of it, that may have a ticket at this head. A message carries candidates."""
-
-    run: UUID
-    item: int
-    head: str
-
-
 # Of each loaded step what expressions can read, by step id: output, state, error.
 LoadedSteps = Mapping[str, dict[str, Json]]
 NO_STEPS: LoadedSteps = MappingProxyType({})
@@ -181,7 +170,7 @@ StepKey = tuple[UUID, str, int]
 
 @dataclass(frozen=True)
 class Death:
-    """A worker child that died, and the runs and head of the delivery that it was performing.
+    """A worker child that died, and what the message that it was performing says, not decoded yet.
 
     `pid` is None where no child had begun with the delivery.
     """

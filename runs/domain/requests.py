@@ -8,6 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from actions.base import Json
+from runs.domain.candidates import Candidate
 
 
 class Authorization(NamedTuple):
@@ -55,6 +56,11 @@ class Due(NamedTuple):
     head: str
     suspect: bool
     preloaded: Preloaded | None = None
+
+    @property
+    def candidate(self) -> Candidate:
+        """What the message says of it."""
+        return Candidate(self.run_id, self.item, self.head)
 
 
 @dataclass(frozen=True)

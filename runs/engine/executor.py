@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from runs.domain.outcomes import Candidate, HeldTicket, Key, Outcome, Recorded
+from runs.domain.candidates import Candidate, Key, heads_of
+from runs.domain.outcomes import HeldTicket, Outcome, Recorded
 from runs.domain.requests import Preloaded
 from runs.engine import attempt as performing
 from runs.engine import for_each, lease, record, recorder, sub_workflows, tickets, transactional
@@ -25,6 +26,7 @@ from runs.engine.release import NOTHING, Carried
 from runs.engine.walker import After, Walker, with_values
 from runs.engine.work import Work, clock_of, work_of
 from runs.planning.plan import Link, Plan
+from runs.planning.steps import Kind
 from runs.queries.database import Row
 
 log = logging.getLogger(__name__)
@@ -141,11 +143,10 @@ class _Delivery:
         return Delivered(tuple(self._handed_on), self._stale)
 
     def _sort(self, one: Candidate) -> None:
-        step = self._plan.link(one.head).head
-        # A for_each step without an item only evaluates its list; that needs no claim.
-        if step.inline or (step.definition.for_each is not None and one.item < 0):
+        kind = self._plan.steps[one.head].kind(one.item)
+        if kind is Kind.INLINE:
             self._inline.append(one)
-        elif step.action.transactional:
+        elif kind is Kind.TRANSACTIONAL:
             self._transactional.append(one)
         else:
             self._claimable.setdefault(one.item >= 0, []).append(one)
@@ -174,13 +175,8 @@ class _Delivery:
 
     def _perform_inline(self, candidates: Sequence[Candidate]) -> None:
         """Load, perform and record candidates at inline heads."""
-        by_link: dict[tuple[str, bool], list[Key]] = {}
-        for one in candidates:
-            by_link.setdefault((one.head, one.item >= 0), []).append((one.run, one.item))
         preloaded, self._preloaded = self._preloaded, NONE
-        outcomes: list[Outcome] = []
-        for (head, _), keys in by_link.items():
-            outcomes += _inline(keys, plan=self._plan, link=self._plan.link(head), preloaded=preloaded)
+        outcomes = _inline(candidates, plan=self._plan, preloaded=preloaded)
         self._stale += len(candidates) - len(outcomes)
         if not outcomes:
             return
@@ -281,16 +277,44 @@ class _Delivery:
         return self._is_over
 
 
-def _inline(keys: Sequence[Key], *, plan: Plan, link: Link, preloaded: Mapping[Key, Preloaded]) -> list[Outcome]:
-    """Load and perform an inline link; a suspect is left out: it is performed alone (runs.maintenance.suspects)."""
-    work, held_ = _ready(loaded(keys, preloaded) or _load(keys, plan=plan, link=link))
-    if keys and keys[0][1] >= 0:
-        work = for_each.with_values(work, plan=plan, step=link.head)
-    walked = [performing.walk(plan, link, one) for one in work]
-    lasts = sub_workflows.resolved([results[-1] for results in walked], work, plan=plan)
+def _inline(candidates: Sequence[Candidate], *, plan: Plan, preloaded: Mapping[Key, Preloaded]) -> list[Outcome]:
+    """Load and perform inline links; a suspect is left out: it is performed alone (runs.maintenance.suspects).
+
+    Steps at several heads are loaded by one statement, and items of each for_each by one.
+    """
+    groups: dict[tuple[str, bool], list[Key]] = {}
+    several: list[Candidate] = []
+    mixed = len({one.head for one in candidates if one.item < 0}) > 1
+    for one in candidates:
+        if one.item < 0 and mixed:
+            several.append(one)
+        else:
+            groups.setdefault((one.head, one.item >= 0), []).append((one.run_id, one.item))
+    outcomes: list[Outcome] = []
+    for (head, items), keys in groups.items():
+        link = plan.link(head)
+        work, held_ = _ready(loaded(keys, preloaded) or _load(keys, plan=plan, link=link))
+        if items:
+            work = for_each.with_values(work, plan=plan, step=link.head)
+        outcomes += _performed([(link, one) for one in work], held_, plan=plan)
+    if several:
+        links = {head: plan.link(head) for head in heads_of(several)}
+        reads = {head: plan.step_ids(_reads(plan, link)) for head, link in links.items()}
+        rows = tickets.load_at_heads(several, reads=reads)
+        heads = [row[9] for row in rows if not row[11]]
+        work, held_ = _ready([(*row[:9], *row[10:]) for row in rows])
+        linked = [(links[head], one) for head, one in zip(heads, work, strict=True)]
+        outcomes += _performed(linked, held_, plan=plan)
+    return outcomes
+
+
+def _performed(work: Sequence[tuple[Link, Work]], held_: Sequence[HeldTicket], *, plan: Plan) -> list[Outcome]:
+    walked = [performing.walk(plan, link, one) for link, one in work]
+    ones = [one for _, one in work]
+    lasts = sub_workflows.resolved([results[-1] for results in walked], ones, plan=plan)
     return [
         Outcome(run=one.run, item=one.item, fence=ticket, results=(*results[:-1], last), steps=one.steps)
-        for one, ticket, results, last in zip(work, held_, walked, lasts, strict=True)
+        for one, ticket, results, last in zip(ones, held_, walked, lasts, strict=True)
     ]
 
 
@@ -310,9 +334,13 @@ def _ready(rows: Sequence[Row]) -> tuple[list[Work], list[HeldTicket]]:
 def _load(keys: Sequence[Key], *, plan: Plan, link: Link) -> list[Row]:
     if keys and keys[0][1] >= 0:
         return for_each.load(keys, head=link.head.id, reads=())
-    reads = link.reads
-    if plan.linear and link.follower is None:
-        reads |= plan.output_reads - {step.id for step in link.steps}
-    found = tickets.load(keys, head=link.head.id, reads=plan.step_ids(reads))
+    found = tickets.load(keys, head=link.head.id, reads=plan.step_ids(_reads(plan, link)))
     remember_clock(found)
     return found
+
+
+def _reads(plan: Plan, link: Link) -> frozenset[str]:
+    """Return the steps to load for a link, with those that the run's output is made of, if the link is the last."""
+    if plan.linear and link.follower is None:
+        return link.reads | (plan.output_reads - {step.id for step in link.steps})
+    return link.reads

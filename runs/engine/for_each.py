@@ -16,7 +16,8 @@ from uuid import UUID
 from django.db import transaction
 
 from actions.base import Json, Permanent
-from runs.domain.outcomes import HeldWait, Key, Outcome, RunFacts, StepResult
+from runs.domain.candidates import Key
+from runs.domain.outcomes import HeldWait, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
 from runs.engine import failure
 from runs.engine.work import Clock, Work

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from runs.domain.outcomes import Candidate, LoadedSteps, Outcome
+from runs.domain.candidates import Candidate
+from runs.domain.outcomes import LoadedSteps, Outcome
 from runs.domain.releases import Release
 from runs.engine import lease, tickets
 from runs.engine.release import NOTHING, Carried

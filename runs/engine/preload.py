@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from django.conf import settings
 
-from runs.domain.outcomes import Key
+from runs.domain.candidates import Key
 from runs.domain.requests import Due, Preloaded
 from runs.engine.work import Clock
 from runs.queries.database import Row

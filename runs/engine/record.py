@@ -13,7 +13,8 @@ from uuid import UUID
 import orjson
 from django.db import DatabaseError, transaction
 
-from runs.domain.outcomes import Candidate, HeldClaim, HeldTicket, HeldWait, LoadedSteps, Outcome, Recorded, StepResult
+from runs.domain.candidates import Candidate
+from runs.domain.outcomes import HeldClaim, HeldTicket, HeldWait, LoadedSteps, Outcome, Recorded, StepResult
 from runs.domain.releases import Release
 from runs.domain.states import RUN_ENDED, RunState
 from runs.engine import columns, endings, failure, fences, for_each, sub_workflows, waits

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 
 from django.db import Error, connection
 
-from runs.domain.outcomes import Candidate
+from runs.domain.candidates import Candidate
 from runs.engine import tickets
 from runs.engine.under_way import Attempt
 from runs.engine.walker import After, Walker

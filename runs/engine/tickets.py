@@ -7,7 +7,7 @@ from uuid import UUID
 
 import orjson
 
-from runs.domain.outcomes import Candidate, Key
+from runs.domain.candidates import Candidate, Key
 from runs.domain.releases import REPEAT_SECONDS
 from runs.domain.requests import Due
 from runs.queries import claims, for_each, values
@@ -56,6 +56,11 @@ def hand_back(candidates: Sequence[Candidate], *, least_seconds: float = 0.0) ->
 def load(keys: Sequence[Key], *, head: str, reads: Sequence[str]) -> list[Row]:
     """Read tickets at an inline head together with what the link needs, in one snapshot (queries.claims.LOAD)."""
     return run(claims.LOAD, head=head, reads=list(reads), **values.keys(keys))
+
+
+def load_at_heads(candidates: Sequence[Candidate], *, reads: dict[str, list[str]]) -> list[Row]:
+    """The same for candidates at several heads (queries.claims.LOAD_AT_HEADS). `reads` are steps by head."""
+    return run(claims.LOAD_AT_HEADS, reads=orjson.dumps(reads).decode(), **_columns(candidates))
 
 
 def claim(

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from actions import payload as payloads
 from actions.base import ActionError, Json, Woken
-from runs.domain.outcomes import Candidate, HeldWait, Outcome, RunFacts, StepResult
+from runs.domain.candidates import Candidate
+from runs.domain.outcomes import HeldWait, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
 from runs.engine import failure
 from runs.engine.config import fitted

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection
 
-from runs.domain.outcomes import Candidate, Outcome, Recorded
+from runs.domain.candidates import Candidate
+from runs.domain.outcomes import Outcome, Recorded
 from runs.engine import attempt as performing
 from runs.engine import for_each, lease, record, sub_workflows, thread_pool
 from runs.engine.onward import Onward, claimed, held

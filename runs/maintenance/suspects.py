@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from runs.domain.outcomes import Candidate, Recorded
+from runs.domain.candidates import Candidate
+from runs.domain.outcomes import Recorded
 from runs.domain.releases import REPEAT_SECONDS
 from runs.domain.requests import Due
 from runs.engine import executor

@@ -19,6 +19,7 @@ from runs.control import stops as stop_verbs
 from runs.dispatch import dispatcher, unsent
 from runs.dispatch.compiler import decode
 from runs.domain.actor import Actor
+from runs.domain.candidates import Candidate
 from runs.domain.outcomes import Death, HeldClaim, Outcome, Recorded, RunFacts, StepResult
 from runs.domain.releases import REPEAT_SECONDS
 from runs.domain.states import StepState
@@ -150,10 +151,18 @@ def children_died(deaths: Sequence[Death]) -> None:
     pids = [death.pid for death in deaths if death.pid is not None]
     run(leases.EXPIRE, host=lease.host(), pids=pids)
     _recall(pids)
-    for death in deaths:
-        keys = decode(death.runs)
-        if keys:
-            run(sweep_queries.SUSPECT, head=death.head, **values.keys(keys))
+    in_hand = [candidate for death in deaths for candidate in _in_hand(death)]
+    if in_hand:
+        run(sweep_queries.SUSPECT, **values.step_keys(in_hand))
+
+
+def _in_hand(death: Death) -> list[Candidate]:
+    """Return the candidates of the child's message; none if the message makes no sense."""
+    try:
+        return decode(death.runs, head=death.head)
+    except ValueError as error:
+        log.warning("knock_ignored", extra={"head": death.head, "error": str(error)[:500]})
+        return []
 
 
 def _recall(pids: Sequence[int]) -> None:

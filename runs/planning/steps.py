@@ -31,6 +31,14 @@ class Part(Enum):
     FINALLY = "finally"
 
 
+class Kind(Enum):
+    """How a step is performed: without a claim; claimed, in a thread; or claimed, in the transaction of its record."""
+
+    INLINE = "inline"
+    EFFECTFUL = "effectful"
+    TRANSACTIONAL = "transactional"
+
+
 _ABOUT_ITEM = re.compile(r"\b(item|index)\b")
 
 
@@ -84,6 +92,15 @@ class PlannedStep:
     def inline(self) -> bool:
         """Whether it is performed without a claim: its action is pure, or only begins a wait."""
         return self.action.pure or self.action.parks
+
+    def kind(self, item: int) -> Kind:
+        """How this step is performed for an item, which is -1 for the step itself.
+
+        A for_each step itself only evaluates its list: that is inline, whatever its items are.
+        """
+        if self.inline or (self.definition.for_each is not None and item < 0):
+            return Kind.INLINE
+        return Kind.TRANSACTIONAL if self.action.transactional else Kind.EFFECTFUL
 
     @cached_property
     def missing_action(self) -> str | None:

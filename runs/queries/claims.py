@@ -14,7 +14,7 @@ _THEIRS = "run_id = d.run_id AND item = d.item AND head = %(head)s AND due_at <=
 # The same for candidates that each bring their head.
 _CANDIDATES_AT_HEADS = """
     (SELECT * FROM unnest(%(runs)s::uuid[], %(items)s::int[], %(heads)s::text[]) d(run_id, item, head)
-     ORDER BY run_id, item, head) d
+     ORDER BY run_id, head, item) d
 """
 _THEIRS_AT_HEADS = "run_id = d.run_id AND item = d.item AND head = d.head AND due_at <= clock_timestamp()"
 _READS_OF_STEP = "ARRAY(SELECT jsonb_array_elements_text(%(reads)s::jsonb -> t.step))"
@@ -63,6 +63,21 @@ LOAD = Statement(
     """,  # noqa: S608 - constant text only
 )
 
+# The same for candidates that each bring their head; `reads` is a JSON object by head.
+LOAD_AT_HEADS = Statement(
+    "load_at_heads",
+    f"""
+    SELECT {_facts(_READS_OF_STEP)}, t.step, t.id, t.suspect, h.attempt, h.attempts, h.input
+    FROM {_CANDIDATES_AT_HEADS},
+        LATERAL (SELECT id, run_id, item, head AS step, suspect FROM runs_ticket WHERE {_THEIRS_AT_HEADS} LIMIT 1) t,
+        {_ITS_RUN}
+        LEFT JOIN LATERAL (
+            SELECT attempt, attempts, input FROM runs_steprun
+            WHERE run_id = t.run_id AND step = t.step AND item = t.item LIMIT 1
+        ) h ON true
+    """,  # noqa: S608 - constant text only
+)
+
 # Turn tickets into running rows. Refused before a ticket's due_at, if the process has no live lease, and for a suspect
 # ticket unless it is performed alone. `reads` and `timeouts` are JSON objects by head.
 CLAIM = Statement(
@@ -78,7 +93,7 @@ CLAIM = Statement(
         INSERT INTO runs_steprun AS s (run_id, step, item, state, attempt, attempts, process, deadline, started_at)
         SELECT run_id, head, item, 'running', 1, '[]', %(process)s,
                clock_timestamp() + (%(timeouts)s::jsonb ->> head)::float8 * interval '1 second', clock_timestamp()
-        FROM taken ORDER BY run_id, item, head
+        FROM taken ORDER BY run_id, head, item
         ON CONFLICT (run_id, step, item) DO UPDATE
             SET state = 'running', attempt = s.attempt + 1, process = excluded.process,
                 deadline = excluded.deadline, started_at = excluded.started_at, error = NULL

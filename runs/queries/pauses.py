@@ -41,7 +41,7 @@ PAUSE = Statement(
     WITH theirs AS MATERIALIZED (
         -- In the order in which claims lock them.
         SELECT id FROM runs_ticket WHERE run_id = ANY(%(runs)s::uuid[]) AND due_at < {PAUSED_FROM}
-        ORDER BY run_id, item, head FOR UPDATE
+        ORDER BY run_id, head, item FOR UPDATE
     ),
     tickets AS (
         UPDATE runs_ticket t SET due_at = t.due_at + {FAR}, knock_at = t.knock_at + {FAR}
@@ -59,7 +59,7 @@ RESUME = Statement(
     f"""
     WITH theirs AS MATERIALIZED (
         SELECT id FROM runs_ticket WHERE run_id = ANY(%(runs)s::uuid[]) AND due_at >= {PAUSED_FROM}
-        ORDER BY run_id, item, head FOR UPDATE
+        ORDER BY run_id, head, item FOR UPDATE
     ),
     tickets AS (
         UPDATE runs_ticket t SET due_at = t.due_at - {FAR}, knock_at = greatest(t.due_at - {FAR}, clock_timestamp())

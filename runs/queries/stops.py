@@ -32,7 +32,7 @@ STOP = Statement(
     """
     WITH theirs AS MATERIALIZED (
         -- In the order in which claims lock them, and before the first step row.
-        SELECT id FROM runs_ticket WHERE run_id = ANY(%(runs)s::uuid[]) ORDER BY run_id, item, head FOR UPDATE
+        SELECT id FROM runs_ticket WHERE run_id = ANY(%(runs)s::uuid[]) ORDER BY run_id, head, item FOR UPDATE
     ),
     locked AS (SELECT count(*) AS n FROM theirs),
     tickets AS (DELETE FROM runs_ticket t USING locked, theirs WHERE locked.n > 0 AND t.id = theirs.id RETURNING 1),

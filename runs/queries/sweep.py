@@ -49,17 +49,20 @@ LOST = Statement(
     """,
 )
 
-# The tickets of a delivery whose worker child died: messages for them are sent at once, one for each ticket.
+# The tickets of deliveries whose worker child died: messages for them are sent at once, one for each ticket. Locked in
+# the order of run, head and item.
 SUSPECT = Statement(
     "suspect",
     """
     WITH mine AS MATERIALIZED (
-        SELECT t.id FROM runs_ticket t
-        JOIN unnest(%(runs)s::uuid[], %(items)s::int[]) d(run_id, item) ON t.run_id = d.run_id AND t.item = d.item
-        WHERE t.head = %(head)s ORDER BY t.run_id, t.item FOR UPDATE OF t SKIP LOCKED
+        SELECT t.id
+        FROM (SELECT * FROM unnest(%(runs)s::uuid[], %(items)s::int[], %(steps)s::text[]) d(run_id, item, head)
+              ORDER BY run_id, head, item) d,
+            LATERAL (SELECT id FROM runs_ticket WHERE run_id = d.run_id AND head = d.head AND item = d.item
+                     FOR UPDATE SKIP LOCKED) t
     )
     UPDATE runs_ticket t SET suspect = true, knock_at = least(t.knock_at, greatest(t.due_at, clock_timestamp()))
-    FROM mine WHERE t.id = mine.id
+    WHERE t.id = ANY(ARRAY(SELECT id FROM mine))
     """,
 )
 

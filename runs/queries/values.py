@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from actions.base import Json
-from runs.domain.outcomes import Key
+from runs.domain.candidates import Key
 from runs.queries.database import columns
 
 Params = dict[str, Any]

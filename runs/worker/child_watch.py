@@ -37,11 +37,11 @@ class WatchedRequest(Request):
         return super().info(safe=True)
 
     def _report_death(self) -> None:
-        runs = self.args[0] if self.args else ()
+        runs = self.args[0] if self.args else None
         deaths.put(
             Death(
                 pid=None if self.worker_pid is None else int(self.worker_pid),
-                runs=tuple(runs),
+                runs=tuple(runs) if isinstance(runs, list) else (),
                 head=str(self.kwargs.get("head", "")),
             )
         )

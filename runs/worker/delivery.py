@@ -10,7 +10,8 @@ from uuid import UUID
 
 from runs.dispatch import dispatcher, window
 from runs.dispatch.compiler import decode, encode
-from runs.domain.outcomes import Candidate, Key, Recorded
+from runs.domain.candidates import Candidate, heads_of
+from runs.domain.outcomes import Recorded
 from runs.engine import executor, tickets
 from runs.engine.preload import NONE, unpack
 from runs.engine.report import report
@@ -25,18 +26,17 @@ log = logging.getLogger(__name__)
 def deliver(
     texts: Sequence[str], *, version_id: UUID, head: str, chain: Sequence[str] = (), preloaded: Sequence[Any] = ()
 ) -> tuple[str, list[str]]:
-    """Advance the runs of a message; return the head at which its chain goes on, and the encoded keys for that task.
+    """Advance the runs of a message; return the head at which its chain goes on, and the candidates of that task.
 
-    `chain` are the heads of the message's other tasks. Without keys the chain ends. A message that this code cannot
-    understand is logged and ignored: its tickets are still there and are sent again.
+    `chain` are the heads of the message's other tasks. Without candidates, encoded here, the chain ends. A message that
+    this code cannot understand is logged and ignored: its tickets are still there and are sent again.
     """
     understood = _understood(texts, version_id=version_id, head=head)
     if understood is None:
         dispatcher.refill()
         return "", []
-    keys, plan = understood
-    known = unpack(keys, preloaded) if preloaded else NONE
-    candidates = [Candidate(run_id, item, head) for run_id, item in keys]
+    candidates, plan = understood
+    known = unpack([one.key for one in candidates], preloaded) if preloaded else NONE
     delivered = executor.advance(candidates, plan=plan, chain=chain, callbacks=_WITH_BROKER, preloaded=known)
     if delivered.stale:
         log.info("stale_delivery", extra={"head": head, "count": delivered.stale})
@@ -58,7 +58,7 @@ def _next_task(handed_on: Sequence[Candidate]) -> tuple[str, list[str]]:
     if count < len(handed_on):
         tickets.hand_back([one for one in handed_on if one.head != head])
         dispatcher.refill()
-    return head, encode([(one.run, one.item) for one in handed_on if one.head == head])
+    return head, encode([one for one in handed_on if one.head == head])
 
 
 def _tell(recorded: Recorded) -> None:
@@ -84,13 +84,15 @@ _WITH_BROKER = executor.Callbacks(after=_tell_and_send, behind=_tell_and_refill,
 _WITHOUT_BROKER = executor.Callbacks(after=_tell, behind=_tell, crowded=lambda: False)
 
 
-def _understood(texts: Sequence[str], *, version_id: UUID, head: str) -> tuple[list[Key], Plan] | None:
+def _understood(texts: Sequence[str], *, version_id: UUID, head: str) -> tuple[list[Candidate], Plan] | None:
+    """Return the candidates whose steps the plan has, and the plan; None if there are none. Logs what is ignored."""
+    ignored = {"version_id": str(version_id), "head": head}
     try:
-        keys, plan = decode(texts), plans.load(version_id)
+        candidates, plan = decode(texts, head=head), plans.load(version_id)
     except (ValueError, Version.DoesNotExist) as error:
-        log.warning("knock_ignored", extra={"version_id": str(version_id), "head": head, "error": str(error)[:500]})
+        log.warning("knock_ignored", extra={**ignored, "error": str(error)[:500]})
         return None
-    if head not in plan.steps:
-        log.warning("knock_ignored", extra={"version_id": str(version_id), "head": head, "error": "unknown step"})
-        return None
-    return keys, plan
+    if unknown := [name for name in heads_of(candidates) if name not in plan.steps]:
+        log.warning("knock_ignored", extra={**ignored, "head": unknown[0], "error": f"{len(unknown)} unknown steps"})
+        candidates = [one for one in candidates if one.head in plan.steps]
+    return (candidates, plan) if candidates else None

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from django.db import DatabaseError, InterfaceError, connection
 
 from runs.dispatch import dispatcher
-from runs.domain.outcomes import Candidate
+from runs.dispatch.grouping import spread_over
 from runs.domain.requests import Due
 from runs.engine import tickets
 from runs.maintenance import suspects, sweep
@@ -25,7 +25,7 @@ MESSAGES = 2
 
 def poll() -> int:
     """Take tickets that are due and perform them; return how many messages they would have been."""
-    messages = dispatcher.take(MESSAGES)
+    messages = dispatcher.take(MESSAGES, spread=spread_over())
     for number, message in enumerate(messages):
         try:
             walk(message)
@@ -38,7 +38,7 @@ def poll() -> int:
 def walk(message: Sequence[Due]) -> None:
     """Advance the runs of one message as far as a delivery of it would."""
     plan = plans.load(message[0].version_id)
-    delivery.perform([Candidate(one.run_id, one.item, one.head) for one in message], plan=plan)
+    delivery.perform([one.candidate for one in message], plan=plan)
 
 
 def work(stopping: threading.Event) -> None:

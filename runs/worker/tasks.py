@@ -44,7 +44,8 @@ class _Watched(Task[Any, Any]):
 def advance(self: Task[Any, Any], runs: list[str], version: str, head: str, fresh: Sequence[Any] = ()) -> list[str]:
     """Advance runs through the link at `head`, and return those that were won, for the chain's next task.
 
-    `fresh` is the preloaded data of new runs (runs.engine.preload.pack). Its name is part of the message format.
+    `runs` may name candidates at other heads too (runs.dispatch.compiler.encode). `fresh` is the preloaded data of new
+    runs (runs.engine.preload.pack). Its name is part of the message format.
     """
     connection.close_if_unusable_or_obsolete()
     # Removed from the request, because it holds for this delivery only; so neither a retry nor a log line has it.

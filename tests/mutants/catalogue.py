@@ -189,6 +189,14 @@ MUTANTS = (
         (_PROMISES,),
     ),
     Mutant(
+        "suspicion-of-other-branches",
+        "after a child died, exactly the steps that its message named are repeated alone, and no others of their runs",
+        "runs/queries/sweep.py",
+        "WHERE run_id = d.run_id AND head = d.head AND item = d.item",
+        "WHERE run_id = d.run_id AND item = d.item",
+        ("tests/runs/dispatch/test_mixed_messages.py",),
+    ),
+    Mutant(
         "list-begins-anew",
         "a for_each that is retried by hand continues with the items that had not succeeded",
         "runs/queries/for_each.py",

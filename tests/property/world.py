@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 
 from runs.dispatch import dispatcher
 from runs.dispatch.compiler import decode
+from runs.domain.candidates import Candidate, by_head
 from runs.domain.states import RUN_ENDED
 from runs.engine import lease
 from runs.maintenance import suspects
@@ -245,8 +246,8 @@ class World:
         if not self.messages:
             return None
         message = self.messages.pop(at % len(self.messages))
-        names = [self.notes[UUID(key.split("/")[0])].name for key in message[1][0][0]]
-        self.told.append(f"   {', '.join(names)} at {message[1][1]['head']}")
+        named = [f"{self.notes[one.run_id].name} at {one.head}" for one in _candidates(message)]
+        self.told.append(f"   {', '.join(named)}")
         return message
 
     def _come_back(self, late: _Late) -> None:
@@ -272,11 +273,15 @@ class World:
         return not names or Process.objects.filter(id__in=names).exists()
 
 
-def _loaded(message: Message) -> dict[StepKey, int]:
-    """The tickets of a message that claims nothing, as its delivery has read them."""
+def _candidates(message: Message) -> list[Candidate]:
     (texts, *_), told, _ = message[1]
-    keys = decode(texts)
-    due = Ticket.objects.filter(head=told["head"], due_at__lte=Now(), suspect=False)
+    return decode(texts, head=told["head"])
+
+
+def _loaded(message: Message) -> dict[StepKey, int]:
+    """The tickets of a message that claims nothing, as its delivery has read them: those of its first head."""
+    head, keys = next(iter(by_head(_candidates(message)).items()))
+    due = Ticket.objects.filter(head=head, due_at__lte=Now(), suspect=False)
     rows = due.values_list("run_id", "head", "item", "id")
     return {row[:3]: row[3] for row in rows if (row[0], row[2]) in keys}
 

@@ -76,7 +76,8 @@ def test_a_cancelled_run_that_is_queued_never_starts() -> None:
 
 
 def test_a_running_steps_outcome_is_written_after_a_cancel_and_releases_nothing() -> None:
-    from runs.domain.outcomes import Candidate, HeldClaim, Outcome, RunFacts, StepResult
+    from runs.domain.candidates import Candidate
+    from runs.domain.outcomes import HeldClaim, Outcome, RunFacts, StepResult
     from runs.domain.states import StepState
     from runs.planning.plan import load
 

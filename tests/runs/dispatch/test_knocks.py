@@ -12,8 +12,8 @@ import pytest
 from celery import current_app, signals
 
 from runs.dispatch import knocks, window
-from runs.dispatch.compiler import compile_chain
-from runs.domain.outcomes import Key
+from runs.dispatch.compiler import compile_chain, hard_limit
+from runs.domain.candidates import Candidate
 from runs.planning import plan as plans
 from runs.planning.plan import Plan
 from tests.engine import drain, messages
@@ -70,19 +70,41 @@ def blurred(message: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("text", [PURE, CHAIN])
-@pytest.mark.parametrize("keys", [[(uuid4(), -1)], [(uuid4(), -1) for _ in range(7)], [(uuid4(), 3), (uuid4(), 4)]])
-def test_it_is_what_celery_writes(text: str, keys: list[Key]) -> None:
+@pytest.mark.parametrize("items", [[-1], [-1] * 7, [3, 4]])
+def test_it_is_what_celery_writes(text: str, items: list[int]) -> None:
     found = plan(text)
-    compile_chain(keys, plan=found, head="a").apply_async()
-    knocks.send([knocks.Knock(found, "a", keys)])
+    candidates = [Candidate(uuid4(), item, "a") for item in items]
+    compile_chain(candidates, plan=found).apply_async()
+    knocks.send([knocks.Knock(found, candidates)])
     by_celery, ours = written()
     assert blurred(ours) == blurred(by_celery)
+
+
+@pytest.mark.parametrize(
+    ("heads", "shown"),
+    [(["a", "b"], "head a and 1 other"), (["c", "b", "a", "b"], "head c and 2 others")],
+)
+@pytest.mark.parametrize("item", [-1, 5])
+def test_a_message_to_several_heads_is_one_task_with_the_longest_time_limit(
+    heads: list[str], shown: str, item: int
+) -> None:
+    found, run_id = plan(CHAIN), uuid4()
+    candidates = [Candidate(run_id, item, head) for head in heads]
+    compile_chain(candidates, plan=found).apply_async()
+    knocks.send([knocks.Knock(found, candidates)])
+    by_celery, ours = written()
+    assert blurred(ours) == blurred(by_celery)
+    assert not ours["body"][2]["chain"]
+    assert ours["body"][1]["head"] == heads[0]
+    assert ours["headers"]["timelimit"] == [max(hard_limit(found, [head]) for head in heads), None]
+    assert ours["headers"]["argsrepr"] == f"({len(heads)} steps, first of {run_id})"
+    assert ours["headers"]["kwargsrepr"] == shown
 
 
 def test_no_two_messages_share_an_id_and_they_lie_in_order() -> None:
     found = plan(CHAIN)
     runs = [uuid4() for _ in range(5)]
-    knocks.send([knocks.Knock(found, "a", [(run_id, -1)]) for run_id in runs])
+    knocks.send([knocks.Knock(found, [Candidate(run_id, -1, "a")]) for run_id in runs])
     sent = written()
     assert [UUID(message["body"][0][0][0]) for message in sent] == runs
     ids = [message["headers"]["id"] for message in sent]
@@ -99,7 +121,7 @@ def test_a_pattern_that_is_made_within_a_task_has_no_parent() -> None:
 
     @current_app.task(name="tests.knocking")
     def knocking() -> None:
-        knocks.send([knocks.Knock(found, "a", [(uuid4(), -1)])])
+        knocks.send([knocks.Knock(found, [Candidate(uuid4(), -1, "a")])])
 
     knocking.apply()
     [message] = written()
@@ -108,18 +130,22 @@ def test_a_pattern_that_is_made_within_a_task_has_no_parent() -> None:
 
 
 def test_where_somebody_listens_to_celery_it_publishes_itself() -> None:
-    remember_clock = []
+    found, run_id = plan(CHAIN), uuid4()
+    candidates = [Candidate(run_id, -1, "a"), Candidate(run_id, -1, "b")]
+    published_by_celery = []
 
     def listen(headers: dict[str, Any], **_: Any) -> None:
-        remember_clock.append(headers["id"])
+        published_by_celery.append(headers["id"])
 
     signals.before_task_publish.connect(listen)
     try:
-        knocks.send([knocks.Knock(plan(PURE), "a", [(uuid4(), -1)])])
+        knocks.send([knocks.Knock(found, candidates[:1]), knocks.Knock(found, candidates)])
     finally:
         signals.before_task_publish.disconnect(listen)
-    [message] = written()
-    assert remember_clock == [message["headers"]["id"]]
+    chain, mixed = written()
+    assert published_by_celery == [chain["headers"]["id"], mixed["headers"]["id"]]
+    assert mixed["body"][0] == [[str(run_id), "@b"]]
+    assert mixed["headers"]["kwargsrepr"] == "head a and 1 other"
 
 
 def test_a_plan_keeps_no_more_than_so_many_chains_and_celery_writes_the_others(
@@ -127,20 +153,20 @@ def test_a_plan_keeps_no_more_than_so_many_chains_and_celery_writes_the_others(
 ) -> None:
     monkeypatch.setattr(knocks, "_MOST_PATTERNS", 1)
     found = plan(CHAIN)
-    keys: list[Key] = [(uuid4(), -1)]
-    knocks.send([knocks.Knock(found, head, keys) for head in "aba"])
+    run_id = uuid4()
+    knocks.send([knocks.Knock(found, [Candidate(run_id, -1, head)]) for head in "aba"])
     sent = sorted(written(), key=lambda message: str(message["body"][1]["head"]))
     assert [message["body"][1]["head"] for message in sent] == ["a", "a", "b"]
     assert len(found.patterns) == 1
-    compile_chain(keys, plan=found, head="b").apply_async()
+    compile_chain([Candidate(run_id, -1, "b")], plan=found).apply_async()
     assert blurred(sent[2]) == blurred(written()[0])
 
 
 def test_any_link_of_any_plan_may_be_alone_in_a_message() -> None:
     first, second = plan(PURE), plan(CHAIN)
-    keys: list[Key] = [(uuid4(), -1)]
     for found, head in ((first, "a"), (second, "c")):
-        knocks.send([knocks.Knock(found, head, keys)])
-        compile_chain(keys, plan=found, head=head).apply_async()
+        candidates = [Candidate(uuid4(), -1, head)]
+        knocks.send([knocks.Knock(found, candidates)])
+        compile_chain(candidates, plan=found).apply_async()
         ours, by_celery = written()
         assert blurred(ours) == blurred(by_celery)

@@ -12,7 +12,7 @@ from django.db.models import F
 
 from actions import registry
 from actions.base import Action, Config, Context, Json, Permanent, Retryable, Spawn
-from runs.domain.outcomes import Candidate
+from runs.domain.candidates import Candidate
 from runs.engine import lease, onward
 from runs.engine import transactional as transactional_engine
 from runs.maintenance.sweep import sweep

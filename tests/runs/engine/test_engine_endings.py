@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.conf import LazySettings
 from django.db.models import F
 
 from runs.control import dead_letters, preconditions, retries
@@ -242,7 +243,8 @@ def test_a_compensation_that_waits_leaves_the_run_compensating() -> None:
     assert (state(run_id), states(run_id)["a"]) == ("compensated", "compensated")
 
 
-def test_two_last_branches_that_fail_at_once_begin_the_compensation_once() -> None:
+def test_two_last_branches_that_fail_at_once_begin_the_compensation_once(settings: LazySettings) -> None:
+    settings.MIXED_MESSAGES = False  # else one message would take both branches
     flow = published(
         """
 name: two-fail

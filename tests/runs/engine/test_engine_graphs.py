@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 
-from runs.domain.outcomes import Candidate, HeldTicket, Outcome, RunFacts, StepResult
+from runs.domain.candidates import Candidate
+from runs.domain.outcomes import HeldTicket, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
 from runs.engine.record import record
 from runs.models import StepRun, Ticket

@@ -15,7 +15,8 @@ from runs.control import dead_letters
 from runs.dispatch import dispatcher
 from runs.dispatch.compiler import decode
 from runs.domain.actor import Actor
-from runs.domain.outcomes import Candidate, Death
+from runs.domain.candidates import Candidate
+from runs.domain.outcomes import Death
 from runs.domain.requests import Due
 from runs.engine import lease
 from runs.maintenance import suspects, sweep
@@ -146,7 +147,7 @@ def test_computed_items_that_a_dead_child_had_in_hand_are_repeated_each_alone_an
     Ticket.objects.update(knock_at=F("knock_at") - MINUTE)
     dispatcher.dispatch()
     [message] = messages()
-    assert [item for _, item in decode(message[1][0][0])] == [0, 1, 2]
+    assert [one.item for one in decode(message[1][0][0], head="each")] == [0, 1, 2]
     sweep.children_died([Death(pid=os.getpid(), runs=tuple(message[1][0][0]), head="each")])
     lease.give_up()
     again = alone()

@@ -17,7 +17,7 @@ from pytest_django import Settings
 from runs.control import pauses, stops
 from runs.dispatch import dispatcher
 from runs.domain.actor import Actor
-from runs.domain.outcomes import Candidate
+from runs.domain.candidates import Candidate
 from runs.engine import lease, thread_pool, tickets
 from runs.engine import recorder as recorders
 from runs.maintenance import suspects

@@ -10,7 +10,8 @@ from django.db.models.functions import Now
 
 from runs.control import pauses
 from runs.domain.actor import Actor
-from runs.domain.outcomes import Candidate, HeldClaim, Outcome, StepResult
+from runs.domain.candidates import Candidate
+from runs.domain.outcomes import HeldClaim, Outcome, StepResult
 from runs.domain.states import StepState
 from runs.engine import executor, lease, onward, record
 from runs.engine import recorder as recorders

@@ -38,7 +38,7 @@ _QUEUED += [
     retention.LOCK_UNUSED,
     sweep.ANYTHING_DUE,
 ]
-MANY = [*_SENT, *_TAKEN, *_COMPUTED, *_QUEUED, records.RELEASE, sweep.RECALL]
+MANY = [*_SENT, *_TAKEN, *_COMPUTED, *_QUEUED, records.RELEASE, sweep.RECALL, sweep.SUSPECT]
 # Of a few runs at once: not looked at while no step has a row yet, for then they read what is not there.
 FEW = [records.LINEAR_CLAIM, records.LINEAR_WAIT, records.LINEAR_CHILDREN]
 FEW += [records.FENCE_CLAIM, records.FENCE_WAIT, records.FENCE_CHILDREN]

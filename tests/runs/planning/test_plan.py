@@ -12,8 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 from uuid_utils.compat import uuid7
 
 from project.env import BASE_DIR
-from runs.dispatch.compiler import MAX_KEYS, compile_chain, decode, encode
-from runs.domain.outcomes import Key
+from runs.dispatch.compiler import MAX_KEYS, compile_chain
+from runs.domain.candidates import Candidate
 from runs.planning.plan import Plan
 from workflows.formats import parse
 from workflows.publishing.validate import validate
@@ -81,8 +81,8 @@ def test_a_message_stays_below_32_kb(links: int) -> None:
         {"id": f"a_step_with_quite_a_long_name_{n}", "action": "sleep", "with": {"seconds": 0}} for n in range(links)
     ]
     found = plan(json.dumps({"name": "long", "steps": steps}))
-    keys: list[Key] = [(uuid7(), -1) for _ in range(MAX_KEYS)]
-    chain = compile_chain(keys, plan=found, head=str(steps[0]["id"]))
+    candidates = [Candidate(uuid7(), -1, str(steps[0]["id"])) for _ in range(MAX_KEYS)]
+    chain = compile_chain(candidates, plan=found)
     assert len(orjson.dumps(chain, default=dict)) < 32 * 1024
 
 
@@ -94,10 +94,3 @@ def test_settings_ask_for_no_more_runs_in_a_message_than_it_takes(name: str, mon
     monkeypatch.setenv(name, str(MAX_KEYS + 1))
     with pytest.raises(ImproperlyConfigured, match=f"{name}=401 is out of bounds; give a whole number from 1 to 400"):
         runpy.run_path(settings)
-
-
-def test_keys_travel_as_texts_and_come_back() -> None:
-    keys: list[Key] = [(uuid7(), -1), (uuid7(), 0), (uuid7(), 41)]
-    assert decode(encode(keys)) == keys
-    with pytest.raises(ValueError, match="badly formed"):
-        decode(["no id"])
