@@ -34,6 +34,11 @@ log = logging.getLogger(__name__)
 # How long a delivery walks on, and how long while other messages wait for a worker.
 BUDGET_SECONDS = 2.0
 SHORT_BUDGET_SECONDS = 0.25
+# A delivery begins with so many attempts at once. When none has ended for _IDLE_SECONDS, all of them wait for other
+# systems, and it doubles their number. Of attempts that wait for nothing, more would only wait for each other: Python
+# runs one thread at a time.
+_FIRST_WIDTH, _WIDEST = 16, 1024
+_IDLE_SECONDS = 0.003
 # How often it asks whether they wait.
 _CROWDED_SECONDS = 0.05
 
@@ -118,6 +123,7 @@ class _Delivery:
         # When it asks next whether its time is over.
         self._asks_at = self._began + SHORT_BUDGET_SECONDS
         self._is_over = False
+        self._width = _FIRST_WIDTH
         self._walker: Walker | None = None
         self._handed_on: list[Candidate] = []
         self._stale = 0
@@ -198,8 +204,11 @@ class _Delivery:
     # -- effectful steps ----------------------------------------------------------------------------------------------
 
     def _claim(self) -> None:
+        """Claim candidates: as many as there are free places, but no more at once than keep this process busy."""
         for items, candidates in list(self._claimable.items()):
-            left, won = self._own_walker().claim(candidates, plan=self._plan)
+            walker = self._own_walker()
+            most = max(0, self._width - len(walker.under_way.attempts))
+            left, won = walker.claim(candidates, plan=self._plan, most=most)
             self._stale += len(candidates) - len(left) - won
             if left:
                 self._claimable[items] = list(left)
@@ -209,7 +218,11 @@ class _Delivery:
     def _record_ended(self, walker: Walker) -> None:
         """Wait for attempts of this delivery to end; leave the slow ones behind; record the others, and walk on."""
         quick = settings.QUICK_STEP_MILLISECONDS / 1000
-        ended = walker.gather(within=quick)
+        widens = bool(self._claimable) and self._width < _WIDEST
+        ended = walker.gather(within=quick, at_most=_IDLE_SECONDS if widens else quick)
+        if widens and not ended:
+            # All threads wait for others: there is time for more attempts.
+            self._width *= 2
         slow = walker.slower_than(quick)
         if slow:
             recorder.current().take(slow, after=self._callbacks.behind)

@@ -34,13 +34,15 @@ class Walker:
         self.under_way = UnderWay()
         self._threads = thread_pool.current()
 
-    def claim(self, candidates: Sequence[Candidate], *, plan: Plan) -> tuple[Sequence[Candidate], int]:
-        """Claim and start as many candidates as there are free places.
+    def claim(
+        self, candidates: Sequence[Candidate], *, plan: Plan, most: int | None = None
+    ) -> tuple[Sequence[Candidate], int]:
+        """Claim and start as many candidates as there are free places, up to `most`.
 
         Return the candidates for which no place was free, and how many were won. The candidates are all items of
         for_each steps, or none is.
         """
-        places = self._threads.reserve(len(candidates))
+        places = self._threads.reserve(len(candidates) if most is None else min(most, len(candidates)))
         if not places:
             return candidates, 0
         work: list[tuple[str, Work]] = []
@@ -59,10 +61,13 @@ class Walker:
         self._threads.give_back(self._threads.reserve(len(work)) - len(work))
         self.under_way.start(plan, work, process=process)
 
-    def gather(self, *, within: float) -> list[Attempt]:
-        """Wait for attempts to end, until the oldest has been under way for `within` seconds; see UnderWay.gather."""
-        oldest = min(one.began for one in self.under_way.attempts)
-        return self.under_way.gather(until=min(oldest + within, self.under_way.next_end()))
+    def gather(self, *, within: float, at_most: float) -> list[Attempt]:
+        """Wait for attempts to end, until the oldest has been under way for `within` seconds; see UnderWay.gather.
+
+        Wait no longer than `at_most` seconds.
+        """
+        until = min(min(one.began for one in self.under_way.attempts) + within, time.monotonic() + at_most)
+        return self.under_way.gather(until=min(until, self.under_way.next_end()))
 
     def slower_than(self, seconds: float) -> list[Attempt]:
         """Stop waiting for the attempts that have been under way for longer, and return them."""
