@@ -20,7 +20,6 @@ _EFFECTS = {
     "celery_prefork_2": "bare Celery, prefork 2",
     "celery_threads_16": "bare Celery, 16 threads",
     "celery_threads_100": "bare Celery, 100 threads",
-    "celery_gevent_100": "bare Celery, gevent 100",
     "stepwise_runs": "Stepwise, one run each",
     "stepwise_for_each": "Stepwise, one run with a for_each",
 }

@@ -9,7 +9,6 @@ run alone (milliseconds from its start to its recorded end).
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import statistics
@@ -114,14 +113,11 @@ def _systems(url: str) -> list[System]:
         return lambda log: Worker("benchmarks.baselines.requests_chain", *options, log=log)
 
     workflow, version = systems.prepare(DEFINITION)
-    found = [
+    return [
         System("chain_prefork_2", celery(*PREFORK), many, alone),
         System("chain_threads_32", celery("--pool", "threads", "--concurrency", "32"), many, alone),
         System(OURS, systems.stepwise_worker, _many(version, workflow, url), _alone(version, workflow, url)),
     ]
-    if importlib.util.find_spec("gevent") is not None:
-        found.insert(2, System("chain_gevent_100", celery("--pool", "gevent", "--concurrency", "100"), many, alone))
-    return found
 
 
 def _many(version: Version, workflow: Workflow, url: str) -> Callable[[int], None]:

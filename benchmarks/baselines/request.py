@@ -1,11 +1,15 @@
-"""The bare Celery way to send a request: one task, one request over a client that its process keeps. No history."""
+"""The bare Celery way to send a request: one task, one request over a client that its thread keeps. No history.
+
+The client is libcurl, as in `http_request`, used as cheaply as it can be: no guard, no limits, no headers read.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from functools import lru_cache
+import threading
 
-import httpx2
+import pycurl
 import redis
 from celery import Celery
 from kombu import pools
@@ -13,8 +17,6 @@ from kombu import pools
 from benchmarks.baselines import quiet
 
 DONE = "bench-request:done"
-# As many connections as the largest pool that is measured has threads or greenlets.
-_CONNECTIONS = 100
 
 # Not set as the current app, because in the benchmark's main process that is Stepwise's own.
 app = Celery("request", broker=os.environ["REDIS_URL"], set_as_current=False)
@@ -32,15 +34,24 @@ quiet.workers()
 counter = redis.Redis.from_url(os.environ["REDIS_URL"])
 
 
-@lru_cache(maxsize=1)
-def _client() -> httpx2.Client:
-    limits = httpx2.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
-    return httpx2.Client(limits=limits, trust_env=False)
+class _Client(threading.local):
+    """A handle of this thread, which keeps its connection open."""
+
+    def __init__(self) -> None:
+        self.curl = pycurl.Curl()
+        self.curl.setopt(pycurl.NOSIGNAL, 1)
+        self.curl.setopt(pycurl.PROXY, "")
+        self.curl.setopt(pycurl.FAILONERROR, 1)  # an exception for a status of 400 or more
+
+
+_client = _Client()
 
 
 def send(url: str) -> None:
-    """Send one request over the client of this process."""
-    _client().get(url).raise_for_status().json()
+    """Send one request over the handle of this thread, and parse its response."""
+    curl = _client.curl
+    curl.setopt(pycurl.URL, url)
+    json.loads(curl.perform_rb())
 
 
 @app.task
