@@ -258,4 +258,20 @@ MUTANTS = (
         "if plan is not None and outcome is not RunState.CANCELLED and endings.follows(plan, outcome):",
         ("tests/runs/engine/test_engine_stops.py",),
     ),
+    Mutant(
+        "request-sent-twice",
+        "a request is not sent again when the kept connection breaks that it was sent over",
+        "actions/network/connection.py",
+        "if self._kept:",
+        "if self._kept and self._error is not None:",
+        ("tests/actions/test_client.py",),
+    ),
+    Mutant(
+        "unchecked-address",
+        "no address is connected to that actions may not reach",
+        "actions/network/connection.py",
+        "addresses.check(self._host, ip_address(address.addr[0]), self._port, allowed=self._allowed)",
+        "ip_address(address.addr[0])",
+        ("tests/actions/test_network.py",),
+    ),
 )
