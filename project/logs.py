@@ -63,10 +63,9 @@ def configure(*, log_format: str, level: str) -> dict[str, Any]:
         "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line"}},
         "root": {"handlers": ["stdout"], "level": level},
         "loggers": {
-            # These would log a line for each message and each HTTP request; our own events have the same facts.
+            # These would log a line for each message; our own events have the same facts.
             "celery.app.trace": {"level": "WARNING"},
             "celery.worker.strategy": {"level": "WARNING"},
-            "httpx2": {"level": "WARNING"},
             # No handlers: Django's own would print each event a second time, in another format.
             "django": {"handlers": [], "level": level, "propagate": True},
             "django.server": {"handlers": [], "level": level, "propagate": True},

@@ -73,7 +73,7 @@ class HttpRequest(Action[HttpRequestConfig]):
             method=config.method,
             url=config.url,
             headers=_headers(config.headers, content_type=content_type, key=context.idempotency_key),
-            query={name: value for name, value in config.query.items() if value is not None},
+            query=config.query and {name: value for name, value in config.query.items() if value is not None},
             content=content,
         )
         timeout = context.timeout_seconds if config.timeout is None else min(config.timeout, context.timeout_seconds)
@@ -99,8 +99,12 @@ def _content(config: HttpRequestConfig, context: Context) -> tuple[bytes | None,
 
 def _headers(given: Mapping[str, str], *, content_type: str | None, key: str) -> dict[str, str]:
     """Return the config's headers, with Idempotency-Key and Content-Type added unless the config has them."""
+    added = {"Idempotency-Key": key}
+    if content_type is not None:
+        added["Content-Type"] = content_type
+    if not given:
+        return added
     known = {name.lower() for name in given}
-    added = {"Idempotency-Key": key, **({"Content-Type": content_type} if content_type else {})}
     return {**{name: value for name, value in added.items() if name.lower() not in known}, **given}
 
 

@@ -8,7 +8,6 @@ carry a private IPv4 address public.
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import (
@@ -92,22 +91,6 @@ def _parse_entry(entry: str) -> Allowed:
     if not _HOST.fullmatch(host):
         raise ValueError(f"OUTBOUND_ALLOW: {entry!r} is no host, host:port or CIDR such as 10.1.0.0/16")
     return Allowed(host=host, port=port)
-
-
-def resolve(host: str, port: int, *, allowed: Sequence[Allowed] = ()) -> list[str]:
-    """Resolve a host and return its addresses, each of them checked.
-
-    Raises Blocked if any of them may not be reached, OSError if the name does not resolve. The time that resolving
-    takes is limited by the resolver's own timeout only, and then by the worker's hard time limit.
-    """
-    try:
-        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:
-        raise OSError(f"{host!r} is no host name") from error
-    texts = list(dict.fromkeys(str(info[4][0]).split("%")[0] for info in infos))
-    for text in texts:
-        check(host, ip_address(text), port, allowed=allowed)
-    return texts
 
 
 def check(host: str, address: Address, port: int, *, allowed: Sequence[Allowed] = ()) -> None:

@@ -1,4 +1,7 @@
-"""The bare Celery way to send a request: one task, one request over a client that its process keeps. No history."""
+"""The bare Celery way to send a request: one task, one request over a client that its thread keeps. No history.
+
+The client is libcurl, as in `http_request`, used as cheaply as it can be: no guard, no limits, no headers read.
+"""
 
 from __future__ import annotations
 

@@ -61,8 +61,8 @@ def advance(self: Task[Any, Any], runs: list[str], version: str, head: str, fres
         while rest[-1]["kwargs"]["head"] != goes_on:
             rest.pop()
     else:
-        # No run is left for the next task, so the chain ends here. Not by Celery's Ignore, which makes a traceback: that
-        # would take longer than the delivery of a short run.
+        # No run is left for the next task, so the chain ends here. Not by Celery's Ignore, which makes a traceback, and
+        # that would take longer than the delivery of a short run.
         rest.clear()
     return handed_on
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from actions import network
 from actions.base import Permanent
-from actions.network import Call, addresses, client
+from actions.network import Call, addresses
 from tests.actions.http_server import Server
 
 
@@ -35,7 +34,7 @@ def get(url: str, **more: Any) -> network.Answer:
 def test_own_machine_is_refused_however_it_is_written(hidden_server: Server, host: str) -> None:
     with pytest.raises(Permanent) as failure:
         get(hidden_server.url("/echo", host=host))
-    # One octal form is no URL at all to httpx2.
+    # One octal form is no URL at all.
     assert failure.value.kind == ("url" if host == "0177.0.0.1" else "blocked")
     assert hidden_server.asked == []
 
@@ -139,11 +138,3 @@ def test_proxies_of_the_environment_are_not_used(server: Server, monkeypatch: py
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert get(server.url("/echo")).status == 200
-
-
-def test_many_threads_that_ask_first_at_once_share_one_pool_of_connections(server: Server) -> None:
-    client._pool.cache_clear()
-    with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda _: get(server.url("/echo")).status, range(8)))
-    assert answers == [200] * 8
-    assert client._pool.cache_info().misses == 1

@@ -16,8 +16,7 @@ def test_requests_over_the_baselines_client_are_counted_and_share_a_connection()
         assert [client.get(server.url) for _ in range(3)] == [{"ok": True}] * 3
         assert server.asked() == (3, 1, 1)
         assert server.asked() == (0, 1, 1)
-    client._client().close()
-    client._client.cache_clear()
+    client._client.curl.close()
 
 
 def test_the_client_for_greenlets_keeps_its_connection_too() -> None:

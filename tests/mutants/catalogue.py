@@ -364,4 +364,20 @@ MUTANTS = (
         "os.kill(pid, 0)",
         ("tests/runs/worker/test_pulse.py",),
     ),
+    Mutant(
+        "request-sent-twice",
+        "a request is not sent again when the kept connection breaks that it was sent over",
+        "actions/network/connection.py",
+        "if self._kept:",
+        "if self._kept and self._error is not None:",
+        ("tests/actions/test_client.py",),
+    ),
+    Mutant(
+        "unchecked-address",
+        "no address is connected to that actions may not reach",
+        "actions/network/connection.py",
+        "addresses.check(self._host, ip_address(address.addr[0]), self._port, allowed=self._allowed)",
+        "ip_address(address.addr[0])",
+        ("tests/actions/test_network.py",),
+    ),
 )
