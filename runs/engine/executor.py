@@ -34,9 +34,9 @@ log = logging.getLogger(__name__)
 # How long a delivery walks on, and how long while other messages wait for a worker.
 BUDGET_SECONDS = 2.0
 SHORT_BUDGET_SECONDS = 0.25
-# A delivery begins with so many attempts at once. When none has ended for _IDLE_SECONDS, all of them wait for other
-# systems, and it doubles their number. Of attempts that wait for nothing, more would only wait for each other: Python
-# runs one thread at a time.
+# A delivery begins with so many attempts at once. When none has ended for _IDLE_SECONDS, and this process did little
+# meanwhile, they wait for other systems, and it doubles their number. Of attempts that wait for nothing, more would
+# only wait for each other: Python runs one thread at a time.
 _FIRST_WIDTH, _WIDEST = 16, 1024
 _IDLE_SECONDS = 0.003
 # How often it asks whether they wait.
@@ -124,6 +124,7 @@ class _Delivery:
         self._asks_at = self._began + SHORT_BUDGET_SECONDS
         self._is_over = False
         self._width = _FIRST_WIDTH
+        self._claimed = False
         self._walker: Walker | None = None
         self._handed_on: list[Candidate] = []
         self._stale = 0
@@ -204,7 +205,16 @@ class _Delivery:
     # -- effectful steps ----------------------------------------------------------------------------------------------
 
     def _claim(self) -> None:
-        """Claim candidates: as many as there are free places, but no more at once than keep this process busy."""
+        """Claim candidates: as many as there are free places, but no more at once than keep this process busy.
+
+        When the time of the delivery is over, hand back the others: they are due at once.
+        """
+        if self._claimed and self._claimable and self._over():
+            late, self._claimable = self._claimable, {}
+            for waiting in late.values():
+                tickets.hand_back(waiting)
+            return
+        self._claimed = True
         for items, candidates in list(self._claimable.items()):
             walker = self._own_walker()
             most = max(0, self._width - len(walker.under_way.attempts))
@@ -219,9 +229,10 @@ class _Delivery:
         """Wait for attempts of this delivery to end; leave the slow ones behind; record the others, and walk on."""
         quick = settings.QUICK_STEP_MILLISECONDS / 1000
         widens = bool(self._claimable) and self._width < _WIDEST
+        began, spent = time.monotonic(), time.process_time()
         ended = walker.gather(within=quick, at_most=_IDLE_SECONDS if widens else quick)
-        if widens and not ended:
-            # All threads wait for others: there is time for more attempts.
+        if widens and not ended and time.process_time() - spent < (time.monotonic() - began) / 2:
+            # The threads wait for other systems, and not for each other: there is time for more attempts.
             self._width *= 2
         slow = walker.slower_than(quick)
         if slow:
