@@ -20,14 +20,14 @@ from tests.waiting import wait_for
 def test_runs_beside_a_receiver_that_never_answers_end_as_if_it_were_not_there(table: Table, witness: Witness) -> None:
     with table("S1", "a receiver that accepts and never answers, and quick runs beside it") as row:
         row.fleet.ready("a")
-        slow = row.start(workloads.hung(witness, seconds=SIZE.of(20, 40)), SIZE.of(20, 160))
+        slow = row.start(workloads.hung(witness, seconds=SIZE.of(12, 40)), SIZE.of(20, 160))
         row.expected |= dict.fromkeys(slow, "failed")
         under_way = StepRun.objects.filter(run_id__in=slow, state="running")
         wait_for(lambda: under_way.count() == len(slow), what="all requests under way", timeout_seconds=180)
         row.fault("receiver hangs", over=False)
         quick = row.start(workloads.quick(witness), SIZE.of(10, 60))
         ended = Run.objects.filter(id__in=quick, state="succeeded")
-        wait_for(lambda: ended.count() == len(quick), what="the quick runs' end", timeout_seconds=SIZE.of(18, 30))
+        wait_for(lambda: ended.count() == len(quick), what="the quick runs' end", timeout_seconds=SIZE.of(11, 30))
         assert under_way.count() == len(slow), "they still wait for their answers"
 
 
@@ -37,7 +37,7 @@ def test_fifty_steps_behind_messages_that_have_ended_survive_the_death_of_their_
     with table("S2", "kill -9 of a child with fifty steps behind messages that have long ended") as row:
         row.fleet.ready("a", PROCESS_LEASE_SECONDS="600")
         for _ in range(SIZE.of(1, 3)):
-            ids = row.start(workloads.held(witness, seconds=SIZE.of(3, 5)), 50, together=50)
+            ids = row.start(workloads.held(witness, seconds=SIZE.of(2, 5)), 50, together=50)
             naps = StepRun.objects.filter(run_id__in=ids, step="nap", state="running")
             # Some first answers of the witness are errors; those runs come later.
             wait_for(naps.all()[39:].exists, what="forty steps under way", timeout_seconds=180)

@@ -29,7 +29,7 @@ def short_lived(tmp_path: Path) -> Iterator[Worker]:
 
 def test_no_child_is_replaced_after_so_many_messages_and_all_are_looked_at_often() -> None:
     assert app.conf.worker_max_tasks_per_child is None
-    assert app.conf.worker_max_memory_per_child >= 300 * 1024
+    assert app.conf.worker_max_memory_per_child is None, "a child looks itself: it must record first what is under way"
     assert set(AsynPool.timers.fget(type("Pool", (), {"maintain_pool": print})()).values()) == {0.5}  # type: ignore[attr-defined]  # a property
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -162,6 +163,23 @@ def test_a_child_whose_threads_are_all_stuck_ends_after_its_message(
     wait_for(lambda: not thread_pool.worn_out(), what="the stuck thread's end")
     recorders._forget()
     tasks.make_room()
+
+
+def test_a_child_that_uses_too_much_memory_records_what_is_under_way_and_ends(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.WORKER_CHILD_MEMORY_MEGABYTES = 1
+    [run_id] = begun(published(FLOW), {"hold": True})
+    deliver()
+    monkeypatch.setattr(current_process(), "name", "ForkPoolWorker-1")
+    threading.Timer(0.3, Held.let_go.set).start()
+    with pytest.raises(SystemExit):
+        tasks.make_room()
+    assert states(run_id) == {"a": "succeeded"}
+    settings.WORKER_CHILD_MEMORY_MEGABYTES = 1024
+    as_in_another_process()
+    drain()
+    assert the_run(run_id).state == "succeeded"
 
 
 def test_what_finds_no_place_is_handed_back_after_a_while_and_performed_by_another_process(settings: Settings) -> None:

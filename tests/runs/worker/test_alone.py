@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import ClassVar
 
 import pytest
@@ -14,7 +15,7 @@ from actions import registry
 from actions.base import Action, Config, Context, Json
 from runs.maintenance import suspects
 from runs.maintenance.sweep import MAX_LOST, sweep
-from runs.models import DeadLetter, Process, Ticket
+from runs.models import DeadLetter, Process, StepRun, Ticket
 from runs.worker.alone import Alone
 from tests.engine import drain, messages
 from tests.flows import begun, published, states, steps, the_run
@@ -55,7 +56,7 @@ def suspected() -> None:
     Ticket.objects.update(suspect=True, knock_at=Now())
 
 
-def test_suspects_are_performed_one_after_the_other_in_a_process_of_their_own(alone: Alone) -> None:
+def test_suspects_are_performed_in_processes_of_their_own(alone: Alone) -> None:
     runs = begun(published(WHERE), {}, {})
     suspected()
     assert alone.start() == 2
@@ -63,8 +64,8 @@ def test_suspects_are_performed_one_after_the_other_in_a_process_of_their_own(al
     wait_for(lambda: all(states(one).get("a") == "succeeded" for one in runs), what="the suspects' end")
     alone.stop(within_seconds=20)
     pids = {row.output["pid"] for one in runs for row in [steps(one)["a"]] if isinstance(row.output, dict)}
-    assert len(pids) == 1
-    assert pids != {os.getpid()}
+    assert len(pids) == 2, "spread over the processes that may be started"
+    assert os.getpid() not in pids
     assert Ticket.objects.filter(head="b", suspect=False).count() == 2, "what follows is no suspect"
     drain()
     assert {the_run(one).state for one in runs} == {"succeeded"}
@@ -104,3 +105,34 @@ def test_a_process_of_suspects_leaves_its_parents_connection_alone(alone: Alone)
     alone.stop(within_seconds=20)
     assert Process.objects.count() == before + 1
     assert suspects.pick(limit=10) == []
+
+
+def test_many_suspects_are_performed_one_after_the_other_in_few_processes(alone: Alone) -> None:
+    begun(published(WHERE), *[{}] * 40)
+    suspected()
+    assert alone.start() == 40
+    alone.stop(within_seconds=60)
+    rows = list(StepRun.objects.filter(step="a", state="succeeded").order_by("started_at"))
+    assert len(rows) == 40
+    by_pid: dict[int, list[StepRun]] = {}
+    for row in rows:
+        assert isinstance(row.output, dict)
+        by_pid.setdefault(row.output["pid"], []).append(row)
+    assert len(by_pid) <= 16
+    for mine in by_pid.values():
+        for before, after in pairwise(mine):
+            assert before.finished_at is not None
+            assert after.started_at is not None
+            assert before.finished_at <= after.started_at, "never two at once"
+
+
+def test_suspects_that_a_process_has_no_time_for_are_due_again_at_once(
+    alone: Alone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runs.worker.alone._PROCESSES", 1)
+    monkeypatch.setattr("runs.worker.alone._BUDGET_SECONDS", 0.0)
+    begun(published(WHERE), {}, {})
+    suspected()
+    assert alone.start() == 2
+    alone.stop(within_seconds=20)
+    assert len(suspects.pick(limit=10)) == 2
