@@ -126,12 +126,12 @@ def decode(texts: object, *, head: str) -> list[Candidate]:
     return list(found)
 
 
-def hard_limit(plan: Plan, heads: Sequence[str]) -> int:
-    """Return the seconds after which the worker kills a child that is still at a delivery which began at these heads.
+def hard_limit(plan: Plan) -> int:
+    """Return the seconds after which the worker kills a child that is still at a delivery of this plan.
 
     A delivery waits for no effectful step, so these do not count: only steps that it performs in its own thread do.
     """
-    return int(max(map(plan.longest_ahead, heads))) + HARD_LIMIT_GRACE_SECONDS
+    return int(plan.longest_in_thread) + HARD_LIMIT_GRACE_SECONDS
 
 
 def args_shown(candidates: Sequence[Candidate], *, heads: Sequence[str]) -> str:
@@ -150,7 +150,7 @@ def heads_shown(heads: Sequence[str]) -> str:
 
 def _task(plan: Plan, heads: Sequence[str], candidates: Sequence[Candidate] = ()) -> Signature:
     # The hard limit: it kills a child in which an action does not end at its deadline.
-    options: dict[str, object] = {"time_limit": hard_limit(plan, heads)}
+    options: dict[str, object] = {"time_limit": hard_limit(plan)}
     if candidates:
         # What Flower shows. Without these, Celery writes out all arguments for it, which is slow.
         shown = args_shown(candidates, heads=heads)

@@ -69,7 +69,7 @@ class Pattern:
         fields["fresh"] = f', "fresh": {preloaded}' if preloaded else ""
         fields["version"] = str(plan.version_id)
         fields["head"], fields["heads"] = heads[0], heads_shown(heads)
-        fields["limit"] = str(hard_limit(plan, heads))
+        fields["limit"] = str(hard_limit(plan))
         fields["body"] = base64.b64encode((self.body % fields).encode()).decode()
         return self.envelope % fields
 

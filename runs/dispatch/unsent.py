@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -19,15 +20,39 @@ _PLACE = struct.Struct("=I")
 _shared = mmap.mmap(-1, _PLACES * _PLACE.size)
 
 
+class _Inside:
+    """How many threads of this process are inside a block: a delivery and the recorder may dispatch at once."""
+
+    def __init__(self) -> None:
+        self.threads = 0
+        self.lock = threading.Lock()
+
+
+_inside = _Inside()
+
+
+def _forget() -> None:
+    global _inside  # noqa: PLW0603 - threads of the parent do not exist in a forked child
+    _inside = _Inside()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
 @contextmanager
 def noted() -> Iterator[None]:
-    """Mark this process, while the block runs, as one that picks and sends."""
+    """Mark this process, while the block runs in any of its threads, as one that picks and sends."""
     place = _place(os.getpid())
-    _PLACE.pack_into(_shared, place, os.getpid())
+    with _inside.lock:
+        _inside.threads += 1
+        _PLACE.pack_into(_shared, place, os.getpid())
     try:
         yield
     finally:
-        _PLACE.pack_into(_shared, place, 0)
+        with _inside.lock:
+            _inside.threads -= 1
+            if not _inside.threads:
+                _PLACE.pack_into(_shared, place, 0)
 
 
 def cut_short(pids: Sequence[int]) -> list[int]:

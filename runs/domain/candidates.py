@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 from uuid import UUID
 
@@ -26,11 +26,3 @@ class Candidate(NamedTuple):
 def heads_of(candidates: Iterable[Candidate]) -> list[str]:
     """Return the heads of the candidates, each once, in their order."""
     return list(dict.fromkeys([one.head for one in candidates]))
-
-
-def by_head(candidates: Sequence[Candidate]) -> dict[str, list[Key]]:
-    """Return the keys of the candidates at each head, both in the order of the candidates."""
-    found: dict[str, list[Key]] = {}
-    for one in candidates:
-        found.setdefault(one.head, []).append((one.run_id, one.item))
-    return found

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from runs.domain.candidates import Candidate, Key, heads_of
-from runs.domain.outcomes import HeldTicket, Outcome, Recorded
+from runs.domain.outcomes import HeldTicket, Outcome
 from runs.domain.requests import Preloaded
 from runs.engine import attempt as performing
 from runs.engine import for_each, lease, record, recorder, sub_workflows, tickets, transactional
@@ -98,7 +98,7 @@ def perform_alone(candidate: Candidate, *, plan: Plan, after: After) -> None:
             return
         walker.begin(plan, work, process=process)
         while walker.under_way.attempts:
-            after(walker.record(walker.under_way.gather(until=walker.under_way.next_end()), walks=False))
+            walker.record(walker.under_way.gather(until=walker.under_way.next_end()), walks=False, tell=after)
     finally:
         lease.let_go(mine)
 
@@ -138,13 +138,20 @@ class _Delivery:
     def perform(self) -> Delivered:
         """Perform, record and walk on; then let the recorder keep the candidates for which no place was free."""
         failure: OperationalError | InterfaceError | None = None
-        while self._left() or self._under_way():
-            try:
-                self._round(claims=failure is None)
-            except (OperationalError, InterfaceError) as error:
-                # Nothing more is begun; but what is under way is recorded nevertheless, if it can be.
-                failure = error
-                self._inline, self._claimable, self._transactional = [], {}, []
+        try:
+            while self._left() or self._under_way():
+                try:
+                    self._round()
+                except (OperationalError, InterfaceError) as error:
+                    # Nothing more is begun; but what is under way is recorded nevertheless, if it can be.
+                    failure = error
+                    self._inline, self._claimable, self._transactional = [], {}, []
+                    self._is_over, self._asks_at = True, float("inf")
+        finally:
+            if self._walker is not None:
+                # Whatever was raised: somebody must see to what is under way.
+                left, self._walker.under_way.attempts = self._walker.under_way.attempts, set()
+                recorder.current().take(left, after=self._callbacks.behind) if left else None
         if failure is not None:
             raise failure
         return Delivered(tuple(self._handed_on), self._stale)
@@ -165,12 +172,11 @@ class _Delivery:
     def _under_way(self) -> bool:
         return self._walker is not None and bool(self._walker.under_way.attempts)
 
-    def _round(self, *, claims: bool) -> None:
+    def _round(self) -> None:
         if self._inline:
             inline, self._inline = self._inline, []
             self._perform_inline(inline)
-        if claims:
-            self._claim()
+        self._claim()
         if self._under_way():
             self._record_ended(self._own_walker())
         elif self._claimable:
@@ -191,10 +197,14 @@ class _Delivery:
         onward = self._onward(outcomes, walks=walks, carried=self._carried(walks=walks, last=last))
         try:
             recorded = record.record(outcomes, plan=self._plan, onward=onward)
-        finally:
+        except BaseException:
             if onward.places:
-                self._own_walker().start_claimed(onward, plan=self._plan)
-        self._note(recorded, walks=walks)
+                self._own_walker().give_up(onward)
+            raise
+        self._callbacks.after(recorded)
+        self._note(recorded.handed_on, walks=walks)
+        if onward.places:
+            self._own_walker().start_claimed(onward, plan=self._plan)
 
     def _onward(self, outcomes: Sequence[Outcome], *, walks: bool, carried: Carried) -> Onward:
         """Return what the record takes further: the effectful steps behind, if there are any, and carried tickets."""
@@ -240,8 +250,9 @@ class _Delivery:
         if not ended:
             return
         walks, last = not self._over(), not (self._left() or self._under_way())
-        recorded = walker.record(ended, walks=walks, carried=self._carried(walks=walks, last=last))
-        self._note(recorded, walks=walks)
+        carried = self._carried(walks=walks, last=last)
+        handed_on = walker.record(ended, walks=walks, tell=self._callbacks.after, carried=carried)
+        self._note(handed_on, walks=walks)
 
     def _keep(self) -> None:
         """Let the recorder keep the candidates for which no place is free, or hand them back."""
@@ -269,7 +280,8 @@ class _Delivery:
             recorded = transactional.perform(ones, plan=self._plan, step=step, process=process, onward=onward)
         finally:
             lease.let_go(mine)
-        self._note(recorded, walks=False)
+        self._callbacks.after(recorded)
+        self._note(recorded.handed_on, walks=False)
 
     # -- what they share ----------------------------------------------------------------------------------------------
 
@@ -285,12 +297,11 @@ class _Delivery:
         found = self._plan.inline_heads if walks else NOTHING
         return found | self._chain if last else found
 
-    def _note(self, recorded: Recorded, *, walks: bool) -> None:
-        """Perform next what this delivery takes further itself, and tell what was recorded."""
-        for one in recorded.handed_on:
+    def _note(self, handed_on: Sequence[Candidate], *, walks: bool) -> None:
+        """Sort the tickets that were written as sent: what this delivery performs next, and what its chain takes on."""
+        for one in handed_on:
             mine = walks and one.head in self._plan.inline_heads
             (self._inline if mine else self._handed_on).append(one)
-        self._callbacks.after(recorded)
 
     def _over(self) -> bool:
         """Whether the time in which this delivery walks on is over; it stays so."""

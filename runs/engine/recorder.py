@@ -84,6 +84,11 @@ class Recorder:
         return len(self._walker.under_way.attempts)
 
     @property
+    def draining(self) -> bool:
+        """Whether `drain` was called: this process is to end."""
+        return self._draining
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is under way and nothing is kept."""
         return self._idle.is_set()
@@ -91,9 +96,9 @@ class Recorder:
     def _wake(self) -> None:
         with self._lock:
             if not self._busy:
-                self._busy = True
-                self._thread = threading.Thread(target=self._serve, name="recorder", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._serve, name="recorder", daemon=True)
+                thread.start()
+                self._thread, self._busy = thread, True
         self._walker.under_way.inbox.put(None)
 
     def _serve(self) -> None:
@@ -123,11 +128,11 @@ class Recorder:
     def _round(self) -> None:
         """Wait for attempts to end, record them and walk on; then claim what was kept, as far as places are free."""
         walker = self._walker
-        until = min(walker.under_way.next_end(), time.monotonic() + (_LOOK_SECONDS if self._kept else _IDLE_SECONDS))
+        until = min(walker.next_look(), time.monotonic() + (_LOOK_SECONDS if self._kept else _IDLE_SECONDS))
         ended = walker.under_way.gather(until=until)
+        walker.let_slow_step_aside()
         if ended:
-            recorded = walker.record(ended, walks=not self._draining)
-            self._after(recorded)
+            walker.record(ended, walks=not self._draining, tell=self._after)
         self._claim_kept()
 
     def _claim_kept(self) -> None:

@@ -81,11 +81,6 @@ def claim(
     return run(statement, process=process, suspect=suspect, **given, **_columns(candidates))
 
 
-def suspects(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return those of the candidates whose ticket is suspect and due: they are to be performed alone."""
-    return [Candidate(*row) for row in run(claims.SUSPECTS, **_columns(candidates))] if candidates else []
-
-
 def _columns(candidates: Sequence[Candidate]) -> dict[str, list[object]]:
     names = ("runs", "items", "heads")
     return dict(zip(names, columns(candidates, len(names)), strict=True))

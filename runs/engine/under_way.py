@@ -11,7 +11,7 @@ from uuid import UUID
 from actions.base import Retryable
 from runs.domain.outcomes import StepResult
 from runs.engine import attempt as performing
-from runs.engine import thread_pool
+from runs.engine import lease, thread_pool
 from runs.engine.failure import Tried, failed
 from runs.engine.work import Work
 from runs.planning.plan import Plan
@@ -55,17 +55,26 @@ class UnderWay:
         self.attempts: set[Attempt] = set()
         self._threads = thread_pool.current()
 
-    def start(self, plan: Plan, claimed: Iterable[tuple[str, Work]], *, process: UUID) -> None:
-        """Begin attempts at claimed steps, for which places are reserved."""
+    def start(self, plan: Plan, claimed: Sequence[tuple[str, Work]], *, process: UUID) -> None:
+        """Begin attempts at claimed steps, for which places are reserved.
+
+        Raises RuntimeError if the system has no thread left; the steps that were not begun are given up then.
+        """
         began = time.monotonic()
-        for head, work in claimed:
+        for number, (head, work) in enumerate(claimed):
             step = plan.steps[head]
             one = Attempt(plan, step, work, process, began, began + step.timeout_seconds, self.inbox)
+            try:
+                one.job = self._threads.start(one.perform, then=one.tell)
+            except RuntimeError:
+                left = claimed[number:]
+                self._threads.give_back(len(left))
+                lease.let_go((each.run.id, each.item, head, each.attempt) for head, each in left)
+                raise
             self.attempts.add(one)
-            one.job = self._threads.start(one.perform, then=one.tell)
 
     def take_over(self, attempts: Iterable[Attempt]) -> None:
-        """Become the owner of another owner's attempts. Call it in that owner's thread."""
+        """Become the owner of attempts whose owner has stopped waiting for them. Call it in the new owner's thread."""
         for one in attempts:
             self.attempts.add(one)
             one.inbox = self.inbox
@@ -85,9 +94,10 @@ class UnderWay:
             except queue.Empty:
                 break
             if one is None:
-                break  # the owner was woken
+                until = 0.0  # the owner was woken: it takes what has ended by now
+                continue
             if one not in self.attempts:
-                continue  # it ended just as it was given up as overdue
+                continue  # it was handed over twice, or ended just as it was given up as overdue
             self.attempts.remove(one)
             if not ended:
                 until = min(until, time.monotonic() + GATHER_SECONDS)
@@ -106,12 +116,16 @@ class UnderWay:
         return found
 
     def _overdue(self) -> list[Attempt]:
-        """Abandon the attempts that have outlasted their timeout, and return them as timed out."""
+        """Abandon the attempts that have outlasted their timeout, and return them as timed out.
+
+        One that has ended meanwhile keeps its result, however late its owner looks.
+        """
         now = time.monotonic()
         found = [one for one in self.attempts if one.ends <= now]
         for one in found:
-            self._threads.abandon(one.job)
-            one.result = _timed_out(one.step, one.work)
+            if one.result is None:
+                self._threads.abandon(one.job)
+                one.result = _timed_out(one.step, one.work)
         self.attempts.difference_update(found)
         return found
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from runs.domain.candidates import Candidate
@@ -45,14 +46,18 @@ class Walker:
         places = self._threads.reserve(len(candidates) if most is None else min(most, len(candidates)))
         if not places:
             return candidates, 0
-        work: list[tuple[str, Work]] = []
+        found: list[tuple[str, Work]] = []
         try:
             process = lease.current()
             found = claimed(candidates[:places], plan=plan, process=process)
             lease.hold(held(head, one) for head, one in found)
             work = with_values(plan, found)
-        finally:
-            self._threads.give_back(places - len(work))
+        except BaseException:
+            self._threads.give_back(places)
+            # What is claimed and not begun is given up at the second look of the lease's thread.
+            lease.let_go(held(head, one) for head, one in found)
+            raise
+        self._threads.give_back(places - len(work))
         self.under_way.start(plan, work, process=process)
         return candidates[places:], len(work)
 
@@ -69,6 +74,19 @@ class Walker:
         until = min(min(one.began for one in self.under_way.attempts) + within, time.monotonic() + at_most)
         return self.under_way.gather(until=min(until, self.under_way.next_end()))
 
+    def next_look(self) -> float:
+        """Return when the next attempt is overdue, or turns out to be slow, by the monotonic clock."""
+        now, quick = time.monotonic(), _quick_seconds()
+        slow_at = [one.began + quick for one in self.under_way.attempts]
+        return min([self.under_way.next_end(), *(at for at in slow_at if at > now)])
+
+    def let_slow_step_aside(self) -> None:
+        """Let slow attempts give their places to others, as far as there is room for them."""
+        before = time.monotonic() - _quick_seconds()
+        for one in self.under_way.attempts:
+            if one.began <= before:
+                self._threads.step_aside(one.job)
+
     def slower_than(self, seconds: float) -> list[Attempt]:
         """Stop waiting for the attempts that have been under way for longer, and return them."""
         slow = self.under_way.older_than(seconds)
@@ -76,25 +94,31 @@ class Walker:
             self._threads.step_aside(one.job)
         return slow
 
-    def record(self, ended: Sequence[Attempt], *, walks: bool, carried: Carried = NOTHING) -> Recorded:
+    def record(
+        self, ended: Sequence[Attempt], *, walks: bool, tell: After, carried: Carried = NOTHING
+    ) -> tuple[Candidate, ...]:
         """Record attempts that have ended. With `walks`, claim and start the steps behind them, as far as places allow.
 
-        The tickets of heads that are `carried` are written as sent. Attempts that the database did not accept are left
-        to the sweep, which takes them up at their deadline; the others are recorded, and then the error is raised.
+        `tell` is called with what was recorded. The tickets of heads that are `carried` are written as sent, and are
+        returned. Attempts that the database did not accept are left to the sweep, which takes them up at their
+        deadline; the others are recorded and told, and then the first error is raised.
         """
         recorded: Recorded | None = None
-        failure: OperationalError | InterfaceError | None = None
+        failures: list[Exception] = []
         for group in by_owner(ended):
             try:
-                part = self._record(group, walks=walks, carried=carried)
+                part, failure = self._record(group, walks=walks, carried=carried)
                 recorded = part if recorded is None else recorded.joined(part)
-            except (OperationalError, InterfaceError) as error:
-                failure = error
+                failures += [failure] if failure is not None else []
+            except Exception as error:
+                failures.append(error)
             finally:
                 lease.let_go(held(one.step.id, one.work) for one in group)
-        if failure is not None:
-            raise failure
-        return recorded or Recorded()
+        if recorded is not None:
+            tell(recorded)
+        if failures:
+            raise failures[0]
+        return recorded.handed_on if recorded is not None else ()
 
     def onward(self, most: int, *, carried: Carried) -> Onward:
         """Reserve places for up to `most` next steps. `start_claimed` must be called after the record."""
@@ -107,18 +131,23 @@ class Walker:
 
     def start_claimed(self, onward: Onward, *, plan: Plan) -> None:
         """Start what a record claimed, and give back the places that it did not need."""
-        started = 0
         try:
-            if onward.claimed:
-                work = onward.complete(plan)
-                started = len(work)
-        finally:
-            self._threads.give_back(onward.places - started)
-        if started:
+            work = onward.complete(plan)
+        except BaseException:
+            self.give_up(onward)
+            raise
+        self._threads.give_back(onward.places - len(work))
+        if work:
             assert onward.process is not None  # noqa: S101 - claimed for it
             self.under_way.start(plan, work, process=onward.process)
 
-    def _record(self, group: Sequence[Attempt], *, walks: bool, carried: Carried) -> Recorded:
+    def give_up(self, onward: Onward) -> None:
+        """Give back the places, and let go what was claimed: nobody performs it. The lease's thread gives that up."""
+        self._threads.give_back(onward.places)
+        lease.let_go(held(head, one) for head, one in onward.claimed)
+
+    def _record(self, group: Sequence[Attempt], *, walks: bool, carried: Carried) -> tuple[Recorded, Exception | None]:
+        """Record attempts of one version and process; return that, and the error if the next steps could not begin."""
         plan, process = group[0].plan, group[0].process
         results = [one.result for one in group if one.result is not None]
         work = [one.work for one in group]
@@ -127,9 +156,19 @@ class Walker:
         walks = walks and group[0].work.item < 0 and any(map(plan.claims_after, {one.step.id for one in group}))
         onward = self.onward(len(group), carried=carried) if walks else Onward(carried)
         try:
-            return _record_surely(outcomes, plan=plan, onward=onward)
-        finally:
+            recorded = _record_surely(outcomes, plan=plan, onward=onward)
+        except BaseException:
+            self.give_up(onward)
+            raise
+        try:
             self.start_claimed(onward, plan=plan)
+        except Exception as error:
+            return recorded, error
+        return recorded, None
+
+
+def _quick_seconds() -> float:
+    return float(settings.QUICK_STEP_MILLISECONDS / 1000)
 
 
 def with_values(plan: Plan, work: Sequence[tuple[str, Work]]) -> list[tuple[str, Work]]:

@@ -146,7 +146,7 @@ def rescue() -> int:
 
 
 def children_died(deaths: Sequence[Death]) -> None:
-    """End the leases of children that died, and mark the tickets of their deliveries as suspect: each is sent alone."""
+    """End the leases of children that died, and mark the tickets of their deliveries as suspect."""
     log.warning("child_died", extra={"pids": [death.pid for death in deaths]})
     pids = [death.pid for death in deaths if death.pid is not None]
     run(leases.EXPIRE, host=lease.host(), pids=pids)

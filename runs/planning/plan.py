@@ -68,7 +68,6 @@ class Plan:
         self._places = {step: place for place, step in enumerate(self.steps)}
         self._reads_ahead: dict[str, frozenset[str]] = {}
         self._claims_after: dict[str, bool] = {}
-        self._longest_ahead: dict[str, float] = {}
         # Cache of runs.engine.release: what follows from results of a kind.
         self.courses: dict[Any, Any] = {}
         # Cache of runs.dispatch.knocks: templates of messages to this plan's links.
@@ -116,17 +115,14 @@ class Plan:
         self.links[head] = found[head]
         return found[head]
 
-    def longest_ahead(self, head: str) -> float:
-        """Return the longest timeout, in seconds, of the steps from `head` to the end of its segment that a delivery
-        performs in its own thread: inline and transactional ones. 0 without such steps.
+    @cached_property
+    def longest_in_thread(self) -> float:
+        """The longest timeout, in seconds, of the steps that a delivery performs in its own thread; 0 without such.
+
+        These are inline and transactional ones. A delivery may walk to any of them.
         """
-        if head not in self._longest_ahead:
-            longest = 0.0
-            for step in reversed(self._segments[head]):
-                if step.inline or step.action.transactional:
-                    longest = max(longest, step.timeout_seconds)
-                self._longest_ahead[step.id] = longest
-        return self._longest_ahead[head]
+        own = [step for step in self.steps.values() if step.inline or step.action.transactional]
+        return max((step.timeout_seconds for step in own), default=0.0)
 
     def claims_after(self, step: str) -> bool:
         """Whether a step that needs this one may be claimed by the record that releases it (PlannedStep.claimed_on)."""

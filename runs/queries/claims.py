@@ -103,12 +103,3 @@ CLAIM = Statement(
     SELECT {_facts(_READS_OF_STEP)}, t.step, t.attempt, t.attempts, t.input FROM t, {_ITS_RUN}
     """,  # noqa: S608 - constant text only
 )
-
-# Which of the candidates have a suspect ticket that is due. Locks nothing.
-SUSPECTS = Statement(
-    "suspects",
-    f"""
-    SELECT d.run_id, d.item, d.head FROM {_CANDIDATES_AT_HEADS},
-        LATERAL (SELECT id FROM runs_ticket WHERE {_THEIRS_AT_HEADS} AND suspect LIMIT 1) t
-    """,  # noqa: S608 - constant text only
-)

@@ -12,7 +12,7 @@ ANYTHING_DUE = Statement(
     "anything_due",
     f"""
     WITH next AS MATERIALIZED (
-        SELECT (SELECT min(knock_at) FROM runs_ticket) AS knock,
+        SELECT (SELECT min(knock_at) FROM runs_ticket WHERE NOT ({_SUSPECT})) AS knock,
                (SELECT min(wake_at) FROM runs_steprun WHERE state = 'waiting') AS wake,
                (SELECT min(deadline) FROM runs_run
                 WHERE deadline IS NOT NULL AND ending IS NULL AND paused_at IS NULL
@@ -49,8 +49,8 @@ LOST = Statement(
     """,
 )
 
-# The tickets of deliveries whose worker child died: messages for them are sent at once, one for each ticket. Locked in
-# the order of run, head and item.
+# The tickets of deliveries whose worker child died: each is performed alone, at once. Locked in the order of run, head
+# and item.
 SUSPECT = Statement(
     "suspect",
     """

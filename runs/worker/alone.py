@@ -16,7 +16,7 @@ from django.db import connections
 
 from runs.dispatch import dispatcher
 from runs.domain.requests import Due
-from runs.engine import tickets
+from runs.engine import thread_pool, tickets
 from runs.maintenance import suspects
 
 log = logging.getLogger(__name__)
@@ -24,8 +24,9 @@ log = logging.getLogger(__name__)
 # How many processes at once, and how many suspects each performs at most, one after the other.
 _PROCESSES = 16
 _SUSPECTS = 20
-# A process whose step has not ended this long after its timeout is killed by the kernel.
-_GRACE_SECONDS = 5
+# A process whose step has not ended this long after its timeout is ended by the kernel; also the time for what is to be
+# done before and after a step.
+_GRACE_SECONDS = 10
 # A process begins no other suspect after this time; those that are left are due again at once.
 _BUDGET_SECONDS = 2.0
 
@@ -38,7 +39,7 @@ class Alone:
 
     def start(self) -> int:
         """Take suspects that are due, and start processes that perform them; return how many they are."""
-        self._reap()
+        self.reap()
         free = _PROCESSES - len(self._pids)
         found = suspects.pick(limit=free * _SUSPECTS) if free else []
         if found:
@@ -52,15 +53,14 @@ class Alone:
         return len(found)
 
     def stop(self, *, within_seconds: float) -> None:
-        """Wait for the processes to end, and kill those that have not ended in time."""
+        """Wait for the processes to end. Those that take longer end by themselves: a kill would count as a death."""
         until = time.monotonic() + within_seconds
         while self._pids and time.monotonic() < until:
-            self._reap()
+            self.reap()
             time.sleep(0.05)
-        for pid in self._pids:
-            os.kill(pid, signal.SIGKILL)
 
-    def _reap(self) -> None:
+    def reap(self) -> None:
+        """Take notice of the processes that have ended."""
         for pid in list(self._pids):
             try:
                 ended, status = os.waitpid(pid, os.WNOHANG)
@@ -79,8 +79,10 @@ def _perform(found: Sequence[Due]) -> None:
         _begin()
         began = time.monotonic()
         left = list(found)
-        while left and time.monotonic() - began < _BUDGET_SECONDS:
+        # Not beside a step that has outlasted its timeout and is still there.
+        while left and time.monotonic() - began < _BUDGET_SECONDS and not thread_pool.current().stuck:
             suspects.perform([left.pop(0)], before_each=_limit)
+            _limit(0)
         tickets.unsend([one.ticket for one in left])
         dispatcher.refill()
         status = 0
@@ -91,15 +93,22 @@ def _perform(found: Sequence[Due]) -> None:
 
 
 def _begin() -> None:
-    """Leave what the process shares with its parent: connections are forgotten, not closed, and signals reset."""
+    """Leave what the process shares with its parent, and let the kernel end it if it hangs from here on.
+
+    Connections are forgotten and not closed, which would end the parent's session; psycopg closes nothing that another
+    process has opened. Signals of a shutdown are ignored: the worker waits for this process (Alone.stop).
+    """
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    _limit(0)
     for connection in connections.all(initialized_only=True):
         connection.connection = None
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD):
+    for number in (signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
-    # A worker that shuts down waits for this process (Alone.stop).
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     signal.set_wakeup_fd(-1)
 
 
 def _limit(timeout_seconds: float) -> None:
+    """Let the kernel end this process some time after this timeout."""
     signal.alarm(int(timeout_seconds) + _GRACE_SECONDS)

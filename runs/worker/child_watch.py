@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
+from billiard.pool import EX_RECYCLE
 from celery.worker.request import Request
 
 from runs.domain.outcomes import Death
@@ -22,7 +23,9 @@ class WatchedRequest(Request):
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """Called by Celery for every result but success."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)
-        if isinstance(error, (WorkerLostError, SystemExit)):
+        # A child that is replaced has recorded what it had under way, and died of nothing.
+        replaced = isinstance(error, SystemExit) and error.code == EX_RECYCLE
+        if isinstance(error, (WorkerLostError, SystemExit)) and not replaced:
             self._report_death()
         return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 
 from django.db import DatabaseError, InterfaceError, connection
@@ -11,6 +12,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from runs.dispatch import dispatcher
 from runs.dispatch.grouping import spread_over
 from runs.domain.requests import Due
+from runs.engine import recorder as recorders
 from runs.engine import tickets
 from runs.maintenance import suspects, sweep
 from runs.maintenance.sweep import INTERVAL_SECONDS, TICK_SECONDS
@@ -21,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # Messages taken in one round: few, so that other processes find work too and this one stops soon when asked to.
 MESSAGES = 2
+# How long the end waits for steps that are under way.
+DRAIN_SECONDS = 20.0
 
 
 def poll() -> int:
@@ -42,14 +46,25 @@ def walk(message: Sequence[Due]) -> None:
 
 
 def work(stopping: threading.Event) -> None:
-    """Sweep and poll until `stopping` is set. A round that fails is logged, and the next one tries again."""
+    """Sweep and poll until `stopping` is set, then record what is under way.
+
+    A round that fails is logged, and the next one tries again.
+    """
     pause = 0.0
     while not stopping.wait(pause):
         try:
-            swept = sweep.sweep(send=poll, alone=suspects.perform_due)
+            swept = sweep.sweep(send=poll, alone=_alone)
             coming = INTERVAL_SECONDS if swept.next_seconds is None else swept.next_seconds + TICK_SECONDS
             pause = 0.0 if swept.sent else min(INTERVAL_SECONDS, coming)
         except (DatabaseError, InterfaceError) as error:
             log.warning("poll_failed", extra={"error": str(error)})
             connection.close()
             pause = INTERVAL_SECONDS
+    if (recorder := recorders.existing()) is not None:
+        recorder.drain(until=time.monotonic() + DRAIN_SECONDS)
+
+
+def _alone() -> int:
+    """Perform suspects, unless steps that were left behind are under way in this process."""
+    recorder = recorders.existing()
+    return suspects.perform_due() if recorder is None or recorder.idle else 0

@@ -21,6 +21,7 @@ from django.conf import settings
 log = logging.getLogger(__name__)
 
 _SECONDS = 0.5
+_AGAIN_SECONDS = 3 * _SECONDS
 # One slot for each process, by its pid modulo _PLACES: its pid, and a time of the monotonic clock, which all processes
 # of a machine share.
 _PLACES = 4096
@@ -38,20 +39,23 @@ class Pulses:
     """What the parent has seen of its children."""
 
     def __init__(self) -> None:
-        self._late: dict[int, float] = {}
+        # The late pulse of each child, and when it was first found late.
+        self._late: dict[int, tuple[float, float]] = {}
 
     def end_hanging(self, pids: Iterable[int]) -> list[int]:
         """Kill those of these children whose pulse has stopped for longer than a lease; return their pids.
 
-        A pulse must be found late twice, some time apart: after a pause of the whole machine, all pulses are late once.
+        A pulse must be found late twice, _AGAIN_SECONDS apart: after a pause of the whole machine, all pulses are late.
         """
-        late = {
-            pid: at for pid in pids if (at := _read(pid)) and time.monotonic() - at > settings.PROCESS_LEASE_SECONDS
+        now = time.monotonic()
+        late = {pid: at for pid in pids if (at := _read(pid)) and now - at > settings.PROCESS_LEASE_SECONDS}
+        seen = {
+            pid: known if (known := self._late.get(pid)) and known[0] == at else (at, now) for pid, at in late.items()
         }
-        hanging = [pid for pid, at in late.items() if self._late.get(pid) == at]
-        self._late = late
+        hanging = [pid for pid, (_, since) in seen.items() if now - since >= _AGAIN_SECONDS]
+        self._late = seen
         for pid in hanging:
-            log.error("child_hangs", extra={"pid": pid, "seconds": round(time.monotonic() - late[pid], 1)})
+            log.error("child_hangs", extra={"pid": pid, "seconds": round(now - late[pid], 1)})
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from celery import bootsteps, current_app
+from celery import bootsteps
 from django.db import DatabaseError, InterfaceError, connection
 
 from runs.control import signals
@@ -46,7 +46,8 @@ class SweepStep(bootsteps.StartStopStep):
         self.stopping.set()
         watch.awake.set()
         self.thread.join(timeout=5)
-        self.alone.stop(within_seconds=current_app.conf.worker_soft_shutdown_timeout)
+        if not self.thread.is_alive():
+            self.alone.stop(within_seconds=5)
 
     def sweep(self) -> None:
         """Sweep every second, and sooner when a retry or wait is due or a child dies. A round that fails is logged."""
@@ -74,6 +75,7 @@ class SweepStep(bootsteps.StartStopStep):
         if deaths:
             sweeping.children_died(deaths)
         self.pulses.end_hanging(_children(self.pool))
+        self.alone.reap()
         coming = sweeping.sweep(alone=self.alone.start).next_seconds
         # Last, because it is slow in a big database, and then delays none of the work above.
         if time.monotonic() - self.audited >= AUDIT_SECONDS:

@@ -89,8 +89,8 @@ def make_room(**_: Any) -> None:
 def drain(**_: Any) -> None:
     """Claim nothing any more, and record what is under way, for as long as a shutdown may take."""
     recorder = recorders.existing()
-    if recorder is None:
-        return
+    if recorder is None or recorder.draining:
+        return  # a child that is replaced has drained before it ended
     left = recorder.drain(until=time.monotonic() + current_app.conf.worker_soft_shutdown_timeout)
     if left:
         log.warning("drain_cut_short", extra={"count": left})

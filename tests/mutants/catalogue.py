@@ -288,7 +288,7 @@ MUTANTS = (
         "walk-keeps-place",
         "a place that a walk reserved and did not need is free again",
         "runs/engine/walker.py",
-        "self._threads.give_back(onward.places - started)",
+        "self._threads.give_back(onward.places - len(work))",
         "self._threads.give_back(0)",
         (_SLOW,),
     ),

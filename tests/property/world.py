@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from runs.dispatch import dispatcher
 from runs.dispatch.compiler import decode
-from runs.domain.candidates import Candidate, by_head
+from runs.domain.candidates import Candidate
 from runs.domain.states import RUN_ENDED
 from runs.engine import lease
 from runs.maintenance import suspects
@@ -279,11 +279,10 @@ def _candidates(message: Message) -> list[Candidate]:
 
 
 def _loaded(message: Message) -> dict[StepKey, int]:
-    """The tickets of a message that claims nothing, as its delivery has read them: those of its first head."""
-    head, keys = next(iter(by_head(_candidates(message)).items()))
-    due = Ticket.objects.filter(head=head, due_at__lte=Now(), suspect=False)
-    rows = due.values_list("run_id", "head", "item", "id")
-    return {row[:3]: row[3] for row in rows if (row[0], row[2]) in keys}
+    """The tickets of a message that claims nothing, as its delivery has read them."""
+    candidates = set(_candidates(message))
+    rows = Ticket.objects.filter(due_at__lte=Now(), suspect=False).values_list("run_id", "head", "item", "id")
+    return {row[:3]: row[3] for row in rows if (row[0], row[2], row[1]) in candidates}
 
 
 def _empty() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runs.dispatch.compiler import decode, encode, fitting
-from runs.domain.candidates import Candidate, by_head
+from runs.domain.candidates import Candidate
 
 RUN, OTHER = UUID(int=1), UUID(int=2)
 LONGEST = "undo:" + "x" * 64
@@ -46,7 +46,6 @@ def test_what_is_said_already_is_left_out() -> None:
         Candidate(OTHER, -1, "b2"),
     ]
     assert encode(candidates) == [f"{RUN}", "@b2", "/7@b2", f"{RUN}/8", f"{OTHER}@b2"]
-    assert by_head(candidates) == {"b1": [(RUN, -1), (RUN, 8)], "b2": [(RUN, -1), (RUN, 7), (OTHER, -1)]}
     assert encode([]) == []
     assert decode([], head="b1") == []
 

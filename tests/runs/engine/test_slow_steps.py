@@ -21,6 +21,7 @@ from runs.domain.actor import Actor
 from runs.domain.candidates import Candidate
 from runs.engine import lease, thread_pool, tickets
 from runs.engine import recorder as recorders
+from runs.engine.walker import Walker
 from runs.maintenance import suspects
 from runs.maintenance.sweep import sweep
 from runs.models import Process, Run, StepRun, Ticket
@@ -311,3 +312,73 @@ def test_steps_of_many_runs_are_performed_at_once() -> None:
         wait_for(lambda: Held.now == 30, what="thirty steps under way")
         Held.let_go.set()
     assert {the_run(run_id).state for run_id in runs} == {"succeeded"}
+
+
+def test_slow_steps_that_the_recorder_walks_to_take_no_quick_place_either(settings: Settings) -> None:
+    settings.IO_THREADS, settings.SLOW_STEPS = 2, 4
+    thread_pool._forget()
+    twice = FLOW.replace("{id: b, action: held}", "{id: b, action: held, with: {hold: true}}")
+    runs = begun(published(twice.replace("name: held", "name: twice")), *[{"hold": True}] * 2)
+    deliver()
+    Held.let_go.set()
+    wait_for(lambda: all(states(one).get("a") == "succeeded" for one in runs), what="the first steps' end")
+    Held.let_go.clear()
+    [quick] = begun(published(FLOW), {"hold": False})
+    with in_thread(drain):
+        wait_for(lambda: the_run(quick).state == "succeeded", what="the quick run's end", timeout_seconds=15)
+        Held.let_go.set()
+    assert {the_run(one).state for one in runs} == {"succeeded"}
+
+
+def test_a_success_that_its_owner_looks_at_too_late_stays_a_success() -> None:
+    flow = published(SHORT)
+    [run_id] = begun(flow, {"hold": False})
+    messages()
+    walker = Walker()
+    walker.claim([Candidate(run_id, -1, "a")], plan=plans.load(flow.version.pk))
+    walker.under_way.inbox.put(None)
+    [attempt] = walker.under_way.attempts
+    wait_for(lambda: attempt.result, what="the attempt's end")
+    attempt.ends = 0.0
+    ended = walker.under_way.gather(until=time.monotonic() + 1)
+    assert [one.result.state for one in ended if one.result] == ["succeeded"]
+    walker.record(ended, walks=False, tell=lambda _: None)
+    assert states(run_id) == {"a": "succeeded"}
+    past()
+    drain()
+
+
+def test_what_is_under_way_is_seen_to_when_a_delivery_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, fast = begun(published(FLOW), {"hold": True}, {"hold": False})
+    [message] = messages()
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("runs.worker.delivery.report", broken)
+        with pytest.raises(ZeroDivisionError):
+            perform(message)
+    assert states(fast)["a"] == "succeeded"
+    Held.let_go.set()
+    settle()
+    assert states(slow)["a"] == "succeeded"
+    past()
+    drain()
+    assert not lease._in_hand
+    assert {the_run(one).state for one in (slow, fast)} == {"succeeded"}
+
+
+def test_a_child_that_is_replaced_drains_once() -> None:
+    [run_id] = begun(published(FLOW), {"hold": True})
+    deliver()
+    recorder = recorders.current()
+    recorder.drain(until=time.monotonic() + 0.05)
+    began = time.monotonic()
+    tasks.drain()
+    assert time.monotonic() - began < 5
+    Held.let_go.set()
+    settle()
+    assert states(run_id) == {"a": "succeeded"}
+    as_in_another_process()
+    drain()
