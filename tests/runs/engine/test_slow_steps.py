@@ -25,6 +25,7 @@ from runs.engine.walker import Walker
 from runs.maintenance import suspects
 from runs.maintenance.sweep import sweep
 from runs.models import Process, Run, StepRun, Ticket
+from runs.planning import plan as plans
 from runs.worker import delivery, tasks
 from tests.engine import deliver, drain, messages, perform, settle
 from tests.flows import begun, published, states, steps, the_run
