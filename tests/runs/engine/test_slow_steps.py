@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from queue import SimpleQueue
 from uuid import UUID
 
 import pytest
@@ -318,20 +319,22 @@ def test_steps_of_many_runs_are_performed_at_once() -> None:
 def test_slow_steps_that_the_recorder_walks_to_take_no_quick_place_either(settings: Settings) -> None:
     settings.IO_THREADS, settings.SLOW_STEPS = 2, 4
     thread_pool._forget()
-    twice = FLOW.replace("{id: b, action: held}", "{id: b, action: held, with: {hold: true}}")
+    twice = FLOW.replace("{id: b, action: held}", "{id: b, action: sleep, with: {seconds: 4}}")
     runs = begun(published(twice.replace("name: held", "name: twice")), *[{"hold": True}] * 2)
     deliver()
     Held.let_go.set()
-    wait_for(lambda: all(states(one).get("a") == "succeeded" for one in runs), what="the first steps' end")
-    Held.let_go.clear()
+    wait_for(lambda: all(states(one).get("b") == "running" for one in runs), what="the second steps under way")
+    time.sleep(0.2)
     [quick] = begun(published(FLOW), {"hold": False})
-    with in_thread(drain):
-        wait_for(lambda: the_run(quick).state == "succeeded", what="the quick run's end", timeout_seconds=15)
-        Held.let_go.set()
+    deliver()
+    assert the_run(quick).state == "succeeded"
+    assert {states(one)["b"] for one in runs} == {"running"}
+    drain()
     assert {the_run(one).state for one in runs} == {"succeeded"}
 
 
-def test_a_success_that_its_owner_looks_at_too_late_stays_a_success() -> None:
+@pytest.mark.parametrize("told", [True, False])
+def test_a_success_that_its_owner_looks_at_too_late_stays_a_success(told: bool) -> None:
     flow = published(SHORT)
     [run_id] = begun(flow, {"hold": False})
     messages()
@@ -340,8 +343,13 @@ def test_a_success_that_its_owner_looks_at_too_late_stays_a_success() -> None:
     walker.under_way.inbox.put(None)
     [attempt] = walker.under_way.attempts
     wait_for(lambda: attempt.result, what="the attempt's end")
+    if told:
+        walker.under_way.inbox.put(attempt)
+    else:
+        # Its thread has not told of its end yet.
+        walker.under_way.inbox = SimpleQueue()
     attempt.ends = 0.0
-    ended = walker.under_way.gather(until=time.monotonic() + 1)
+    ended = walker.under_way.gather(until=time.monotonic() + 0.2)
     assert [one.result.state for one in ended if one.result] == ["succeeded"]
     walker.record(ended, walks=False, tell=lambda _: None)
     assert states(run_id) == {"a": "succeeded"}
