@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from pytest_django import Settings
@@ -48,8 +49,13 @@ def test_a_child_that_stands_still_for_longer_than_a_lease_is_killed(child: int)
     assert pulses.end_hanging([child]) == [], "and looked at again too soon"
     time.sleep(pulse._AGAIN_SECONDS)
     assert pulses.end_hanging([child]) == [child]
-    _, status = os.waitpid(child, 0)
+    status = wait_for(partial(_ended, child), what="the child's end", timeout_seconds=5)
     assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+def _ended(pid: int) -> int:
+    """The status with which it ended; 0 while it lives."""
+    return os.waitpid(pid, os.WNOHANG)[1]
 
 
 def test_a_child_that_went_on_after_a_pause_is_left_alone(child: int) -> None:
