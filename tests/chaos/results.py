@@ -64,10 +64,15 @@ class Results:
         known = json.loads(JSON_FILE.read_text(encoding="utf-8")) if JSON_FILE.exists() else {"rows": []}
         fresh = {(report.row, report.acks): report.as_json() for report in self.reports}
         rows = [*(row for row in known["rows"] if (row["row"], row["acks"]) not in fresh), *fresh.values()]
-        rows.sort(key=lambda row: (ROWS.index(row["row"]), row["acks"]))
+        rows.sort(key=lambda row: (_place(row["row"]), row["acks"]))
         results = {"machine": machine(), "seed": SEED, "rows": rows}
         JSON_FILE.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         write_page()
+
+
+def _place(row: str) -> int:
+    """Return the place of a row on the page: a row that is not listed yet stands behind the others, and is not lost."""
+    return ROWS.index(row) if row in ROWS else len(ROWS)
 
 
 def machine() -> dict[str, Any]:
