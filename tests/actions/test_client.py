@@ -320,8 +320,8 @@ def _raw_deflate(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("coding", "body", "read"),
     [
-        (b"gzip", gzip.compress(b"hello"), b"hello"),
-        (b"GZIP", gzip.compress(b"hello"), b"hello"),
+        (b"gzip", gzip.compress(b"hello", mtime=0), b"hello"),
+        (b"GZIP", gzip.compress(b"hello", mtime=0), b"hello"),
         (b"deflate", zlib.compress(b"hello"), b"hello"),
         (b"deflate", _raw_deflate(b"hello"), b"hello"),
         (b"deflate, gzip", gzip.compress(zlib.compress(b"hello")), b"hello"),
@@ -335,7 +335,7 @@ def test_body_is_decompressed(serve: Serve, coding: bytes, body: bytes, read: by
 
 
 @pytest.mark.parametrize(
-    "body", [b"no gzip", gzip.compress(b"hello" * 100)[:-12], gzip.compress(b"x")[:-8] + b"12345678"]
+    "body", [b"no gzip", gzip.compress(b"hello" * 100, mtime=0)[:-12], gzip.compress(b"x", mtime=0)[:-8] + b"12345678"]
 )
 def test_compressed_body_that_is_broken_is_worth_a_retry(serve: Serve, body: bytes) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
@@ -346,7 +346,7 @@ def test_compressed_body_that_is_broken_is_worth_a_retry(serve: Serve, body: byt
 def test_bomb_is_refused_before_it_is_in_memory(serve: Serve, layers: int) -> None:
     bomb = bytes(30_000_000)
     for _ in range(layers):
-        bomb = gzip.compress(bomb, compresslevel=1)
+        bomb = gzip.compress(bomb, compresslevel=1, mtime=0)
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\n\r\n" % b", ".join([b"gzip"] * layers)
     tracemalloc.start()
     try:
