@@ -324,7 +324,7 @@ def _raw_deflate(data: bytes) -> bytes:
         (b"GZIP", gzip.compress(b"hello", mtime=0), b"hello"),
         (b"deflate", zlib.compress(b"hello"), b"hello"),
         (b"deflate", _raw_deflate(b"hello"), b"hello"),
-        (b"deflate, gzip", gzip.compress(zlib.compress(b"hello")), b"hello"),
+        (b"deflate, gzip", gzip.compress(zlib.compress(b"hello"), mtime=0), b"hello"),
         (b"identity", b"hello", b"hello"),
         (b"utf-8", b"hello", b"hello"),
     ],
