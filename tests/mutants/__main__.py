@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 from project.env import BASE_DIR
-from tests.mutants.catalogue import MUTANTS, Mutant
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.mutant import Mutant
 from tests.servers import start_once
 
 
