@@ -97,7 +97,7 @@ def test_the_branches_of_many_runs_share_full_messages_and_one_dispatch_takes_th
 def test_a_start_with_several_first_steps_sends_one_message() -> None:
     [run_id] = begun(roots(*[PURE] * 5))
     [message] = messages()
-    assert [one.head for one in told(message)] == ["b0", "b1", "b2", "b3", "b4"]
+    assert sorted(one.head for one in told(message)) == ["b0", "b1", "b2", "b3", "b4"]
     assert "fresh" not in message[1][1]
     perform(message)
     assert state(run_id) == "succeeded"
