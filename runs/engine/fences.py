@@ -18,7 +18,7 @@ from runs.domain.releases import Release
 from runs.domain.states import RunState
 from runs.engine import columns
 from runs.queries import records
-from runs.queries.database import Row, Statement, run
+from runs.queries.database import Row, Statement, run, values_of_one
 
 # The parameters `next_timeouts` and `process` of a record that also claims the steps that follow; else empty.
 Claims = Mapping[str, object]
@@ -72,12 +72,26 @@ def fence_and_release(outcomes: Sequence[Outcome], releases: Sequence[Release], 
     `claims` are the timeouts of the next steps that are claimed by this (see Claims); empty if none is.
     """
     kind = type(outcomes[0].fence)
+    if kind is HeldClaim and len(outcomes) == 1 and (rows := _one(outcomes, releases, claims=claims)) is not None:
+        return _fenced(outcomes, rows)
     if kind is HeldTicket and not _any_ticket(releases):
         return _fenced(outcomes, run(records.LINEAR_OVER, **_held(outcomes), **columns.ends(releases)))
     params = {**_held(outcomes), **columns.ends(releases), **columns.next_tickets(releases)}
     if claims:
         return _fenced(outcomes, run(_LINEAR_AND_CLAIM[kind], **params, **claims))
     return _fenced(outcomes, run(_LINEAR[kind], **params))
+
+
+def _one(outcomes: Sequence[Outcome], releases: Sequence[Release], *, claims: Claims) -> Sequence[Row] | None:
+    """Record a single claimed step after which its run claims the next one, or ends; return None if neither is so."""
+    [release] = releases
+    if claims and release.state is None:
+        timeouts, process = claims["next_timeouts"], claims["process"]
+        columns_ = {**_held(outcomes), **columns.next_tickets(releases), "next_timeouts": timeouts}
+        return run(records.ONE_CLAIM_CLAIM, **values_of_one(columns_), process=process)
+    if release.state is not None and not release.tickets:
+        return run(records.ONE_CLAIM_LAST, **values_of_one({**_held(outcomes), **columns.ends(releases)}))
+    return None
 
 
 def fence_write_and_release(

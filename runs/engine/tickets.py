@@ -76,6 +76,10 @@ def claim(
     `reads` and `timeouts` are the steps to read and the seconds until the deadline, by head. Either all candidates are
     items of for_each steps or none is. Suspect tickets are claimed with `suspect` only, and others without it only.
     """
+    if len(candidates) == 1 and candidates[0].item < 0:
+        [(run_id, _, head)] = candidates
+        one = {"run": run_id, "head": head, "reads": list(reads.get(head, ())), "timeout": timeouts[head]}
+        return run(claims.CLAIM_ONE, process=process, suspect=suspect, **one)
     statement = for_each.CLAIM_ITEMS if candidates and candidates[0].item >= 0 else claims.CLAIM
     given = {"reads": orjson.dumps(reads).decode(), "timeouts": orjson.dumps(timeouts).decode()}
     return run(statement, process=process, suspect=suspect, **given, **_columns(candidates))

@@ -78,6 +78,24 @@ LOAD_AT_HEADS = Statement(
     """,  # noqa: S608 - constant text only
 )
 
+
+def _running(taken: str, timeout: str) -> str:
+    """Return the INSERT of running rows for the tickets that were `taken`, of which it returns what a worker needs."""
+    return f"""
+    INSERT INTO runs_steprun AS s (run_id, step, item, state, attempt, attempts, process, deadline, started_at)
+    SELECT run_id, head, item, 'running', 1, '[]', %(process)s,
+           clock_timestamp() + {timeout} * interval '1 second', clock_timestamp()
+    FROM {taken}
+    ON CONFLICT (run_id, step, item) DO UPDATE
+        SET state = 'running', attempt = s.attempt + 1, process = excluded.process,
+            deadline = excluded.deadline, started_at = excluded.started_at, error = NULL
+        WHERE s.state = 'retrying'
+    RETURNING s.run_id, s.item, s.step, s.attempt, s.attempts, s.input
+    """  # noqa: S608 - constant text only
+
+
+_LEASED = "EXISTS (SELECT 1 FROM runs_process WHERE id = %(process)s AND expires_at > clock_timestamp())"
+
 # Turn tickets into running rows. Refused before a ticket's due_at, if the process has no live lease, and for a suspect
 # ticket unless it is performed alone. `reads` and `timeouts` are JSON objects by head.
 CLAIM = Statement(
@@ -86,20 +104,25 @@ CLAIM = Statement(
     WITH due AS MATERIALIZED (
         SELECT t.id FROM {_CANDIDATES_AT_HEADS},
             LATERAL (SELECT id FROM runs_ticket WHERE {_THEIRS_AT_HEADS} AND suspect = %(suspect)s FOR UPDATE) t
-        WHERE EXISTS (SELECT 1 FROM runs_process WHERE id = %(process)s AND expires_at > clock_timestamp())
+        WHERE {_LEASED}
     ),
     taken AS (DELETE FROM runs_ticket WHERE id = ANY(ARRAY(SELECT id FROM due)) RETURNING run_id, item, head),
-    t AS (
-        INSERT INTO runs_steprun AS s (run_id, step, item, state, attempt, attempts, process, deadline, started_at)
-        SELECT run_id, head, item, 'running', 1, '[]', %(process)s,
-               clock_timestamp() + (%(timeouts)s::jsonb ->> head)::float8 * interval '1 second', clock_timestamp()
-        FROM taken ORDER BY run_id, head, item
-        ON CONFLICT (run_id, step, item) DO UPDATE
-            SET state = 'running', attempt = s.attempt + 1, process = excluded.process,
-                deadline = excluded.deadline, started_at = excluded.started_at, error = NULL
-            WHERE s.state = 'retrying'
-        RETURNING s.run_id, s.item, s.step, s.attempt, s.attempts, s.input
-    )
+    t AS ({_running("taken ORDER BY run_id, head, item", "(%(timeouts)s::jsonb ->> head)::float8")})
     SELECT {_facts(_READS_OF_STEP)}, t.step, t.attempt, t.attempts, t.input FROM t, {_ITS_RUN}
+    """,  # noqa: S608 - constant text only
+)
+
+# The same for a single ticket, whose parameters are values; `reads` are the steps to read and `timeout` the seconds.
+CLAIM_ONE = Statement(
+    "claim_one",
+    f"""
+    WITH taken AS (
+        DELETE FROM runs_ticket
+        WHERE run_id = %(run)s AND item = -1 AND head = %(head)s::text AND due_at <= clock_timestamp()
+          AND suspect = %(suspect)s AND {_LEASED}
+        RETURNING run_id, item, head
+    ),
+    t AS ({_running("taken", "%(timeout)s::float8")})
+    SELECT {_facts("%(reads)s::text[]")}, t.step, t.attempt, t.attempts, t.input FROM t, {_ITS_RUN}
     """,  # noqa: S608 - constant text only
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -89,6 +89,16 @@ def copy(statement: Statement, rows: bytes) -> None:
         cursor.copy(statement.sql) as writing,
     ):
         writing.write(rows)
+
+
+def values_of_one(columns: Mapping[str, list[object]]) -> dict[str, str | None]:
+    """Return the only row of columns, for a statement that takes values in place of arrays and casts each."""
+    return {name: None if value is None else _text(value) for name, [value] in columns.items()}
+
+
+def _text(value: object) -> str:
+    # Text needs quotes in an array only.
+    return value if isinstance(value, str) else _WRITTEN[type(value)](value).strip('"')
 
 
 def _array(values: list[object]) -> str:

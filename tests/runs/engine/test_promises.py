@@ -119,7 +119,7 @@ def test_what_a_dead_child_had_in_hand_is_sent_again_alone() -> None:
     assert dispatcher.dispatch() == 0, "no message is sent for suspects"
     with observed() as seen:
         assert suspects.perform_due() == len(ids)
-    assert seen.count("claim") == len(ids), "each is claimed by itself, although it is pure"
+    assert seen.count("claim_one") == len(ids), "each is claimed by itself, although it is pure"
     assert {the_run(run_id).state for run_id in ids} == {"succeeded"}
 
 

@@ -43,7 +43,7 @@ def test_ten_effectful_steps_of_a_run_are_one_message_and_cost_one_transaction_e
         assert deliver() == 1
     assert the_run(run_id).state == "succeeded"
     writes = [name for name in seen if name not in ("peek", "beat")]
-    assert writes == ["claim", *["path_claim_claim"] * 9, "path_claim"]
+    assert writes == ["claim_one", *["path_one_claim"] * 9, "path_one_last"]
     assert not messages()
 
 
@@ -60,7 +60,7 @@ steps:
     with observed() as seen:
         assert deliver() == 1
     assert the_run(run_id).output == {"far": 1, "near": 1}
-    assert [name for name in seen if name != "beat"][:2] == ["claim", "path_claim"]
+    assert [name for name in seen if name != "beat"][:2] == ["claim_one", "path_claim"]
     assert "path_whole_claim" in seen, "the pure step's record claims the step behind it"
 
 
