@@ -25,7 +25,7 @@ class Ticket(models.Model):
     # The time at which the next message is sent for it.
     knock_at = models.DateTimeField(db_default=Now())
     # The number of messages sent since the ticket was made, or was last handed back.
-    sends = models.PositiveIntegerField(default=0)
+    sends = models.IntegerField(default=0)
     suspect = models.BooleanField(default=False)
 
     class Meta:
