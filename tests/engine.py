@@ -60,9 +60,11 @@ def deliver() -> int:
 def drain(*, rounds: int = 1000) -> None:
     """Perform until nothing is due or under way any more. Retries and waits that lie in the future stay."""
     for _ in range(rounds):
+        # First of all: what the recorder records may wake, release and send, until the moment that it is idle.
+        settled = settle()
         woken = wake() + unblock() + alerts.send() + suspects.perform_due()
         sent = dispatcher.dispatch()
-        if not woken + sent + deliver() and not settle():
+        if not woken + sent + deliver() + settled:
             return
     raise AssertionError(f"the engine still found work after {rounds} rounds")
 

@@ -21,9 +21,10 @@ from runs.maintenance import sweep
 from runs.models import StepRun, Ticket
 from runs.queries.database import observed
 from runs.worker import delivery, polling
-from tests.engine import deliver, drain, messages, perform, state
+from tests.engine import deliver, drain, messages, perform, settle, state
 from tests.flows import begun, states
 from tests.runs.dispatch.fan_out import EFFECTFUL, PURE, fan_out, roots
+from tests.runs.engine import held
 from tests.runs.engine.test_engine_failures import past
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -57,6 +58,7 @@ def performed() -> int:
     """Perform whatever is due until nothing is, and return how many messages that took."""
     sent = 0
     while True:
+        settle()
         dispatcher.dispatch()
         found = messages()
         if not found:
@@ -174,15 +176,18 @@ def test_a_chain_behind_several_heads_and_their_preloaded_data_are_ignored() -> 
     assert set(StepRun.objects.filter(run_id=run_id).values_list("attempt", flat=True)) == {1}
 
 
-def test_branches_are_claimed_by_one_statement_and_a_slow_one_holds_back_no_other() -> None:
-    found = roots({"action": "sleep", "with": {"seconds": 0.5}}, EFFECTFUL)
-    [run_id] = begun(found)
-    [message] = messages()
-    with observed() as seen:
-        perform(message)
-    assert seen.count("claim") == 1
-    assert states(run_id) == {"b0": "running", "b1": "succeeded"}
-    drain()
+def test_branches_are_claimed_by_one_statement_and_a_slow_one_holds_back_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with held.installed(monkeypatch), held.patient():
+        [run_id] = begun(roots({"action": "held", "with": {"hold": True}}, EFFECTFUL))
+        [message] = messages()
+        with observed() as seen:
+            perform(message)
+        assert seen.count("claim") == 1
+        assert states(run_id) == {"b0": "running", "b1": "succeeded"}
+        held.Held.let_go.set()
+        drain()
     assert state(run_id) == "succeeded"
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pytest
 from django.db import connection
+from django.test import override_settings
 
 from actions import registry
 from actions.base import Action, Config, Context, Json
@@ -73,17 +74,25 @@ class Told(Action[Config]):
 
 @contextmanager
 def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Register the actions, inside the block, in a process that has nothing under way."""
+    """Register the actions, inside the block, in a process that has nothing under way and soon leaves steps behind."""
     for action in (Held, Told):
         monkeypatch.setitem(registry.ACTIONS, action.name, f"{__name__}.{action.__name__}")
     Held.performed.clear()
     Held.now = Held.most = 0
     Held.let_go.clear()
     as_in_another_process()
-    yield
-    Held.let_go.set()
-    settle()
+    with override_settings(QUICK_STEP_MILLISECONDS=50):
+        yield
+        Held.let_go.set()
+        settle()
     as_in_another_process()
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """Inside the block, only what is held is left behind: a test looks at once at what became of the other steps."""
+    with override_settings(QUICK_STEP_MILLISECONDS=1000):
+        yield
 
 
 def as_in_another_process() -> None:

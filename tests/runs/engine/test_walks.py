@@ -37,6 +37,7 @@ def _held(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 TEN = "name: ten\nsteps:\n" + "\n".join(f"  - {{id: s{number}, action: held}}" for number in range(10))
 
 
+@held.patient()
 def test_ten_effectful_steps_of_a_run_are_one_message_and_cost_one_transaction_each_and_a_claim() -> None:
     [run_id] = begun(published(TEN))
     with observed() as seen:
@@ -47,6 +48,7 @@ def test_ten_effectful_steps_of_a_run_are_one_message_and_cost_one_transaction_e
     assert not messages()
 
 
+@held.patient()
 def test_a_pure_step_between_effectful_ones_is_performed_by_the_same_delivery() -> None:
     flow = """
 name: between
@@ -103,6 +105,7 @@ def test_a_walk_claims_nothing_under_a_lease_that_has_passed() -> None:
     assert the_run(run_id).state == "succeeded"
 
 
+@held.patient()
 def test_a_delivery_whose_time_is_over_hands_its_runs_on_to_the_rest_of_its_chain(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -115,10 +118,11 @@ def test_a_delivery_whose_time_is_over_hands_its_runs_on_to_the_rest_of_its_chai
     assert the_run(run_id).state == "succeeded"
 
 
+@held.patient()
 def test_a_chain_goes_on_behind_the_links_that_a_delivery_has_walked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "SHORT_BUDGET_SECONDS", 0.0)
-    monkeypatch.setattr(executor, "BUDGET_SECONDS", 0.15)
-    naps = "\n".join(f"  - {{id: s{number}, action: sleep, with: {{seconds: 0.03}}}}" for number in range(12))
+    monkeypatch.setattr(executor, "BUDGET_SECONDS", 0.5)
+    naps = "\n".join(f"  - {{id: s{number}, action: sleep, with: {{seconds: 0.1}}}}" for number in range(12))
     [run_id] = begun(published(f"name: chained\nsteps:\n{naps}"))
     with observed() as seen:
         assert deliver() == 1
