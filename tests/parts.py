@@ -18,8 +18,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 _TESTS = Path(__file__).parent
 # Fixtures of these parts start servers or installations, which one process should do once.
-_WHOLE = {"chaos"}
-_BY_MODULE = {"benchmarks", "e2e"}
+_WHOLE = {"chaos", "e2e"}
+_BY_MODULE = {"benchmarks"}
 _MOST_PROCESSES = 4
 _HERE = "main"
 

@@ -30,13 +30,14 @@ class Installation:
         self.settings = settings
         self.port, self.flower_port = ports.free(), ports.free()
         self.output = home.with_suffix(".out")
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Returns once its line `ready` has come."""
         clean = {key: value for key, value in os.environ.items() if key not in _OURS}
         words = {"PORT": str(self.port), "FLOWER_PORT": str(self.flower_port), "WORKERS": "1"}
         with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
+            process = self.process = subprocess.Popen(
                 [sys.executable, "-m", "project.up"],
                 cwd=BASE_DIR,
                 env={**clean, **words, **self.settings, "STEPWISE_HOME": str(self.home)},
@@ -46,14 +47,18 @@ class Installation:
             )
         try:
             wait_for(self._ready_or_dead, what="the line `ready`", timeout_seconds=240)
-            assert self.process.poll() is None, self.said()
+            assert process.poll() is None, self.said()
         except AssertionError:
             self.stop()
             raise
 
     def _ready_or_dead(self) -> bool:
         ready = any(line.startswith("ready") for line in self.said().splitlines())
-        return ready or self.process.poll() is not None
+        return ready or not self.alive()
+
+    def alive(self) -> bool:
+        """Whether its supervisor lives."""
+        return self.process is not None and self.process.poll() is None
 
     def said(self) -> str:
         """All that it printed so far."""
@@ -61,6 +66,7 @@ class Installation:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal to the supervisor alone, and answer its exit status."""
+        assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(120)
 

@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,15 +14,6 @@ from tests.e2e.installation import Installation
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """One installation for the tests that only look at it, or leave it whole."""
-    installation = Installation(tmp_path_factory.mktemp("up") / "home")
-    installation.start()
-    yield installation
-    installation.stop()
 
 
 def test_it_shows_one_example_that_ran_to_its_end(running: Installation) -> None:
@@ -112,9 +101,8 @@ def _named(installation: Installation, name: str) -> set[int]:
     return {pid for pid, command in installation.processes().items() if name in command}
 
 
-def test_sigterm_stops_everything_and_a_second_start_keeps_the_data(tmp_path: Path) -> None:
-    installation = Installation(tmp_path / "home")
-    installation.start()
+def test_sigterm_stops_everything_and_a_second_start_keeps_the_data(running: Installation) -> None:
+    installation = running
     first = installation.credentials()
     assert installation.stop(signal.SIGTERM) == 0
     assert installation.processes() == {}

@@ -109,17 +109,9 @@ def receiver() -> Iterator[Receiver]:
     thread.join()
 
 
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    made = Installation(tmp_path_factory.mktemp("real") / "home", OUTBOUND_ALLOW="127.0.0.1")
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
-def api(installation: Installation) -> Api:
-    return Api(installation)
+@pytest.fixture
+def api(running: Installation) -> Api:
+    return Api(running)
 
 
 def states(run: Any) -> dict[str, str]:
@@ -137,8 +129,8 @@ def test_select_email_shows_its_input_and_output(api: Api) -> None:
     assert step["output"] == {"email": "user@example.com"}
 
 
-def test_the_command_runs_it_and_prints_its_timeline(installation: Installation) -> None:
-    clean = {"PATH": "/usr/bin:/bin", "STEPWISE_HOME": str(installation.home)}
+def test_the_command_runs_it_and_prints_its_timeline(running: Installation) -> None:
+    clean = {"PATH": "/usr/bin:/bin", "STEPWISE_HOME": str(running.home)}
     answer = subprocess.run(
         [sys.executable, "manage.py", "run_workflow", "select-email", "--input", '{"email": "a@b.c", "age": 1}'],
         cwd=BASE_DIR,

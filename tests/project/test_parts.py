@@ -60,7 +60,7 @@ def test_what_shares_servers_stays_in_one_process_and_the_rest_is_spread_test_by
     assert piece("tests/chaos/test_broker.py::test_a[mixed]") == piece("tests/chaos/test_database.py::test_b")
     up = piece("tests/e2e/test_make_up.py::test_a")
     assert piece("tests/e2e/test_make_up.py::test_b[x::y]") == up
-    assert piece("tests/e2e/test_pool.py::test_a") != up
+    assert piece("tests/e2e/test_real_input.py::test_a") == up, "they share an installation"
     assert piece("tests/runs/test_window.py::test_a") != piece("tests/runs/test_window.py::test_b")
 
 
