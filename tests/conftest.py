@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 import django
+import pytest
+from pytest_django.plugin import DjangoDbBlocker
 
 from tests.servers import start_once
 
@@ -18,7 +20,7 @@ django.setup()
 from django.conf import settings  # noqa: E402  # not before there are settings
 from django.db import connection  # noqa: E402
 
-from tests import emptying  # noqa: E402  # imports models
+from tests import emptying, template  # noqa: E402  # imports models
 
 emptying.install()
 # The engine's limits in seconds are for processes that hang. A test may hold one transaction from its begin to its
@@ -33,3 +35,18 @@ if "QUICK_STEP_MILLISECONDS" not in os.environ:
 # Processes of pytest-xdist inherit the environment, and pytest-django would read the settings there before this
 # file has given the process a queue prefix of its own.
 del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, django_db_blocker: DjangoDbBlocker
+) -> None:
+    """What pytest-django asks for before it makes this process's database."""
+    with django_db_blocker.unblock():
+        template.use()
+
+
+@pytest.fixture
+def fresh_tables(transactional_db: None) -> None:
+    """For what depends on pages: no table has deleted rows of earlier tests."""
+    emptying.empty(small_bytes=0)

@@ -19,7 +19,7 @@ from tests.runs.engine.test_many_waits import pages, plan_of
 from tests.waiting import wait_for
 from workflows.publishing.publish import Published
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_tables")]
 
 FAILS = "name: {}\nlabels: {{tier: gold}}\nsteps: [{{id: a, action: fail}}]"
 MANY = 20_000

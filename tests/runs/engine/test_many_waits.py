@@ -17,7 +17,7 @@ from runs.queries.database import Statement, run
 from tests.flows import begun, published, workspace
 from tests.runs.control.test_signals import paid, send_by_key
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_tables")]
 
 WAITING = 20_000
 KEY = f"k{WAITING // 2}"

@@ -333,6 +333,7 @@ def test_the_page_of_a_run_whose_original_was_pruned_still_stands() -> None:
     assert admin().get(f"/admin/runs/run/{new}/change/").status_code == 200
 
 
+@pytest.mark.usefixtures("fresh_tables")
 def test_a_beat_of_a_lease_stays_in_its_page_and_touches_no_index() -> None:
     process = uuid7()
     with transaction.atomic():

@@ -17,7 +17,7 @@ from tests.engine import drain
 from tests.flows import begun, published
 from workflows.models import ApiToken, Workflow, Workspace
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_tables")]
 
 _SENT = [tickets.PEEK, tickets.PICK, tickets.UNSEND, claims.HAND_BACK, admission.ADMIT]
 _TAKEN = [claims.LOAD, claims.CLAIM, for_each.LOAD_ITEMS, for_each.CLAIM_ITEMS]
