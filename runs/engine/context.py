@@ -7,9 +7,9 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from datetime import datetime
-from functools import cached_property
 
 from django.conf import settings
+from django.utils.functional import cached_property
 
 from actions.base import Json
 from runs.domain.outcomes import RunFacts
