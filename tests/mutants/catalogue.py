@@ -9,6 +9,7 @@ _FAILURES = "tests/runs/engine/test_engine_failures.py"
 _FAULTS = "tests/runs/engine/test_engine_faults.py"
 _LOCKS = "tests/runs/engine/test_engine_locks.py"
 _PROMISES = "tests/runs/engine/test_promises.py"
+_BOTH_FORMS = "tests/runs/engine/test_alone_and_in_sets.py"
 _CONTROL = "tests/runs/control/test_control.py"
 _LISTS = "tests/runs/engine/test_for_each.py"
 _CHILDREN = "tests/runs/engine/test_sub_workflows.py"
@@ -35,9 +36,9 @@ MUTANTS = (
         "no-claim-token",
         "a worker whose lease was lost does not overwrite the result of the worker that took over its step",
         "runs/queries/records.py",
-        "WHERE {_ROW} 'running' AND s.process = d.process RETURNING",
-        "WHERE {_ROW.replace('AND s.attempt = d.attempt', '')} 'running' RETURNING",
-        (_FAULTS,),
+        "WHERE {first} {_ROW} 'running' AND s.process = d.process RETURNING",
+        "WHERE {first} {_ROW.replace('AND s.attempt = d.attempt', '')} 'running' RETURNING",
+        (_FAULTS, _BOTH_FORMS),
     ),
     Mutant(
         "no-run-lock",
@@ -101,7 +102,31 @@ MUTANTS = (
         "runs/queries/claims.py",
         "WHERE {_THEIRS_AT_HEADS} AND suspect = %(suspect)s FOR UPDATE) t",
         "WHERE {_THEIRS_AT_HEADS.split('AND due_at')[0]} AND suspect = %(suspect)s FOR UPDATE) t",
-        (_PROMISES,),
+        (_BOTH_FORMS,),
+    ),
+    Mutant(
+        "one-claim-before-due",
+        "the retry of a single run is not claimed before its time",
+        "runs/queries/claims.py",
+        "AND head = %(head)s::text AND due_at <= clock_timestamp()",
+        "AND head = %(head)s::text",
+        (_PROMISES, _BOTH_FORMS),
+    ),
+    Mutant(
+        "one-suspect-claimed",
+        "a suspect of a single run is not performed beside others",
+        "runs/queries/claims.py",
+        "AND suspect = %(suspect)s AND {_LEASED}",
+        "AND {_LEASED}",
+        (_BOTH_FORMS,),
+    ),
+    Mutant(
+        "one-run-not-locked",
+        "the record of a single run waits for whoever pauses or stops it",
+        "runs/queries/records.py",
+        "FROM runs_run WHERE id = %(runs)s::uuid FOR NO KEY UPDATE",
+        "FROM runs_run WHERE id = %(runs)s::uuid",
+        (_BOTH_FORMS,),
     ),
     Mutant(
         "double-release",
@@ -203,8 +228,8 @@ MUTANTS = (
         "parent-woken-twice",
         "the end of a sub-workflow wakes its parent exactly once",
         "runs/queries/records.py",
-        "WHERE {_ROW} 'waiting' AND {_ALIVE} AND s.awaits = 0 RETURNING",
-        "WHERE {_ROW} s.state AND {_ALIVE} RETURNING",
+        "WHERE {_ALL_LOCKED} AND {_ROW} 'waiting' AND {_ALIVE} AND s.awaits = 0 RETURNING",
+        "WHERE {_ALL_LOCKED} AND {_ROW} s.state AND {_ALIVE} RETURNING",
         (_CHILDREN,),
     ),
     Mutant(
