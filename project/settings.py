@@ -148,7 +148,8 @@ DATABASES = {
             "application_name": "stepwise",
             "options": _postgres_options,
             # psycopg prepares a statement after this many executions, or at once if the caller asks for it. This high,
-            # only the latter happens. Django's default, None, would switch both off.
+            # only the latter happens. Django's default, None, would switch both off, and also what
+            # runs.queries.database prepares itself.
             "prepare_threshold": 2**31,
             **_database.options,
         },

@@ -51,7 +51,6 @@ class AttemptContext:
     @property
     def names(self) -> dict[str, Json]:
         """The names that the step's expressions can use."""
-        # Not a cached_property: that takes a lock, which costs more than the rest of an attempt.
         if self._names is None:
             work = self._work
             if work.item >= 0:

@@ -83,7 +83,10 @@ def fence_and_release(outcomes: Sequence[Outcome], releases: Sequence[Release], 
 
 
 def _one(outcomes: Sequence[Outcome], releases: Sequence[Release], *, claims: Claims) -> Sequence[Row] | None:
-    """Record a single claimed step after which its run claims the next one, or ends; return None if neither is so."""
+    """Record a single claimed step by a statement for one run; return None if there is none for what follows.
+
+    There is one for a run that claims its next step, and one for a run that changes its state and gets no ticket.
+    """
     [release] = releases
     if claims and release.state is None:
         timeouts, process = claims["next_timeouts"], claims["process"]

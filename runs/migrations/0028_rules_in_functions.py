@@ -72,7 +72,11 @@ STEP_RUN = """
 
 
 class Migration(migrations.Migration):
-    """The new constraints are checked for the rows that are there by the next migration, which locks nobody out."""
+    """Each table is locked for a moment; the rows that are there are checked by the next migration.
+
+    A run that has `paused_at` but no `paused_through` was accepted by mistake and is not any more. Nothing but an
+    UPDATE by hand can have made one.
+    """
 
     dependencies = [
         ('runs', '0027_suspects'),
@@ -98,12 +102,4 @@ class Migration(migrations.Migration):
         migrations.RemoveConstraint(model_name='steprun', name='step_run_running_iff_leased'),
         migrations.RemoveConstraint(model_name='steprun', name='step_run_ended_iff_finished_at'),
         migrations.RemoveConstraint(model_name='steprun', name='step_run_waiting_has_end'),
-        migrations.AlterField('run', 'generation', models.SmallIntegerField(default=1)),
-        migrations.AlterField('run', 'depth', models.SmallIntegerField(db_default=0)),
-        migrations.AlterField('run', 'parent_attempt', models.IntegerField(null=True)),
-        migrations.AlterField('steprun', 'attempt', models.IntegerField(default=1)),
-        migrations.AlterField('steprun', 'seq', models.IntegerField(null=True)),
-        migrations.AlterField('steprun', 'awaits', models.IntegerField(null=True)),
-        migrations.AlterField('steprun', 'open_items', models.IntegerField(null=True)),
-        migrations.AlterField('ticket', 'sends', models.IntegerField(default=0)),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -65,7 +66,8 @@ def run(statement: Statement, **params: object) -> list[Row]:
     sql, names = statement.compiled
     given = [_array(value) if isinstance(value := params[name], list) else value for name in names]
     with database.wrap_database_errors:
-        if database.connection.autocommit and not database.in_atomic_block:
+        alone = database.connection.autocommit and not database.in_atomic_block
+        if alone and database.connection.prepare_threshold is not None:
             return _run_prepared(database.connection, sql, given)
         # Not Django's cursors: they bind parameters on the client, so they cannot prepare statements or pass arrays.
         with psycopg.RawCursor(database.connection) as cursor:
@@ -77,15 +79,18 @@ def run(statement: Statement, **params: object) -> list[Row]:
 # By connection, the names under which it has prepared statements: by their text and the types of their parameters.
 _Prepared = dict[tuple[str, tuple[int, ...]], bytes]
 _prepared: WeakKeyDictionary[Connection, _Prepared] = WeakKeyDictionary()
+# So many a connection keeps. The engine has some 140, and a few of them with parameters of different types.
+_MOST_PREPARED = 250
 # A statement is not there under its name any more (psycopg gives up all at a rollback), or a migration changed the
 # columns of its result. It was not executed then.
-_PREPARE_AGAIN = ("26000", "0A000")
+_UNKNOWN, _CHANGED = "26000", "0A000"
 
 
 def _run_prepared(connection: Connection, sql: str, given: Sequence[object]) -> list[Row]:
     """Execute a statement that is a transaction of its own. Half of the processor time of a cursor of psycopg.
 
     A cursor looks at more than is needed here: whether to begin a transaction, whether to prepare, what came back.
+    Python handles signals when the statement has ended, at the latest after the server's statement_timeout.
     """
     bound = Transformer(connection)
     values = bound.dump_sequence(given, [PyFormat.AUTO] * len(given))
@@ -94,8 +99,8 @@ def _run_prepared(connection: Connection, sql: str, given: Sequence[object]) -> 
         names = _prepared.setdefault(connection, {})
         known = key in names
         result = _execute(connection, names, key, values, bound.formats)
-        if known and _failed(result) and _sqlstate(result) in _PREPARE_AGAIN:
-            names.clear()
+        if known and _failed(result) and _sqlstate(result) in (_UNKNOWN, _CHANGED):
+            names.clear() if _sqlstate(result) == _UNKNOWN else _deallocate(connection, names.pop(key))
             result = _execute(connection, names, key, values, bound.formats)
     _check(connection, result)
     bound.set_pgresult(result)
@@ -105,14 +110,22 @@ def _run_prepared(connection: Connection, sql: str, given: Sequence[object]) -> 
 def _execute(
     connection: Connection, names: _Prepared, key: tuple[str, tuple[int, ...]], values: Any, formats: Any
 ) -> PGresult:
+    """Execute a prepared statement; prepare it if need be, in place of the oldest if there are too many."""
     if (name := names.get(key)) is None:
+        if len(names) >= _MOST_PREPARED:
+            _deallocate(connection, names.pop(next(iter(names))))
         sql, types = key
-        name = f"stepwise_{next(_numbers)}".encode()
+        # With the process, as a connection pooler may execute statements of several clients over one connection.
+        name = f"stepwise_{os.getpid()}_{next(_numbers)}".encode()
         result = connection.pgconn.prepare(name, sql.encode(), types)
         if _failed(result):
             return result
         names[key] = name
     return connection.pgconn.exec_prepared(name, values, formats)
+
+
+def _deallocate(connection: Connection, name: bytes) -> None:
+    connection.pgconn.exec_(b"DEALLOCATE " + name)
 
 
 def _failed(result: PGresult) -> bool:

@@ -260,7 +260,8 @@ LINEAR_ONE_STATEMENT_CLAIM = _one_statement(
     "path_whole_claim", _brought(_TICKET, _NEXT, _END, _CLAIMS), f"{_CLAIMED}, {_SETTLED}", _AGAIN, _CLAIMERS
 )
 LINEAR_CLAIM = _linear("path_claim", _OUTCOME, _FENCE_CLAIM)
-# For a single run, of which a worker records a claimed step: it claims the next one by this, or the run ends.
+# For a single run, of which a worker records a claimed step: it claims the next step, or the run changes its state,
+# mostly because it ends, and gets no ticket.
 ONE_CLAIM_CLAIM = Statement(
     "path_one_claim", f"WITH {_brought_one(_OUTCOME, _NEXT, _CLAIMS)}, {_FENCE_ONE_CLAIM}, {_CLAIMED} {_CLAIMERS}"
 )

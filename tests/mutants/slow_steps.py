@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 _FAULTS = "tests/runs/engine/test_engine_faults.py"
-_PROMISES = "tests/runs/engine/test_promises.py"
+_BOTH_FORMS = "tests/runs/engine/test_alone_and_in_sets.py"
 _SLOW = "tests/runs/engine/test_slow_steps.py"
 _WALKS = "tests/runs/engine/test_walks.py"
 
@@ -86,8 +86,8 @@ SLOW_STEPS = (
         "recorded-twice",
         "an outcome is recorded once, however often it is told",
         "runs/queries/records.py",
-        "WHERE {_ROW} 'running' AND s.process = d.process RETURNING",
-        "WHERE {_ROW} s.state AND (s.process = d.process OR s.process IS NULL) RETURNING",
+        "WHERE {first} {_ROW} 'running' AND s.process = d.process RETURNING",
+        "WHERE {first} {_ROW} s.state AND (s.process = d.process OR s.process IS NULL) RETURNING",
         (_WALKS, _FAULTS),
     ),
     Mutant(
@@ -112,7 +112,7 @@ SLOW_STEPS = (
         "runs/queries/claims.py",
         "AND suspect = %(suspect)s FOR UPDATE",
         "AND (suspect = %(suspect)s OR true) FOR UPDATE",
-        (_SLOW, _PROMISES),
+        (_BOTH_FORMS,),
     ),
     Mutant(
         "branches-decided-apart",

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from django.db import DataError, IntegrityError, OperationalError, connection, transaction
 
+from runs.queries import database
 from runs.queries.database import Statement, run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -47,7 +48,7 @@ def test_values_keep_their_types_on_the_way_to_the_server_and_back() -> None:
         assert run(same, **values) == [row], "the same inside a transaction, where psycopg's cursor executes it"
 
 
-def test_a_statement_is_prepared_once_and_again_after_a_rollback_has_lost_it() -> None:
+def test_a_statement_is_prepared_once_and_again_when_it_is_lost() -> None:
     assert [run(NUMBER, number=number) for number in (1, 2, 3)] == [[(2, "%")], [(3, "%")], [(4, "%")]]
     assert prepared() == 1
     with connection.cursor() as cursor:
@@ -55,6 +56,32 @@ def test_a_statement_is_prepared_once_and_again_after_a_rollback_has_lost_it() -
     assert prepared() == 0
     assert run(NUMBER, number=4) == [(5, "%")]
     assert prepared() == 1
+
+
+def test_a_rollback_after_a_statement_of_psycopg_gives_up_all_of_them() -> None:
+    run(NUMBER, number=1)
+    with transaction.atomic():
+        run(NUMBER, number=2)
+        transaction.set_rollback(True)
+    assert run(NUMBER, number=3) == [(4, "%")]
+
+
+def test_a_connection_keeps_a_bounded_number_of_statements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_MOST_PREPARED", 3)
+    many = [Statement(f"many_{number}", f"SELECT %(number)s::int + 1, '{number}'") for number in range(5)]
+    connection.close()
+    assert [run(one, number=1) for one in many + many] == [[(2, str(number))] for number in range(5)] * 2
+    assert prepared() == 3
+
+
+def test_without_prepared_statements_in_the_settings_none_is_prepared() -> None:
+    connection.ensure_connection()
+    connection.connection.prepare_threshold = None
+    try:
+        assert run(NUMBER, number=1) == [(2, "%")]
+        assert prepared() == 0
+    finally:
+        connection.close()
 
 
 def test_a_migration_may_change_the_columns_of_a_result() -> None:

@@ -20,7 +20,7 @@ from workflows.models import ApiToken, Workflow, Workspace
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_tables")]
 
 _SENT = [tickets.PEEK, tickets.PICK, tickets.UNSEND, claims.HAND_BACK, admission.ADMIT]
-_TAKEN = [claims.LOAD, claims.CLAIM, for_each.LOAD_ITEMS, for_each.CLAIM_ITEMS]
+_TAKEN = [claims.LOAD, claims.CLAIM, claims.CLAIM_ONE, for_each.LOAD_ITEMS, for_each.CLAIM_ITEMS]
 _COMPUTED = [
     records.LINEAR_TICKET,
     records.LINEAR_OVER,
@@ -41,6 +41,7 @@ _QUEUED += [
 MANY = [*_SENT, *_TAKEN, *_COMPUTED, *_QUEUED, records.RELEASE, sweep.RECALL, sweep.SUSPECT]
 # Of a few runs at once: not looked at while no step has a row yet, for then they read what is not there.
 FEW = [records.LINEAR_CLAIM, records.LINEAR_WAIT, records.LINEAR_CHILDREN]
+FEW += [records.ONE_CLAIM_CLAIM, records.ONE_CLAIM_LAST]
 FEW += [records.FENCE_CLAIM, records.FENCE_WAIT, records.FENCE_CHILDREN]
 PURE = "{name: kept-plans, steps: [{id: a, action: transform, with: {select: [n]}}]}"
 # So many users, workspaces, workflows, gates and tokens there are.
