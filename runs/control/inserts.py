@@ -131,7 +131,7 @@ def _created(rows: Sequence[Row], *, batch: Batch) -> dict[UUID, Started]:
     for run_id, ticket, head, started_at, given, *_ in rows:
         if ticket is not None:
             preloaded = None if given is None else Preloaded(ticket, started_at, given)
-            due[run_id].append(Due(ticket, run_id, -1, batch.version.pk, head, suspect=False, preloaded=preloaded))
+            due[run_id].append(Due(ticket, run_id, -1, batch.version.pk, head, preloaded=preloaded))
     queued, behind = RunState.QUEUED.value, _waits_behind(rows[0], batch=batch)
     return {
         run_id: Started(run_id, created=True, state=queued, due=tuple(tickets), behind=behind)

@@ -54,7 +54,6 @@ class Due(NamedTuple):
     item: int
     version_id: UUID
     head: str
-    suspect: bool
     preloaded: Preloaded | None = None
 
     @property

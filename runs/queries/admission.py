@@ -31,7 +31,7 @@ _ADMITTED = """
         RETURNING id, run_id, head
     )
 """
-_DUE = "SELECT t.id, t.run_id, -1, a.version_id, t.head, false FROM tickets t JOIN admitted a ON a.id = t.run_id"
+_DUE = "SELECT t.id, t.run_id, -1, a.version_id, t.head FROM tickets t JOIN admitted a ON a.id = t.run_id"
 
 # Runs without a gate (lane 0) in workspaces without limits, in fair turn between workspaces: a loose scan of index
 # run_backlog finds the workspaces that have queued runs, and each gets its share of the room, by priority, oldest
@@ -61,7 +61,7 @@ ADMIT = Statement(
     {_ADMITTED.format(metered="false")}
     ({_DUE} ORDER BY t.id)
     UNION ALL
-    SELECT NULL, NULL, NULL, NULL, NULL, NULL
+    SELECT NULL, NULL, NULL, NULL, NULL
     WHERE EXISTS (SELECT 1 FROM waiting WHERE limited)
        OR (SELECT true FROM runs_run r WHERE {gated("r")} ORDER BY workspace_id DESC LIMIT 1)
     """,  # noqa: S608 - constant text only

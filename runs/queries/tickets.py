@@ -15,12 +15,12 @@ SUSPECT = "suspect OR sends >= 3"
 PEEK = Statement(
     "peek",
     f"""
-    (SELECT t.id, t.run_id, t.item, r.version_id, t.head, t.suspect
+    (SELECT t.id, t.run_id, t.item, r.version_id, t.head
      FROM (SELECT * FROM runs_ticket WHERE knock_at <= (SELECT clock_timestamp()) AND NOT ({SUSPECT})
            ORDER BY knock_at LIMIT %(limit)s) t,
           LATERAL (SELECT version_id FROM runs_run WHERE id = t.run_id LIMIT 1) r ORDER BY t.knock_at, t.id)
     UNION ALL
-    SELECT NULL, NULL, NULL, NULL, NULL, NULL WHERE {any_waits()}
+    SELECT NULL, NULL, NULL, NULL, NULL WHERE {any_waits()}
     """,  # noqa: S608 - constant text only
 )
 
@@ -53,7 +53,7 @@ PICK_SUSPECTS = Statement(
             knock_at = clock_timestamp() + least(60, %(repeat)s * 2 ^ least(t.sends, 10)) * interval '1 second'
         WHERE t.id = ANY(ARRAY(SELECT id FROM due)) RETURNING t.id, t.run_id, t.item, t.head
     )
-    SELECT p.id, p.run_id, p.item, r.version_id, p.head, true
+    SELECT p.id, p.run_id, p.item, r.version_id, p.head
     FROM picked p, LATERAL (SELECT version_id FROM runs_run WHERE id = p.run_id LIMIT 1) r
     """,  # noqa: S608 - constant text only
 )

@@ -40,7 +40,7 @@ def fan_out(branches: int, step: Mapping[str, Any] = PURE, *, after: Mapping[str
 def due(found: Published, *heads: str, run: UUID | None = None, items: Iterable[int] = (-1,)) -> list[Due]:
     """Tickets at these heads of a run, in order."""
     run_id = run or uuid4()
-    return [Due(next(_numbers), run_id, item, found.version.pk, head, False) for head in heads for item in items]
+    return [Due(next(_numbers), run_id, item, found.version.pk, head) for head in heads for item in items]
 
 
 def shapes(messages: Iterable[Iterable[Due]]) -> list[tuple[int, int]]:

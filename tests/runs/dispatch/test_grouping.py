@@ -130,7 +130,7 @@ def test_a_start_is_told_how_many_messages_its_first_tickets_make(runs: int) -> 
 
 def test_tickets_of_a_step_that_nobody_knows_hold_back_no_others(caplog: pytest.LogCaptureFixture) -> None:
     found = roots(PURE, PURE)
-    unknown = Due(0, uuid4(), -1, uuid4(), "b0", suspect=False)
+    unknown = Due(0, uuid4(), -1, uuid4(), "b0")
     tickets = [unknown, *due(found, "gone", "b0", "b1")]
     with caplog.at_level(logging.ERROR):
         assert grouped(tickets, room=8, spread=4) == [tickets[2:]]
