@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID, uuid4
 
 import pytest
@@ -33,6 +33,13 @@ steps:
   - {id: a, action: sleep, with: {seconds: 0}}
   - {id: b, action: sleep, with: {seconds: 0}}
 """
+
+
+@pytest.fixture(autouse=True)
+def _nothing_in_hand() -> Iterator[None]:
+    """What a test claims and leaves is in nobody's hand afterwards."""
+    yield
+    lease.let_go(set(lease._in_hand))
 
 
 def runs(count: int) -> tuple[list[UUID], plans.Plan]:
