@@ -18,13 +18,16 @@ def _lean(name: str, statement: Statement) -> Statement:
 LOAD_ITEMS = _lean("load_items", claims.LOAD)
 CLAIM_ITEMS = _lean("claim_items", claims.CLAIM)
 
-# The values of items. One row of runs_itembatch per batch.
+# The values of items. One row of runs_itembatch per batch. The lookups are LATERAL for the reason given at
+# runs.queries.marks.VIEW_STEPS.
 VALUES = Statement(
     "item_values",
     """
     SELECT d.run_id, d.item, b.items -> (d.item %% %(size)s::int)
     FROM unnest(%(runs)s::uuid[], %(items)s::int[]) d(run_id, item)
-    JOIN runs_itembatch b ON b.run_id = d.run_id AND b.step = %(step)s AND b.number = d.item / %(size)s::int
+    CROSS JOIN LATERAL (
+        SELECT items FROM runs_itembatch
+        WHERE run_id = d.run_id AND step = %(step)s AND number = d.item / %(size)s::int LIMIT 1) b
     """,
 )
 
@@ -179,8 +182,9 @@ AGAIN = Statement(
 BEGUN = Statement(
     "lists_begun",
     """
-    SELECT s.run_id, s.step FROM unnest(%(runs)s::uuid[], %(steps)s::text[]) AS d(run_id, step)
-    JOIN runs_steprun s ON s.run_id = d.run_id AND s.step = d.step AND s.item = -1
+    SELECT d.run_id, d.step FROM unnest(%(runs)s::uuid[], %(steps)s::text[]) AS d(run_id, step)
+    CROSS JOIN LATERAL (
+        SELECT progress FROM runs_steprun WHERE run_id = d.run_id AND step = d.step AND item = -1 LIMIT 1) s
     WHERE s.progress IS NOT NULL
     """,
 )

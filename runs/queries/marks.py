@@ -27,17 +27,20 @@ OTHERS = Statement(
     """,
 )
 
-# As VIEW, for these steps only: rows and tickets in one snapshot.
+# As VIEW, for these steps only: rows and tickets in one snapshot. Each step is looked up by itself, at most one row: a
+# join that was planned while the tables were small would read all rows of all runs.
 VIEW_STEPS = Statement(
     "view_steps",
     """
     WITH d AS MATERIALIZED (SELECT * FROM unnest(%(runs)s::uuid[], %(steps)s::text[]) AS d(run_id, step))
     SELECT s.run_id, s.step, CASE WHEN s.state = 'waiting' AND s.open_items > 0 THEN 'running' ELSE s.state END,
            s.state = 'skipped' AND s.error IS NOT NULL
-    FROM d JOIN runs_steprun s ON s.run_id = d.run_id AND s.step = d.step AND s.item = -1
+    FROM d CROSS JOIN LATERAL (
+        SELECT * FROM runs_steprun WHERE run_id = d.run_id AND step = d.step AND item = -1 LIMIT 1) s
     UNION ALL
     SELECT t.run_id, t.head, NULL, false
-    FROM d JOIN runs_ticket t ON t.run_id = d.run_id AND t.head = d.step AND t.item = -1
+    FROM d CROSS JOIN LATERAL (
+        SELECT * FROM runs_ticket WHERE run_id = d.run_id AND head = d.step AND item = -1 LIMIT 1) t
     """,
 )
 

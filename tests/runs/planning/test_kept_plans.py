@@ -11,7 +11,19 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from runs.models import Gate
-from runs.queries import admission, claims, concurrency, for_each, pauses, records, retention, starts, sweep, tickets
+from runs.queries import (
+    admission,
+    claims,
+    concurrency,
+    for_each,
+    marks,
+    pauses,
+    records,
+    retention,
+    starts,
+    sweep,
+    tickets,
+)
 from runs.queries.database import Statement
 from tests.engine import drain
 from tests.flows import begun, published
@@ -38,7 +50,9 @@ _QUEUED += [
     retention.LOCK_UNUSED,
     sweep.ANYTHING_DUE,
 ]
-MANY = [*_SENT, *_TAKEN, *_COMPUTED, *_QUEUED, records.RELEASE, sweep.RECALL, sweep.SUSPECT]
+# What a record of a graph reads, and what is read for the items of lists.
+_READ = [marks.VIEW, marks.OTHERS, marks.VIEW_STEPS, marks.OUTPUTS, for_each.VALUES, for_each.BEGUN]
+MANY = [*_SENT, *_TAKEN, *_READ, *_COMPUTED, *_QUEUED, records.RELEASE, sweep.RECALL, sweep.SUSPECT]
 # Of a few runs at once: not looked at while no step has a row yet, for then they read what is not there.
 FEW = [records.LINEAR_CLAIM, records.LINEAR_WAIT, records.LINEAR_CHILDREN]
 FEW += [records.ONE_CLAIM_CLAIM, records.ONE_CLAIM_LAST]
@@ -46,6 +60,8 @@ FEW += [records.FENCE_CLAIM, records.FENCE_WAIT, records.FENCE_CHILDREN]
 PURE = "{name: kept-plans, steps: [{id: a, action: transform, with: {select: [n]}}]}"
 # So many users, workspaces, workflows, gates and tokens there are.
 _DEFINED = 2_000
+# Indexes that begin with the run: with a condition on another column only, all of the index is read.
+_OF_RUNS = ("step_run_once", "ticket_once", "item_batch_once")
 # What a node may stand on and still hand its rows through one by one.
 _THROUGH = {"Materialize", "Memoize", "Limit", "Result", "Subquery Scan"}
 
@@ -74,6 +90,8 @@ def _faults(plan: dict[str, Any]) -> list[str]:
     for node in _nodes(plan):
         if node["Node Type"] == "Seq Scan" and node["Relation Name"] in MANY_ROWS:
             found.append(f"reads all of {node['Relation Name']}")
+        if node.get("Index Name") in _OF_RUNS and "run_id" not in node.get("Index Cond", "run_id"):
+            found.append(f"reads all of {node['Index Name']}")
         if node.get("Index Name") == "run_queued" and "Index Cond" not in node:
             found.append("reads all that is queued")
         if node["Node Type"] == "Hash" and node.get("Parent Relationship") == "SubPlan":
