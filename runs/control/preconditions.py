@@ -8,7 +8,8 @@ from uuid import UUID
 from runs.domain.states import RUN_ENDED, RUN_LIVE, DeadLetterState, RunState, StepState
 from runs.models import DeadLetter, Run, Signal, StepRun
 from runs.planning import plan
-from runs.planning.steps import ANY_SIGNAL, UNDO
+from runs.planning.steps import UNDO
+from runs.planning.written_config import ANY_SIGNAL
 from workflows.definitions.errors import nearest
 
 TERMINABLE = RUN_LIVE | {RunState.QUEUED}
@@ -160,7 +161,7 @@ def cannot_signal(run_id: UUID, state: str, *, name: str) -> str:
     if state not in SIGNALLABLE:
         return f"the run is {state}; only a run that has not ended takes signals"
     version_id, ending = Run.objects.values_list("version_id", "ending").get(pk=run_id)
-    awaited = {step.awaits for step in plan.load(version_id).steps.values() if step.awaits is not None}
+    awaited = {step.config.awaits for step in plan.load(version_id).steps.values() if step.config.awaits is not None}
     if not awaited:
         return f"the run is {state}, and no step of it waits for a signal"
     if name not in awaited and ANY_SIGNAL not in awaited:

@@ -21,7 +21,7 @@ from runs.domain.outcomes import Recorded
 from runs.engine import endings, record, report, waits
 from runs.engine.waits import Came, Wait
 from runs.planning import plan as plans
-from runs.planning.steps import ANY_SIGNAL
+from runs.planning.written_config import ANY_SIGNAL
 from runs.queries import signals, values
 from runs.queries.database import Row, run
 
@@ -164,7 +164,7 @@ def _places(version_id: UUID, *, name: str, over: Iterable[str], ending: str | N
     """
     gone = set(over)
     steps = [step for step in plans.load(version_id).steps.values() if step.id not in gone]
-    awaited = [step.awaits for step in steps if ending is None or endings.may_follow(step, ending=ending)]
+    awaited = [step.config.awaits for step in steps if ending is None or endings.may_follow(step, ending=ending)]
     return awaited.count(name) + (MAX_KEPT if ANY_SIGNAL in awaited else 0)
 
 

@@ -13,7 +13,7 @@ def rendered(step: PlannedStep, scope: dict[str, Json], *, given: Json) -> Json:
     if step.definition.payload is not None:
         # A payload is the step's input and its config at once; so is an input that replaced it at a retry by hand.
         return step.action.from_payload(given)
-    return step.rendering.render(scope)
+    return step.config.rendering.render(scope)
 
 
 def fitted(step: PlannedStep, used: Json) -> Config:
@@ -21,8 +21,8 @@ def fitted(step: PlannedStep, used: Json) -> Config:
 
     A pure step's config without expressions is validated once for all runs.
     """
-    if step.fixed_config is not None:
-        return step.fixed_config
+    if step.config.fixed is not None:
+        return step.config.fixed
     try:
         return step.action.config_class.model_validate(used)
     except ValidationError as error:

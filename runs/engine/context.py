@@ -62,7 +62,7 @@ class AttemptContext:
     @property
     def scope(self) -> dict[str, Json]:
         """The names that the step's config uses: only `steps`, if that is enough, because it is cheap; else all."""
-        if self._names is None and self._work.item < 0 and self._step.asks_steps_only:
+        if self._names is None and self._work.item < 0 and self._step.config.asks_steps_only:
             return {"steps": dict(read_by(self._step, self._work.steps))}
         return self.names
 

@@ -37,7 +37,7 @@ SHORT_BUDGET_SECONDS = 0.25
 # A delivery begins with so many attempts at once. When none has ended for _IDLE_SECONDS, and this process did little
 # meanwhile, they wait for other systems, and it doubles their number. Of attempts that wait for nothing, more would
 # only wait for each other: Python runs one thread at a time.
-_FIRST_WIDTH, _WIDEST = 32, 1024
+_FIRST_WIDTH, _WIDEST = 64, 1024
 _IDLE_SECONDS = 0.003
 # How often it asks whether they wait.
 _CROWDED_SECONDS = 0.05

@@ -17,8 +17,10 @@ from runs.engine.work import Work
 from runs.planning.plan import Plan
 from runs.planning.steps import PlannedStep
 
-# Attempts that end this soon after another one are recorded together with it.
+# An attempt that ends this soon after another one is recorded together with it, and the first of them waits for the
+# others no longer than MOST_GATHER_SECONDS.
 GATHER_SECONDS = 0.002
+MOST_GATHER_SECONDS = 0.01
 
 
 @dataclass(eq=False)
@@ -85,9 +87,11 @@ class UnderWay:
     def gather(self, *, until: float) -> list[Attempt]:
         """Wait for the next attempt to end, at most until a time of the monotonic clock.
 
-        Return it with those that end within GATHER_SECONDS after it, and with those that are overdue.
+        Return it with those that follow, each within GATHER_SECONDS after the one before, and with those that are
+        overdue.
         """
         ended: list[Attempt] = []
+        latest = until
         while self.attempts or not ended:
             try:
                 one = self.inbox.get(timeout=max(0.0, until - time.monotonic()))
@@ -99,8 +103,10 @@ class UnderWay:
             if one not in self.attempts:
                 continue  # it was handed over twice, or ended just as it was given up as overdue
             self.attempts.remove(one)
+            now = time.monotonic()
             if not ended:
-                until = min(until, time.monotonic() + GATHER_SECONDS)
+                latest = min(until, now + MOST_GATHER_SECONDS)
+            until = min(latest, now + GATHER_SECONDS)
             ended.append(one)
         return ended + self._overdue()
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import gc
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from graphlib import TopologicalSorter
 from typing import Any
 from uuid import UUID
 
+from django.utils.functional import cached_property
+
 from actions import expressions, registry
 from actions.base import Action, Config
 from runs.planning.steps import ANY_STEP, UNDO, Part, PlannedStep, Unavailable
+from runs.planning.written_config import WrittenConfigs
 from workflows.definitions.definition import Compensation, Definition, StepDefinition
 from workflows.models import Version
 
@@ -55,12 +60,13 @@ class Plan:
     def __init__(self, version_id: UUID, definition: Definition) -> None:
         self.version_id = version_id
         self.definition = definition
-        main = _planned(definition.steps, part=Part.MAIN)
+        configs = WrittenConfigs()
+        main = _planned(definition.steps, part=Part.MAIN, configs=configs)
         self.steps = {step.id: step for step in main}
-        self.undos = _undos(main)
+        self.undos = _undos(main, configs=configs)
         self.steps |= {undo.id: undo for undo in self.undos.values()}
         for part, steps in ((Part.ON_FAILURE, definition.on_failure), (Part.FINALLY, definition.finally_)):
-            self.steps |= {step.id: step for step in _planned(steps, part=part)}
+            self.steps |= {step.id: step for step in _planned(steps, part=part, configs=configs)}
         self.links: dict[str, Link] = {}
         self._segments: dict[str, list[PlannedStep]] = {}
         # The place of each step in its segment.
@@ -72,7 +78,9 @@ class Plan:
         self.courses: dict[Any, Any] = {}
         # Cache of runs.dispatch.knocks: templates of messages to this plan's links.
         self.patterns: dict[Any, Any] = {}
-        for segment in self.segments():
+        segments = self.segments()
+        self._is_one_segment = len(segments) == 1
+        for segment in segments:
             self.links.update(_links(segment))
             self._segments.update(dict.fromkeys((step.id for step in segment), segment))
             self._at.update((step.id, at) for at, step in enumerate(segment))
@@ -160,7 +168,7 @@ class Plan:
             and step.definition.for_each is None
             for step in self.steps.values()
         )
-        return plain and len(self.segments()) == 1
+        return self._is_one_segment and plain
 
     @cached_property
     def leaves(self) -> list[str]:
@@ -207,28 +215,43 @@ def load(version_id: UUID) -> Plan:
 
     Raises Version.DoesNotExist.
     """
-    definition = Version.objects.values_list("definition", flat=True).get(pk=version_id)
-    return Plan(version_id, Definition.model_validate(definition))
+    with _without_garbage_collection():
+        definition = Version.objects.values_list("definition", flat=True).get(pk=version_id)
+        return Plan(version_id, Definition.model_validate(definition))
 
 
-def _undos(steps: Sequence[PlannedStep]) -> dict[str, PlannedStep]:
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Make many objects that all stay: Python would search them for garbage again and again, for half of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _undos(steps: Sequence[PlannedStep], *, configs: WrittenConfigs) -> dict[str, PlannedStep]:
     """Return the compensation of each step that has one, in reverse order of the plan."""
     return {
-        step.id: _undo(step.id, step.definition.compensate)
+        step.id: _undo(step.id, step.definition.compensate, configs=configs)
         for step in reversed(steps)
         if step.definition.compensate is not None
     }
 
 
-def _undo(step: str, said: Compensation) -> PlannedStep:
+def _undo(step: str, said: Compensation, *, configs: WrittenConfigs) -> PlannedStep:
     """Return the step that compensates another: its input is that step's output, and only a run's end releases it."""
     # Built without validation, because a definition may not use such an id.
     definition = StepDefinition.model_construct(
         id=f"{UNDO}{step}", action=said.action, with_=said.with_, retry=said.retry, timeout=said.timeout
     )
+    action = _action(said.action)
     return PlannedStep(
         definition=definition,
-        action=_action(said.action),
+        action=action,
+        config=configs.of(definition, action),
         predecessors=(step,),
         successors=(),
         jumped_from=(),
@@ -236,7 +259,7 @@ def _undo(step: str, said: Compensation) -> PlannedStep:
     )
 
 
-def _planned(steps: Sequence[StepDefinition], *, part: Part) -> list[PlannedStep]:
+def _planned(steps: Sequence[StepDefinition], *, part: Part, configs: WrittenConfigs) -> list[PlannedStep]:
     successors: dict[str, list[str]] = {step.id: [] for step in steps}
     jumps: dict[str, list[str]] = {step.id: [] for step in steps}
     for step in steps:
@@ -247,10 +270,12 @@ def _planned(steps: Sequence[StepDefinition], *, part: Part) -> list[PlannedStep
     by_id = {step.id: step for step in steps}
     # A `goto` counts as an edge, so that its target never stands before the step that jumps to it.
     order = TopologicalSorter({step.id: [*step.needs, *jumps[step.id]] for step in steps})
+    actions = {name: _action(name) for name in {step.action for step in steps}}
     return [
         PlannedStep(
             definition=by_id[key],
-            action=_action(by_id[key].action),
+            action=(action := actions[by_id[key].action]),
+            config=configs.of(by_id[key], action),
             predecessors=by_id[key].needs,
             successors=tuple(successors[key]),
             jumped_from=tuple(jumps[key]),

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+from django.utils.functional import cached_property
 
 from actions import expressions
 from actions.base import Action, Config, Context, Json, Permanent, Retry
-from workflows.definitions.configs import config_references
 from workflows.definitions.definition import Join, StepDefinition
+
+if TYPE_CHECKING:
+    from runs.planning.written_config import WrittenConfig
 
 # What actions.expressions.language.references returns where only the run can tell which step is meant.
 ANY_STEP = "*"
-ANY_SIGNAL = "*"
 
 # The step that compensates step `x` has the id `undo:x`, which no step of a definition can have.
 UNDO = "undo:"
@@ -63,6 +64,7 @@ class PlannedStep:
 
     definition: StepDefinition
     action: Action[Config]
+    config: WrittenConfig
     predecessors: tuple[str, ...]
     successors: tuple[str, ...]
     jumped_from: tuple[str, ...]
@@ -110,17 +112,17 @@ class PlannedStep:
     @cached_property
     def template(self) -> Json:
         """The unrendered config: `with` as written, or the reference in `payload`."""
-        return self.definition.payload if self.definition.payload is not None else self.definition.with_
+        return self.config.template
 
     @cached_property
     def has_expressions(self) -> bool:
         """Whether the config contains expressions, so that every run may render it differently."""
-        return expressions.has_expression(self.template)
+        return self.config.has_expressions
 
     @cached_property
     def as_written(self) -> bool:
         """Whether the config needs no rendering: it is `with`, without expressions."""
-        return self.definition.payload is None and not self.has_expressions
+        return self.config.as_written
 
     @cached_property
     def condition(self) -> str | None:
@@ -149,38 +151,6 @@ class PlannedStep:
         return plain and len(self.predecessors) == 1 and not self.jumped_from
 
     @cached_property
-    def rendering(self) -> expressions.Template:
-        """`with` as a parsed template. Fields that the action evaluates itself are left as they are."""
-        return expressions.Template(self.definition.with_, raw=self.action.raw)
-
-    @cached_property
-    def asks_steps_only(self) -> bool:
-        """Whether the expressions of its config use no other name than `steps`."""
-        return self.definition.payload is None and self.rendering.roots == frozenset({"steps"})
-
-    @cached_property
-    def fixed_config(self) -> Config | None:
-        """The validated config of a pure step whose `with` is the same for every run; else None.
-
-        Also None if it is invalid: then every attempt validates it and reports the errors.
-        """
-        if not self.action.pure or not self.as_written:
-            return None
-        try:
-            return self.action.config_class.model_validate(self.definition.with_)
-        except ValidationError:
-            return None
-
-    @cached_property
-    def awaits(self) -> str | None:
-        """The name of the signal that it waits for; `*` if only the run can tell, None if it waits for none."""
-        field = self.action.signal_field
-        if field is None:
-            return None
-        name = self.template.get(field) if isinstance(self.template, dict) else None
-        return ANY_SIGNAL if not isinstance(name, str) or expressions.has_expression(name) else name
-
-    @cached_property
     def retry(self) -> Retry:
         """The retry policy: the definition's values, and the action's where the definition has none."""
         return _retry(self.definition, self.action.retry)
@@ -194,15 +164,11 @@ class PlannedStep:
     def reads(self) -> frozenset[str]:
         """Ids of the steps whose rows it needs: predecessors, and steps that its expressions name; `*` means all."""
         each = self.definition.for_each
-        found = self._named if each is None else expressions.references(each.items)
+        found = self.config.references if each is None else expressions.references(each.items)
         found |= frozenset(self.predecessors)
         if self.definition.if_ is not None and not self.asks_each_item:
             found |= expressions.expression_references(self.definition.if_)
         return found
-
-    @cached_property
-    def _named(self) -> frozenset[str]:
-        return config_references(self.action, self.template)
 
     @cached_property
     def asks_each_item(self) -> bool:
@@ -215,7 +181,7 @@ class PlannedStep:
     def item_reads(self) -> frozenset[str]:
         """Ids of the steps that the expressions evaluated for each item refer to; `*` means every step."""
         asked = self.definition.if_ if self.asks_each_item else None
-        return self._named | (expressions.expression_references(asked) if asked else frozenset())
+        return self.config.references | (expressions.expression_references(asked) if asked else frozenset())
 
     @cached_property
     def items_read_input(self) -> bool:

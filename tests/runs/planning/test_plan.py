@@ -94,3 +94,27 @@ def test_settings_ask_for_no_more_runs_in_a_message_than_it_takes(name: str, mon
     monkeypatch.setenv(name, str(MAX_KEYS + 1))
     with pytest.raises(ImproperlyConfigured, match=f"{name}=401 is out of bounds; give a whole number from 1 to 400"):
         runpy.run_path(settings)
+
+
+def configs(*said: str) -> list[object]:
+    steps = ", ".join(
+        f"{{id: s{number}, action: transform, needs: [], with: {one}}}" for number, one in enumerate(said)
+    )
+    return [step.config for step in plan(f"name: configs\nsteps: [{steps}]").steps.values()]
+
+
+def test_steps_with_an_equal_config_share_what_follows_from_it() -> None:
+    [first, second, other] = configs("{set: {n: '{{ input.n }}'}}", "{set: {n: '{{ input.n }}'}}", "{set: {}}")
+    assert first is second
+    assert first is not other
+
+
+@pytest.mark.parametrize(("one", "other"), [("1", "1.0"), ("1", "true"), ("0", "false"), ("'1'", "1"), ("null", "''")])
+def test_configs_whose_values_only_compare_equal_are_not_shared(one: str, other: str) -> None:
+    [first, second] = configs(f"{{set: {{n: {one}}}}}", f"{{set: {{n: {other}}}}}")
+    assert first is not second
+
+
+def test_configs_that_differ_in_the_order_of_keys_are_not_shared() -> None:
+    [first, second] = configs("{set: {a: 1, b: 2}}", "{set: {b: 2, a: 1}}")
+    assert first is not second
