@@ -10,7 +10,7 @@ SLOW := tests/property tests/benchmarks tests/project/test_stack.py tests/projec
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-fast check e2e chaos mutants bench bench-all bench-quick migrate docs
+.PHONY: help up test test-fast check e2e chaos hostile mutants bench bench-all bench-quick migrate docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ e2e: $(DEV_STAMP) ## Only the tests that start real processes (`make test` runs 
 chaos: $(DEV_STAMP) ## The full fault table, half an hour; writes docs/reliability.md (`make test` runs its short form)
 	@STEPWISE_CHAOS=full $(BIN)/python -m pytest tests/chaos
 
+hostile: $(DEV_STAMP) ## Hostile inputs, each within its bound; writes the table of docs/security.md; a few minutes
+	@$(BIN)/python -m tests.hostile
+	@STEPWISE_API_CASES=5000 $(BIN)/python -m pytest -q tests/runs/api/test_openapi_cases.py
+
 mutants: $(DEV_STAMP) ## Break one promise after the other, and see a test catch each; about 5 minutes
 	@$(BIN)/python -m tests.mutants
 
@@ -57,6 +61,7 @@ migrate: $(STAMP) ## Bring the running installation's database up to date
 docs: $(DEV_STAMP) ## Write the pages of docs/ that are generated from the code
 	@DJANGO_SETTINGS_MODULE=project.settings_static $(BIN)/python manage.py write_docs
 	@$(BIN)/python -m tests.chaos
+	@$(BIN)/python -m tests.hostile --page
 	@$(BIN)/python -m benchmarks.page
 
 $(BIN)/python:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from runs.control import concurrency, pauses
 from runs.control.pauses import Paused
 from runs.domain.states import RUN_ENDED, Pause, RunState, StepState
+from runs.history import masking
 from runs.history.timeline import StepView
 from runs.models import Intervention, Run
 from runs.schemas.base import Shape, Site
@@ -139,16 +140,19 @@ def run_summary(run: Run) -> RunSummary:
 
 
 def run_detail(
-    run: Run, *, steps: Iterable[StepView], interventions: Iterable[Intervention], site: Site = str
+    run: Run, *, steps: Iterable[StepView], interventions: Iterable[Intervention], secrets: bool, site: Site = str
 ) -> RunDetail:
-    """Return all details of a run; its workflow and version should be loaded. `site` turns a path into a full URL."""
+    """Return all details of a run; its workflow and version should be loaded. `site` turns a path into a full URL.
+
+    Secrets in the steps' configs are masked unless `secrets`.
+    """
     return RunDetail(
         **_run(run),
         ending=RunState(run.ending) if run.ending else None,
         deadline=run.deadline,
-        input=run.input,
+        input=masking.run_input(run, secrets=secrets),
         output=run.output,
-        steps=[step(view, site=site) for view in steps],
+        steps=[step(view, site=site) for view in masking.steps(steps, secrets=secrets)],
         replay_of=run.replay_of_id,
         concurrency_key=concurrency.key_of(run),
         pause=pause_shape(pauses.of_run(run)),

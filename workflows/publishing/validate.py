@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from pydantic import ValidationError
 
@@ -21,9 +22,12 @@ from workflows.definitions.configs import (
 from workflows.definitions.definition import Compensation, Definition, ForEach, StepDefinition
 from workflows.definitions.errors import DefinitionError, Problem, join_path, nearest, refuse
 from workflows.definitions.graph import Upstream, graph_problems
+from workflows.definitions.secrets import marker_problems
 from workflows.formats.normalise import Normalised, located, normalise
 
 _TRIGGERS = ("webhook", "schedule", "event")
+# So many masked values are told at once.
+_MOST_MARKERS = 20
 _LATER = "is stored; this version does not perform it yet"
 
 
@@ -45,6 +49,8 @@ def validate(document: Json, *, name: str | None = None) -> Checked:
         payload.check(document)
     except payload.PayloadError as error:
         raise refuse(error.path, str(error)) from None
+    if marked := [*islice(marker_problems(document), _MOST_MARKERS)]:
+        raise DefinitionError(marked)
     if name is not None and isinstance(document, dict) and document.get("name") is None:
         document = {"name": name, **{key: value for key, value in document.items() if key != "name"}}
     normalised = normalise(document)

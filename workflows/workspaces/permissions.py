@@ -91,6 +91,9 @@ class Forbidden(Exception):
     """The caller may not do this here; the message says what, and what to do."""
 
 
+# No way in, but what is shown of configs on several.
+_SECRETS = Way("secrets in configs", Right.PUBLISH)
+
 # Every way in by its name. Filled as their modules are imported.
 WAYS: dict[str, Way] = {}
 
@@ -143,6 +146,11 @@ def require(caller: Caller, way: Way, *, workspace: Workspace | UUID | None = No
     """Raises Forbidden where `may` says no."""
     if not may(caller, way, workspace=workspace):
         raise Forbidden(f"this account may not {way.right.value}")
+
+
+def sees_secrets(caller: Caller, *, workspace: Workspace | UUID | None = None) -> bool:
+    """Whether the caller is shown the secrets in configs: who may edit the workflow could read them anyway."""
+    return may(caller, _SECRETS, workspace=workspace)
 
 
 def may_at_admin(user: AbstractBaseUser | AnonymousUser, verb: str, model: type[Model]) -> bool:

@@ -49,6 +49,11 @@ class ScopedView(APIView):
         if isinstance(request.user, User):
             self.user = request.user
 
+    @property
+    def sees_secrets(self) -> bool:
+        """Whether the caller is shown the secrets in configs."""
+        return permissions.sees_secrets(self.caller, workspace=self.workspace)
+
     def require(self, way: Way | None) -> None:
         """Raises Refused (403) where the caller may not go this way in the workspace."""
         if way is None and not hasattr(self, (self.request.method or "").lower()):

@@ -59,6 +59,7 @@ class OneRun(ScopedView):
             one,
             steps=timeline.timeline(one),
             interventions=timeline.interventions(one),
+            secrets=self.sees_secrets,
             site=request.build_absolute_uri,
         )
         return Response(told.as_json())
