@@ -106,5 +106,3 @@ def _as_request(case: Any) -> dict[str, Any]:
     headers = {key: value for key, value in (found.get("headers") or {}).items() if key.lower() == "content-type"}
     sent: dict[str, Any] = {key: found[key] for key in ("method", "url", "params", "json", "data") if key in found}
     return {**sent, "headers": headers}
-
-
