@@ -91,18 +91,11 @@ def _cases() -> Iterator[Case]:
         "stepwise.approval\x00",
     ):
         yield Case(f"link: signed for {salt!r}", _KIND, partial(_other_salt, salt))
-    for value in (
-        None,
-        [],
-        {},
-        "text",
-        7,
-        [1],
-        ["x", "ask", -1, 1],
-        [str(UUID(int=1)), "ask", "x", 1],
-        [[], [], [], []],
-    ):
-        yield Case(f"link: signed, with {str(value)[:40]} inside", _KIND, partial(_other_subject, value))
+    inside: tuple[object, ...] = (
+        None, [], {}, "text", 7, [1], ["x", "ask", -1, 1], [str(UUID(int=1)), "ask", "x", 1], [[], [], [], []],
+    )  # fmt: skip
+    for one in inside:
+        yield Case(f"link: signed, with {str(one)[:40]} inside", _KIND, partial(_other_subject, one))
 
 
 CASES = list(_cases())
