@@ -59,7 +59,7 @@ class OneRun(ScopedView):
             one,
             steps=timeline.timeline(one),
             interventions=timeline.interventions(one),
-            site=request.build_absolute_uri,
+            site=self.site,
         )
         return Response(told.as_json())
 
