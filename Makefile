@@ -29,7 +29,7 @@ check: $(DEV_STAMP) ## Lint, types, migrations complete, system checks with depl
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy .
 	@DJANGO_SETTINGS_MODULE=project.settings_static $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
-	@DJANGO_SETTINGS_MODULE=project.settings_static STEPWISE_HTTPS=1 $(BIN)/python manage.py check --deploy --fail-level WARNING
+	@DJANGO_SETTINGS_MODULE=project.settings_static STEPWISE_HTTPS=1 TRUSTED_PROXIES=1 $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 e2e: $(DEV_STAMP) ## Only the tests that start real processes (`make test` runs them too)
 	@$(BIN)/python -m pytest -m e2e

@@ -9,6 +9,8 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
@@ -58,12 +60,23 @@ def ensure_admin() -> Any:
     password = env_str("STEPWISE_ADMIN_PASSWORD")
     known = user_model.objects.filter(username=name).first()
     if known is None:
-        return user_model.objects.create_superuser(name, password=password)
+        return create_admin(name, password=password)
     # If the token is ours, this installation created the admin as well, even if the password was changed since.
     if _our_token() is not None or known.check_password(password):
         return known
     name = f"admin-{settings.INSTALLATION_ID}"
     credentials.update(settings.STEPWISE_HOME, {"STEPWISE_ADMIN_USER": name})
+    return create_admin(name, password=password)
+
+
+def create_admin(name: str, *, password: str) -> Any:
+    """Create a superuser. Raises CommandError for a password that the admin's own page would refuse, too."""
+    user_model = get_user_model()
+    try:
+        validate_password(password, user_model(username=name))
+    except ValidationError as error:
+        hint = "choose another one; without it in .env or the environment `make up` makes one"
+        raise CommandError(f"STEPWISE_ADMIN_PASSWORD: {' '.join(error.messages)} Please {hint}.") from None
     return user_model.objects.create_superuser(name, password=password)
 
 
