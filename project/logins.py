@@ -75,7 +75,9 @@ def _address_bound() -> int:
 
 def _normal(text: str) -> str | None:
     """The address as text in its usual form, or None where it is not one. Some proxies write a port behind it."""
-    text = text.strip()[: _LONGEST_ADDRESS + 1]
+    text = text.strip()
+    if len(text) > _LONGEST_ADDRESS:
+        return None
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

@@ -104,8 +104,9 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "project.drain.DrainBody",
-    "django.middleware.security.SecurityMiddleware",
     "project.headers.ContentSecurityPolicy",
+    "project.headers.KeepNothing",
+    "django.middleware.security.SecurityMiddleware",
     "project.nul.RefuseNul",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
