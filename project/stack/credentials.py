@@ -47,5 +47,7 @@ def generated(known: Mapping[str, str]) -> dict[str, str]:
         "SECRET_KEY": secrets.token_urlsafe(48),
         "INSTALLATION_ID": f"sw-{secrets.token_hex(4)}",
         "POSTGRES_PASSWORD": secrets.token_urlsafe(24),
+        "VALKEY_PASSWORD": secrets.token_urlsafe(24),
+        "STEPWISE_FLOWER_PASSWORD": secrets.token_urlsafe(18),
     }
     return {key: env.told(key) or value for key, value in values.items() if key not in known}

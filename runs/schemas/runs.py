@@ -125,13 +125,13 @@ class RunStarted(Shape):
     state: RunState
 
 
-def step(view: StepView, *, site: Site = str) -> StepShape:
-    """Return a step of a timeline; `site` turns a path into a full URL."""
+def step(view: StepView, *, site: Site | None = str) -> StepShape:
+    """Return a step of a timeline; `site` turns a path into a full URL, and None leaves out the link of an approval."""
     fields = {field.name: getattr(view, field.name) for field in dataclasses.fields(view)}
     waits = view.waiting_for
     fields["waiting_for"] = WaitShape.model_validate(dataclasses.asdict(waits)) if waits else None
     link = waits.approve_url if waits else None
-    return StepShape(**fields, approve_url=site(link) if link else None)
+    return StepShape(**fields, approve_url=site(link) if link and site else None)
 
 
 def run_summary(run: Run) -> RunSummary:
@@ -140,9 +140,14 @@ def run_summary(run: Run) -> RunSummary:
 
 
 def run_detail(
-    run: Run, *, steps: Iterable[StepView], interventions: Iterable[Intervention], secrets: bool, site: Site = str
+    run: Run,
+    *,
+    steps: Iterable[StepView],
+    interventions: Iterable[Intervention],
+    secrets: bool,
+    site: Site | None = str,
 ) -> RunDetail:
-    """Return all details of a run; its workflow and version should be loaded. `site` turns a path into a full URL.
+    """Return all details of a run; its workflow and version should be loaded. `site`: see `step`.
 
     Secrets in the steps' configs are masked unless `secrets`.
     """

@@ -60,7 +60,7 @@ class OneRun(ScopedView):
             steps=timeline.timeline(one),
             interventions=timeline.interventions(one),
             secrets=self.sees_secrets,
-            site=request.build_absolute_uri,
+            site=self.site,
         )
         return Response(told.as_json())
 

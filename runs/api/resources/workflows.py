@@ -88,7 +88,7 @@ class OneWorkflow(ScopedView):
         """Show it with its current definition, and its latest run with the state of every step."""
         workflow = find_workflow(key, workspace=self.workspace)
         secrets = self.sees_secrets
-        newest = _newest(workflow, site=request.build_absolute_uri, secrets=secrets)
+        newest = _newest(workflow, site=self.site, secrets=secrets)
         told = workflows_schemas.workflow_detail(workflow, latest_run=newest, secrets=secrets)
         return Response(told.as_json())
 
@@ -113,7 +113,7 @@ def _published(published: Published) -> dict[str, Any]:
     return workflows_schemas.WorkflowStarted(**told, state=started.state, status=started.state, run=run).as_json()
 
 
-def _newest(workflow: Workflow, *, site: base.Site, secrets: bool) -> runs_schemas.RunDetail | None:
+def _newest(workflow: Workflow, *, site: base.Site | None, secrets: bool) -> runs_schemas.RunDetail | None:
     runs = Run.objects.filter(workflow=workflow).select_related("workflow", "version", "gate")
     run = runs.defer("version__definition").order_by("-id").first()
     if run is None:
