@@ -33,6 +33,10 @@ try:
     WORKERS = env_int("WORKERS", default=2, minimum=1, maximum=256)
     # A child whose memory has ever been larger is replaced after its message, so that leaks do not accumulate.
     WORKER_CHILD_MEMORY_MEGABYTES = env_int("WORKER_CHILD_MEMORY_MEGABYTES", default=1024, minimum=300)
+    # The longest timeout of one attempt at a step, which occupies a worker; a longer one is refused at publish. What
+    # only computes (a pure step) occupies its worker child alone, so its bound is lower. Waits are rows: no bound.
+    STEP_MAX_SECONDS = env_int("STEP_MAX_SECONDS", default=3600, minimum=1, maximum=7 * 86400)
+    PURE_STEP_MAX_SECONDS = env_int("PURE_STEP_MAX_SECONDS", default=60, minimum=1, maximum=3600)
     # The longest step timeout that the broker is prepared for: its visibility timeout is twice this, at least 600 s. A
     # message without a hard time limit of its own gets this plus 30 s. No step is limited by it: see docs/operating.md
     # for steps with a longer timeout.
