@@ -61,6 +61,8 @@ try:
     QUICK_STEP_MILLISECONDS = env_int("QUICK_STEP_MILLISECONDS", default=50, minimum=1, maximum=5000)
     SLOW_STEPS = env_int("SLOW_STEPS", default=200, minimum=0, maximum=10_000)
     EFFECTFUL_BATCH_RUNS = env_int("EFFECTFUL_BATCH_RUNS", default=min(400, 2 * IO_THREADS), minimum=1, maximum=400)
+    # The limit on concurrent runs that the admin offers for a new workspace; 0: none.
+    DEFAULT_CONCURRENT_RUNS = env_int("DEFAULT_CONCURRENT_RUNS", default=1000, minimum=0, maximum=1_000_000)
     # How deep sub-workflows may be nested; it stops a workflow that starts itself without end.
     SUB_WORKFLOW_DEPTH = env_int("SUB_WORKFLOW_DEPTH", default=10, minimum=1, maximum=1000)
     # Limits of one bulk start, measured after decompression. Its body is never in memory as a whole.

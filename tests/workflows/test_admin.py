@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
@@ -172,3 +173,17 @@ def test_a_token_is_shown_once_when_it_is_made(browser: Client, workspace: Works
     assert tokens.find(shown[0]) == ApiToken.objects.get()
     again = browser.get(reverse("admin:workflows_apitoken_change", args=[ApiToken.objects.get().pk]))
     assert shown[0] not in again.content.decode()
+
+
+def test_a_new_workspace_is_offered_a_limit_on_concurrent_runs(browser: Client, settings: LazySettings) -> None:
+    def offered() -> str:
+        return form_of(browser.get(reverse("admin:workflows_workspace_add")).content.decode())["concurrent_runs"]
+
+    assert offered() == "1000"
+    settings.DEFAULT_CONCURRENT_RUNS = 7
+    assert offered() == "7"
+    settings.DEFAULT_CONCURRENT_RUNS = 0
+    assert offered() == ""
+    given = {"name": "new", "concurrent_runs": "7"}
+    assert browser.post(reverse("admin:workflows_workspace_add"), given).status_code == 302
+    assert Workspace.objects.get(name="new").concurrent_runs == 7

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.forms import ModelForm
 from django.http import HttpRequest
@@ -24,6 +25,13 @@ else:
 class WorkspaceAdmin(AsksPermissions, ModelAdmin):
     list_display = ("name", "concurrent_runs", "runs_per_minute", "keep_days", "created_at")
     search_fields = ("name",)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Offer a limit for a new workspace, so that a flood of its runs leaves room for other workspaces."""
+        return {
+            "concurrent_runs": settings.DEFAULT_CONCURRENT_RUNS or None,
+            **super().get_changeform_initial_data(request),
+        }
 
 
 @admin.register(ApiToken)

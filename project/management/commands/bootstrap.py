@@ -37,6 +37,8 @@ class Command(BaseCommand):
         user = ensure_admin()
         if _token_is_ours():
             return
+        # Without a limit on its runs (DEFAULT_CONCURRENT_RUNS): there is no other workspace to leave room for yet, and
+        # runs under a limit are admitted under locks, which takes longer.
         Workspace.objects.get_or_create(name=WORKSPACE)
         # Examples are loaded on the first start only: later, users may have edited them.
         if examples:
