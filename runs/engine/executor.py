@@ -209,7 +209,7 @@ class _Delivery:
     def _onward(self, outcomes: Sequence[Outcome], *, walks: bool, carried: Carried) -> Onward:
         """Return what the record takes further: the effectful steps behind, if there are any, and carried tickets."""
         if walks and any(map(self._plan.claims_after, {o.last.step for o in outcomes if o.item < 0})):
-            return self._own_walker().onward(len(outcomes), carried=carried)
+            return self._own_walker().onward(len(outcomes), plan=self._plan, carried=carried)
         return Onward(carried) if carried else NOWHERE
 
     # -- effectful steps ----------------------------------------------------------------------------------------------
