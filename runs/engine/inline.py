@@ -8,7 +8,7 @@ from runs.domain.candidates import Candidate, Key, heads_of
 from runs.domain.outcomes import HeldTicket, Outcome, StepResult
 from runs.domain.requests import Preloaded
 from runs.engine import attempt as performing
-from runs.engine import for_each, sub_workflows, tickets
+from runs.engine import for_each, now_inline, sub_workflows, tickets
 from runs.engine.preload import loaded, remember_clock
 from runs.engine.work import Work, clock_of, work_of
 from runs.planning.plan import Link, Plan
@@ -67,11 +67,15 @@ class Inline:
     def _performed(self, work: Sequence[tuple[Link, Work]], held_: Sequence[HeldTicket]) -> list[Outcome]:
         plan = self._plan
         walked: list[tuple[StepResult, ...]] = []
-        for link, one in work:
-            if self._stops():
-                break
-            walked.append(performing.walk(plan, link, one))
-            self._is_first = False
+        try:
+            for (link, one), ticket in zip(work, held_, strict=True):
+                if self._stops():
+                    break
+                now_inline.begin(ticket.id, one.run.id)
+                walked.append(performing.walk(plan, link, one))
+                self._is_first = False
+        finally:
+            now_inline.end()
         self.left += [Candidate(one.run.id, one.item, link.head.id) for link, one in work[len(walked) :]]
         ones = [one for _, one in work[: len(walked)]]
         lasts = sub_workflows.resolved([results[-1] for results in walked], ones, plan=plan)
