@@ -34,6 +34,10 @@ try:
     WORKERS = env_int("WORKERS", default=2, minimum=1, maximum=256)
     # A child whose memory has ever been larger is replaced after its message, so that leaks do not accumulate.
     WORKER_CHILD_MEMORY_MEGABYTES = env_int("WORKER_CHILD_MEMORY_MEGABYTES", default=1024, minimum=300)
+    # The longest timeout of one attempt at a step, which occupies a worker; a longer one is refused at publish. What
+    # only computes (a pure step) occupies its worker child alone, so its bound is lower. Waits are rows: no bound.
+    STEP_MAX_SECONDS = env_int("STEP_MAX_SECONDS", default=3600, minimum=1, maximum=7 * 86400)
+    PURE_STEP_MAX_SECONDS = env_int("PURE_STEP_MAX_SECONDS", default=60, minimum=1, maximum=3600)
     # The longest step timeout that the broker is prepared for: its visibility timeout is twice this, at least 600 s. A
     # message without a hard time limit of its own gets this plus 30 s. No step is limited by it: see docs/operating.md
     # for steps with a longer timeout.
@@ -58,6 +62,8 @@ try:
     QUICK_STEP_MILLISECONDS = env_int("QUICK_STEP_MILLISECONDS", default=50, minimum=1, maximum=5000)
     SLOW_STEPS = env_int("SLOW_STEPS", default=200, minimum=0, maximum=10_000)
     EFFECTFUL_BATCH_RUNS = env_int("EFFECTFUL_BATCH_RUNS", default=min(400, 2 * IO_THREADS), minimum=1, maximum=400)
+    # The limit on concurrent runs that the admin offers for a new workspace; 0: none.
+    DEFAULT_CONCURRENT_RUNS = env_int("DEFAULT_CONCURRENT_RUNS", default=1000, minimum=0, maximum=1_000_000)
     # How deep sub-workflows may be nested; it stops a workflow that starts itself without end.
     SUB_WORKFLOW_DEPTH = env_int("SUB_WORKFLOW_DEPTH", default=10, minimum=1, maximum=1000)
     # Limits of one bulk start, measured after decompression. Its body is never in memory as a whole.

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.conf import LazySettings
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse, reverse_lazy
@@ -274,3 +275,17 @@ def test_the_list_of_tokens_says_which_end_soon(browser: Client, workspace: Work
     page = browser.get(url).content.decode()
     assert re.search(r"These tokens end soon; make new ones for them: nightly-import \(stw_", page)
     assert "has ended" in page
+
+
+def test_a_new_workspace_is_offered_a_limit_on_concurrent_runs(browser: Client, settings: LazySettings) -> None:
+    def offered() -> str:
+        return form_of(browser.get(reverse("admin:workflows_workspace_add")).content.decode())["concurrent_runs"]
+
+    assert offered() == "1000"
+    settings.DEFAULT_CONCURRENT_RUNS = 7
+    assert offered() == "7"
+    settings.DEFAULT_CONCURRENT_RUNS = 0
+    assert offered() == ""
+    given = {"name": "new", "concurrent_runs": "7"}
+    assert browser.post(reverse("admin:workflows_workspace_add"), given).status_code == 302
+    assert Workspace.objects.get(name="new").concurrent_runs == 7

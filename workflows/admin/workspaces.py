@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Field
 from django.http import HttpRequest, HttpResponse
@@ -34,6 +35,13 @@ _MOST_NAMED = 10
 class WorkspaceAdmin(AsksPermissions, ModelAdmin):
     list_display = ("name", "concurrent_runs", "runs_per_minute", "keep_days", "created_at")
     search_fields = ("name",)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Offer a limit for a new workspace, so that a flood of its runs leaves room for other workspaces."""
+        return {
+            "concurrent_runs": settings.DEFAULT_CONCURRENT_RUNS or None,
+            **super().get_changeform_initial_data(request),
+        }
 
 
 @admin.register(ApiToken)

@@ -23,6 +23,7 @@ from workflows.definitions.definition import Compensation, Definition, ForEach, 
 from workflows.definitions.errors import DefinitionError, Problem, join_path, nearest, refuse
 from workflows.definitions.graph import Upstream, graph_problems
 from workflows.definitions.secrets import marker_problems
+from workflows.definitions.timeouts import timeout_problems, timeout_warnings
 from workflows.formats.normalise import Normalised, located, normalise
 
 _TRIGGERS = ("webhook", "schedule", "event")
@@ -58,7 +59,7 @@ def validate(document: Json, *, name: str | None = None) -> Checked:
     problems = [*_definition_problems(definition)]
     if problems:
         raise located(problems, normalised)
-    warnings = (*normalised.warnings, *_unsupported(definition))
+    warnings = (*normalised.warnings, *_unsupported(definition), *timeout_warnings(definition))
     return Checked(definition, normalised.start_input, warnings)
 
 
@@ -78,6 +79,7 @@ def _definition_problems(definition: Definition) -> Iterator[Problem]:
         yield from graph_problems(steps, path=path, elsewhere=frozenset(taken))
         taken = taken | {step.id for step in steps}
     yield from _top_problems(definition)
+    yield from timeout_problems(definition)
     yield from _steps_problems(definition.steps, path="steps", known=frozenset())
     for path, steps in (("on_failure", definition.on_failure), ("finally", definition.finally_)):
         # `finally` cannot read steps of `on_failure`, because in most runs those never ran.

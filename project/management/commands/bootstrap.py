@@ -43,6 +43,8 @@ class Command(BaseCommand):
         if ours is not None:
             renew_token(ours, user=user)
             return
+        # Without a limit on its runs (DEFAULT_CONCURRENT_RUNS): there is no other workspace to leave room for yet, and
+        # runs under a limit are admitted under locks, which takes longer.
         Workspace.objects.get_or_create(name=WORKSPACE)
         # Examples are loaded on the first start only: later, users may have edited them.
         if examples:
