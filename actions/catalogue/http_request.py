@@ -42,6 +42,9 @@ class HttpRequestConfig(Config):
         default="auto",
         description="How to read the response's body; auto reads JSON if the Content-Type says JSON, else text",
     )
+    forward_body: bool = Field(
+        default=False, description="Whether a redirect that keeps the body (307, 308) may take it to another origin"
+    )
     credential: str | None = Field(default=None, description="Name of a stored credential")
 
     @model_validator(mode="after")
@@ -75,6 +78,7 @@ class HttpRequest(Action[HttpRequestConfig]):
             headers=_headers(config.headers, content_type=content_type, key=context.idempotency_key),
             query=config.query and {name: value for name, value in config.query.items() if value is not None},
             content=content,
+            forward_body=config.forward_body,
         )
         timeout = context.timeout_seconds if config.timeout is None else min(config.timeout, context.timeout_seconds)
         # A cancel may cut a reading request off. A request that changes something is waited for: only its response

@@ -60,13 +60,17 @@ atexit.register(_end)
 
 
 class Call(NamedTuple):
-    """A request. `query` is added to the query of the URL; a HEAD request is sent without its `content`."""
+    """A request. `query` is added to the query of the URL; a HEAD request is sent without its `content`.
+
+    `forward_body`: a redirect with status 307 or 308 may take the content to another origin.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = _NOTHING
     query: Mapping[str, Any] = _NOTHING
     content: bytes | None = None
+    forward_body: bool = False
 
 
 class Answer(NamedTuple):
@@ -92,7 +96,8 @@ def configure(allow: Sequence[str], *, connections: int = 50) -> None:
 def request(call: Call, *, timeout_seconds: float, cancelled: Callable[[], bool] | None = None) -> Answer:
     """Send a request and return the response, following up to 3 redirects; the timeout covers all of them together.
 
-    Raises Permanent of kind `blocked`, `url`, `header` or `too_large`, and Retryable of kind `timeout` or `connection`.
+    Raises Permanent of kind `blocked`, `url`, `header`, `redirect` or `too_large`, and Retryable of kind `timeout` or
+    `connection`.
     No status is an error here. `cancelled` is called between reads of the body; Cancelled is raised if it returns true.
     """
     deadline = time.monotonic() + timeout_seconds
@@ -142,15 +147,24 @@ def _redirect_target(source: Url, answer: Answer) -> Url | None:
 
 
 def _redirected(call: Call, source: Url, target: Url, status: int) -> Call:
-    """Return the request that follows a redirect."""
+    """Return the request that follows a redirect. Raises Permanent if it would take a body to another origin unasked.
+
+    Without its body it would be another request: an empty order, which the other server may well answer with 200.
+    """
     method, content, dropped = call.method.upper(), call.content, ""
     if status == 303 or (status in (301, 302) and method == "POST"):
         method, content = "GET", None
         dropped = "content-type"
     given = {name: value for name, value in call.headers.items() if name.lower() != dropped}
     if target.origin != source.origin:
+        if content and method != "HEAD" and not call.forward_body:
+            raise Permanent(
+                f"{method} {source.shown} answered {status} with a redirect to {target.origin}: a body is not sent to"
+                " another origin; send the request to that address, or set forward_body: true",
+                kind="redirect",
+            )
         given = {name: value for name, value in given.items() if name.lower() in _HARMLESS}
-    return Call(method, target.text, given, _NOTHING, content)
+    return call._replace(method=method, url=target.text, headers=given, query=_NOTHING, content=content)
 
 
 def _send(call: Call, url: Url, deadline: float, cancelled: Callable[[], bool] | None) -> Answer:

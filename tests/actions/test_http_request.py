@@ -151,3 +151,13 @@ def test_a_cancel_cuts_off_what_only_reads(server: Server, method: str) -> None:
     else:
         action.perform(config, told)
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_body_follows_a_redirect_to_another_origin_only_if_the_config_says_so(server: Server, keeps: bool) -> None:
+    path = "/redirect307?to=" + server.url("/echo", host="localhost")
+    if keeps:
+        assert answer(server, path, method="POST", body="order", forward_body=True)["body"]["body"] == "order"
+        return
+    with pytest.raises(Permanent, match="a body is not sent to another origin"):
+        answer(server, path, method="POST", body="order")
