@@ -18,10 +18,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from actions.base import Permanent, Retryable
-from actions.network import addresses, headers, urls
+from actions.network import addresses, bodies, headers, urls
 from actions.network.addresses import Allowed, Blocked
-from actions.network.connection import MAX_BODY, WITH_LENGTH, Connection, Failed, Received, Sent, TimedOut
-from actions.network.headers import BadHeader, Broken, TooLarge
+from actions.network.bodies import MAX_BODY, Broken, TooLarge
+from actions.network.connection import WITH_LENGTH, Connection, Failed, Received, Sent, TimedOut
+from actions.network.headers import BadHeader
 from actions.network.pool import Pool
 from actions.network.urls import Url
 
@@ -178,11 +179,11 @@ def _send(call: Call, url: Url, deadline: float, cancelled: Callable[[], bool] |
         connection = Connection(url, allowed=_settings.allowed)
     try:
         received = connection.exchange(sent, timeout_seconds=deadline - time.monotonic(), cancelled=cancelled)
-        answer = _answer(received)
+        answer, ended = _answer(received)
     except BaseException as error:
         connection.close()
         raise _failure(error, f"{sent.method} {url.shown}") from None
-    if connection.descriptor >= 0:
+    if ended and connection.descriptor >= 0:
         pool.give(connection)
     else:
         connection.close()
@@ -201,12 +202,29 @@ def _sent(call: Call, url: Url) -> Sent:
     return Sent(method, url.target, lines, call.content)
 
 
-def _answer(received: Received) -> Answer:
+def _answer(received: Received) -> tuple[Answer, bool]:
+    """Return the response, and whether its end is beyond doubt: else the connection cannot be used for another one."""
     found = headers.parsed(received.headers)
-    body = received.body
+    body, ended = received.body, True
+    if body and "transfer-encoding" in found:
+        body, ended = _of_chunks(body, found["transfer-encoding"])
+        # Of two lengths, somebody on the way may have believed the other one.
+        ended = ended and "content-length" not in found
+    if len(body) > MAX_BODY:
+        raise TooLarge(f"more than {MAX_BODY // 1024 // 1024} MB")
     if body and "content-encoding" in found:
-        body = headers.decoded(body, found["content-encoding"], most=MAX_BODY)
-    return Answer(received.status, _REASONS.get(received.status, ""), found, body)
+        body = bodies.decompressed(body, found["content-encoding"], most=MAX_BODY)
+    return Answer(received.status, _REASONS.get(received.status, ""), found, body), ended
+
+
+def _of_chunks(body: bytes, coding: str) -> tuple[bytes, bool]:
+    """Return a body without its Transfer-Encoding, and whether nothing follows its end. Raises Broken, TooLarge."""
+    codings = {one.strip().lower() for one in coding.split(",")} - {"", "identity"}
+    if not codings:
+        return body, True
+    if codings != {"chunked"}:
+        raise Broken(f"its Transfer-Encoding {coding[:100]!r} was not asked for")
+    return bodies.unchunked(body)
 
 
 def _failure(error: BaseException, where: str) -> BaseException:
@@ -214,7 +232,7 @@ def _failure(error: BaseException, where: str) -> BaseException:
     if isinstance(error, Blocked):
         return Permanent(f"{where} is refused: {error}", kind="blocked")
     if isinstance(error, TooLarge):
-        return Permanent(f"{where} answered with more than 10 MB", kind="too_large")
+        return Permanent(f"{where} answered with {error}, which is refused", kind="too_large")
     if isinstance(error, TimedOut):
         return Retryable(f"{where} did not answer in time", kind="timeout")
     if isinstance(error, (Failed, Broken, zlib.error)):
