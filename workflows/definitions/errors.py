@@ -13,6 +13,7 @@ __all__ = [
     "DefinitionError",
     "Found",
     "FoundEnough",
+    "InputNotChecked",
     "InvalidInput",
     "Problem",
     "first",
@@ -54,6 +55,10 @@ class InvalidInput(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
+
+
+class InputNotChecked(InvalidInput):
+    """A run's input was not checked, because too many others wait to be; it may be sent again."""
 
 
 class FoundEnough(Exception):
