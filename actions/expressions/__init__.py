@@ -1,6 +1,8 @@
 """The expression language between `{{` and `}}`: checking, references to steps, and evaluation under limits."""
 
 from actions.expressions.language import (
+    MAX_EXPRESSIONS,
+    TOO_MANY,
     ExpressionError,
     Template,
     check,
@@ -14,6 +16,8 @@ from actions.expressions.language import (
 )
 
 __all__ = [
+    "MAX_EXPRESSIONS",
+    "TOO_MANY",
     "ExpressionError",
     "Template",
     "check",
