@@ -1,5 +1,6 @@
 """The expression language between `{{` and `}}`: checking, references to steps, and evaluation under limits."""
 
+from actions.expressions.budget import WEB_CPU_MILLISECONDS, shared
 from actions.expressions.language import (
     ExpressionError,
     Template,
@@ -14,6 +15,7 @@ from actions.expressions.language import (
 )
 
 __all__ = [
+    "WEB_CPU_MILLISECONDS",
     "ExpressionError",
     "Template",
     "check",
@@ -23,5 +25,6 @@ __all__ = [
     "has_expression",
     "references",
     "render",
+    "shared",
     "truthy",
 ]
