@@ -22,6 +22,7 @@ from runs.models import Intervention, Run
 
 SHOWN_STEPS = 500
 SHOWN_DETAILS = 300
+NOT_KEPT = "not kept: its attempt was killed before it could record it, or computing it again takes too long"
 _DETAILS = (("steps", "steps"), ("with edited input:", "edited"))
 # Steps in these states are shown unfolded, because users mostly look for them.
 _OPEN = frozenset({"failed", "retrying", "running", "waiting"})
@@ -85,7 +86,11 @@ def _row(view: StepView, *, run_id: UUID, request: HttpRequest, items: ItemsTabl
         duration=duration(view.started_at, view.finished_at),
         begun=moment(view.started_at),
         ended=moment(view.finished_at),
-        values=[(title, json_text(value)) for title, value in titled if value is not None],
+        values=[
+            (title, NOT_KEPT if title in view.not_kept else json_text(value))
+            for title, value in titled
+            if value is not None or title in view.not_kept
+        ],
         attempts=[_attempt(attempt) for attempt in view.attempts],
         open=view.state in _OPEN or (items is not None and bool(items.failed)),
         child_address=_address(view.child_run) if view.child_run else "",

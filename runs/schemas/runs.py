@@ -38,7 +38,8 @@ class WaitShape(Shape):
 class StepShape(Shape):
     """One step of a run; its state is `pending` until something happens to it.
 
-    `child_run` is the run that a sub_workflow step started.
+    `child_run` is the run that a sub_workflow step started. `not_kept` names `input` or `config` where it is null
+    because nobody can tell it any more: its attempt was killed, or computing it again takes too long.
     """
 
     step: str
@@ -57,6 +58,7 @@ class StepShape(Shape):
     approve_url: str | None
     child_run: UUID | None
     items: Any
+    not_kept: list[str]
 
 
 class PauseShape(Shape):
@@ -130,6 +132,7 @@ def step(view: StepView, *, site: Site | None = str) -> StepShape:
     fields = {field.name: getattr(view, field.name) for field in dataclasses.fields(view)}
     waits = view.waiting_for
     fields["waiting_for"] = WaitShape.model_validate(dataclasses.asdict(waits)) if waits else None
+    fields["not_kept"] = list(view.not_kept)
     link = waits.approve_url if waits else None
     return StepShape(**fields, approve_url=site(link) if link and site else None)
 
