@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from actions import expressions, payload
 from actions.base import Json
-from workflows.definitions import schema
+from workflows.definitions import retry_words, schema
 from workflows.definitions.complaints import complaints
 from workflows.definitions.configs import (
     config_problems,
@@ -21,7 +21,7 @@ from workflows.definitions.configs import (
     find_action,
     unknown_action,
 )
-from workflows.definitions.definition import Compensation, Definition, ForEach, StepDefinition
+from workflows.definitions.definition import Compensation, Definition, ForEach, RetryDefinition, StepDefinition
 from workflows.definitions.errors import DefinitionError, Problem, first, join_path, nearest, refuse
 from workflows.definitions.graph import Upstream, graph_problems
 from workflows.definitions.secrets import marker_problems
@@ -166,6 +166,7 @@ def _steps_problems(
             yield Problem(where, f"the steps before took {MOST_SECONDS_TO_CHECK} s to check; split the workflow")
             return
         yield from _action_problems(step.action, step.with_, referenced=step.payload is not None, path=where)
+        yield from _retry_problems(step.action, step.retry, path=where)
         message = expressions.check_expression(step.if_) if step.if_ is not None else None
         if message:
             yield Problem(f"{where}.if", message)
@@ -200,10 +201,17 @@ def _compensation_problems(
 ) -> Iterator[Problem]:
     where = f"{path}.compensate"
     yield from _action_problems(undo.action, undo.with_, referenced=False, path=where)
+    yield from _retry_problems(undo.action, undo.retry, path=where)
     action = find_action(undo.action)
     if action is not None:
         references = config_references(action, undo.with_) - known - {step.id}
         yield from upstream.problems(references, of=step.id, path=f"{where}.with")
+
+
+def _retry_problems(name: str, retry: RetryDefinition | None, *, path: str) -> Iterator[Problem]:
+    action = find_action(name)
+    if retry is not None and retry.on is not None and action is not None:
+        yield from retry_words.problems(retry.on, action=action, path=f"{path}.retry.on")
 
 
 def _action_problems(name: str, config: dict[str, Json] | str, *, referenced: bool, path: str) -> Iterable[Problem]:
