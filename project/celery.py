@@ -10,7 +10,7 @@ from celery import Celery
 from celery.signals import setup_logging, worker_init
 from django.conf import settings
 
-from project import broker, pool
+from project import broker, logs, pool
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 # System checks would load all URLs of the site, and so the admin and the API, into the memory of each worker and of
@@ -78,7 +78,8 @@ def _configuration() -> dict[str, Any]:
 
 @setup_logging.connect
 def _leave_logging_to_django(**_: object) -> None:
-    """Do nothing: if this signal has a receiver, Celery leaves logging as Django has configured it."""
+    """If this signal has a receiver, Celery leaves logging as Django has configured it."""
+    logs.log_uncaught()
 
 
 @worker_init.connect

@@ -1,11 +1,17 @@
-"""Logging: every event is one line on standard output, as `key=value` or as JSON (LOG_FORMAT)."""
+"""Logging: every event is one line on standard output, as `key=value` or as JSON (LOG_FORMAT), without secrets."""
 
 from __future__ import annotations
 
+import logging
+import sys
+import threading
+from types import TracebackType
 from typing import Any
 
 import structlog
 from structlog.typing import Processor
+
+from project.redaction import RedactArguments, redact_event
 
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -55,12 +61,21 @@ def configure(*, log_format: str, level: str) -> dict[str, Any]:
                 "foreign_pre_chain": _SHARED,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    redact_event,
                     _one_line,
                     _renderer(log_format),
                 ],
             }
         },
-        "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line"}},
+        "filters": {"arguments": {"()": RedactArguments}},
+        "handlers": {
+            "stdout": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stdout",
+                "formatter": "line",
+                "filters": ["arguments"],
+            }
+        },
         "root": {"handlers": ["stdout"], "level": level},
         "loggers": {
             # These would log a line for each message; our own events have the same facts.
@@ -69,5 +84,27 @@ def configure(*, log_format: str, level: str) -> dict[str, Any]:
             # No handlers: Django's own would print each event a second time, in another format.
             "django": {"handlers": [], "level": level, "propagate": True},
             "django.server": {"handlers": [], "level": level, "propagate": True},
+            # Granian has set these up before it loads the application, to print past our formatter: its errors, and
+            # the access log, which is off unless GRANIAN_LOG_ACCESS_ENABLED is set.
+            "_granian": {"handlers": [], "level": level, "propagate": True},
+            "granian.access": {"handlers": [], "level": "INFO", "propagate": True},
         },
     }
+
+
+def log_uncaught() -> None:
+    """Log exceptions that nobody catches. Python would print them past the formatter, with whatever they hold."""
+
+    def uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        if issubclass(kind, Exception):
+            logging.getLogger("uncaught").critical("uncaught", exc_info=(kind, error or kind(), trace))
+        else:
+            sys.__excepthook__(kind, error or kind(), trace)
+
+    def in_thread(ended: threading.ExceptHookArgs) -> None:
+        if ended.exc_type is not SystemExit:  # which ends a thread without a word
+            uncaught(ended.exc_type, ended.exc_value, ended.exc_traceback)
+
+    sys.excepthook = uncaught
+    threading.excepthook = in_thread
+    sys.unraisablehook = lambda lost: uncaught(lost.exc_type, lost.exc_value, lost.exc_traceback)

@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 
 from project.env import BASE_DIR, SettingError
-from project.stack import apps, credentials, ports, postgres, valkey
+from project.stack import apps, credentials, ports, postgres, private, valkey
 from project.stack import plan as plans
 from project.stack.children import MARK, Child, Command, end_leftovers, stop_together
 from project.stack.errors import StackError
@@ -95,6 +95,8 @@ def up(stack: Stack) -> None:
     plan = plans.read()
     with held(plan.home):
         end_leftovers(plan.home)
+        for line in private.tighten(plan.home):
+            say(line)
         plans.check_ports(plan)
         secrets = write_credentials(plan)
         try:

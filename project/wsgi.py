@@ -8,7 +8,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 _django = get_wsgi_application()
 
 # From here on Django is set up, and models can be imported.
-from project import headers  # noqa: E402
+from project import headers, logs  # noqa: E402
 from runs.api.fast_start import StartSingle  # noqa: E402
 
+logs.log_uncaught()
 application = StartSingle(_django, headers=headers.of_every_answer())

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from project.stack import private
 from project.stack.errors import StackError
 
 _PR_SET_PDEATHSIG = 1
@@ -51,7 +52,7 @@ class Child:
 
     def _start(self) -> None:
         _rotate(self.command.log)
-        with self.command.log.open("ab") as log:
+        with private.append(self.command.log) as log:
             self.process = subprocess.Popen(
                 self.command.argv,
                 stdin=subprocess.DEVNULL,
@@ -61,6 +62,7 @@ class Child:
                 env={**os.environ, **self.command.env},
                 # A session apart from the terminal's, so that only the supervisor gets Ctrl-C.
                 start_new_session=True,
+                umask=private.UMASK,
                 # The supervisor has one thread, so code between fork and exec is safe.
                 preexec_fn=_die_with_parent(self.command.stop),  # noqa: PLW1509
             )
@@ -160,7 +162,7 @@ def _is_broker(entry: Path, *, home: Path) -> bool:
 
 
 def _rotate(log: Path) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_BYTES:
         log.replace(log.with_suffix(".old.log"))
 

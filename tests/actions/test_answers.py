@@ -60,6 +60,19 @@ def test_every_codec_of_python_is_a_charset_of_the_web_or_read_as_utf_8() -> Non
         assert known or found == "xn--a\\u0041+AGE-ü", name
 
 
+def test_body_that_is_not_in_its_charset_is_read_as_utf_8() -> None:
+    most = bodies.MAX_WRONG
+    assert bodies.text(b"\xd8\x00" * most + b"\0a", "text/plain; charset=utf-16be") == "\ufffd" * most + "a"
+    assert bodies.text(b"\xc3\xbc\xff" * 2 * most, "text/plain; charset=big5").startswith("ü\ufffd")
+    assert bodies.text(b"\x1b$" * 400_000, "text/plain; charset=iso-2022-jp").startswith("\x1b$")
+
+
+def test_characters_across_the_blocks_of_a_long_body_are_read_whole() -> None:
+    for charset in ("utf-16", "utf-16-le", "shift_jis", "iso2022_jp", "gb18030", "euc_kr"):
+        told = "a" + "日本" * 100_000
+        assert bodies.text(told.encode(charset), f"text/plain; charset={charset}") == told
+
+
 @pytest.mark.parametrize("charset", sorted(bodies._ONE_BYTE | bodies._MANY_BYTES))
 def test_no_charset_takes_long_for_bytes_that_it_does_not_have(charset: str) -> None:
     for hostile in (b"\x81", b"\xff", b"\xd8\x00", b"\x1b", b"\x80\xfe"):

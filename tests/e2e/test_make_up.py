@@ -77,6 +77,18 @@ def test_the_admin_s_style_sheets_come_from_the_installed_packages(running: Inst
     assert running.status("/static/unfold/css/styles.css") == 200
 
 
+def test_logs_are_private_and_hold_no_link_and_no_query(running: Installation) -> None:
+    log = running.home / "log" / "web.log"
+    for path in ("/approve/s3cretWord", "/api/v1/nowhere?token=s3cretWord", "/%61pprove/s3cretWord"):
+        assert running.status(path) in (400, 401, 403, 404)
+    running.status("/the-last-one")
+    wait_for(lambda: "GET /the-last-one HTTP" in log.read_text(), what="the last line of the access log")
+    wait_for(lambda: "Not Found: /the-last-one" in log.read_text(), what="Django's warning")
+    assert "[redacted]" in log.read_text()
+    assert not [path.name for path in log.parent.iterdir() if "s3cretWord" in path.read_text(errors="replace")]
+    assert {oct(path.stat().st_mode & 0o777) for path in log.parent.iterdir()} == {"0o600"}
+
+
 def test_manage_py_works_in_a_second_terminal_with_nothing_exported(running: Installation) -> None:
     keep = ("PATH", "HOME", "STEPWISE_ENV_FILE")
     bare = {key: os.environ[key] for key in keep if key in os.environ}
