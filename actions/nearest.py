@@ -14,5 +14,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def shortened(text: str, *, limit: int = 120) -> str:
     """Return the text on one line; the middle is cut out when it is longer than about `limit` characters."""
+    if len(text) > 20 * limit:
+        # A text of millions of words would take hundreds of megabytes in parts.
+        text = f"{text[: 10 * limit]} ... {text[-10 * limit :]}"
     line = " ".join(text.split())
     return line if len(line) <= limit else f"{line[: limit * 2 // 3]} ... {line[-limit // 4 :]}"

@@ -26,6 +26,8 @@ _SCALARS = frozenset({int, float, bool, type(None)})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
 _UNSURE: Any = object()
+# What _plain_size returns for a value of more than MAX_OUTPUT characters and values.
+_LARGE = -1
 # An integer beyond 64 bits has at least 19 digits: digits are mapped to 0, and 19 zeros in a row looked for. _TEXT
 # matches the strings of a JSON text without backslashes, _ANY_TEXT those of any other.
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
@@ -68,7 +70,8 @@ def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Json:
 
 def check(value: Any, *, path: str = "", max_depth: int = MAX_DEPTH) -> None:
     """Raise PayloadError, with the path of the first fault, for a parsed value that jsonb cannot represent."""
-    if _plain_size(value, max_depth=max_depth) is not None:
+    plain = _plain_size(value, max_depth=max_depth)
+    if plain is not None and plain != _LARGE:
         return
     for trail, part in paths.walk(value):
         fault = f"is nested deeper than {max_depth}" if len(trail) > max_depth else _fault(part) or _key_fault(part)
@@ -83,9 +86,29 @@ def clean(value: Any) -> Json:
     anything that is not JSON, and for an output larger than MAX_OUTPUT.
     """
     plain = _plain_size(value, max_depth=MAX_DEPTH)
-    if plain is not None and plain <= MAX_OUTPUT:
-        return value  # type: ignore[no-any-return]  # just checked
-    return _mended_copy(value)
+    if plain == _LARGE:
+        # Told before it is copied: the copy of a value of 10 million parts takes gigabytes and ten seconds.
+        raise _too_large()
+    return _mended_copy(value) if plain is None else value
+
+
+def size(value: Json, *, limit: int = MAX_OUTPUT) -> int:
+    """Return how many characters and values are in a value; more than `limit` as soon as it is known to be more."""
+    if isinstance(value, str):
+        return 1 + len(value)
+    total, level = 1, [value]
+    while level and total <= limit:
+        below: list[Any] = []
+        for part in level:
+            if isinstance(part, str):
+                total += len(part)
+            elif isinstance(part, (dict, list)):
+                total += len(part)
+                if total > limit:
+                    break
+                below.extend(part.values() if isinstance(part, dict) else part)
+        level = below
+    return total
 
 
 def _mended_copy(value: Any) -> Json:
@@ -95,7 +118,7 @@ def _mended_copy(value: Any) -> Json:
     for trail, part in paths.walk(value):
         size += len(part) if isinstance(part, str) else 1
         if size > MAX_OUTPUT:
-            raise _unfit("output", f"is larger than {MAX_OUTPUT:,} characters and values")
+            raise _too_large()
         if len(trail) > MAX_DEPTH:
             raise _unfit(_written("output", trail), f"is nested deeper than {MAX_DEPTH}")
         copy = _mended_part(part, trail)
@@ -219,23 +242,24 @@ def _refuse_deep_text(raw: bytes, *, max_depth: int) -> None:
 def _plain_size(value: Any, *, max_depth: int) -> int | None:
     """Count the characters and values of a value that is valid JSON as it is; None if that is not certain.
 
-    This is the fast path of `check` and `clean`.
+    _LARGE if they are more than MAX_OUTPUT: a list may contain one and the same list thousands of times, so their
+    number is known before a level of the value is taken apart. This is the fast path of `check` and `clean`.
     """
     if type(value) is dict and (size := _flat_size(value)) is not None:
         return size
     level, size, depth = [value], 0, 0
     while level:
-        if depth > max_depth or size > MAX_OUTPUT:
+        if depth > max_depth:
             return None
         below: list[Any] = []
         for part in level:
             kind = type(part)
-            if kind is dict:
-                if not all(type(key) is str and _fit(key) for key in part):
+            if kind is dict or kind is list:
+                if size + len(below) + len(part) > MAX_OUTPUT:
+                    return _LARGE
+                if kind is dict and not all(type(key) is str and _fit(key) for key in part):
                     return None
-                below.extend(part.values())
-            elif kind is list:
-                below.extend(part)
+                below.extend(part.values() if kind is dict else part)
             elif kind is str:
                 size += len(part)
                 if not _fit(part):
@@ -243,6 +267,8 @@ def _plain_size(value: Any, *, max_depth: int) -> int | None:
             elif _fault(part) is not None or kind not in _SCALARS:
                 return None
         size += len(level)
+        if size > MAX_OUTPUT:
+            return _LARGE
         level, depth = below, depth + 1
     return size
 
@@ -312,6 +338,10 @@ def _fault(part: Any) -> str | None:
 
 def _mended(text: str) -> str:
     return _UNFIT.sub("\ufffd", text) if _UNFIT.search(text) else text
+
+
+def _too_large() -> Permanent:
+    return _unfit("output", f"is larger than {MAX_OUTPUT:,} characters and values")
 
 
 def _unfit(path: str, message: str) -> Permanent:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from actions import expressions
+from actions import expressions, payload
 from actions.base import ONCE, Action, Config, Context, Json, Permanent, Retry
 
 _KEYS = frozenset({"select", "set", "rename", "map"})
@@ -66,7 +66,7 @@ class Transform(Action[TransformConfig]):
         if not shaped:
             return dict(config.set or {})
         if isinstance(context.input, list):
-            return [_shape(item, config, context, f"input[{at}]") for at, item in enumerate(context.input)]
+            return _shaped_list(context.input, config, context)
         return _shape(context.input, config, context, "input")
 
     @classmethod
@@ -74,6 +74,20 @@ class Transform(Action[TransformConfig]):
         if isinstance(payload, dict) and _KEYS.isdisjoint(payload):
             return {"set": payload}
         return payload
+
+
+def _shaped_list(items: list[Json], config: TransformConfig, context: Context) -> Json:
+    """Shape each item. What `map` computes is counted on the way: each item may make much out of little."""
+    shaped: list[Json] = []
+    left = payload.MAX_OUTPUT
+    for at, item in enumerate(items):
+        shaped.append(_shape(item, config, context, f"input[{at}]"))
+        if config.map is not None:
+            left -= payload.size(shaped[-1], limit=left)
+            if left < 0:
+                made = f"made more than {payload.MAX_OUTPUT:,} characters and values, with item {at} of {len(items)}"
+                raise Permanent(f"map: the output is too large: it {made}; make less of each item", kind="output")
+    return shaped
 
 
 def _shape(value: Json, config: TransformConfig, context: Context, where: str) -> Json:

@@ -1,5 +1,6 @@
 """The expression language between `{{` and `}}`: checking, references to steps, and evaluation under limits."""
 
+from actions.expressions.budget import WEB_CPU_MILLISECONDS, shared
 from actions.expressions.language import (
     MAX_EXPRESSIONS,
     TOO_MANY,
@@ -18,6 +19,7 @@ from actions.expressions.language import (
 __all__ = [
     "MAX_EXPRESSIONS",
     "TOO_MANY",
+    "WEB_CPU_MILLISECONDS",
     "ExpressionError",
     "Template",
     "check",
@@ -27,5 +29,6 @@ __all__ = [
     "has_expression",
     "references",
     "render",
+    "shared",
     "truthy",
 ]

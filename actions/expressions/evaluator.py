@@ -12,14 +12,17 @@ from typing import Any, TypeVar
 from minijinja import Environment, TemplateError
 
 from actions.base import Json
-from actions.expressions import filters, operators
-from actions.expressions.operators import Refused, kind, refill, weigh
+from actions.expressions import conditions, filters, operators
+from actions.expressions.budget import Refused, refill
+from actions.expressions.operators import kind, weigh
 from actions.expressions.syntax import KEYWORDS, Path, emit
 from actions.nearest import shortened
 from actions.payload import PayloadError
 from actions.payload import check as check_json
 
 FUEL = 10_000
+# A longer text is handed to MiniJinja as a _Long: it would copy the text at every call.
+_LONG = 1_000
 T = TypeVar("T")
 
 _PLAIN_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\.\d{1,9}|\[\d{1,9}\]|\[\"[^\"\\]*\"\]|\['[^'\\]*'\])*")
@@ -147,18 +150,52 @@ def _is_key(key: Any) -> bool:
     return isinstance(key, (str, int)) and not isinstance(key, bool)
 
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
+class _Long:
+    """A long text, as MiniJinja holds it: an object that it only hands on, and that counts as true."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def _held(value: Any) -> Any:
+    return _Long(value) if type(value) is str and len(value) > _LONG else value
+
+
+def _plain(value: Any) -> Any:
+    return value.text if type(value) is _Long else value
+
+
+def _called(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function as MiniJinja calls it: with a _Long in place of each long text."""
+
+    def called(*values: Any, **named: Any) -> Any:
+        if named or _Long in map(type, values):
+            values = tuple(map(_plain, values))
+            named = {name: _plain(value) for name, value in named.items()}
+        result = function(*values, **named)
+        return _Long(result) if type(result) is str and len(result) > _LONG else result
+
+    return called
+
+
+_OWN: dict[str, Callable[..., Any]] = {
     "add": operators.add,
     "multiply": operators.multiply,
     "power": operators.power,
     "concat": operators.concat,
     "cut": operators.cut,
+    "number": operators.number,
+    "list_": operators.list_,
+    "object_": operators.object_,
     "range_": operators.range_,
     "at": _at,
     "has_at": _has_at,
     **{f"f_{name}": function for name, function in {**filters.FILTERS, **filters.LIST_FILTERS}.items()},
-    **{f"t_{name}": function for name, function in filters.TESTS.items()},
+    **{f"t_{name}": function for name, function in conditions.TESTS.items()},
 }
+_FUNCTIONS = {name: _called(function) for name, function in _OWN.items()}
 
 
 class _Local(threading.local):
@@ -187,7 +224,7 @@ def _run(expression: Expression, names: Mapping[str, Json]) -> Json:
     try:
         value = _local.environment.eval_expr(
             expression.emitted,
-            p=lambda number: look_up(paths[number], names),
+            p=lambda number: _held(look_up(paths[number], names)),
             has=present,
             **expression.constants,
         )
@@ -195,7 +232,7 @@ def _run(expression: Expression, names: Mapping[str, Json]) -> Json:
         raise Refused(_message(error)) from None
     except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise Refused(f"cannot be worked out: {shortened(str(error))}") from None
-    return _checked(value)
+    return _checked(_plain(value))
 
 
 def _message(error: TemplateError) -> str:

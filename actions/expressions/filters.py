@@ -1,22 +1,24 @@
-"""The filters and tests that expressions may use. They accept plain JSON, and charge what they build to the budget.
+"""The filters that expressions may use. They accept plain JSON, and charge to the budget what they make and look at;
+tests/actions/test_expression_costs.py has the table.
 
 The first argument is the value in front of the `|`. Nothing here reads a Python attribute of a value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cmp_to_key
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
+from actions.expressions.budget import Refused, charge, each, hold, work
+from actions.expressions.conditions import TESTS, less
 from actions.expressions.operators import (
-    Refused,
+    LIST_BYTES,
     as_text,
     bounded,
-    charge,
     concat,
     items_of,
     kind,
@@ -27,6 +29,14 @@ from actions.expressions.operators import (
     whole_of,
 )
 
+# Bytes besides the characters and places that `charge` counts: of a short text, of what an order keeps for each item,
+# of what `unique` keeps for each value, and of a group.
+_TEXT_BYTES = 72
+_ORDER_BYTES = 56
+_SEEN_BYTES = 160
+_GROUP_BYTES = 600
+_SPACES = (" ", "\t", "\n", "\r", "\v", "\f")
+
 
 def _abs(value: Any) -> int | float:
     return abs(number_of(value, what="abs"))
@@ -36,6 +46,7 @@ def _batch(value: Any, size: Any) -> list[list[Any]]:
     items, width = items_of(value, what="batch"), whole_of(size, what="batch")
     if width < 1:
         raise Refused("batch needs a size of at least 1")
+    hold(LIST_BYTES * (len(items) // width + 1))
     return [items[at : at + width] for at in range(0, len(items), width)]
 
 
@@ -60,15 +71,20 @@ def _indent(value: Any, width: Any = 4) -> str:
     text, spaces = text_of(value, what="indent"), whole_of(width, what="indent")
     if not 0 <= spaces <= 100:
         raise Refused("indent needs a width from 0 to 100")
+    work(len(text))
     charge(len(text) + spaces * text.count("\n"))
     return text.replace("\n", "\n" + " " * spaces)
 
 
 def _format(value: Any, *parts: Any) -> str:
     """`"{} of {}"|format(a, b)`: replaces each {} in order. Widths, indexes and attributes are not supported."""
-    pieces = text_of(value, what="format").split("{}")
-    if len(pieces) != len(parts) + 1:
-        raise Refused(f"format has {len(pieces) - 1} places {{}} and {len(parts)} values")
+    text = text_of(value, what="format")
+    work(len(text))
+    places = text.count("{}")
+    if places != len(parts):
+        raise Refused(f"format has {places} places {{}} and {len(parts)} values")
+    charge(len(text))
+    pieces = text.split("{}")
     return concat(pieces[0], *(each for pair in zip(parts, pieces[1:], strict=True) for each in pair))
 
 
@@ -76,24 +92,38 @@ def _items_of(value: Any) -> list[list[Any]]:
     if not isinstance(value, dict):
         raise Refused(f"items needs an object, not {kind(value)}")
     charge(2 * len(value))
+    hold(LIST_BYTES * len(value))
     return [[key, item] for key, item in value.items()]
 
 
 def _join(value: Any, separator: Any = "", attribute: Any = None) -> str:
     between = text_of(separator, what="join")
-    texts = [made(as_text(item)) for item in _plucked(value, attribute, what="join")]
+    texts = [made(as_text(item)) for item in each(_plucked(value, attribute, what="join"))]
     charge(len(between) * len(texts))
     return between.join(texts)
 
 
 def _plucked(value: Any, attribute: Any, *, what: str) -> list[Any]:
     items = items_of(value, what=what)
-    return items if attribute is None else [pluck(item, attribute) for item in items]
+    if attribute is None:
+        return items
+    keys = keys_of(attribute)
+    return [pluck(item, keys) for item in each(items)]
 
 
-def pluck(value: Any, path: Any) -> Any:
-    """Return the value at a dotted path in an item; null if it is missing, so that one such item fails no list."""
-    for key in str(path).split("."):
+def keys_of(path: Any) -> list[str]:
+    """Return the keys of a dotted path such as `a.b.0`; a whole number is a position. Split once for all items."""
+    if isinstance(path, bool) or not isinstance(path, (str, int)):
+        raise Refused(f"attribute needs a dotted path, not {kind(path)}")
+    text = str(path)
+    charge(len(text))
+    hold(_TEXT_BYTES * (1 + text.count(".")))
+    return text.split(".")
+
+
+def pluck(value: Any, keys: Sequence[str]) -> Any:
+    """Return the value at these keys in an item; null if it is missing, so that one such item fails no list."""
+    for key in keys:
         if isinstance(value, dict):
             value = value.get(key)
         elif isinstance(value, list) and key.isdecimal() and len(key) < 10 and int(key) < len(value):
@@ -110,19 +140,27 @@ def _length(value: Any) -> int:
 
 
 def _list(value: Any) -> list[Any]:
-    return items_of(list(value) if isinstance(value, str) else value, what="list")
+    if not isinstance(value, str):
+        return items_of(value, what="list")
+    charge(len(value))
+    hold(0 if value.isascii() else _TEXT_BYTES * len(value))
+    return list(value)
 
 
 def _replace(value: Any, old: Any, new: Any) -> str:
     text, old_text, new_text = (text_of(part, what="replace") for part in (value, old, new))
     if not old_text:
         raise Refused("replace needs a text to look for")
+    work(len(text))
     charge(len(text) + text.count(old_text) * len(new_text))
     return text.replace(old_text, new_text)
 
 
 def _reverse(value: Any) -> Any:
-    return made(value[::-1]) if isinstance(value, str) else items_of(value, what="reverse")[::-1]
+    if not isinstance(value, str):
+        return items_of(value, what="reverse")[::-1]
+    charge(len(value))
+    return value[::-1]
 
 
 def _round(value: Any, digits: Any = 0) -> int | float:
@@ -134,7 +172,7 @@ def _round(value: Any, digits: Any = 0) -> int | float:
 
 
 def _order(left: Any, right: Any) -> int:
-    return -1 if _less(left, right) else int(_less(right, left))
+    return -1 if less(left, right) else int(less(right, left))
 
 
 _by_order = cmp_to_key(_order)
@@ -142,29 +180,45 @@ _by_order = cmp_to_key(_order)
 
 def _sort(value: Any, reverse: Any = False, attribute: Any = None) -> list[Any]:
     items = items_of(value, what="sort")
-    if attribute is None:
-        return sorted(items, key=_by_order, reverse=bool(reverse))
-    return sorted(items, key=lambda item: _by_order(pluck(item, attribute)), reverse=bool(reverse))
+    hold(_ORDER_BYTES * len(items))
+    return sorted(items, key=_order_of(attribute), reverse=bool(reverse))
 
 
 def _max(value: Any, attribute: Any = None) -> Any:
-    return (_sort(value, True, attribute) or [None])[0]
+    return max(each(items_of(value, what="max")), key=_order_of(attribute), default=None)
 
 
 def _min(value: Any, attribute: Any = None) -> Any:
-    return (_sort(value, False, attribute) or [None])[0]
+    return min(each(items_of(value, what="min")), key=_order_of(attribute), default=None)
+
+
+def _order_of(attribute: Any) -> Callable[[Any], Any]:
+    """Return the key by which items are ordered. Each comparison charges for itself."""
+    if attribute is None:
+        return _by_order
+    keys = keys_of(attribute)
+    return lambda item: _by_order(pluck(item, keys))
 
 
 def _split(value: Any, separator: Any = None) -> list[str]:
     text = text_of(value, what="split")
     if separator == "":
         raise Refused("split needs a separator")
+    at = None if separator is None else text_of(separator, what="split")
     charge(len(text))
-    return text.split(None if separator is None else text_of(separator, what="split"))
+    hold(_TEXT_BYTES * (1 + _breaks(text, at)))
+    return text.split(at)
+
+
+def _breaks(text: str, separator: str | None) -> int:
+    """At most how often a split breaks this text."""
+    if separator is not None:
+        return text.count(separator)
+    return sum(text.count(space) for space in _SPACES) if text.isascii() else len(text) // 2
 
 
 def _sum(value: Any, attribute: Any = None) -> int | float:
-    return bounded(sum(number_of(item, what="sum") for item in _plucked(value, attribute, what="sum")))
+    return bounded(sum(number_of(item, what="sum") for item in each(_plucked(value, attribute, what="sum"))))
 
 
 def _string(value: Any) -> str:
@@ -177,25 +231,42 @@ def _tojson(value: Any) -> str:
 
 
 def _unique(value: Any, attribute: Any = None) -> list[Any]:
+    keys = None if attribute is None else keys_of(attribute)
     seen: dict[bytes, Any] = {}
-    for item in items_of(value, what="unique"):
-        part = item if attribute is None else pluck(item, attribute)
+    for item in each(items_of(value, what="unique")):
+        part = item if keys is None else pluck(item, keys)
         weigh(part)
-        seen.setdefault(orjson.dumps(part, option=orjson.OPT_SORT_KEYS), item)
+        written = orjson.dumps(part, option=orjson.OPT_SORT_KEYS)
+        if written not in seen:
+            hold(_SEEN_BYTES)
+            seen[written] = item
     return list(seen.values())
 
 
 def _group(value: Any, attribute: Any) -> list[dict[str, Any]]:
+    keys = keys_of(attribute)
     groups: dict[bytes, dict[str, Any]] = {}
-    for item in items_of(value, what="groupby"):
-        key = pluck(item, attribute)
+    for item in each(items_of(value, what="groupby")):
+        key = pluck(item, keys)
         weigh(key)
-        groups.setdefault(orjson.dumps(key), {"key": key, "items": []})["items"].append(item)
+        written = orjson.dumps(key)
+        if written not in groups:
+            hold(_GROUP_BYTES)
+            groups[written] = {"key": key, "items": []}
+        groups[written]["items"].append(item)
     return list(groups.values())
 
 
 def _of_text(what: str, convert: Callable[[str], str]) -> Callable[[Any], str]:
-    return lambda value: made(convert(text_of(value, what=what)))
+    def converted(value: Any) -> str:
+        text = text_of(value, what=what)
+        # Before it is made; few texts grow, and then by their own length a few times.
+        charge(len(text))
+        result = convert(text)
+        charge(max(0, len(result) - len(text)))
+        return result
+
+    return converted
 
 
 def _truthy(value: Any) -> bool:
@@ -254,93 +325,31 @@ FILTERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _equal(left: Any, right: Any) -> bool:
-    if isinstance(left, (list, tuple, dict)):
-        weigh(left)
-    return bool(left == right)
-
-
-def _less(left: Any, right: Any) -> bool:
-    comparable = _is_number(left) and _is_number(right)
-    if not comparable and not (isinstance(left, str) and isinstance(right, str)):
-        raise Refused(f"cannot order {kind(left)} and {kind(right)}")
-    return bool(left < right)
-
-
-def _remainder(value: Any, divisor: Any) -> int:
-    if not divisor:
-        raise Refused("divides by zero")
-    return whole_of(value, what="divisibleby") % whole_of(divisor, what="divisibleby")
-
-
-def _contains(value: Any, container: Any) -> bool:
-    if isinstance(container, str):
-        return text_of(value, what="in") in container
-    return value in items_of(container, what="in")
-
-
-def _starts(value: Any, head: Any) -> bool:
-    return text_of(value, what="startingwith").startswith(text_of(head, what="startingwith"))
-
-
-def _ends(value: Any, end: Any) -> bool:
-    return text_of(value, what="endingwith").endswith(text_of(end, what="endingwith"))
-
-
-TESTS: dict[str, Callable[..., bool]] = {
-    "boolean": lambda value: isinstance(value, bool),
-    "divisibleby": lambda value, by: _remainder(value, by) == 0,
-    "endingwith": _ends,
-    "eq": _equal,
-    "equalto": _equal,
-    "even": lambda value: _remainder(value, 2) == 0,
-    "false": lambda value: value is False,
-    "float": lambda value: isinstance(value, float),
-    "ge": lambda left, right: not _less(left, right),
-    "gt": lambda left, right: _less(right, left),
-    "in": _contains,
-    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "le": lambda left, right: not _less(right, left),
-    "lt": _less,
-    "mapping": lambda value: isinstance(value, dict),
-    "ne": lambda left, right: not _equal(left, right),
-    "none": lambda value: value is None,
-    "number": _is_number,
-    "odd": lambda value: _remainder(value, 2) == 1,
-    "sequence": lambda value: isinstance(value, (list, tuple)),
-    "startingwith": _starts,
-    "string": lambda value: isinstance(value, str),
-    "true": lambda value: value is True,
-}
-
-
 def mapped(value: Any, name: Any = None, *args: Any, attribute: Any = None) -> list[Any]:
     """`map(attribute="a.b")` reads a path of each item; `map("filter", ...)` applies a filter to each item."""
     if attribute is not None:
         return _plucked(value, attribute, what="map")
-    return [FILTERS[name](item, *args) for item in items_of(value, what="map")]
+    return [FILTERS[name](item, *args) for item in each(items_of(value, what="map"))]
 
 
 def selected(value: Any, name: Any = None, *args: Any) -> list[Any]:
     """`select("test", ...)` keeps the items that pass the test; `select()` keeps those that are true."""
-    return [item for item in items_of(value, what="select") if _passes(item, name, args)]
+    return [item for item in each(items_of(value, what="select")) if _passes(item, name, args)]
 
 
 def rejected(value: Any, name: Any = None, *args: Any) -> list[Any]:
-    return [item for item in items_of(value, what="reject") if not _passes(item, name, args)]
+    return [item for item in each(items_of(value, what="reject")) if not _passes(item, name, args)]
 
 
 def selected_by(value: Any, attribute: Any, name: Any = None, *args: Any) -> list[Any]:
     """`selectattr("a.b", "test", ...)` keeps the items whose value at that path passes the test."""
-    return [item for item in items_of(value, what="selectattr") if _passes(pluck(item, attribute), name, args)]
+    keys = keys_of(attribute)
+    return [item for item in each(items_of(value, what="selectattr")) if _passes(pluck(item, keys), name, args)]
 
 
 def rejected_by(value: Any, attribute: Any, name: Any = None, *args: Any) -> list[Any]:
-    return [item for item in items_of(value, what="rejectattr") if not _passes(pluck(item, attribute), name, args)]
+    keys = keys_of(attribute)
+    return [item for item in each(items_of(value, what="rejectattr")) if not _passes(pluck(item, keys), name, args)]
 
 
 def _passes(value: Any, name: Any, args: Iterable[Any]) -> bool:

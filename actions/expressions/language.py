@@ -11,15 +11,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
 from actions import paths
 from actions.base import Json, Permanent
 from actions.expressions import evaluator
+from actions.expressions.budget import Refused, shared
 from actions.expressions.evaluator import Expression, Misses
-from actions.expressions.operators import Refused, as_text, weigh
+from actions.expressions.operators import as_text, weigh
 from actions.expressions.syntax import MAX_BYTES, Unacceptable
 from actions.nearest import shortened
 
@@ -56,6 +57,11 @@ class _Text:
 
     parts: tuple[str | tuple[Expression, int], ...]
 
+    @cached_property
+    def computed(self) -> int:
+        """How many of its expressions are more than a plain path."""
+        return sum(not isinstance(part, str) and part[0].path is None for part in self.parts)
+
 
 class _Fault(Exception):
     def __init__(self, message: str, *, source: str, position: int) -> None:
@@ -75,7 +81,8 @@ def render(value: Json, names: Mapping[str, Json]) -> Json:
     if not has_expression(value):
         return value
     rendering = _Rendering(names)
-    rendered = rendering.walk(value, "", 0)
+    with shared():
+        rendered = rendering.walk(value, "", 0)
     if rendering.lookups > _FREE_LOOKUPS:
         _refuse_huge(rendered)
     return rendered
@@ -117,12 +124,17 @@ class Template:
         # An expression that does not parse is no error here: each call of render raises it, with its path.
         with suppress(_Fault, RecursionError):
             self._filler = _filler(value, "", raw=self._raw)
+        self._shares = self._filler is not None and sum(_compiled(text).computed for text in self._texts) > 1
 
     def render(self, names: Mapping[str, Json]) -> Json:
         """Return what the function `render` returns."""
         if self._filler is None:
             return self._render_uncompiled(names)
-        rendered = self._filler(names)
+        if self._shares:
+            with shared():
+                rendered = self._filler(names)
+        else:
+            rendered = self._filler(names)
         if self._lookups > _FREE_LOOKUPS:
             _refuse_huge(rendered)
         return rendered
@@ -260,12 +272,14 @@ def _filler(value: Json, path: str, *, raw: frozenset[str] = frozenset()) -> Cal
 
 def _render_text(text: str, names: Mapping[str, Json], path: str) -> Json:
     try:
-        parts = _compiled(text).parts
+        compiled = _compiled(text)
     except _Fault as fault:
         raise ExpressionError(fault.message, source=fault.source, position=fault.position, path=path) from None
+    parts = compiled.parts
     if len(parts) == 1 and not isinstance(parts[0], str):
         return _value(*parts[0], path, names)
-    return "".join(_pieces(parts, names, path))
+    with shared() if compiled.computed > 1 else nullcontext():
+        return "".join(_pieces(parts, names, path))
 
 
 def _pieces(parts: tuple[str | tuple[Expression, int], ...], names: Mapping[str, Json], path: str) -> Iterator[str]:
@@ -283,6 +297,8 @@ def _pieces(parts: tuple[str | tuple[Expression, int], ...], names: Mapping[str,
 
 
 def _as_text(value: Json, part: tuple[Expression, int], path: str) -> str:
+    if isinstance(value, str):
+        return value
     try:
         return evaluator.within_budget(as_text, value)
     except Refused as error:

@@ -1,44 +1,25 @@
-"""The operators of expressions, and the budget that bounds what one evaluation may build.
+"""The operators of expressions. Each accepts plain JSON only, and charges what it makes and looks at to the budget.
 
-Each operator accepts plain JSON only, and charges the characters and items that it builds to the evaluation's budget.
 So neither `'a' * 10**9` nor a filter inside a map can use up the process's memory or time.
 """
 
 from __future__ import annotations
 
 import math
-import threading
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-# How many characters and items one evaluation may build in all.
-BUDGET = 2_000_000
+from actions.expressions.budget import Refused, charge, hold, work
+
 RANGE_LIMIT = 10_000
 _INT_LIMIT = 2**63
-
-
-class Refused(Exception):
-    """An operation that is refused for these values; the message says which operation, and why."""
-
-
-class _Budget(threading.local):
-    left = BUDGET
-
-
-_budget = _Budget()
-
-
-def refill() -> None:
-    """Reset this thread's budget, for a new evaluation."""
-    _budget.left = BUDGET
-
-
-def charge(units: int) -> None:
-    """Subtract what is about to be built from the budget. Raises Refused when the budget is used up."""
-    _budget.left -= units
-    if _budget.left < 0:
-        raise Refused(f"makes too much: an expression may make {BUDGET:,} characters and items in all")
+# Bytes of an empty list and of an empty object, besides their items.
+LIST_BYTES = 64
+_OBJECT_BYTES = 240
+# A text is searched in windows of this many characters, and the time is looked at between them.
+_WINDOW = 500_000
 
 
 def made(text: str) -> str:
@@ -94,6 +75,8 @@ def as_text(value: Any) -> str:
     """Return a string as it is, any other value as JSON."""
     if isinstance(value, str):
         return value
+    if type(value) is int:
+        return str(value)
     weigh(value)
     return orjson.dumps(value).decode()
 
@@ -103,12 +86,67 @@ def weigh(value: Any) -> None:
     pending = [value]
     while pending:
         part = pending.pop()
-        charge(len(part) if isinstance(part, str) else 1)
-        if isinstance(part, dict):
-            pending.extend(part)
-            pending.extend(part.values())
-        elif isinstance(part, (list, tuple)):
-            pending.extend(part)
+        if isinstance(part, str):
+            charge(len(part))
+        elif isinstance(part, (list, tuple, dict)):
+            # Before they are pending, because that takes memory too.
+            charge(1 + len(part))
+            if isinstance(part, dict):
+                pending.extend(part)
+                pending.extend(part.values())
+            else:
+                pending.extend(part)
+
+
+def same(left: Any, right: Any) -> bool:
+    """Whether two values are equal. Counts what it compares, and looks no further than to the first difference."""
+    if not isinstance(left, (list, tuple, dict)):
+        return left is right or not _different(left, right)
+    pending: list[Iterator[tuple[Any, Any]]] = [iter([(left, right)])]
+    while pending:
+        for one, other in pending[-1]:
+            if one is other:
+                continue
+            if _different(one, other):
+                return False
+            if isinstance(one, (list, tuple, dict)):
+                pending.append(_pairs(one, other))
+                break
+        else:
+            pending.pop()
+    return True
+
+
+def _different(one: Any, other: Any) -> bool:
+    """Whether two values differ; of lists and objects only the length and the keys are compared."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        work(1 + len(one))
+        return one.keys() != other.keys()
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        work(1)
+        return len(one) != len(other)
+    if isinstance(one, str) and isinstance(other, str) and len(one) == len(other):
+        work(len(one))
+    work(1)
+    return bool(one != other)
+
+
+def _pairs(one: Any, other: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(one, dict):
+        return ((item, other[key]) for key, item in one.items())
+    return zip(one, other, strict=True)
+
+
+def occurs(piece: str, text: str) -> bool:
+    """Whether the text contains the piece."""
+    if len(piece) > len(text):
+        return False
+    for at in range(0, max(1, len(text)), _WINDOW):
+        end = min(len(text), at + _WINDOW + len(piece))
+        work(1 + end - at)
+        if text.find(piece, at, end) >= 0:
+            return True
+    return False
 
 
 # Operators.
@@ -142,6 +180,27 @@ def power(left: Any, right: Any) -> int | float:
         raise Refused(f"{base} ** {exponent} has no value") from error
 
 
+def number(value: Any, operator: str) -> Any:
+    """Return an operand of `-`, `/`, `//` or `%` for MiniJinja, whose message would contain the whole of a list."""
+    if not isinstance(value, (int, float)):
+        raise Refused(f"{operator} needs numbers, not {kind(value)}")
+    return value
+
+
+def list_(*items: Any) -> list[Any]:
+    """`[a, b]`: a list of our own, so that MiniJinja copies no item."""
+    hold(LIST_BYTES)
+    charge(len(items))
+    return list(items)
+
+
+def object_(*pairs: Any) -> dict[str, Any]:
+    """`{"a": b}`, given as a, b: an object of our own."""
+    hold(_OBJECT_BYTES)
+    charge(len(pairs))
+    return dict(zip(pairs[::2], pairs[1::2], strict=True))
+
+
 def concat(*parts: Any) -> str:
     """`a ~ b`: joins strings as they are, other values as JSON."""
     return "".join([made(as_text(part)) for part in parts])
@@ -154,8 +213,9 @@ def cut(value: Any, start: Any = None, stop: Any = None, step: Any = None) -> An
     bounds = [None if bound is None else whole_of(bound, what="[:]") for bound in (start, stop, step)]
     if bounds[2] == 0:
         raise Refused("[::0] never ends")
-    charge(len(value))
-    return value[slice(*bounds)]
+    chosen = slice(*bounds)
+    charge(len(range(*chosen.indices(len(value)))))
+    return value[chosen]
 
 
 def range_(*bounds: Any) -> list[int]:

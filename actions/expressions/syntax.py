@@ -16,7 +16,8 @@ from typing import Any
 from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2.parser import Parser
 
-from actions.expressions.filters import FILTERS, LIST_FILTERS, TESTS
+from actions.expressions.conditions import TESTS
+from actions.expressions.filters import FILTERS, LIST_FILTERS
 from actions.nearest import nearest
 
 MAX_BYTES = 8 * 1024
@@ -28,9 +29,9 @@ KEYWORDS = frozenset(["true", "false", "none", "True", "False", "None", "not", "
 Path = tuple[str | int, ...]
 
 _parser = Environment(autoescape=True)  # Never renders; only its parser is used.
-_COMPARE = {"eq": "==", "ne": "!=", "in": "in"}
-# MiniJinja compares a string with a number without an error, and orders it after every number; ours refuse.
-_ORDER = {"lt": "t_lt", "lteq": "t_le", "gt": "t_gt", "gteq": "t_ge"}
+# Ours, because MiniJinja charges nothing for the size of what it compares. It also compares a string with a number
+# without an error, and orders it after every number; ours refuse.
+_COMPARE = {"eq": "t_eq", "ne": "t_ne", "in": "t_in", "lt": "t_lt", "lteq": "t_le", "gt": "t_gt", "gteq": "t_ge"}
 _ARITHMETIC = {nodes.Sub: "-", nodes.Div: "/", nodes.FloorDiv: "//", nodes.Mod: "%"}
 _BOUNDED = {nodes.Add: "add", nodes.Mul: "multiply", nodes.Pow: "power"}
 _BY_NAME = {"map": FILTERS, "select": TESTS, "reject": TESTS, "selectattr": TESTS, "rejectattr": TESTS}
@@ -158,23 +159,22 @@ class _Emitter:
         return name
 
     def _list(self, node: nodes.List) -> str:
-        return f"[{self._list_of(node.items)}]"
+        return f"list_({self._list_of(node.items)})"
 
     def _tuple(self, node: nodes.Tuple) -> str:
-        return f"[{self._list_of(node.items)}]"
+        return f"list_({self._list_of(node.items)})"
 
     def _dict(self, node: nodes.Dict) -> str:
         for pair in node.items:
             if not isinstance(pair.key, nodes.Const) or not isinstance(pair.key.value, str):
                 raise Unacceptable('has an object whose key is no quoted text; write {"key": value}')
-        pairs = [f"{self.emit(pair.key)}: {self.emit(pair.value)}" for pair in node.items]
-        return "{" + ", ".join(pairs) + "}"
+        return f"object_({self._list_of([part for pair in node.items for part in (pair.key, pair.value)])})"
 
     def _not(self, node: nodes.Not) -> str:
         return f"(not {self.emit(node.node)})"
 
     def _neg(self, node: nodes.Neg) -> str:
-        return f"(-{self.emit(node.node)})"
+        return f"(-number({self.emit(node.node)}, '-'))"
 
     def _pos(self, node: nodes.Pos) -> str:
         return self.emit(node.node)
@@ -189,7 +189,8 @@ class _Emitter:
         left, right = self.emit(node.left), self.emit(node.right)
         if type(node) in _BOUNDED:
             return f"{_BOUNDED[type(node)]}({left}, {right})"
-        return f"({left} {_ARITHMETIC[type(node)]} {right})"
+        sign = _ARITHMETIC[type(node)]
+        return f"(number({left}, '{sign}') {sign} number({right}, '{sign}'))"
 
     def _concat(self, node: nodes.Concat) -> str:
         return f"concat({self._list_of(node.nodes)})"
@@ -199,10 +200,8 @@ class _Emitter:
             raise Unacceptable("compares in a chain; write `a < b and b < c`")
         operator, left, right = node.ops[0].op, self.emit(node.expr), self.emit(node.ops[0].expr)
         if operator == "notin":
-            return f"(not ({left} in {right}))"
-        if operator in _ORDER:
-            return f"{_ORDER[operator]}({left}, {right})"
-        return f"({left} {_COMPARE[operator]} {right})"
+            return f"(not t_in({left}, {right}))"
+        return f"{_COMPARE[operator]}({left}, {right})"
 
     def _condexpr(self, node: nodes.CondExpr) -> str:
         if node.expr2 is None:

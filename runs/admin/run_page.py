@@ -9,12 +9,12 @@ from uuid import UUID
 from django.http import HttpRequest
 from django.urls import reverse
 
-from runs.admin import item_tables
+from runs.admin import item_tables, permissions
 from runs.admin.buttons import Button, approval_buttons, signal_buttons
 from runs.admin.formatting import colour, json_text, moment
 from runs.admin.item_tables import ItemsTable
 from runs.control import approvals, pauses
-from runs.history import timeline
+from runs.history import masking, timeline
 from runs.history.timeline import StepView
 from runs.history.waiting import WaitView
 from runs.history.words import duration, error_line, pause_line
@@ -22,6 +22,7 @@ from runs.models import Intervention, Run
 
 SHOWN_STEPS = 500
 SHOWN_DETAILS = 300
+NOT_KEPT = "not kept: its attempt was killed before it could record it, or computing it again takes too long"
 _DETAILS = (("steps", "steps"), ("with edited input:", "edited"))
 # Steps in these states are shown unfolded, because users mostly look for them.
 _OPEN = frozenset({"failed", "retrying", "running", "waiting"})
@@ -48,7 +49,7 @@ class StepRow:
 
 def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
     """Return the template's variables. Three queries, those for failed items, and one if the plan is not cached."""
-    views = timeline.timeline(run)
+    views = masking.steps(timeline.timeline(run), secrets=permissions.sees_secrets(request))
     items = item_tables.tables(run, views[:SHOWN_STEPS])
     letters = list(run.dead_letters.order_by("id").only("id", "step", "state", "reason", "error"))
     return {
@@ -85,7 +86,11 @@ def _row(view: StepView, *, run_id: UUID, request: HttpRequest, items: ItemsTabl
         duration=duration(view.started_at, view.finished_at),
         begun=moment(view.started_at),
         ended=moment(view.finished_at),
-        values=[(title, json_text(value)) for title, value in titled if value is not None],
+        values=[
+            (title, NOT_KEPT if title in view.not_kept else json_text(value))
+            for title, value in titled
+            if value is not None or title in view.not_kept
+        ],
         attempts=[_attempt(attempt) for attempt in view.attempts],
         open=view.state in _OPEN or (items is not None and bool(items.failed)),
         child_address=_address(view.child_run) if view.child_run else "",

@@ -62,12 +62,16 @@ def check_key(version: Version, given: Json) -> None:
 
 
 def key(rule: Concurrency, given: Json) -> str:
-    """Return the concurrency key of a run with this input; empty if the rule has no key. Raises InvalidInput."""
+    """Return the concurrency key of a run with this input; empty if the rule has no key.
+
+    Raises InvalidInput, also where it takes more than WEB_CPU_MILLISECONDS: a caller waits for it.
+    """
     if rule.key is None:
         return ""
     names = {**(given if isinstance(given, dict) else {}), "input": given}
     try:
-        found = expressions.render(rule.key, names)
+        with expressions.shared(cpu_milliseconds=expressions.WEB_CPU_MILLISECONDS):
+            found = expressions.render(rule.key, names)
     except ActionError as error:
         raise _unusable(f"cannot be worked out from the input: {error}") from None
     if isinstance(found, (dict, list)) or found is None:
@@ -79,7 +83,7 @@ def key(rule: Concurrency, given: Json) -> str:
 
 
 def key_of(run: Run) -> str | None:
-    """Return the concurrency key of this run; None if its version sets no limit."""
+    """Return the concurrency key of this run; None if its version sets no limit, or if it can be told no more."""
     if run.gate_id is None:
         return None
     try:
@@ -89,7 +93,10 @@ def key_of(run: Run) -> str | None:
     if gate is not None:
         return gate.key
     rule = concurrency(run.version)
-    return key(rule, run.input) if rule is not None else None
+    try:
+        return key(rule, run.input) if rule is not None else None
+    except InvalidInput:  # on a busy machine it may take longer than it did
+        return None
 
 
 def find(keys: Sequence[str], *, workflow: Workflow) -> dict[str, int]:

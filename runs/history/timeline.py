@@ -6,12 +6,13 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import OuterRef, Subquery
 from pydantic import ValidationError
 
+from actions import expressions
 from actions.base import ActionError, Json
 from runs.domain.outcomes import LoadedSteps, RunFacts
 from runs.domain.states import PENDING, RUN_ENDED, RUN_OUTCOMES
@@ -32,8 +33,10 @@ SHOWN_INTERVENTIONS = 200
 class StepView:
     """One step of a run, for people. `attempts` are those that did not succeed; `attempt` is 0 before the first.
 
-    A step that never began (pending or skipped) has neither input nor config. `child_run` is the run that the last
-    attempt of a sub_workflow step started, `items` has the counts of a for_each.
+    A step that never began (pending or skipped) has neither input nor config. `not_kept` names those of the two that
+    nobody can tell any more: the attempt was killed before it could record them, or computing them for this view took
+    too long. `child_run` is the run that the last attempt of a sub_workflow step started, `items` has the counts of a
+    for_each.
     """
 
     step: str
@@ -50,12 +53,14 @@ class StepView:
     waiting_for: WaitView | None = None
     child_run: UUID | None = None
     items: Json = None
+    not_kept: tuple[str, ...] = ()
 
 
 def timeline(run: Run) -> list[StepView]:
     """Return every step of the run's plan in topological order; `pending` if nothing has happened to it yet.
 
-    One query, and one more if the plan has sub-workflows.
+    One query, and one more if the plan has sub-workflows. What the rows do not have is computed, all of it within
+    WEB_CPU_MILLISECONDS; but not what an attempt was killed over.
     """
     planned = plan.load(run.version_id)
     rows = {row.step: row for row in StepRun.objects.filter(run_id=run.pk, item=-1)}
@@ -64,7 +69,8 @@ def timeline(run: Run) -> list[StepView]:
     # Compensations and the steps of on_failure are shown only once they have a row: most runs never need them.
     shown = [s for s in planned.steps.values() if s.id in rows or s.part in (Part.MAIN, Part.FINALLY)]
     sub_runs = _sub_runs(run, shown)
-    views = [_view(step, rows.get(step.id), facts, seen, version_id=run.version_id) for step in shown]
+    with expressions.shared(cpu_milliseconds=expressions.WEB_CPU_MILLISECONDS):
+        views = [_view(step, rows.get(step.id), facts, seen, version_id=run.version_id) for step in shown]
     return [replace(view, child_run=sub_runs.get(view.step)) for view in views] if sub_runs else views
 
 
@@ -109,21 +115,24 @@ def _view(step: PlannedStep, row: StepRun | None, run: RunFacts, seen: LoadedSte
     if row is None:
         return _pending(step)
     begun = row.state != "skipped"
-    given = _given(step, row, run, seen) if begun else None
+    given, config = (_given(step, row, run, seen), _NONE) if begun else (_NONE, _NONE)
+    if begun:
+        config = _config(step, row, given, run, seen)
     return StepView(
         step=step.id,
         action=step.definition.action,
         state=row.state,
         attempt=row.attempt if begun else 0,
         attempts=row.attempts,
-        input=given,
-        config=_config(step, row, given, run, seen) if begun else None,
+        input=given.value,
+        config=config.value,
         output=row.output,
         error=row.error,
         started_at=row.started_at,
         finished_at=row.finished_at,
         items=_counts(row),
         waiting_for=waiting.of(row, version_id=version_id),
+        not_kept=tuple(name for name, part in (("input", given), ("config", config)) if not part.kept),
     )
 
 
@@ -150,27 +159,52 @@ def _counts(row: StepRun) -> Json:
     return {key: row.progress[key] for key in ("count", "succeeded", "failed", "skipped")}
 
 
-def _given(step: PlannedStep, row: StepRun, run: RunFacts, seen: LoadedSteps) -> Json:
+class _Part(NamedTuple):
+    """A step's input or config; `kept` is false if nobody can tell it any more."""
+
+    value: Json
+    kept: bool = True
+
+
+_NONE = _Part(None)
+_LOST = _Part(None, kept=False)
+# Outcomes of attempts that ended without a record of their own.
+_KILLED = frozenset({"lost", "timed_out"})
+
+
+def _given(step: PlannedStep, row: StepRun, run: RunFacts, seen: LoadedSteps) -> _Part:
     if row.input is not None:
-        stored: Json = row.input
-        return stored
+        return _Part(row.input)
+    if step.definition.payload is not None and _killed(row):
+        return _LOST
     try:
-        return step_input(step, run, _read_by(step, seen))
+        return _Part(step_input(step, run, _read_by(step, seen)))
     except ActionError:
-        return None
+        return _failed_by(row)
 
 
-def _config(step: PlannedStep, row: StepRun, given: Json, run: RunFacts, seen: LoadedSteps) -> Json:
+def _config(step: PlannedStep, row: StepRun, given: _Part, run: RunFacts, seen: LoadedSteps) -> _Part:
     """Return the config that the step was performed with: the stored one, else `with` rendered once more."""
     if row.config is not None:
-        stored: Json = row.config
-        return stored
+        return _Part(row.config)
+    if not given.kept or (step.has_expressions and _killed(row)):
+        return _LOST
     try:
-        return rendered(step, names(step, run, _read_by(step, seen), given=given), given=given)
+        return _Part(rendered(step, names(step, run, _read_by(step, seen), given=given.value), given=given.value))
     except (ActionError, ValidationError, ValueError, TypeError, LookupError):
-        # The step has failed with the same error already. One such step must not hide the whole timeline.
+        # One such step must not hide the whole timeline.
         log.debug("config_not_shown", extra={"run_id": str(run.id), "step": step.id}, exc_info=True)
-        return None
+        return _failed_by(row)
+
+
+def _failed_by(row: StepRun) -> _Part:
+    """What to tell of a part that cannot be computed: nothing, if the step has failed with the same error already."""
+    return _LOST if row.error is None else _NONE
+
+
+def _killed(row: StepRun) -> bool:
+    """Whether an attempt was ended from outside: what it evaluates may be what it was ended for."""
+    return any(isinstance(tried, dict) and tried.get("outcome") in _KILLED for tried in row.attempts)
 
 
 def _read_by(step: PlannedStep, seen: LoadedSteps) -> LoadedSteps:

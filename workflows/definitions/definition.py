@@ -37,6 +37,7 @@ class _Part(BaseModel):
 RETRY_PRESETS: dict[str, dict[str, Json]] = {
     "none": {"max_attempts": 1},
     "ladder": {"delays": [60, 300, 1800]},
+    "three_tier": {"delays": [0, 60, 300, 1800]},
 }
 
 
@@ -57,7 +58,7 @@ class RetryDefinition(_Part):
         if not isinstance(given, str):
             return given
         if given not in RETRY_PRESETS:
-            raise ValueError(f"{given[:100]!r} is no preset; write {' or '.join(RETRY_PRESETS)}, or a mapping")
+            raise ValueError(f"{given[:100]!r} is no preset; write {', '.join(RETRY_PRESETS)}, or a mapping")
         return RETRY_PRESETS[given]
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 
 from actions import expressions, payload
 from actions.base import Json
-from workflows.definitions import schema
+from workflows.definitions import retry_words, schema
 from workflows.definitions.complaints import complaints
 from workflows.definitions.configs import (
     config_problems,
@@ -20,12 +21,16 @@ from workflows.definitions.configs import (
     find_action,
     unknown_action,
 )
-from workflows.definitions.definition import Compensation, Definition, ForEach, StepDefinition
+from workflows.definitions.definition import Compensation, Definition, ForEach, RetryDefinition, StepDefinition
 from workflows.definitions.errors import DefinitionError, Problem, first, join_path, nearest, refuse
 from workflows.definitions.graph import Upstream, graph_problems
+from workflows.definitions.secrets import marker_problems
+from workflows.definitions.timeouts import timeout_problems, timeout_warnings
 from workflows.formats.normalise import Normalised, located, normalise
 
 _TRIGGERS = ("webhook", "schedule", "event")
+# So many masked values are told at once.
+_MOST_MARKERS = 20
 _LATER = "is stored; this version does not perform it yet"
 
 
@@ -62,6 +67,8 @@ def validate(document: Json, *, name: str | None = None) -> Checked:
         payload.check(document)
     except payload.PayloadError as error:
         raise refuse(error.path, str(error)) from None
+    if marked := [*islice(marker_problems(document), _MOST_MARKERS)]:
+        raise DefinitionError(marked)
     if name is not None and isinstance(document, dict) and document.get("name") is None:
         document = {"name": name, **{key: value for key, value in document.items() if key != "name"}}
     normalised = normalise(document)
@@ -69,7 +76,7 @@ def validate(document: Json, *, name: str | None = None) -> Checked:
     problems = first(_definition_problems(definition, clock=Clock()))
     if problems:
         raise located(problems, normalised)
-    warnings = (*normalised.warnings, *_unsupported(definition))
+    warnings = (*normalised.warnings, *_unsupported(definition), *timeout_warnings(definition))
     return Checked(definition, normalised.start_input, warnings)
 
 
@@ -109,6 +116,7 @@ def _definition_problems(definition: Definition, *, clock: Clock) -> Iterator[Pr
         yield from graph_problems(steps, path=path, elsewhere=frozenset(taken))
         taken = taken | {step.id for step in steps}
     yield from _top_problems(definition)
+    yield from timeout_problems(definition)
     yield from _steps_problems(definition.steps, path="steps", known=frozenset(), clock=clock)
     for path, steps in (("on_failure", definition.on_failure), ("finally", definition.finally_)):
         # `finally` cannot read steps of `on_failure`, because in most runs those never ran.
@@ -158,6 +166,7 @@ def _steps_problems(
             yield Problem(where, f"the steps before took {MOST_SECONDS_TO_CHECK} s to check; split the workflow")
             return
         yield from _action_problems(step.action, step.with_, referenced=step.payload is not None, path=where)
+        yield from _retry_problems(step.action, step.retry, path=where)
         message = expressions.check_expression(step.if_) if step.if_ is not None else None
         if message:
             yield Problem(f"{where}.if", message)
@@ -192,10 +201,17 @@ def _compensation_problems(
 ) -> Iterator[Problem]:
     where = f"{path}.compensate"
     yield from _action_problems(undo.action, undo.with_, referenced=False, path=where)
+    yield from _retry_problems(undo.action, undo.retry, path=where)
     action = find_action(undo.action)
     if action is not None:
         references = config_references(action, undo.with_) - known - {step.id}
         yield from upstream.problems(references, of=step.id, path=f"{where}.with")
+
+
+def _retry_problems(name: str, retry: RetryDefinition | None, *, path: str) -> Iterator[Problem]:
+    action = find_action(name)
+    if retry is not None and retry.on is not None and action is not None:
+        yield from retry_words.problems(retry.on, action=action, path=f"{path}.retry.on")
 
 
 def _action_problems(name: str, config: dict[str, Json] | str, *, referenced: bool, path: str) -> Iterable[Problem]:

@@ -145,8 +145,16 @@ class _Starting:
         requests = [request for _, request in asked]
         try:
             answers = starts.start(requests, version=self.version, workflow=self.workflow, source="api")
-        except InvalidInput:
-            self._commit([one for one in asked if self._fits(one)])
+        except InvalidInput as error:
+            fits = [one for one in asked if self._fits(one)]
+            if len(fits) < len(asked):
+                self._commit(fits)
+            elif len(fits) == 1:
+                # Its concurrency key is worked out within the time that it may take, or not, as the machine allows.
+                self._refuse(asked[0][0], error.problems)
+            else:
+                self._commit(fits[: len(fits) // 2])
+                self._commit(fits[len(fits) // 2 :])
         else:
             self._count(asked, answers)
 

@@ -45,6 +45,7 @@ def test_a_finished_run_is_told_with_every_step() -> None:
     assert step.keys() == {
         *("step", "action", "state", "attempt", "attempts", "input", "config"),
         *("output", "error", "started_at", "finished_at", "child_run", "items", "waiting_for", "approve_url"),
+        "not_kept",
     }
     assert (step["step"], step["action"], step["state"], step["attempt"]) == (
         "pick",

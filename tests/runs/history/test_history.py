@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from runs.history import timeline
+from runs.models import StepRun
 from runs.planning import plan
 from tests.engine import drain
 from tests.flows import begun, published, the_run
+from tests.runs.doors import admin, api
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -72,6 +78,45 @@ def test_a_config_that_cannot_be_rendered_leaves_the_other_steps_readable() -> N
     assert pick.state == "failed"
     assert "email" in str(pick.error)
     assert (greet.state, greet.config) == ("skipped", None) or greet.state == "pending"
+
+
+BOMB = "{{ rows|sort|reverse|sort|reverse|sort|length }}"
+DEAR = "name: dear\nsteps:\n" + "".join(
+    f"  - {{id: s{number}, action: transform, with: {{set: {{n: {BOMB!r}}}}}}}\n" for number in range(12)
+)
+
+
+def test_what_a_killed_attempt_had_is_not_computed_for_a_page() -> None:
+    [run_id] = begun(published(PICK), {"email": "e"})
+    drain()
+    for outcome in ("lost", "timed_out"):
+        killed: list[Any] = [
+            {"number": 1, "outcome": outcome, "error": {"kind": "lost", "message": "its process died"}}
+        ]
+        StepRun.objects.filter(run_id=run_id, step="greet").update(attempts=killed, config=None, error=None)
+        pick, greet = timeline.timeline(the_run(run_id))
+        assert (pick.config, pick.not_kept) == ({"select": ["email"]}, ())
+        assert (greet.input, greet.config, greet.not_kept) == ({"email": "e"}, None, ("config",))
+    _, told = api().get(f"runs/{run_id}")
+    assert [step["not_kept"] for step in told["steps"]] == [[], ["config"]]
+    page = admin().get(reverse("admin:runs_run_change", args=[run_id])).content.decode()
+    assert page.count("not kept: its attempt was killed before it could record it") == 1
+    given: list[Any] = [{"number": 1, "outcome": "failed", "error": {"kind": "error", "message": "no"}}]
+    StepRun.objects.filter(run_id=run_id, step="greet").update(attempts=given)
+    assert timeline.timeline(the_run(run_id))[1].config == {"set": {"text": "Hello e"}}
+
+
+def test_all_that_a_page_computes_takes_little_processor_time() -> None:
+    [run_id] = begun(published(DEAR), {"rows": [f"row {number:06}" for number in range(5_000, 0, -1)]})
+    drain()
+    run = the_run(run_id)
+    assert run.state == "succeeded"
+    StepRun.objects.filter(run_id=run_id).update(config=None)
+    began = time.thread_time()
+    views = timeline.timeline(run)
+    assert time.thread_time() - began < 1
+    assert views[-1].not_kept == ("config",)
+    assert {view.not_kept for view in views} <= {(), ("config",)}
 
 
 def test_a_timeline_costs_one_query_once_the_plan_is_known() -> None:
