@@ -325,7 +325,7 @@ def _no_text(key: object) -> str:
 def _fault(part: Any) -> str | None:
     """Return why a single value cannot be JSON, or None; the contents of lists and objects are not looked at."""
     if isinstance(part, str):
-        return "has a NUL or a lone surrogate in a text" if _UNFIT.search(part) else None
+        return None if _fit(part) else "has a NUL or a lone surrogate in a text"
     if part is None or isinstance(part, (bool, list, tuple, dict, _DuplicateKey)):
         return None
     if isinstance(part, int):

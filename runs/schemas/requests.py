@@ -99,7 +99,7 @@ class Decide(Body):
     """An approval or rejection, with a `comment`. `item` is the index of an item in a for_each, else -1."""
 
     comment: Why = ""
-    item: int = -1
+    item: Annotated[int, Field(ge=-1, le=2**31 - 1)] = -1
 
 
 class RetryDeadLetter(ByHand):

@@ -11,8 +11,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from actions.base import Json
-from workflows.definitions.errors import Problem, join_path, nearest
+from workflows.definitions.errors import MOST_PROBLEMS, Problem, join_path, nearest
 
+# Pydantic makes about 1.5 kB for each error that it lists.
+MOST_ERRORS = 10_000
 # Messages that replace Pydantic's, by the last key of the path.
 _MESSAGES = {
     "on_error": "must be fail, continue or goto:<id of a step>",
@@ -25,15 +27,21 @@ _MESSAGES = {
 def complaints(error: ValidationError, *, model: type[BaseModel], given: Json, path: str) -> list[Problem]:
     """Return one problem for each faulty place in `given`, which `model` refused.
 
-    Pydantic reports one error for each member of a union; only the first of them is kept.
+    Pydantic reports one error for each member of a union; only the first of them is kept. Only the first 100 problems
+    are described.
     """
+    if error.error_count() > MOST_ERRORS:
+        return [Problem(path, f"has {error.error_count():,} mistakes; {MOST_ERRORS:,} are listed at most")]
     problems: dict[str, Problem] = {}
     for details in error.errors(include_url=False, include_context=False):
         if details["type"] == "too_short" and details["input"]:
             continue  # a list whose items were refused; each of them has an error of its own
         parts = location(details, given)
         where = join_path(path, *parts)
-        problems.setdefault(where, Problem(where, _message(details, parts, model)))
+        if where not in problems:
+            problems[where] = Problem(where, _message(details, parts, model))
+        if len(problems) > MOST_PROBLEMS:
+            break
     return list(problems.values())
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from actions import expressions, registry
 from actions.base import Action, Json
-from workflows.definitions.complaints import complaints, location, shown
+from workflows.definitions.complaints import MOST_ERRORS, complaints, location, shown
 from workflows.definitions.errors import MOST_PROBLEMS, MOST_SECONDS, Problem, join_path, nearest
 
 # By action: the config field whose strings are bare expressions, without `{{ }}`.
@@ -47,6 +47,8 @@ def config_problems(action: Action[Any], config: Json, *, path: str) -> list[Pro
     error = _validation_error(action, config)
     if error is None:
         return problems
+    if error.error_count() > MOST_ERRORS:
+        return problems + complaints(error, model=action.config_class, given=config, path=path)
     ignored = {problem.path for problem in problems} | _unrendered(action, config, error, path=path)
     type_problems = complaints(error, model=action.config_class, given=config, path=path)
     return problems + [each for each in type_problems if each.path not in ignored]

@@ -48,6 +48,8 @@ _COMPARED = (
 # An unevaluated... keyword asks each other subschema of its value again.
 _UNEVALUATED = ("unevaluatedProperties", "unevaluatedItems")
 _AGAIN = 3
+# Division of any two numbers is exact, and takes up to 60 us.
+_MULTIPLE = 2_000
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,9 @@ class _Graph:
 
     def _read(self, number: int, schema: dict[str, Any]) -> None:
         node = self.nodes[number]
-        node.own = len(schema) + sum(_length(schema.get(word)) for word in _COMPARED)
+        node.own = max(1, len(schema) + sum(_length(schema.get(word)) for word in _COMPARED))
+        if "multipleOf" in schema:
+            node.own += _MULTIPLE
         node.factor = _AGAIN ** sum(word in schema for word in _UNEVALUATED)
         self._read_patterns(node, schema)
         node.same = [self._number(each) for each in self._for_the_same(schema)]

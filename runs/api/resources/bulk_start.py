@@ -21,7 +21,7 @@ from actions.payload import PayloadError
 from runs.api.http import filters, streams
 from runs.api.http.base import PROBLEM, WRITE, ScopedView, without_length
 from runs.api.http.lookups import find_workflow
-from runs.api.http.parsers import MAX_BYTES, read_body
+from runs.api.http.parsers import MAX_BYTES, declared_length, read_body
 from runs.api.http.problems import Refused, bad
 from runs.api.http.streams import Broken, Entry
 from runs.api.resources.bulk_verbs import described
@@ -219,8 +219,7 @@ def _entries(request: Request) -> Iterator[Entry]:
     if coding not in ("identity", "gzip"):
         raise Refused(f"Content-Encoding {coding[:40]!r} is not known; send the body as it is, or as gzip", status=415)
     most = settings.BULK_START_MAX_MEGABYTES << 20
-    length = request.META.get("CONTENT_LENGTH") or ""
-    if length.isdigit() and int(length) > most:
+    if declared_length(request.META) > most:
         raise Refused(f"the body is larger than {most >> 20} MB; send the rest in another request", status=413)
     source = streams.chunks(_reader(request), most=most, gzipped=coding == "gzip")
     split = streams.elements if kind in ARRAY else streams.lines
