@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from types import SimpleNamespace
 from uuid import UUID
@@ -22,8 +23,10 @@ log = logging.getLogger(__name__)
 # Tickets per message when this process last peeked. It decides how many tickets are read for a message: where each run
 # has a version of its own, each ticket makes a message of its own, and reading hundreds for each would be a waste; of
 # one version, hundreds share one message.
-# `is_full`: due tickets alone fill the room; `turn`: whether the only room goes to queued runs.
-_last = SimpleNamespace(tickets=FEW, is_full=False, turn=False)
+# `is_full`: due tickets alone filled the room; `keeps_at`: from when on room is kept for queued runs again.
+_last = SimpleNamespace(tickets=FEW, is_full=False, keeps_at=0.0)
+# How often that is. They may all wait for limits, and then the room is wasted, and admission's statements too.
+_KEEP_SECONDS = 0.1
 
 
 def dispatch(*, least: int = 1) -> int:
@@ -77,14 +80,13 @@ def _admitted(room: int, *, spread: int) -> list[list[Due]]:
 def _due(room: int, *, spread: int) -> tuple[list[list[Due]], bool]:
     """Pick due tickets for at most `room` messages; return the messages, and whether runs are queued.
 
-    If both are there, a quarter of the room, but at least one message, is left for queued runs; of a room for one
-    message, every second time.
+    If both are there, a quarter of the room, but at least one message, is left for queued runs, every _KEEP_SECONDS.
     """
     due, messages, queued = _peek(room, spread=spread)
     _last.is_full = len(messages) >= room
-    if queued and _last.is_full:
-        _last.turn = not _last.turn
-        room -= max(1, room // 4) if room > 1 or _last.turn else 0
+    if queued and _last.is_full and (now := time.monotonic()) >= _last.keeps_at:
+        _last.keeps_at = now + _KEEP_SECONDS
+        room -= max(1, room // 4)
     # Tickets of a version that cannot be read make no message. They are picked nevertheless, so that they become due
     # later and do not stand before the others each time.
     later = {ticket.ticket for message in messages[room:] for ticket in message}
@@ -154,8 +156,10 @@ def _send_first(due: Sequence[Due]) -> None:
 def refill(*, at_once: bool = False) -> None:
     """Dispatch after a delivery, if at least half of the window is free; else later deliveries will do it.
 
-    `at_once`: if any of it is free, because later deliveries may take long too. Whatever fails is left to the sweep.
+    `at_once`: if any of it is free, because later deliveries may take long too. So it is while several workspaces have
+    work: a run of one may wait behind those of another. Whatever fails is left to the sweep.
     """
+    at_once = at_once or shares.several()
     after_commit(least=1 if at_once else max(1, settings.DISPATCH_WINDOW_MESSAGES // 2))
 
 

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from runs.dispatch import shares
 from runs.dispatch.compiler import MAX_KEYS, fitting
 from runs.domain.requests import Due
 from runs.planning import plan as plans
@@ -133,5 +134,11 @@ def _size(kind: Kind, count: int, *, spread: int) -> int:
 
 
 def _most(kind: Kind) -> int:
-    """Return how many tickets one message may have."""
-    return min(MAX_KEYS, settings.PURE_BATCH_RUNS if kind is Kind.INLINE else settings.EFFECTFUL_BATCH_RUNS)
+    """Return how many tickets one message may have: of pure steps, a quarter while several workspaces have work.
+
+    Then a child is free for the next message sooner. Effectful steps hold it for a short time only.
+    """
+    if kind is not Kind.INLINE:
+        return min(MAX_KEYS, settings.EFFECTFUL_BATCH_RUNS)
+    most = settings.PURE_BATCH_RUNS
+    return min(MAX_KEYS, max(min(most, FEW), most // 4) if shares.several() else most)

@@ -41,12 +41,13 @@ class _Spent:
 _spent = _Spent()
 
 
-def _forget() -> None:
-    global _spent  # noqa: PLW0603 - what the parent knew is not about this process
+def forget() -> None:
+    """Forget how this process spent its time: a forked child has spent none."""
+    global _spent  # noqa: PLW0603 - one for each process
     _spent = _Spent()
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=forget)
 
 
 def spend(workspace: UUID | None, seconds: float) -> None:
@@ -68,6 +69,11 @@ def goes_first(workspace: UUID | None) -> bool:
         mine = _spent.seconds.get(workspace, 0.0)
         others = [found for one, found in _spent.seconds.items() if one != workspace]
         return bool(others) and mine < (mine + sum(others)) / (len(others) + 1) / 2
+
+
+def several() -> bool:
+    """Whether this process has lately spent time on more than one workspace."""
+    return len(_spent.seconds) > 1
 
 
 def in_turn(due: Sequence[Due], *, seen_all: bool) -> list[Due]:

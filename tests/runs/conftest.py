@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.db.models import F
 
+from runs.dispatch import shares
 from runs.engine import lease
 from runs.models import DeadLetter
 from runs.queries import invariants
@@ -14,8 +15,9 @@ from tests.engine import messages
 
 @pytest.fixture(autouse=True)
 def _a_process_of_its_own() -> Iterator[None]:
-    """What an earlier test left in the broker is not this test's business, and neither is its lease."""
+    """What an earlier test left in the broker is not this test's business, nor are its lease and whom it worked for."""
     messages()
+    shares.forget()
     yield
     lease.give_up()
 
