@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.functional import SimpleLazyObject
 
 # If a client sends more than this, or takes longer, its connection is closed instead.
 _MOST_BYTES = 64 * 1024 * 1024
@@ -15,11 +16,11 @@ _CHUNK_BYTES = 256 * 1024
 
 
 class DrainBody:
-    """Middleware that reads and discards a body which a view refused without reading it (401, 404, 413).
+    """Middleware that reads and discards a body which a view refused without reading it (404, 413), for known callers.
 
     If a body is left unread, the server closes the connection. Most clients are still sending then, and report a broken
     pipe instead of the response. A client that sends `Expect: 100-continue` waits before it sends the body, and so
-    needs no draining.
+    needs no draining. Nobody reads for a caller who was not authenticated: that would cost a stranger nothing.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -27,9 +28,19 @@ class DrainBody:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        if request.META.get("CONTENT_LENGTH") not in (None, "", "0") and "HTTP_EXPECT" not in request.META:
+        has_body = request.META.get("CONTENT_LENGTH") not in (None, "", "0") and "HTTP_EXPECT" not in request.META
+        if has_body and _is_authenticated(request):
             drain(request)
         return response
+
+
+def _is_authenticated(request: HttpRequest) -> bool:
+    """Whether the API authenticated the caller, and so replaced the lazy user of Django's middleware.
+
+    Pages are left out: to evaluate the lazy user may cost a statement, and their bodies are not read piece by piece.
+    """
+    user = getattr(request, "user", None)
+    return user is not None and type(user) is not SimpleLazyObject and user.is_authenticated
 
 
 def drain(request: HttpRequest) -> None:

@@ -69,6 +69,19 @@ try:
     # Limits of one bulk start, measured after decompression. Its body is never in memory as a whole.
     BULK_START_MAX_RUNS = env_int("BULK_START_MAX_RUNS", default=100_000, minimum=1)
     BULK_START_MAX_MEGABYTES = env_int("BULK_START_MAX_MEGABYTES", default=256, minimum=1)
+    # The web server. Threads of each web process for requests whose body is there, and for bodies that are received
+    # while they are read (the API's above REQUEST_BUFFER_KILOBYTES, and those in chunks). As many requests as
+    # WEB_QUEUE_REQUESTS wait for each kind of thread; one more is answered 503.
+    WEB_THREADS = env_int("WEB_THREADS", default=16, minimum=1, maximum=256)
+    WEB_STREAM_THREADS = env_int("WEB_STREAM_THREADS", default=4, minimum=1, maximum=256)
+    WEB_QUEUE_REQUESTS = env_int("WEB_QUEUE_REQUESTS", default=1000, minimum=1, maximum=100_000)
+    # A body has REQUEST_BODY_SECONDS to come. A longer one than REQUEST_BUFFER_KILOBYTES may take longer, as long as it
+    # comes at the minimum rate, and never pauses for REQUEST_BODY_SECONDS. Else the request is answered 408.
+    REQUEST_BODY_SECONDS = env_int("REQUEST_BODY_SECONDS", default=10, minimum=1, maximum=600)
+    REQUEST_BYTES_PER_SECOND = env_int("REQUEST_BYTES_PER_SECOND", default=32_768, minimum=1)
+    REQUEST_BUFFER_KILOBYTES = env_int("REQUEST_BUFFER_KILOBYTES", default=64, minimum=1, maximum=10_240)
+    # What the long forms that are being received in a web process may hold together; one more is answered 503.
+    REQUEST_PAGES_MEGABYTES = env_int("REQUEST_PAGES_MEGABYTES", default=64, minimum=10)
     # Hosts, host:port or CIDR that http_request may reach besides public addresses.
     OUTBOUND_ALLOW = env_list("OUTBOUND_ALLOW")
 

@@ -20,12 +20,14 @@ def web(plan: Plan) -> Command:
     """Return the command of Granian, which serves Django. The default is one process: group commit, in which starts
     share a commit, works only between the threads of one process.
 
-    Requests are short, because steps are performed by workers. Threads are started on demand and end when idle.
+    Granian receives requests in an event loop; project/bridge/ runs Django in threads, which are started on demand and
+    end when idle. A connection without a request is closed after REQUEST_HEADER_SECONDS. HTTP/1 only: a proxy speaks
+    nothing else to a server behind it, and the many streams of an HTTP/2 connection would need bounds of their own.
     """
-    words = ["--interface", "wsgi", "--host", ports.HOST, "--port", str(plan.port), "--no-ws"]
-    sizes = ["--workers", str(plan.web_processes), "--blocking-threads", "16", "--backlog", "1024"]
-    sizes += ["--respawn-failed-workers"]
-    return _command(plan, "web", "granian", *words, *sizes, "project.wsgi:application")
+    words = ["--interface", "rsgi", "--host", ports.HOST, "--port", str(plan.port), "--http", "1", "--no-ws"]
+    sizes = ["--workers", str(plan.web_processes), "--backlog", "4096", "--backpressure", "4096"]
+    sizes += ["--http1-header-read-timeout", str(1000 * plan.header_seconds), "--respawn-failed-workers"]
+    return _command(plan, "web", "granian", *words, *sizes, "project.rsgi:application")
 
 
 def worker(plan: Plan) -> Command:

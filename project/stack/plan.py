@@ -21,6 +21,8 @@ class Plan:
     web_processes: int
     database_url: str | None
     redis_url: str | None
+    # For how long a connection to the web server may be without a whole head of a request.
+    header_seconds: int = 20
 
     @property
     def url(self) -> str:
@@ -47,6 +49,7 @@ def read() -> Plan:
         web_processes=env.env_int("WEB_PROCESSES", default=1, minimum=1, maximum=64),
         database_url=env.told("DATABASE_URL"),
         redis_url=env.told("REDIS_URL"),
+        header_seconds=env.env_int("REQUEST_HEADER_SECONDS", default=20, minimum=1, maximum=60),
     )
 
 

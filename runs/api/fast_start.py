@@ -19,6 +19,7 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.http import UnreadablePostError
 from pydantic import ValidationError
 
 from actions import payload
@@ -126,7 +127,7 @@ def _read(environ: WSGIEnvironment) -> tuple[_Place, Recipe, Request] | None:
         if target is None:
             return None
         token, place, recipe = target
-        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        body = _body(environ)
         environ["wsgi.input"] = io.BytesIO(body)
         wanted = StartRun.model_validate(payload.loads(body))
         authorization = Authorization(token, recipe.workflow.name)
@@ -136,6 +137,15 @@ def _read(environ: WSGIEnvironment) -> tuple[_Place, Recipe, Request] | None:
     except (PayloadError, ValidationError, InvalidInput, DatabaseError, InterfaceError):
         return None
     return place, recipe, request
+
+
+def _body(environ: WSGIEnvironment) -> bytes:
+    """Return the body. Raises UnreadablePostError if it does not come to its end."""
+    try:
+        body: bytes = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    except OSError as error:
+        raise UnreadablePostError(*error.args) from error
+    return body
 
 
 def _is_plain(environ: WSGIEnvironment) -> bool:

@@ -116,7 +116,7 @@ def test_every_key_in_the_broker_bears_the_installation_s_prefix(running: Instal
     assert not [key for key in keys if not key.startswith(f"{known['INSTALLATION_ID']}:")]
 
 
-@pytest.mark.parametrize("name", ["project.wsgi", "project worker", "flower", "project beat", "valkey-server"])
+@pytest.mark.parametrize("name", ["project.rsgi", "project worker", "flower", "project beat", "valkey-server"])
 def test_a_killed_child_is_started_again(running: Installation, name: str) -> None:
     before = _named(running, name)
     # The oldest process of that name is the parent of the others.

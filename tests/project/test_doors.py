@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from django.contrib.auth.models import AnonymousUser, User
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
@@ -62,14 +63,27 @@ def _request(body: io.BytesIO, **more: str) -> WSGIRequest:
     return WSGIRequest({**words, "SERVER_NAME": "localhost", "SERVER_PORT": "80", **more})
 
 
-def _refuse(_: HttpRequest) -> HttpResponse:
+def _refuse(request: HttpRequest) -> HttpResponse:
+    request.user = User(username="known")
+    return HttpResponse(status=413)
+
+
+def _refuse_stranger(request: HttpRequest) -> HttpResponse:
+    request.user = AnonymousUser()
     return HttpResponse(status=401)
 
 
 def test_a_body_that_is_refused_unread_is_read_before_the_answer() -> None:
     body = io.BytesIO(b"a" * 11_000_000)
-    assert DrainBody(_refuse)(_request(body)).status_code == 401
+    assert DrainBody(_refuse)(_request(body)).status_code == 413
     assert body.tell() == 11_000_000
+
+
+def test_the_body_of_a_stranger_is_not_read() -> None:
+    refused, on_a_page = io.BytesIO(b"a" * 11_000_000), io.BytesIO(b"a" * 11_000_000)
+    assert DrainBody(_refuse_stranger)(_request(refused)).status_code == 401
+    assert DrainBody(lambda _: HttpResponse(status=404))(_request(on_a_page)).status_code == 404
+    assert (refused.tell(), on_a_page.tell()) == (0, 0)
 
 
 def test_a_body_that_waits_for_leave_or_has_no_end_is_not_read_to_its_end() -> None:

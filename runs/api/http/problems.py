@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.views import defaults
 from rest_framework.exceptions import APIException
 from rest_framework.response import Response
@@ -121,6 +121,13 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return unexpected()
 
 
+def unreadable(error: UnreadablePostError, *, members: Mapping[str, Any] | None = None) -> Refused:
+    """The problem for a body that could not be read to its end: 408 if its sender was too slow, else 400."""
+    if isinstance(error.__cause__, TimeoutError):
+        return Refused(str(error.__cause__), status=408, members=members)
+    return Refused("the connection broke off in the body", members=members)
+
+
 def unexpected() -> HttpResponse:
     """The 500 for what nobody expected, which is in the log."""
     detail = "the server failed on this request; its log says why"
@@ -142,6 +149,8 @@ def _translated(exc: Exception) -> APIException | None:
         return Refused(str(exc) or "this account may not do that", status=403)
     if isinstance(exc, RequestDataTooBig):
         return Refused("the body is too large; send at most 10 MB", status=413)
+    if isinstance(exc, UnreadablePostError):
+        return unreadable(exc)
     if isinstance(exc, (OperationalError, InterfaceError)):
         return Refused("the database does not answer; try again in a moment", status=503)
     return None

@@ -22,7 +22,7 @@ from runs.api.http import filters, streams
 from runs.api.http.base import PROBLEM, WRITE, ScopedView, without_length
 from runs.api.http.lookups import find_workflow
 from runs.api.http.parsers import MAX_BYTES, declared_length, read_body
-from runs.api.http.problems import Refused, bad
+from runs.api.http.problems import Refused, bad, unreadable
 from runs.api.http.streams import Broken, Entry
 from runs.api.resources.bulk_verbs import described
 from runs.control import concurrency, starts, verbs
@@ -227,17 +227,32 @@ def _entries(request: Request) -> Iterator[Entry]:
 
 
 def _reader(request: Request) -> streams.Read:
-    """Return how to read the body: Django's stream if there is a Content-Length, else the WSGI server's own.
+    """Return how to read the body: from the WSGI server if its stream ends where the body ends, else from Django's.
 
-    Django's stream ends at the Content-Length; the server's ends where the chunked body ends.
+    Django's stream ends at the Content-Length, and waits until it has all that it was asked for: what came before a
+    connection breaks off would be lost. The reader raises UnreadablePostError.
     """
-    if request.META.get("CONTENT_LENGTH"):
-        read: streams.Read = request._request.read
-        return read
-    if not without_length(request.META) or not request.META.get("wsgi.input_terminated"):
-        raise Refused("send the body with a Content-Length, or chunked", status=411)
-    stream: streams.Read = request.META["wsgi.input"].read
-    return stream
+    if not request.META.get("wsgi.input_terminated"):
+        if not request.META.get("CONTENT_LENGTH"):
+            raise _without_length()
+        from_django: streams.Read = request._request.read
+        return from_django
+    if not request.META.get("CONTENT_LENGTH") and not without_length(request.META):
+        raise _without_length()
+    stream = request.META["wsgi.input"]
+    read: streams.Read = getattr(stream, "read1", stream.read)
+
+    def reader(size: int) -> bytes:
+        try:
+            return read(size)
+        except OSError as error:
+            raise UnreadablePostError(*error.args) from error
+
+    return reader
+
+
+def _without_length() -> Refused:
+    return Refused("send the body with a Content-Length, or chunked", status=411)
 
 
 def _wants_ids(given: str | None) -> bool:
@@ -251,7 +266,7 @@ def _stopped(error: Exception, *, started: _Starting) -> Refused:
     if isinstance(error, Broken):
         return Refused(str(error), status=error.status, members=started.as_json())
     if isinstance(error, UnreadablePostError):
-        return Refused("the connection broke off in the body", members=started.as_json())
+        return unreadable(error, members=started.as_json())
     log.warning("bulk_start_stopped", extra={"count": started.created, "error": str(error)})
     detail = "the database does not answer; what is counted here is kept, send the request again for the rest"
     return Refused(detail, status=503, members=started.as_json())
