@@ -73,18 +73,20 @@ def _admitted(room: int, *, spread: int) -> list[list[Due]]:
     """
     if room <= 0:
         return []
-    limit = room * settings.PURE_BATCH_RUNS if not _last.is_full else room * FEW
-    return sorted(grouped(admission.admit(limit=limit), room=room, spread=spread), key=len)
+    each = min(FEW, settings.PURE_BATCH_RUNS) if _last.is_full else settings.PURE_BATCH_RUNS
+    return sorted(grouped(admission.admit(limit=room * each), room=room, spread=spread), key=len)
 
 
 def _due(room: int, *, spread: int) -> tuple[list[list[Due]], bool]:
     """Pick due tickets for at most `room` messages; return the messages, and whether runs are queued.
 
-    If both are there, a quarter of the room, but at least one message, is left for queued runs, every _KEEP_SECONDS.
+    If both are there, a quarter of the room, but at least one message, is left for queued runs, every _KEEP_SECONDS;
+    none in a window of one message.
     """
     due, messages, queued = _peek(room, spread=spread)
     _last.is_full = len(messages) >= room
-    if queued and _last.is_full and (now := time.monotonic()) >= _last.keeps_at:
+    keeps = queued and _last.is_full and settings.DISPATCH_WINDOW_MESSAGES > 1
+    if keeps and (now := time.monotonic()) >= _last.keeps_at:
         _last.keeps_at = now + _KEEP_SECONDS
         room -= max(1, room // 4)
     # Tickets of a version that cannot be read make no message. They are picked nevertheless, so that they become due

@@ -299,7 +299,7 @@ def _released(step: PlannedStep, work: Work, began: Any) -> StepResult:
         return _lost(step, work, began)
     message = f"the worker of step {step.id!r} was ended because of another run; the step is repeated"
     tried = failure.Tried(began, outcome="released")
-    failed = failure.failed(step, work, Permanent(message, kind="lost"), tried)
+    failed = failure.failed(step, work, Permanent(message, kind="released"), tried)
     return failed._replace(state=StepState.RETRYING, delay_seconds=0.0, dead_reason=None, output=None, finished_at=None)
 
 

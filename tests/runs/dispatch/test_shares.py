@@ -173,7 +173,7 @@ def test_few_queued_runs_are_admitted_behind_a_backlog(settings: LazySettings) -
     window.forget()
     for _ in range(2):
         dispatcher.take(1, spread=1)
-    assert Run.objects.filter(id__in=more, state="running").count() == 8
+    assert Run.objects.filter(id__in=more, state="running").count() == 4
 
 
 def test_who_had_little_of_this_processs_time_goes_first() -> None:
