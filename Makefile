@@ -9,8 +9,12 @@ PROCESSES ?= auto
 SLOW := tests/property tests/benchmarks tests/project/test_stack.py tests/project/test_leftover_postgres.py
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
+# No address of a package index is written: a lock file holds wherever its reader downloads from.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-header --no-annotate -c constraints.txt
+
 .DEFAULT_GOAL := help
-.PHONY: help up test test-fast check e2e chaos mutants bench bench-all bench-quick migrate docs
+.PHONY: help up test test-fast check e2e chaos hostile mutants bench bench-all bench-quick migrate docs lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,13 +33,17 @@ check: $(DEV_STAMP) ## Lint, types, migrations complete, system checks with depl
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy .
 	@DJANGO_SETTINGS_MODULE=project.settings_static $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
-	@DJANGO_SETTINGS_MODULE=project.settings_static STEPWISE_HTTPS=1 $(BIN)/python manage.py check --deploy --fail-level WARNING
+	@DJANGO_SETTINGS_MODULE=project.settings_static STEPWISE_HTTPS=1 TRUSTED_PROXIES=1 $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 e2e: $(DEV_STAMP) ## Only the tests that start real processes (`make test` runs them too)
 	@$(BIN)/python -m pytest -m e2e
 
 chaos: $(DEV_STAMP) ## The full fault table, half an hour; writes docs/reliability.md (`make test` runs its short form)
 	@STEPWISE_CHAOS=full $(BIN)/python -m pytest tests/chaos
+
+hostile: $(DEV_STAMP) ## Hostile inputs, each within its bound; writes the table of docs/security.md; a few minutes
+	@$(BIN)/python -m tests.hostile
+	@STEPWISE_API_CASES=5000 $(BIN)/python -m pytest -q tests/runs/api/test_openapi_cases.py
 
 mutants: $(DEV_STAMP) ## Break one promise after the other, and see a test catch each; about 5 minutes
 	@$(BIN)/python -m tests.mutants
@@ -57,6 +65,7 @@ migrate: $(STAMP) ## Bring the running installation's database up to date
 docs: $(DEV_STAMP) ## Write the pages of docs/ that are generated from the code
 	@DJANGO_SETTINGS_MODULE=project.settings_static $(BIN)/python manage.py write_docs
 	@$(BIN)/python -m tests.chaos
+	@$(BIN)/python -m tests.hostile --page
 	@$(BIN)/python -m benchmarks.page
 
 $(BIN)/python:
@@ -65,12 +74,17 @@ $(BIN)/python:
 	@echo "making .venv"
 	@$(PYTHON) -m venv .venv
 
-$(STAMP): requirements.txt constraints.txt | $(BIN)/python
-	@echo "installing requirements.txt"
-	@$(PIP) -r requirements.txt -c constraints.txt
+lock: $(DEV_STAMP) ## Write the lock files anew: every package with the hashes of its files, for all platforms
+	@$(LOCK) requirements.txt -o requirements.lock
+	@$(LOCK) requirements-dev.txt -o requirements-dev.lock
+
+# What is downloaded has to have one of the hashes of the lock file, wherever it comes from.
+$(STAMP): requirements.lock | $(BIN)/python
+	@echo "installing requirements.lock"
+	@$(PIP) --require-hashes -r requirements.lock
 	@touch $@
 
-$(DEV_STAMP): requirements.txt requirements-dev.txt constraints.txt | $(BIN)/python
-	@echo "installing requirements-dev.txt"
-	@$(PIP) -r requirements-dev.txt -c constraints.txt
+$(DEV_STAMP): requirements.lock requirements-dev.lock | $(BIN)/python
+	@echo "installing requirements-dev.lock"
+	@$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $@ $(STAMP)

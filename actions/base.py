@@ -180,6 +180,7 @@ class Action(ABC, Generic[C]):
     - `transactional`: the effect is nothing but SQL in Django's default database. It is performed in the transaction
       that records the step, so both are committed or neither.
     - `raw`: names of the config fields that the engine leaves unrendered, because the action evaluates them itself.
+    - `error_kinds`: kinds of its own Retryable failures, which `retry.on` may list besides those of any action.
     - `signal_field`: the config field with the name of the signal that the action's steps wait for.
     """
 
@@ -194,6 +195,7 @@ class Action(ABC, Generic[C]):
     timeout_seconds: ClassVar[float] = 60.0
     retry: ClassVar[Retry] = Retry()
     raw: ClassVar[frozenset[str]] = frozenset()
+    error_kinds: ClassVar[frozenset[str]] = frozenset()
     signal_field: ClassVar[str | None] = None
     config_class: ClassVar[type[Config]]
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
+from actions import paths
 from actions.base import Json, Permanent
 
 MAX_DEPTH = 64
+# The most values in a text that is parsed; a key counts as one. A value of 10 bytes in a text can take 200 in memory.
+MAX_VALUES = 1_000_000
 # The most characters and values in one output. Without it, steps that each double their input would grow for ever.
 MAX_OUTPUT = 10_000_000
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
@@ -26,10 +29,11 @@ _UNSURE: Any = object()
 # What _plain_size returns for a value of more than MAX_OUTPUT characters and values.
 _LARGE = -1
 # An integer beyond 64 bits has at least 19 digits: digits are mapped to 0, and 19 zeros in a row looked for. _TEXT
-# matches the strings of a JSON text without backslashes.
+# matches the strings of a JSON text without backslashes, _ANY_TEXT those of any other.
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _LONG = b"0" * 19
 _TEXT = re.compile(rb'"[^"]*"')
+_ANY_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
@@ -44,6 +48,7 @@ class PayloadError(ValueError):
 def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Json:
     """Parse a JSON text. Raises PayloadError; for a syntax error its message has line and column."""
     raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
+    _refuse_many(raw)
     value: Json = _quick_loads(raw, max_depth=max_depth)
     if value is not _UNSURE:
         return value
@@ -68,16 +73,10 @@ def check(value: Any, *, path: str = "", max_depth: int = MAX_DEPTH) -> None:
     plain = _plain_size(value, max_depth=max_depth)
     if plain is not None and plain != _LARGE:
         return
-    for where, part, depth in _walk(value, path):
-        if depth > max_depth:
-            raise PayloadError(f"is nested deeper than {max_depth}", where)
-        if isinstance(part, _DuplicateKey):
-            raise PayloadError(f"has the key {part.key!r} twice", where)
-        if isinstance(part, dict):
-            _check_keys(part, where)
-        fault = _fault(part)
+    for trail, part in paths.walk(value):
+        fault = f"is nested deeper than {max_depth}" if len(trail) > max_depth else _fault(part) or _key_fault(part)
         if fault is not None:
-            raise PayloadError(fault, where)
+            raise PayloadError(fault, _written(path, trail))
 
 
 def clean(value: Any) -> Json:
@@ -113,37 +112,40 @@ def size(value: Json, *, limit: int = MAX_OUTPUT) -> int:
 
 
 def _mended_copy(value: Any) -> Json:
-    holder: list[Any] = [None]
-    pending: list[tuple[Any, Any, Any, int, str]] = [(value, holder, 0, 0, "output")]
+    # The copies of the objects and lists that are open, from the outermost; the first list holds the whole copy.
+    copies: list[Any] = [[]]
     size = 0
-    while pending:
-        part, owner, key, depth, path = pending.pop()
+    for trail, part in paths.walk(value):
         size += len(part) if isinstance(part, str) else 1
         if size > MAX_OUTPUT:
             raise _too_large()
-        if depth > MAX_DEPTH:
-            raise _unfit(path, f"is nested deeper than {MAX_DEPTH}")
-        if isinstance(part, dict):
-            _refuse_unfit_keys(part, path)
-            mapping: dict[str, Any] = {_mended(name): None for name in part}
-            owner[key] = mapping
-            pending.extend((item, mapping, _mended(name), depth + 1, _below(path, name)) for name, item in part.items())
-        elif isinstance(part, (list, tuple)):
-            items: list[Any] = [None] * len(part)
-            owner[key] = items
-            pending.extend((item, items, at, depth + 1, f"{path}[{at}]") for at, item in enumerate(part))
+        if len(trail) > MAX_DEPTH:
+            raise _unfit(_written("output", trail), f"is nested deeper than {MAX_DEPTH}")
+        copy = _mended_part(part, trail)
+        del copies[len(trail) + 1 :]
+        if isinstance(copies[-1], dict):
+            copies[-1][_mended(trail[-1])] = copy
         else:
-            owner[key] = _mended_scalar(part, path)
-    return holder[0]  # type: ignore[no-any-return]  # built above out of JSON alone
+            copies[-1].append(copy)
+        copies.append(copy)
+    return copies[0][0]  # type: ignore[no-any-return]  # built above out of JSON alone
 
 
-def _mended_scalar(value: Any, path: str) -> Any:
-    if isinstance(value, str):
-        return _mended(value)
-    fault = _fault(value)
+def _mended_part(part: Any, trail: Sequence[Any]) -> Any:
+    """Return a copy of a single value; that of an object or a list is empty."""
+    if isinstance(part, str):
+        return _mended(part)
+    if isinstance(part, dict):
+        for key in part:
+            if not isinstance(key, str):
+                raise _unfit(_written("output", trail), _no_text(key))
+        return {}
+    if isinstance(part, (list, tuple)):
+        return []
+    fault = _fault(part)
     if fault is not None:
-        raise _unfit(path, fault)
-    return value
+        raise _unfit(_written("output", trail), fault)
+    return part
 
 
 def dumps(value: Json) -> str:
@@ -201,6 +203,25 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> Any:
 def _bounded_int(digits: str) -> int:
     # Python refuses to parse thousands of digits; a number with more than 20 is beyond 64 bits anyway.
     return int(digits) if len(digits) <= 20 else _INT_MAX + 1
+
+
+def _refuse_many(raw: bytes) -> None:
+    """Raise PayloadError for a text with too many values, before it is parsed: each follows one of `[{,:`."""
+    if len(raw) < MAX_VALUES or _marks(raw) <= MAX_VALUES:
+        return
+    # Strings may be full of commas. They are left out one by one, because a copy of the text costs memory; unless there
+    # are more strings than values are permitted.
+    found = _marks(raw)
+    if _quotes(raw.replace(b"\\\\", b"")) <= 2 * MAX_VALUES:
+        for match in _ANY_TEXT.finditer(raw):
+            found -= _marks(match.group())
+            if found <= MAX_VALUES:
+                return
+    raise PayloadError(f"has more than {MAX_VALUES:,} keys and values; send less, or pass a reference to the data")
+
+
+def _marks(text: bytes) -> int:
+    return sum(map(text.count, (b",", b"[", b"{", b":")))
 
 
 def _refuse_deep_text(raw: bytes, *, max_depth: int) -> None:
@@ -276,39 +297,36 @@ def _fit(text: str) -> bool:
     return "\0" not in text if text.isascii() else not _UNFIT.search(text)
 
 
-def _walk(value: Any, path: str) -> Iterator[tuple[str, Any, int]]:
-    """Yield (path, value, depth) of the value and of each value inside it, in document order."""
-    pending: list[tuple[str, Any, int]] = [(path, value, 0)]
-    while pending:
-        where, part, depth = pending.pop()
-        yield where, part, depth
-        if isinstance(part, dict):
-            pending.extend((_below(where, str(key)), part[key], depth + 1) for key in reversed(part))
-        elif isinstance(part, (list, tuple)):
-            pending.extend((f"{where}[{at}]", part[at], depth + 1) for at in reversed(range(len(part))))
+def _written(path: str, trail: Sequence[Any]) -> str:
+    for part in trail:
+        if isinstance(part, str) and not _NAME.fullmatch(part, 0, paths.SHOWN + 1):
+            path += f"[{json.dumps(part[: paths.SHOWN])}]"
+        else:
+            path = paths.join(path, part)
+    return path
 
 
-def _below(path: str, key: str) -> str:
-    if not _NAME.fullmatch(key):
-        shown = json.dumps(key[:40])
-        return f"{path}[{shown}]"
-    return f"{path}.{key}" if path else key
-
-
-def _check_keys(part: dict[Any, Any], path: str) -> None:
-    for key in part:
+def _key_fault(part: Any) -> str | None:
+    if isinstance(part, _DuplicateKey):
+        return f"has the key {part.key[:200]!r} twice"
+    for key in part if isinstance(part, dict) else ():
         if not isinstance(key, str):
-            raise PayloadError(f"has a key that is {key!r}; keys must be texts", path)
+            return _no_text(key)
         fault = _fault(key)
         if fault is not None:
-            raise PayloadError(f"has a key that {fault}", path)
+            return f"has a key that {fault}"
+    return None
+
+
+def _no_text(key: object) -> str:
+    return f"has a key that is {repr(key)[:60]}; keys must be texts"
 
 
 def _fault(part: Any) -> str | None:
     """Return why a single value cannot be JSON, or None; the contents of lists and objects are not looked at."""
     if isinstance(part, str):
         return "has a NUL or a lone surrogate in a text" if _UNFIT.search(part) else None
-    if part is None or isinstance(part, (bool, list, tuple, dict)):
+    if part is None or isinstance(part, (bool, list, tuple, dict, _DuplicateKey)):
         return None
     if isinstance(part, int):
         return None if _INT_MIN <= part <= _INT_MAX else "is an integer beyond 64 bits"
@@ -320,12 +338,6 @@ def _fault(part: Any) -> str | None:
 
 def _mended(text: str) -> str:
     return _UNFIT.sub("\ufffd", text) if _UNFIT.search(text) else text
-
-
-def _refuse_unfit_keys(part: dict[Any, Any], path: str) -> None:
-    for key in part:
-        if not isinstance(key, str):
-            raise _unfit(path, f"has a key that is {key!r}; keys must be texts")
 
 
 def _too_large() -> Permanent:

@@ -33,6 +33,21 @@ def check_secrets(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[
     return found
 
 
+@register(Tags.security)
+def check_logins(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """W015: behind a proxy, but nothing says so. W016: one name locks an address."""
+    found: list[CheckMessage] = []
+    if settings.STEPWISE_HTTPS and not settings.TRUSTED_PROXIES:
+        hint = "Set TRUSTED_PROXIES to how many proxies append to X-Forwarded-For, usually 1."
+        text = "With STEPWISE_HTTPS a proxy stands in front, and all logins seem to come from its one address."
+        found.append(Warning(f"{text} Failed logins of a stranger lock the admin out.", hint=hint, id="stepwise.W015"))
+    if settings.LOGIN_ADDRESS_FAILURES <= settings.LOGIN_FAILURES:
+        text = f"LOGIN_ADDRESS_FAILURES={settings.LOGIN_ADDRESS_FAILURES} is not above LOGIN_FAILURES="
+        hint = "Several people may share an address: use about ten times as many."
+        found.append(Warning(f"{text}{settings.LOGIN_FAILURES}.", hint=hint, id="stepwise.W016"))
+    return found
+
+
 @register()
 def check_limits(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
     """W004: a dispatch window too small for the workers. E005: INSTALLATION_ID cannot be the prefix of broker keys."""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -33,11 +35,19 @@ def parse(text: str, *, source: str) -> dict[str, str]:
         key, equals, value = stripped.partition("=")
         if not equals or not key.strip().isidentifier():
             raise SettingError(f"{source} line {number}: expected KEY=value")
-        value = value.strip()
-        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
-            value = value[1:-1]
-        values[key.strip()] = value
+        values[key.strip()] = _unquoted(value.strip())
     return values
+
+
+def _unquoted(value: str) -> str:
+    """Return the value without outer quotes; one in several quotes, such as 'a'"'"'b', as a shell would read it."""
+    if len(value) < 2 or value[0] != value[-1] or value[0] not in "\"'":
+        return value
+    if value[0] in value[1:-1]:
+        with suppress(ValueError):
+            parts = shlex.split(value)
+            return parts[0] if len(parts) == 1 else value[1:-1]
+    return value[1:-1]
 
 
 def read_file(path: Path) -> dict[str, str]:
@@ -86,9 +96,10 @@ def env_str(name: str, *, default: str | None = None) -> str:
     value = lookup(name) or default
     if value is None:
         file = home() / CREDENTIALS
-        hint = "is silent about it" if file.exists() else "does not exist: `make up` is not running here"
+        hint = "is silent about it" if file.exists() else "does not exist, so `make up` is not running there"
         raise SettingError(
-            f"{name} is not set and {file} {hint}; run `make up`, or set {name} in the environment or .env"
+            f"{name} is not set and {file} {hint}; run `make up`, or set {name} in the environment or .env."
+            " If `make up` runs with another STEPWISE_HOME, set STEPWISE_HOME to that directory here too"
         )
     return value
 

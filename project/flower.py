@@ -1,4 +1,8 @@
-"""The Celery app of Flower. It only needs the broker, so neither Django's apps nor our tasks are loaded."""
+"""The Celery app of Flower. It only needs the broker, so neither Django's apps nor our tasks are loaded.
+
+Flower's `/metrics` is taken away: it shows workers and tasks to anybody, without the login. The web server's `/metrics`
+takes a token.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,15 @@ import os
 
 from celery import Celery
 from django.conf import settings
+from flower import urls
 
 from project import broker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+
+urls.handlers[:] = [
+    handler for handler in urls.handlers if not (isinstance(handler, tuple) and handler[0] == "/metrics")
+]
 
 # No fixups: Celery's Django fixup would set up all of Django's apps.
 app = Celery("stepwise", fixups=[])

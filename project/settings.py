@@ -1,6 +1,7 @@
 """All settings, each read once through project.env. project.checks checks the settings that depend on each other."""
 
 import os
+from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -34,6 +35,10 @@ try:
     WORKERS = env_int("WORKERS", default=2, minimum=1, maximum=256)
     # A child whose memory has ever been larger is replaced after its message, so that leaks do not accumulate.
     WORKER_CHILD_MEMORY_MEGABYTES = env_int("WORKER_CHILD_MEMORY_MEGABYTES", default=1024, minimum=300)
+    # The longest timeout of one attempt at a step, which occupies a worker; a longer one is refused at publish. What
+    # only computes (a pure step) occupies its worker child alone, so its bound is lower. Waits are rows: no bound.
+    STEP_MAX_SECONDS = env_int("STEP_MAX_SECONDS", default=3600, minimum=1, maximum=7 * 86400)
+    PURE_STEP_MAX_SECONDS = env_int("PURE_STEP_MAX_SECONDS", default=60, minimum=1, maximum=3600)
     # The longest step timeout that the broker is prepared for: its visibility timeout is twice this, at least 600 s. A
     # message without a hard time limit of its own gets this plus 30 s. No step is limited by it: see docs/operating.md
     # for steps with a longer timeout.
@@ -68,6 +73,8 @@ try:
         + 64 * min(IO_THREADS + SLOW_STEPS, 8 * (os.cpu_count() or 1)),
         minimum=0,
     )
+    # The limit on concurrent runs that the admin offers for a new workspace; 0: none.
+    DEFAULT_CONCURRENT_RUNS = env_int("DEFAULT_CONCURRENT_RUNS", default=1000, minimum=0, maximum=1_000_000)
     # How deep sub-workflows may be nested; it stops a workflow that starts itself without end.
     SUB_WORKFLOW_DEPTH = env_int("SUB_WORKFLOW_DEPTH", default=10, minimum=1, maximum=1000)
     # Limits of one bulk start, measured after decompression. Its body is never in memory as a whole.
@@ -80,6 +87,16 @@ try:
     CELERY_ACKS_LATE = env_bool("CELERY_ACKS_LATE", default=False)
     # 0 switches the timeout off, for migrations of big tables.
     DATABASE_STATEMENT_TIMEOUT_SECONDS = env_int("DATABASE_STATEMENT_TIMEOUT_SECONDS", default=15)
+    # A login is refused when this many failed for its name from its address, or this many for any names from its
+    # address, until none has failed for LOGIN_LOCK_MINUTES. See project.logins.
+    LOGIN_FAILURES = env_int("LOGIN_FAILURES", default=10, minimum=1)
+    LOGIN_ADDRESS_FAILURES = env_int("LOGIN_ADDRESS_FAILURES", default=100, minimum=1)
+    LOGIN_LOCK_MINUTES = env_int("LOGIN_LOCK_MINUTES", default=15, minimum=1, maximum=1440)
+    # How many proxies stand in front: so many entries of X-Forwarded-For, from the right, are believed.
+    TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", default=0, minimum=0, maximum=10)
+    # So long after a login at the admin the next one is due, however busy the session is.
+    SESSION_HOURS = env_int("SESSION_HOURS", default=12, minimum=1, maximum=720)
+    PASSWORD_LENGTH = env_int("PASSWORD_LENGTH", default=12, minimum=8, maximum=100)
     # For how long a browser remembers to use https only.
     HSTS_SECONDS = env_int("HSTS_SECONDS", default=31_536_000)
 except env.SettingError as error:
@@ -95,6 +112,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "axes",
     "rest_framework",
     "drf_spectacular",
     "django_celery_beat",
@@ -103,8 +121,9 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "project.drain.DrainBody",
-    "django.middleware.security.SecurityMiddleware",
     "project.headers.ContentSecurityPolicy",
+    "project.headers.KeepNothing",
+    "django.middleware.security.SecurityMiddleware",
     "project.nul.RefuseNul",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -113,6 +132,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
@@ -182,10 +202,29 @@ STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+_VALIDATION = "django.contrib.auth.password_validation"
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {"NAME": f"{_VALIDATION}.MinimumLengthValidator", "OPTIONS": {"min_length": PASSWORD_LENGTH}},
+    {"NAME": f"{_VALIDATION}.UserAttributeSimilarityValidator"},
+    {"NAME": f"{_VALIDATION}.CommonPasswordValidator"},
+    {"NAME": f"{_VALIDATION}.NumericPasswordValidator"},
 ]
+# The first of them refuses locked logins before a password is looked at, which costs a third of a second.
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_HANDLER = "project.logins.ByNameAndAddress"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = LOGIN_FAILURES
+AXES_COOLOFF_TIME = timedelta(minutes=LOGIN_LOCK_MINUTES)
+# A login that is refused by the lock does not make it longer.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "project.logins.address_of"
+AXES_LOCKOUT_CALLABLE = "project.logins.locked"
+# Its tables: failed logins only, until they have expired. Its pages would have another look than the admin's.
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+SESSION_COOKIE_AGE = SESSION_HOURS * 3600
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = STEPWISE_HTTPS
 SESSION_COOKIE_NAME = f"stepwise_{INSTALLATION_ID}_session"
 CSRF_COOKIE_NAME = f"stepwise_{INSTALLATION_ID}_csrf"

@@ -138,7 +138,9 @@ def start_servers(stack: Stack, plan: Plan, secrets: dict[str, str]) -> None:
         database = postgres.prepare(directory, password=secrets["POSTGRES_PASSWORD"])
         started.append((_server(stack, database.command(log=plan.log("postgres"))), database.answers))
     if plan.redis_url is None:
-        broker = valkey.prepare(plan.home / "valkey", port=_port_of(secrets.get("REDIS_URL")))
+        broker = valkey.prepare(
+            plan.home / "valkey", port=_port_of(secrets.get("REDIS_URL")), password=secrets["VALKEY_PASSWORD"]
+        )
         started.append((_server(stack, broker.command(log=plan.log("valkey"))), broker.answers))
     for child, answers in started:
         stack.wait_until(answers, child=child, seconds=_RECOVERY_SECONDS)
@@ -173,8 +175,8 @@ def start_apps(stack: Stack, *commands: Command) -> None:
 
 
 def flower_of(plan: Plan, secrets: dict[str, str]) -> Command:
-    """Return Flower's command; its login is the admin's name and password of the first start."""
-    return apps.flower(plan, user=secrets["STEPWISE_ADMIN_USER"], password=secrets["STEPWISE_ADMIN_PASSWORD"])
+    """Return Flower's command; its login is the admin's name, with a password of its own: Flower counts no failures."""
+    return apps.flower(plan, user=secrets["STEPWISE_ADMIN_USER"], password=secrets["STEPWISE_FLOWER_PASSWORD"])
 
 
 def show_example(stack: Stack) -> None:

@@ -18,6 +18,7 @@ _OURS = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _TRY_AGAIN = frozenset({408, 425, 429})
 _LONGEST_DELAY = 86_400.0
+_LONGEST_DATE = 100
 
 Method = Annotated[
     Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
@@ -41,6 +42,9 @@ class HttpRequestConfig(Config):
     response: Literal["auto", "json", "text", "none"] = Field(
         default="auto",
         description="How to read the response's body; auto reads JSON if the Content-Type says JSON, else text",
+    )
+    forward_body: bool = Field(
+        default=False, description="Whether a redirect that keeps the body (307, 308) may take it to another origin"
     )
     credential: str | None = Field(default=None, description="Name of a stored credential")
 
@@ -75,6 +79,7 @@ class HttpRequest(Action[HttpRequestConfig]):
             headers=_headers(config.headers, content_type=content_type, key=context.idempotency_key),
             query=config.query and {name: value for name, value in config.query.items() if value is not None},
             content=content,
+            forward_body=config.forward_body,
         )
         timeout = context.timeout_seconds if config.timeout is None else min(config.timeout, context.timeout_seconds)
         # A cancel may cut a reading request off. A request that changes something is waited for: only its response
@@ -114,7 +119,7 @@ def _refuse_failure(answer: Answer, config: HttpRequestConfig, *, now: datetime)
         return
     message = f"{config.method} {network.shown(config.url)} answered {answer.status} {answer.reason}".rstrip()
     kind = f"http:{answer.status}"
-    details: dict[str, Json] = {"status": answer.status, "body": _text(answer)[:1000]}
+    details: dict[str, Json] = {"status": answer.status, "body": _text(answer, most=1000)}
     if answer.status in _TRY_AGAIN or answer.status >= 500:
         delay = _retry_after(answer.headers.get("retry-after"), now=now)
         raise Retryable(message, kind=kind, delay_seconds=delay, details=details)
@@ -128,13 +133,15 @@ def _retry_after(header: str | None, *, now: datetime) -> float | None:
     text = header.strip()
     if text.isascii() and text.isdecimal():
         return min(float(text[:10]), _LONGEST_DELAY)
+    if len(text) > _LONGEST_DATE:
+        return None
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        seconds = (moment - now).total_seconds() if moment.tzinfo is not None else None
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError):
+        # ValueError is the only one that is documented, but not the only one that the parser raises.
         return None
-    if moment.tzinfo is None:
-        return None
-    return min(max((moment - now).total_seconds(), 0.0), _LONGEST_DELAY)
+    return None if seconds is None else min(max(seconds, 0.0), _LONGEST_DELAY)
 
 
 def _read(answer: Answer, config: HttpRequestConfig) -> Json:
@@ -154,9 +161,8 @@ def _read(answer: Answer, config: HttpRequestConfig) -> Json:
         raise Permanent(f"the answer of {network.shown(config.url)}{where} {error}", kind="response") from None
 
 
-def _text(answer: Answer) -> str:
-    charset = answer.headers.get("content-type", "").partition("charset=")[2].partition(";")[0].strip(" \"'")
-    try:
-        return answer.body.decode(charset or "utf-8", errors="replace")
-    except LookupError:
-        return answer.body.decode(errors="replace")
+def _text(answer: Answer, *, most: int | None = None) -> str:
+    """Return the body as text; with `most`, its beginning of about so many characters."""
+    body = answer.body if most is None else answer.body[: 4 * most]
+    found = network.text(body, answer.headers.get("content-type", ""))
+    return found if most is None else found[:most]

@@ -1,34 +1,57 @@
-"""The action `sleep`: occupy a worker for a while, for demonstrations and tests. `wait` waits without a worker."""
+"""The action `sleep`: occupy a worker for up to a second, for demonstrations and tests; wait as a row beyond that."""
 
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import ClassVar
 
 from pydantic import Field
 
-from actions.base import Action, Cancelled, Config, Context, Json, Retryable
+from actions.base import Action, Cancelled, Config, Context, Json, Park, Retryable, Woken
 from actions.durations import Seconds
 
 _LOOK_SECONDS = 0.25
+# A longer sleep would hold a thread of its worker that others need, only to do nothing.
+_LONGEST_HELD_SECONDS = 1.0
 
 
 class SleepConfig(Config):
-    seconds: Seconds = Field(default=1.0, description="How long, such as 0.5 or 2s")
+    seconds: Seconds = Field(default=1.0, description="How long, such as 0.5 or 2s; over 1 s it waits as `wait` does")
 
 
 class Sleep(Action[SleepConfig]):
     name: ClassVar[str] = "sleep"
-    summary: ClassVar[str] = "Occupy a worker for some seconds"
+    summary: ClassVar[str] = "Occupy a worker for up to a second; wait without one beyond that"
     output: ClassVar[str] = '{"seconds": number}'
     config_class: ClassVar[type[Config]] = SleepConfig
 
-    def perform(self, config: SleepConfig, context: Context) -> Json:
-        ends = time.monotonic() + min(config.seconds, context.timeout_seconds)
+    def perform(self, config: SleepConfig, context: Context) -> Json | Park:
+        seconds = min(config.seconds, context.timeout_seconds)
+        if seconds > _LONGEST_HELD_SECONDS:
+            output: dict[str, Json] = {"seconds": config.seconds}
+            if config.seconds > seconds:
+                output["timeout"] = seconds
+            return Park(wake_at=context.now + timedelta(seconds=seconds), output=output)
+        ends = time.monotonic() + seconds
         while (left := ends - time.monotonic()) > 0:
             if context.cancelled():
                 raise Cancelled()
             time.sleep(min(left, _LOOK_SECONDS))
-        if config.seconds > context.timeout_seconds:
-            raise Retryable(f"{config.seconds} s is longer than the step's timeout", kind="timeout")
+        if config.seconds > seconds:
+            raise _too_long(config.seconds, timeout=seconds)
         return {"seconds": config.seconds}
+
+    def woken(self, config: SleepConfig, woken: Woken) -> Json:
+        """Return the output of a sleep that waited. Raises Retryable if it waited until the step's timeout only."""
+        output = woken.output
+        if isinstance(output, dict) and isinstance(timeout := output.get("timeout"), (int, float)):
+            raise _too_long(config.seconds, timeout=timeout)
+        return output
+
+
+def _too_long(seconds: float, *, timeout: float) -> Retryable:
+    return Retryable(
+        f"{seconds:g} s is longer than the step's timeout of {timeout:g} s; give it a longer one, or use wait",
+        kind="timeout",
+    )

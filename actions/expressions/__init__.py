@@ -1,6 +1,8 @@
 """The expression language between `{{` and `}}`: checking, references to steps, and evaluation under limits."""
 
 from actions.expressions.language import (
+    MAX_EXPRESSIONS,
+    TOO_MANY,
     ExpressionError,
     Template,
     check,
@@ -15,6 +17,8 @@ from actions.expressions.language import (
 from actions.expressions.values import WEB_CPU_MILLISECONDS, shared
 
 __all__ = [
+    "MAX_EXPRESSIONS",
+    "TOO_MANY",
     "WEB_CPU_MILLISECONDS",
     "ExpressionError",
     "Template",

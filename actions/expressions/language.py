@@ -9,11 +9,13 @@ string a value that is a string is inserted as it is, and any other value as JSO
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
+from actions import paths
 from actions.base import Json, Permanent
 from actions.expressions import evaluator
 from actions.expressions.evaluator import Expression, Misses
@@ -23,6 +25,11 @@ from actions.nearest import shortened
 
 MAX_DEPTH = 100
 MAX_TEXT = 1_000_000
+# Characters in the expressions of one config. Checking 1,000 takes about 6 ms.
+MAX_EXPRESSIONS = 200_000
+TOO_MANY = f"here begin more than {MAX_EXPRESSIONS:,} characters of expressions in one config; split the step"
+_MOST_FAULTS = 100
+_MOST_SECONDS = 1.0
 # Looking a value up is not charged to the budget. But a config with many looked-up values is serialised when it is
 # recorded, so its size is checked if more than this many strings have an expression.
 _FREE_LOOKUPS = 8
@@ -96,7 +103,7 @@ class _Rendering:
         if depth == MAX_DEPTH:
             raise Permanent(f"{path}: is nested deeper than {MAX_DEPTH}", kind="expression")
         if isinstance(part, dict):
-            return {key: self.walk(item, _joined(path, key), depth + 1) for key, item in part.items()}
+            return {key: self.walk(item, paths.join(path, key), depth + 1) for key, item in part.items()}
         return [self.walk(item, f"{path}[{at}]", depth + 1) for at, item in enumerate(part)]
 
 
@@ -170,14 +177,30 @@ def truthy(value: Json) -> bool:
 
 
 def check(value: Json, *, path: str) -> list[tuple[str, str]]:
-    """Return (path, message) for each string whose expressions are not valid. Nothing is evaluated."""
-    faults = []
+    """Return (path, message) for strings whose expressions are not valid: the first 100, or those found in a second.
+
+    Nothing is evaluated.
+    """
+    faults: list[tuple[str, str]] = []
+    length = 0
+    began = time.thread_time()
     for where, text in _texts(value, path):
+        length += length_of_expressions(text)
+        if length > MAX_EXPRESSIONS:
+            faults.append((where, TOO_MANY))
+            break
         try:
             _compiled(text)
         except _Fault as fault:
             faults.append((where, _fault_message(fault)))
+            if len(faults) == _MOST_FAULTS or time.thread_time() - began > _MOST_SECONDS:
+                break
     return faults
+
+
+def length_of_expressions(text: str) -> int:
+    """Return about how many characters of a text are between `{{` and `}}`."""
+    return sum(len(part.partition("}}")[0]) for part in text.split("{{")[1:])
 
 
 def check_expression(source: str) -> str | None:
@@ -220,29 +243,18 @@ def _fault_message(fault: _Fault) -> str:
     return f"expression `{shortened(fault.source)}` at position {fault.position}: {fault.message}"
 
 
-def _joined(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
-
-
 def _texts(value: Json, path: str) -> Iterator[tuple[str, str]]:
     """Yield (path, string) for each string with a tag, in document order. Iterative, as the value may be deep."""
-    pending: list[tuple[str, Json]] = [(path, value)]
-    while pending:
-        where, part = pending.pop()
-        if isinstance(part, str):
-            if has_expression(part):
-                yield where, part
-        elif isinstance(part, dict):
-            pending.extend((_joined(where, key), part[key]) for key in reversed(part))
-        elif isinstance(part, list):
-            pending.extend((f"{where}[{at}]", part[at]) for at in reversed(range(len(part))))
+    for trail, part in paths.walk(value):
+        if isinstance(part, str) and has_expression(part):
+            yield paths.join(path, *trail), part
 
 
 def _filler(value: Json, path: str, *, raw: frozenset[str] = frozenset()) -> Callable[[Mapping[str, Json]], Json]:
     """Return a function from the names to the rendered value; each call builds new objects and lists."""
     if isinstance(value, dict):
         fields = [
-            (key, (lambda _, item=item: item) if key in raw else _filler(item, _joined(path, key)))
+            (key, (lambda _, item=item: item) if key in raw else _filler(item, paths.join(path, key)))
             for key, item in value.items()
         ]
         return lambda names: {key: fill(names) for key, fill in fields}

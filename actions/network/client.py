@@ -18,10 +18,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from actions.base import Permanent, Retryable
-from actions.network import addresses, headers, urls
+from actions.network import addresses, bodies, headers, urls
 from actions.network.addresses import Allowed, Blocked
-from actions.network.connection import MAX_BODY, WITH_LENGTH, Connection, Failed, Received, Sent, TimedOut
-from actions.network.headers import BadHeader, Broken, TooLarge
+from actions.network.bodies import MAX_BODY, Broken, TooLarge
+from actions.network.connection import WITH_LENGTH, Connection, Failed, Received, Sent, TimedOut
+from actions.network.headers import BadHeader
 from actions.network.pool import Pool
 from actions.network.urls import Url
 
@@ -60,13 +61,17 @@ atexit.register(_end)
 
 
 class Call(NamedTuple):
-    """A request. `query` is added to the query of the URL; a HEAD request is sent without its `content`."""
+    """A request. `query` is added to the query of the URL; a HEAD request is sent without its `content`.
+
+    `forward_body`: a redirect with status 307 or 308 may take the content to another origin.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = _NOTHING
     query: Mapping[str, Any] = _NOTHING
     content: bytes | None = None
+    forward_body: bool = False
 
 
 class Answer(NamedTuple):
@@ -92,7 +97,8 @@ def configure(allow: Sequence[str], *, connections: int = 50) -> None:
 def request(call: Call, *, timeout_seconds: float, cancelled: Callable[[], bool] | None = None) -> Answer:
     """Send a request and return the response, following up to 3 redirects; the timeout covers all of them together.
 
-    Raises Permanent of kind `blocked`, `url`, `header` or `too_large`, and Retryable of kind `timeout` or `connection`.
+    Raises Permanent of kind `blocked`, `url`, `header`, `redirect` or `too_large`, and Retryable of kind `timeout` or
+    `connection`.
     No status is an error here. `cancelled` is called between reads of the body; Cancelled is raised if it returns true.
     """
     deadline = time.monotonic() + timeout_seconds
@@ -142,15 +148,24 @@ def _redirect_target(source: Url, answer: Answer) -> Url | None:
 
 
 def _redirected(call: Call, source: Url, target: Url, status: int) -> Call:
-    """Return the request that follows a redirect."""
+    """Return the request that follows a redirect. Raises Permanent if it would take a body to another origin unasked.
+
+    Without its body it would be another request: an empty order, which the other server may well answer with 200.
+    """
     method, content, dropped = call.method.upper(), call.content, ""
     if status == 303 or (status in (301, 302) and method == "POST"):
         method, content = "GET", None
         dropped = "content-type"
     given = {name: value for name, value in call.headers.items() if name.lower() != dropped}
     if target.origin != source.origin:
+        if content and method != "HEAD" and not call.forward_body:
+            raise Permanent(
+                f"{method} {source.shown} answered {status} with a redirect to {target.origin}: a body is not sent to"
+                " another origin; send the request to that address, or set forward_body: true",
+                kind="redirect",
+            )
         given = {name: value for name, value in given.items() if name.lower() in _HARMLESS}
-    return Call(method, target.text, given, _NOTHING, content)
+    return call._replace(method=method, url=target.text, headers=given, query=_NOTHING, content=content)
 
 
 def _send(call: Call, url: Url, deadline: float, cancelled: Callable[[], bool] | None) -> Answer:
@@ -164,11 +179,11 @@ def _send(call: Call, url: Url, deadline: float, cancelled: Callable[[], bool] |
         connection = Connection(url, allowed=_settings.allowed)
     try:
         received = connection.exchange(sent, timeout_seconds=deadline - time.monotonic(), cancelled=cancelled)
-        answer = _answer(received)
+        answer, ended = _answer(received)
     except BaseException as error:
         connection.close()
         raise _failure(error, f"{sent.method} {url.shown}") from None
-    if connection.descriptor >= 0:
+    if ended and connection.descriptor >= 0:
         pool.give(connection)
     else:
         connection.close()
@@ -187,12 +202,29 @@ def _sent(call: Call, url: Url) -> Sent:
     return Sent(method, url.target, lines, call.content)
 
 
-def _answer(received: Received) -> Answer:
+def _answer(received: Received) -> tuple[Answer, bool]:
+    """Return the response, and whether its end is beyond doubt: else the connection cannot be used for another one."""
     found = headers.parsed(received.headers)
-    body = received.body
+    body, ended = received.body, True
+    if body and "transfer-encoding" in found:
+        body, ended = _of_chunks(body, found["transfer-encoding"])
+        # Of two lengths, somebody on the way may have believed the other one.
+        ended = ended and "content-length" not in found
+    if len(body) > MAX_BODY:
+        raise TooLarge(f"more than {MAX_BODY // 1024 // 1024} MB")
     if body and "content-encoding" in found:
-        body = headers.decoded(body, found["content-encoding"], most=MAX_BODY)
-    return Answer(received.status, _REASONS.get(received.status, ""), found, body)
+        body = bodies.decompressed(body, found["content-encoding"], most=MAX_BODY)
+    return Answer(received.status, _REASONS.get(received.status, ""), found, body), ended
+
+
+def _of_chunks(body: bytes, coding: str) -> tuple[bytes, bool]:
+    """Return a body without its Transfer-Encoding, and whether nothing follows its end. Raises Broken, TooLarge."""
+    codings = {one.strip().lower() for one in coding.split(",")} - {"", "identity"}
+    if not codings:
+        return body, True
+    if codings != {"chunked"}:
+        raise Broken(f"its Transfer-Encoding {coding[:100]!r} was not asked for")
+    return bodies.unchunked(body)
 
 
 def _failure(error: BaseException, where: str) -> BaseException:
@@ -200,7 +232,7 @@ def _failure(error: BaseException, where: str) -> BaseException:
     if isinstance(error, Blocked):
         return Permanent(f"{where} is refused: {error}", kind="blocked")
     if isinstance(error, TooLarge):
-        return Permanent(f"{where} answered with more than 10 MB", kind="too_large")
+        return Permanent(f"{where} answered with {error}, which is refused", kind="too_large")
     if isinstance(error, TimedOut):
         return Retryable(f"{where} did not answer in time", kind="timeout")
     if isinstance(error, (Failed, Broken, zlib.error)):

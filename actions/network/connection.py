@@ -7,6 +7,7 @@ at that very address and refuses the socket if the address may not be reached; l
 from __future__ import annotations
 
 import os
+import re
 import select
 import socket
 import threading
@@ -19,15 +20,20 @@ import pycurl
 from actions.base import Cancelled
 from actions.network import addresses
 from actions.network.addresses import Allowed, Blocked
-from actions.network.headers import TooLarge
+from actions.network.bodies import MAX_BODY, MAX_CHUNK_BYTES, TooLarge
 from actions.network.trust import trusted
 from actions.network.urls import Url
 
-MAX_BODY = 10 * 1024 * 1024
+# Of a response's headers, of the interim responses (1xx) before it and of its trailers, together.
+MAX_HEADERS = 100 * 1024
+MAX_INTERIM = 100
+_STATUS_101 = re.compile(rb"HTTP/\S+ 101\b")
 # 23 days; libcurl takes no more than 31 bits.
 _LONGEST_MILLISECONDS = 2_000_000_000
 # Requests of these methods say that they have no body, by a Content-Length of 0.
 WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
+# CURLE_TOO_LARGE: a header of 100 KB, or 5,000 headers.
+_TOO_LARGE = 100
 _KIND = -1
 _FIXED: tuple[tuple[int, Any], ...] = (
     (pycurl.NOSIGNAL, 1),
@@ -42,8 +48,10 @@ _FIXED: tuple[tuple[int, Any], ...] = (
     # One handle is one connection, and each new one resolves the name anew.
     (pycurl.MAXCONNECTS, 1),
     (pycurl.DNS_CACHE_TIMEOUT, 0),
-    # Bodies are decompressed by headers.decoded, which lets codings pass that libcurl would refuse.
+    # Bodies are decompressed by bodies.decompressed, which lets codings pass that libcurl would refuse. They are
+    # unchunked by bodies.unchunked: libcurl drops what follows the last chunk, and keeps the connection.
     (pycurl.HTTP_CONTENT_DECODING, 0),
+    (pycurl.HTTP_TRANSFER_DECODING, 0),
     (pycurl.SSL_VERIFYPEER, 1),
     (pycurl.SSL_VERIFYHOST, 2),
     (pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2),
@@ -68,7 +76,7 @@ class Sent(NamedTuple):
 
 
 class Received(NamedTuple):
-    """A response: its status, its headers as received (see headers.parsed), and its body, which may be compressed."""
+    """A response: its status, its headers as received (see headers.parsed), and its body as received."""
 
     status: int
     headers: bytes
@@ -90,7 +98,7 @@ class Connection:
         self._sockets: list[socket.socket] = []
         self._headers: list[bytes] = []
         self._body: list[bytes] = []
-        self._size = 0
+        self._size = self._headers_size = self._statuses = 0
         self._cancelled: Callable[[], bool] | None = None
         # What was set for the request before.
         self._milliseconds, self._target, self._method, self._kind = 0, "", "", -1
@@ -101,7 +109,7 @@ class Connection:
         curl.setopt(pycurl.URL, f"{url.origin}/")
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open)
         curl.setopt(pycurl.SOCKOPTFUNCTION, _keep_from_children)
-        curl.setopt(pycurl.HEADERFUNCTION, self._headers.append)
+        curl.setopt(pycurl.HEADERFUNCTION, self._take_header)
         curl.setopt(pycurl.WRITEFUNCTION, self._write)
 
     def exchange(self, sent: Sent, *, timeout_seconds: float, cancelled: Callable[[], bool] | None) -> Received:
@@ -126,7 +134,7 @@ class Connection:
         received = Received(curl.getinfo(pycurl.RESPONSE_CODE), b"".join(self._headers), b"".join(self._body))
         self._headers.clear()
         self._body.clear()
-        self._size = 0
+        self._size = self._headers_size = self._statuses = 0
         # Nothing of this request stays in memory for as long as the connection is idle.
         self._cancelled = None
         if sent.content:
@@ -203,11 +211,29 @@ class Connection:
             opened.close()
         self._sockets.clear()
 
+    def _take_header(self, line: bytes) -> int:
+        """Take a line of the headers; 0 ends the exchange, which then raises `_error`."""
+        self._headers_size += len(line)
+        if self._headers_size > MAX_HEADERS:
+            self._error = TooLarge(f"more than {MAX_HEADERS // 1024} KB of headers")
+            return 0
+        if line.startswith(b"HTTP/"):
+            self._statuses += 1
+            if self._statuses > MAX_INTERIM + 1:
+                self._error = TooLarge(f"more than {MAX_INTERIM} interim responses (1xx)")
+                return 0
+            if _STATUS_101.match(line):
+                self._error = Failed("the server answered 101, a switch of protocols that was not asked for")
+                return 0
+        self._headers.append(line)
+        return len(line)
+
     def _write(self, data: bytes) -> int:
         """Take a piece of the body; 0 ends the exchange, which then raises `_error`."""
         self._size += len(data)
-        if self._size > MAX_BODY:
-            self._error = TooLarge()
+        # More than MAX_BODY may be a body in chunks.
+        if self._size > MAX_BODY + MAX_CHUNK_BYTES:
+            self._error = TooLarge(f"more than {MAX_BODY // 1024 // 1024} MB (and 1 MB for the lengths of chunks)")
             return 0
         if self._cancelled is not None:
             try:
@@ -223,6 +249,8 @@ class Connection:
         """Return the exception for libcurl's error."""
         if self._error is not None:
             return self._error
+        if code == _TOO_LARGE:
+            return TooLarge(f"more than {MAX_HEADERS // 1024} KB of headers, or more than 5,000")
         if code == pycurl.E_OPERATION_TIMEDOUT:
             self._resolving = not self._sockets
             return TimedOut(message)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 
+from actions.network.bodies import Broken
 from actions.network.urls import Url
 
 _NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9a-zA-Z]+")
@@ -21,19 +21,10 @@ _DEFAULTS = (
 # libcurl sets these itself, and the URL Host. Expect asks a server to answer before it gets the body, which is sent at
 # once here.
 _OURS = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding"})
-MAX_HEADERS = 100 * 1024
 
 
 class BadHeader(ValueError):
     """A header that cannot be sent."""
-
-
-class TooLarge(Exception):
-    """A body that is larger than what is accepted."""
-
-
-class Broken(Exception):
-    """A response that cannot be used, though libcurl took it for a whole one."""
 
 
 def lines(given: Mapping[str, str], *, url: Url, has_body: bool) -> list[str]:
@@ -73,53 +64,27 @@ def parsed(received: bytes) -> dict[str, str]:
     """Return the headers of a response by their names in lower case; several of one name are joined with commas.
 
     `received` is all that libcurl takes for headers: responses with a status of 1xx, the response itself from its
-    status line to the empty line, and trailers. Raises Broken for more than 100 KB, and if the empty line is missing.
+    status line to the empty line, and trailers. Raises Broken if the empty line is missing.
     """
-    if len(received) > MAX_HEADERS:
-        raise Broken(f"the response has more than {MAX_HEADERS // 1024} KB of headers")
     try:
         text = received.decode()
     except UnicodeDecodeError:
         text = received.decode("latin-1")
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     ended = True
     for line in text.split("\n"):
         name, colon, value = line.partition(":")
         if ended:
             if not line.startswith("HTTP/"):
-                return found
+                return _joined(found)
             found, ended = {}, False
         elif colon:
-            name, value = name.rstrip(" \t").lower(), value.strip(" \t\r")
-            found[name] = f"{found[name]}, {value}" if name in found else value
+            found.setdefault(name.rstrip(" \t").lower(), []).append(value.strip(" \t\r"))
         else:
             ended = line in ("", "\r")
     raise Broken("the response ends within its headers")
 
 
-def decoded(body: bytes, coding: str, *, most: int) -> bytes:
-    """Return a body without its Content-Encoding, as far as that is gzip or deflate; another coding is left as it is.
-
-    Raises TooLarge beyond `most` bytes, before more than that are in memory, and zlib.error for a body that is broken
-    or cut off.
-    """
-    for name in reversed(coding.lower().split(",")):
-        if name.strip() in ("gzip", "x-gzip"):
-            body = _inflated(body, zlib.MAX_WBITS | 16, most=most)
-        elif name.strip() == "deflate":
-            try:
-                body = _inflated(body, zlib.MAX_WBITS, most=most)
-            except zlib.error:
-                # Some servers leave out the zlib header that RFC 9110 wants.
-                body = _inflated(body, -zlib.MAX_WBITS, most=most)
-    return body
-
-
-def _inflated(body: bytes, window_bits: int, *, most: int) -> bytes:
-    inflating = zlib.decompressobj(window_bits)
-    found = inflating.decompress(body, most + 1)
-    if len(found) > most:
-        raise TooLarge()
-    if not inflating.eof:
-        raise zlib.error("the compressed body is cut off")
-    return found
+def _joined(found: Mapping[str, list[str]]) -> dict[str, str]:
+    # In one go: 25,000 headers of one name, each added to a growing text, would hold the interpreter for long.
+    return {name: ", ".join(values) for name, values in found.items()}

@@ -123,6 +123,8 @@ def _host(text: str) -> str:
         return _address(IPv6Address, text[1:-1])
     if _FOUR_NUMBERS.fullmatch(text):
         return _address(IPv4Address, text)
+    if len(text) > 255:
+        raise ValueError("its host is longer than 255 characters")
     host = text.lower()
     if not host.isascii():
         import idna  # most hosts are ASCII, and its tables take a megabyte

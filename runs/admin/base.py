@@ -16,8 +16,10 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from runs.admin import permissions
 from runs.admin.formatting import COLOURS, json_block, moment, run_link, short_id, short_moment, short_run_link
 from runs.control.preconditions import PAUSABLE
+from runs.history import masking
 from runs.history.words import duration, error_line
 from workflows.admin.base import AsksPermissions
 from workflows.models import Workflow
@@ -78,6 +80,11 @@ class ReadOnlyAdmin(AsksPermissions, ModelAdmin):  # type: ignore[misc]  # bases
     def search_text(self, name: str, term: str) -> Q:
         """Return the condition that this column equals the text."""
         return Q(**{name: term})
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return the row of a page, with secrets masked for those who may not edit the workflow. It is never saved."""
+        row = super().get_object(request, object_id, from_field)
+        return row if row is None or permissions.sees_secrets(request) else masking.row(row)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

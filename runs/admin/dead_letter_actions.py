@@ -12,8 +12,9 @@ from django.urls import reverse
 from runs.admin.buttons import run_page
 from runs.admin.confirmation import Page, actor_of, ask, filled, refused, show, succeeded
 from runs.admin.forms import EditedRetryForm, ReasonForm, WhyForm, as_json
-from runs.admin.permissions import CHANGE_DEAD_LETTERS, require
+from runs.admin.permissions import CHANGE_DEAD_LETTERS, require, sees_secrets
 from runs.control import dead_letters, preconditions, verbs
+from runs.history import masking
 from runs.models import DeadLetter
 
 
@@ -50,7 +51,7 @@ def _retried(request: HttpRequest, key: UUID, shape: type[WhyForm], *, title: st
     page = _of_dead_letter(dead_letter, verb=title, says=says, form=shape)
     if not verbs.RETRY_DEAD_LETTER.legal(dead_letter):
         return refused(request, preconditions.cannot_retry_dead_letter(dead_letter), to=page.back)
-    form = filled(request, page, input=as_json(dead_letter.input))
+    form = filled(request, page, input=as_json(masking.config(dead_letter.input, secrets=sees_secrets(request))))
     if not form.is_valid():
         return show(request, form, page)
     why, given = form.cleaned_data["why"], form.cleaned_data.get("input")

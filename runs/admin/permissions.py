@@ -30,6 +30,11 @@ def may_change_dead_letter(request: HttpRequest) -> bool:
     return _may(request, CHANGE_DEAD_LETTERS)
 
 
+def sees_secrets(request: HttpRequest) -> bool:
+    """Whether this user is shown the secrets in configs."""
+    return permissions.sees_secrets(permissions.at_admin(request.user))
+
+
 def require(request: HttpRequest, way: Way) -> None:
     """Raises PermissionDenied, which is answered with 403, where this user may not."""
     try:

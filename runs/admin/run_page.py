@@ -9,12 +9,12 @@ from uuid import UUID
 from django.http import HttpRequest
 from django.urls import reverse
 
-from runs.admin import item_tables
+from runs.admin import item_tables, permissions
 from runs.admin.buttons import Button, approval_buttons, signal_buttons
 from runs.admin.formatting import colour, json_text, moment
 from runs.admin.item_tables import ItemsTable
 from runs.control import approvals, pauses
-from runs.history import timeline
+from runs.history import masking, timeline
 from runs.history.timeline import StepView
 from runs.history.waiting import WaitView
 from runs.history.words import duration, error_line, pause_line
@@ -49,7 +49,7 @@ class StepRow:
 
 def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
     """Return the template's variables. Three queries, those for failed items, and one if the plan is not cached."""
-    views = timeline.timeline(run)
+    views = masking.steps(timeline.timeline(run), secrets=permissions.sees_secrets(request))
     items = item_tables.tables(run, views[:SHOWN_STEPS])
     letters = list(run.dead_letters.order_by("id").only("id", "step", "state", "reason", "error"))
     return {

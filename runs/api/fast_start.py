@@ -49,8 +49,9 @@ _MOST_KEPT = 10_000
 _MOST_HOSTS = 64
 _LONGEST_HOST = 255
 
-# Caches: the workspace of each valid token, by its sha256, and recipes by workspace and key (a workflow's id or name).
-# No entry is trusted: the statement that inserts the run checks token, name and version again, each time.
+# Caches: the workspace of each token that may start runs, by its sha256, and recipes by workspace and key (a
+# workflow's id or name). No entry is trusted: the statement that inserts the run checks token, scope, name and version
+# again, each time.
 _workspaces: dict[str, UUID] = {}
 _recipes: dict[tuple[UUID, str], Recipe] = {}
 # Cache of Host headers that ALLOWED_HOSTS accepts.
@@ -99,6 +100,8 @@ def _answer(environ: WSGIEnvironment) -> _Answer | None:
         _workspaces.pop(request.authorization.token, None)
         _recipes.pop(place, None)
         return None
+    if request.authorization is not None:
+        tokens.note_use(request.authorization.token)
     content = orjson.dumps({"id": started.run_id, "state": started.state})
     return "201 Created" if started.created else "200 OK", "application/json", content
 

@@ -41,8 +41,8 @@ def read(token: str) -> Link:
     """Return the subject of the link that has this token. Raises Forged, Late."""
     try:
         run_id, step, item, attempt = signing.loads(token, salt=_SALT, max_age=LASTS_SECONDS)
+        return Link((UUID(run_id), str(step), int(item)), int(attempt))
     except signing.SignatureExpired:
         raise Late from None
-    except (signing.BadSignature, ValueError, TypeError):
+    except (signing.BadSignature, ValueError, TypeError, AttributeError):
         raise Forged from None
-    return Link((UUID(run_id), str(step), int(item)), int(attempt))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from runs.dispatch import admission, knocks, unsent, window
+from runs.dispatch import admission, knocks, shares, unsent, window
 from runs.dispatch.compiler import mixed
 from runs.dispatch.grouping import FEW, grouped, needed, spread_over
 from runs.domain.requests import Due, Started
@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 # Tickets per message when this process last peeked. It decides how many tickets are read for a message: where each run
 # has a version of its own, each ticket makes a message of its own, and reading hundreds for each would be a waste; of
 # one version, hundreds share one message.
-_last = SimpleNamespace(tickets=FEW)
+# `is_full`: due tickets alone fill the room; `turn`: whether the only room goes to queued runs.
+_last = SimpleNamespace(tickets=FEW, is_full=False, turn=False)
 
 
 def dispatch(*, least: int = 1) -> int:
@@ -36,7 +37,7 @@ def dispatch(*, least: int = 1) -> int:
         return 0
     with unsent.noted():
         messages = take(room, spread=spread_over(waiting=settings.DISPATCH_WINDOW_MESSAGES - room))
-        sent = _send(messages[:room])
+        sent = _send(messages[:room], first=room < settings.DISPATCH_WINDOW_MESSAGES)
         if sent < len(messages):
             tickets.unsend([ticket.ticket for message in messages[sent:] for ticket in message])
     return sent
@@ -49,11 +50,10 @@ def take(room: int, *, spread: int) -> list[list[Due]]:
     have begun go before new ones, and so does the surplus the next time. `spread`: see runs.dispatch.grouping.grouped.
     """
     messages, queued = _due(room, spread=spread)
-    if not queued or len(messages) >= room:
+    if not queued:
         return messages
     try:
-        left = room - len(messages)
-        return messages + grouped(admission.admit(limit=left * settings.PURE_BATCH_RUNS), room=left, spread=spread)
+        return messages + _admitted(room - len(messages), spread=spread)
     except Exception:
         if not messages:
             raise
@@ -62,9 +62,29 @@ def take(room: int, *, spread: int) -> list[list[Due]]:
         return messages
 
 
+def _admitted(room: int, *, spread: int) -> list[list[Due]]:
+    """Admit queued runs, as many as `room` messages can carry, and return these; those with few tickets first.
+
+    If due tickets leave no room, or only what is kept for queued runs, few runs are admitted, in fair turn between
+    workspaces: else a workspace with a long backlog of due tickets would keep the runs of all others queued.
+    """
+    if room <= 0:
+        return []
+    limit = room * settings.PURE_BATCH_RUNS if not _last.is_full else room * FEW
+    return sorted(grouped(admission.admit(limit=limit), room=room, spread=spread), key=len)
+
+
 def _due(room: int, *, spread: int) -> tuple[list[list[Due]], bool]:
-    """Pick due tickets for at most `room` messages; return the messages, and whether runs are queued."""
+    """Pick due tickets for at most `room` messages; return the messages, and whether runs are queued.
+
+    If both are there, a quarter of the room, but at least one message, is left for queued runs; of a room for one
+    message, every second time.
+    """
     due, messages, queued = _peek(room, spread=spread)
+    _last.is_full = len(messages) >= room
+    if queued and _last.is_full:
+        _last.turn = not _last.turn
+        room -= max(1, room // 4) if room > 1 or _last.turn else 0
     # Tickets of a version that cannot be read make no message. They are picked nevertheless, so that they become due
     # later and do not stand before the others each time.
     later = {ticket.ticket for message in messages[room:] for ticket in message}
@@ -82,6 +102,10 @@ def _peek(room: int, *, spread: int) -> tuple[list[Due], list[list[Due]], bool]:
         # More tickets share a message than the last time: read as many as full messages can carry.
         due, queued = tickets.peek(limit=all_of)
         messages = grouped(due, room=room, spread=spread, more=len(due) == all_of)
+    if len(messages) > room or len(due) in (few, all_of):
+        turns = shares.in_turn(due, seen_all=len(due) not in (few, all_of))
+        if turns != due:
+            due, messages = turns, grouped(turns, room=room, spread=spread, more=True)
     if messages:
         _last.tickets = max(FEW, -(-len(due) // len(messages)))
     return due, messages, queued
@@ -127,12 +151,12 @@ def _send_first(due: Sequence[Due]) -> None:
         log.exception("dispatch_failed")
 
 
-def refill() -> None:
+def refill(*, at_once: bool = False) -> None:
     """Dispatch after a delivery, if at least half of the window is free; else later deliveries will do it.
 
-    Whatever fails here is left to the sweep.
+    `at_once`: if any of it is free, because later deliveries may take long too. Whatever fails is left to the sweep.
     """
-    after_commit(least=max(1, settings.DISPATCH_WINDOW_MESSAGES // 2))
+    after_commit(least=1 if at_once else max(1, settings.DISPATCH_WINDOW_MESSAGES // 2))
 
 
 def after_commit(*, least: int = 1) -> None:
@@ -143,10 +167,18 @@ def after_commit(*, least: int = 1) -> None:
         log.exception("dispatch_failed")
 
 
-def _send(messages: Sequence[Sequence[Due]]) -> int:
-    """Send the messages, all or none, and return how many were sent."""
+def _send(messages: Sequence[Sequence[Due]], *, first: bool = False) -> int:
+    """Send the messages, all or none, and return how many were sent.
+
+    With `first`, messages of workspaces that had little of this process's time go before those in the broker.
+    """
     try:
-        knocks.send([_knock(message) for message in messages])
+        found = [_knock(message) for message in messages]
+        before = [first and shares.goes_first(knock.plan.workspace_id) for knock in found]
+        if ahead := [knock for knock, is_first in zip(found, before, strict=True) if is_first]:
+            knocks.send(ahead, first=True)
+        if rest := [knock for knock, is_first in zip(found, before, strict=True) if not is_first]:
+            knocks.send(rest)
     except Exception as error:
         # Mostly an error of the broker, with a long text. Whatever it is, the caller must unsend these tickets.
         count = sum(len(message) for message in messages)

@@ -85,8 +85,11 @@ class Knock(NamedTuple):
     preloaded: str = ""
 
 
-def send(knocks: Sequence[Knock]) -> None:
-    """Send a message for each knock. Raises what the broker raises; some messages may have been sent then."""
+def send(knocks: Sequence[Knock], *, first: bool = False) -> None:
+    """Send a message for each knock. Raises what the broker raises; some messages may have been sent then.
+
+    With `first` they are delivered before those that are in the broker, except what Celery must send itself.
+    """
     texts = []
     for knock in knocks:
         pattern = None if _watched() else _pattern(knock)
@@ -94,7 +97,7 @@ def send(knocks: Sequence[Knock]) -> None:
             compile_chain(knock.candidates, plan=knock.plan).apply_async()
         else:
             texts.append(pattern.text(knock))
-    window.push(texts)
+    window.push(texts, first=first)
 
 
 def _watched() -> bool:

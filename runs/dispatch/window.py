@@ -81,12 +81,15 @@ def anything_waits() -> bool:
     return room() < settings.DISPATCH_WINDOW_MESSAGES
 
 
-def push(messages: Sequence[str]) -> None:
-    """Put messages in Celery's format into its queue: all or none, by one command. Raises redis.RedisError."""
+def push(messages: Sequence[str], *, first: bool = False) -> None:
+    """Put messages in Celery's format into its queue: all or none, by one command. Raises redis.RedisError.
+
+    With `first` they come before those that are in it: workers take from its right end.
+    """
     if not messages:
         return
     try:
-        _asked(lambda client: client.lpush(_queue(), *messages))
+        _asked(lambda client: (client.rpush if first else client.lpush)(_queue(), *messages))
     except redis.RedisError:
         _last.room = 0
         raise

@@ -15,25 +15,26 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from runs.domain.candidates import Candidate, Key, heads_of
-from runs.domain.outcomes import HeldTicket, Outcome
+from runs.domain.candidates import Candidate, Key
+from runs.domain.outcomes import Outcome
 from runs.domain.requests import Preloaded
-from runs.engine import attempt as performing
-from runs.engine import for_each, lease, record, recorder, sub_workflows, tickets, transactional
+from runs.engine import lease, record, recorder, tickets, transactional
+from runs.engine.inline import Inline
 from runs.engine.onward import NOWHERE, Onward, claimed, held
-from runs.engine.preload import NONE, loaded, remember_clock
+from runs.engine.preload import NONE
 from runs.engine.release import NOTHING, Carried
 from runs.engine.walker import After, Walker, with_values
-from runs.engine.work import Work, clock_of, work_of
-from runs.planning.plan import Link, Plan
+from runs.planning.plan import Plan
 from runs.planning.steps import Kind
-from runs.queries.database import Row
 
 log = logging.getLogger(__name__)
 
 # How long a delivery walks on, and how long while other messages wait for a worker.
 BUDGET_SECONDS = 2.0
 SHORT_BUDGET_SECONDS = 0.25
+# How long a set of inline candidates is performed, if the time of the delivery is over too; the others are handed back.
+# Else hundreds of runs of one workspace whose steps compute for long would keep a child from all others.
+INLINE_SECONDS = 0.25
 # A delivery begins with so many attempts at once. When none has ended for _IDLE_SECONDS, and this process did little
 # meanwhile, they wait for other systems, and it doubles their number. Of attempts that wait for nothing, more would
 # only wait for each other: Python runs one thread at a time.
@@ -189,8 +190,12 @@ class _Delivery:
     def _perform_inline(self, candidates: Sequence[Candidate]) -> None:
         """Load, perform and record candidates at inline heads."""
         preloaded, self._preloaded = self._preloaded, NONE
-        outcomes = _inline(candidates, plan=self._plan, preloaded=preloaded)
-        self._stale += len(candidates) - len(outcomes)
+        performed = Inline(self._plan, is_late=self._late_from(time.monotonic() + INLINE_SECONDS))
+        outcomes = performed.outcomes(candidates, preloaded=preloaded)
+        self._stale += len(candidates) - len(outcomes) - len(performed.left)
+        if performed.left:
+            # Before the record: whoever takes them need not wait for it.
+            tickets.hand_back(performed.left)
         if not outcomes:
             return
         walks, last = not self._over(), not (self._left() or self._under_way())
@@ -209,7 +214,7 @@ class _Delivery:
     def _onward(self, outcomes: Sequence[Outcome], *, walks: bool, carried: Carried) -> Onward:
         """Return what the record takes further: the effectful steps behind, if there are any, and carried tickets."""
         if walks and any(map(self._plan.claims_after, {o.last.step for o in outcomes if o.item < 0})):
-            return self._own_walker().onward(len(outcomes), carried=carried)
+            return self._own_walker().onward(len(outcomes), plan=self._plan, carried=carried)
         return Onward(carried) if carried else NOWHERE
 
     # -- effectful steps ----------------------------------------------------------------------------------------------
@@ -303,6 +308,10 @@ class _Delivery:
             mine = walks and one.head in self._plan.inline_heads
             (self._inline if mine else self._handed_on).append(one)
 
+    def _late_from(self, moment: float) -> Callable[[], bool]:
+        """Return a function that says whether this moment, and the time of the delivery, are over."""
+        return lambda: time.monotonic() >= moment and self._over()
+
     def _over(self) -> bool:
         """Whether the time in which this delivery walks on is over; it stays so."""
         now = time.monotonic()
@@ -310,72 +319,3 @@ class _Delivery:
             self._asks_at = now + _CROWDED_SECONDS
             self._is_over = self._is_over or now - self._began >= BUDGET_SECONDS or self._callbacks.crowded()
         return self._is_over
-
-
-def _inline(candidates: Sequence[Candidate], *, plan: Plan, preloaded: Mapping[Key, Preloaded]) -> list[Outcome]:
-    """Load and perform inline links; a suspect is left out: it is performed alone (runs.maintenance.suspects).
-
-    Steps at several heads are loaded by one statement, and items of each for_each by one.
-    """
-    groups: dict[tuple[str, bool], list[Key]] = {}
-    several: list[Candidate] = []
-    mixed = len({one.head for one in candidates if one.item < 0}) > 1
-    for one in candidates:
-        if one.item < 0 and mixed:
-            several.append(one)
-        else:
-            groups.setdefault((one.head, one.item >= 0), []).append((one.run_id, one.item))
-    outcomes: list[Outcome] = []
-    for (head, items), keys in groups.items():
-        link = plan.link(head)
-        work, held_ = _ready(loaded(keys, preloaded) or _load(keys, plan=plan, link=link))
-        if items:
-            work = for_each.with_values(work, plan=plan, step=link.head)
-        outcomes += _performed([(link, one) for one in work], held_, plan=plan)
-    if several:
-        links = {head: plan.link(head) for head in heads_of(several)}
-        reads = {head: plan.step_ids(_reads(plan, link)) for head, link in links.items()}
-        rows = tickets.load_at_heads(several, reads=reads)
-        heads = [row[9] for row in rows if not row[11]]
-        work, held_ = _ready([(*row[:9], *row[10:]) for row in rows])
-        linked = [(links[head], one) for head, one in zip(heads, work, strict=True)]
-        outcomes += _performed(linked, held_, plan=plan)
-    return outcomes
-
-
-def _performed(work: Sequence[tuple[Link, Work]], held_: Sequence[HeldTicket], *, plan: Plan) -> list[Outcome]:
-    walked = [performing.walk(plan, link, one) for link, one in work]
-    ones = [one for _, one in work]
-    lasts = sub_workflows.resolved([results[-1] for results in walked], ones, plan=plan)
-    return [
-        Outcome(run=one.run, item=one.item, fence=ticket, results=(*results[:-1], last), steps=one.steps)
-        for one, ticket, results, last in zip(ones, held_, walked, lasts, strict=True)
-    ]
-
-
-def _ready(rows: Sequence[Row]) -> tuple[list[Work], list[HeldTicket]]:
-    """Return the work of the rows that are not suspect, and the ticket under which each is to be recorded."""
-    work: list[Work] = []
-    tickets_: list[HeldTicket] = []
-    clock = clock_of(rows)
-    for row in rows:
-        ticket, suspect, attempt, attempts, edited = row[9:]
-        if not suspect:
-            work.append(work_of(row, clock=clock, attempt=(attempt or 0) + 1, attempts=attempts, edited=edited))
-            tickets_.append(HeldTicket(ticket, retried=attempt is not None))
-    return work, tickets_
-
-
-def _load(keys: Sequence[Key], *, plan: Plan, link: Link) -> list[Row]:
-    if keys and keys[0][1] >= 0:
-        return for_each.load(keys, head=link.head.id, reads=())
-    found = tickets.load(keys, head=link.head.id, reads=plan.step_ids(_reads(plan, link)))
-    remember_clock(found)
-    return found
-
-
-def _reads(plan: Plan, link: Link) -> frozenset[str]:
-    """Return the steps to load for a link, with those that the run's output is made of, if the link is the last."""
-    if plan.linear and link.follower is None:
-        return link.reads | (plan.output_reads - {step.id for step in link.steps})
-    return link.reads

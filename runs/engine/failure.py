@@ -39,8 +39,9 @@ def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) ->
         *before, own = result.attempts
         return result._replace(state=StepState.CANCELLED, attempts=[*before, {**own, "outcome": "cancelled"}])
     known = error if isinstance(error, ActionError) else Retryable(retry_policy.message(error))
-    # Attempts that were lost with their worker do not count for the retry policy.
-    tries = work.attempt - retried_by_hand(work.attempts) - lost_attempts(work.attempts)
+    # Attempts that were lost with their worker, or given up with it, do not count for the retry policy.
+    lost = attempts_with("lost", work.attempts) + attempts_with("released", work.attempts)
+    tries = work.attempt - retried_by_hand(work.attempts) - lost
     if retry_policy.wanted(step.retry, error=known, attempt=tries):
         delay = retry_policy.wait_seconds(step.retry, error=known, attempt=tries)
         return result._replace(state=StepState.RETRYING, delay_seconds=delay, finished_at=None)
@@ -84,10 +85,10 @@ def retried_by_hand(attempts: Sequence[Any]) -> int:
     return max((tried["number"] for tried in attempts if "retried_at" in tried), default=0)
 
 
-def lost_attempts(attempts: Sequence[Any]) -> int:
-    """Return the number of attempts since the last retry by hand that were lost with their worker."""
+def attempts_with(outcome: str, attempts: Sequence[Any]) -> int:
+    """Return the number of attempts since the last retry by hand that had this outcome: `lost` or `released`, say."""
     since = retried_by_hand(attempts)
-    return sum(1 for tried in attempts if tried["outcome"] == "lost" and tried["number"] > since)
+    return sum(1 for tried in attempts if tried["outcome"] == outcome and tried["number"] > since)
 
 
 def _cleaned(described: dict[str, Json]) -> dict[str, Json]:

@@ -7,7 +7,9 @@ import os
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -39,6 +41,9 @@ class _Lease:
 
 
 _lease = _Lease()
+# When leases of this process ended although it lived, and within which time that many are too many.
+_lost_at: deque[float] = deque(maxlen=3)
+_ALARM_SECONDS = 300.0
 # Guards taking a new lease and giving one up.
 _lock = threading.Lock()
 
@@ -60,6 +65,7 @@ def current() -> UUID:
     """
     with _lock:
         if _lease.process is not None and time.monotonic() >= _lease.passes_at and not _renew(_lease, _lease.process):
+            _tell_lost(_lease.process)
             _end(_lease)
         if _lease.process is None:
             process = uuid7()
@@ -68,6 +74,22 @@ def current() -> UUID:
             # Last: with a name that has no row, or no thread to renew it, this process could never claim anything.
             _lease.process = process
         return _lease.process
+
+
+def _tell_lost(process: UUID) -> None:
+    """Log that the lease has ended while this process lives, and sound the alarm if that happens again and again."""
+    log.warning("lease_lost", extra={"lease": str(process)})
+    now = time.monotonic()
+    _lost_at.append(now)
+    if len(_lost_at) == _lost_at.maxlen and now - _lost_at[0] < _ALARM_SECONDS:
+        log.error(
+            "leases_lost_repeatedly",
+            extra={
+                "count": len(_lost_at),
+                "host": host(),
+                "advice": "another machine may take this one's processes for its own: give each a hostname of its own",
+            },
+        )
 
 
 def beat(process: UUID) -> bool:
@@ -135,12 +157,18 @@ def _look(process: UUID) -> set[Held]:
     return set(found)
 
 
-def host() -> str:
-    """Return what makes a pid unique: the host's name and, on Linux, the pid namespace, which each container has."""
-    try:
-        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return socket.gethostname()
+def host(proc: Path = Path("/proc")) -> str:
+    """Return what makes a pid unique: the host's name and, on Linux, the machine's boot and the pid namespace.
+
+    Each container has a pid namespace of its own. But outside of containers its number is the same on every machine,
+    and names are often equal, too: only the boot id, which is random, tells two machines apart.
+    """
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts.append((proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+    with suppress(OSError):
+        parts.append(str((proc / "self/ns/pid").readlink()))
+    return " ".join(parts)
 
 
 def dead(pids: Iterable[int]) -> list[int]:
@@ -182,7 +210,7 @@ def _keep(lease: _Lease, process: UUID) -> None:
             try:
                 suspected = give_up_unclaimed(process, before=suspected)
                 if not lease.stop.is_set() and not _renew(lease, process):
-                    log.warning("lease_lost", extra={"lease": str(process)})
+                    _tell_lost(process)
                     break
             except Error as error:
                 # The database cannot be reached. If the lease expires meanwhile, the next renewal notices.

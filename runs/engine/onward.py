@@ -34,6 +34,8 @@ class Onward:
     carried: Carried = NOTHING
     process: UUID | None = None
     places: int = 0
+    # Whose places these are.
+    workspace: UUID | None = None
     claimed: list[tuple[str, Work]] = field(default_factory=list)
     # How many of them were there before the current record.
     _before: int = 0

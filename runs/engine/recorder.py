@@ -10,8 +10,9 @@ import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
 
 from django.db import Error, connection
 
@@ -23,14 +24,24 @@ from runs.planning.plan import Plan
 
 log = logging.getLogger(__name__)
 
-# How long candidates are kept for a place, and how many at most; and the least delay with which others are handed back.
+# How long candidates are kept for a place, and how many at most, of one workspace and of all; and the least delay with
+# which others are handed back.
 _KEEP_SECONDS = 1.0
-_MOST_KEPT = 400
+_MOST_KEPT, _MOST_KEPT_OF_ALL = 400, 1600
 HAND_BACK_SECONDS = 0.05
 # How often the recorder looks whether a place has become free.
 _LOOK_SECONDS = 0.05
 # An idle recorder closes its connection after this time.
 _IDLE_SECONDS = 2.0
+
+
+@dataclass(eq=False)
+class _Kept:
+    """Candidates of a version that wait for a place until a time of the monotonic clock."""
+
+    until: float
+    plan: Plan
+    left: Sequence[Candidate]
 
 
 class Recorder:
@@ -40,7 +51,7 @@ class Recorder:
         self._walker = Walker()
         self._lock = threading.Lock()
         self._given: list[Attempt] = []
-        self._kept: deque[tuple[float, Plan, Sequence[Candidate]]] = deque()
+        self._kept: list[_Kept] = []
         self._after: After = _nothing
         self._draining = False
         self._busy = False
@@ -62,11 +73,11 @@ class Recorder:
     def keep(self, candidates: Sequence[Candidate], *, plan: Plan, after: After) -> None:
         """Keep candidates until a place is free for them, or for a second; hand back those that are too many."""
         with self._lock:
-            room = 0 if self._draining else _MOST_KEPT - sum(len(some) for _, _, some in self._kept)
+            room = 0 if self._draining else self._room(plan.workspace_id)
             kept = candidates[: max(0, room)]
             if kept:
                 self._after = after
-                self._kept.append((time.monotonic() + _KEEP_SECONDS, plan, kept))
+                self._kept.append(_Kept(time.monotonic() + _KEEP_SECONDS, plan, kept))
                 self._idle.clear()
         if kept:
             self._wake()
@@ -135,19 +146,25 @@ class Recorder:
             walker.record(ended, walks=not self._draining, tell=self._after)
         self._claim_kept()
 
+    def _room(self, workspace: UUID | None) -> int:
+        """Return how many more candidates of a workspace are kept; 0 or less if it, or all together, have too many."""
+        mine = sum(len(one.left) for one in self._kept if one.plan.workspace_id == workspace)
+        return min(_MOST_KEPT - mine, _MOST_KEPT_OF_ALL - sum(len(one.left) for one in self._kept))
+
     def _claim_kept(self) -> None:
-        """Claim candidates that are kept, the longest kept first; hand back those whose time is over."""
-        while self._kept:
-            ends, plan, left = self._kept[0]
-            over = self._draining or time.monotonic() >= ends
+        """Claim candidates that are kept, the longest kept first; hand back those whose time is over.
+
+        Where no place is free for the candidates of one workspace, there may be one for those of another behind them.
+        """
+        for one in list(self._kept):
+            over = self._draining or time.monotonic() >= one.until
             if not self._draining:
-                left, _ = self._walker.claim(left, plan=plan)
+                one.left, _ = self._walker.claim(one.left, plan=one.plan)
+            if one.left and not over:
+                continue
             with self._lock:
-                self._kept.popleft()
-                if left and not over:
-                    self._kept.appendleft((ends, plan, left))
-                    return
-            tickets.hand_back(left, least_seconds=0.0 if self._draining else HAND_BACK_SECONDS)
+                self._kept.remove(one)
+            tickets.hand_back(one.left, least_seconds=0.0 if self._draining else HAND_BACK_SECONDS)
 
     def _rests(self, *, long: bool) -> bool:
         """Note that nothing is left, unless something was given meanwhile. Return whether the thread is to end."""

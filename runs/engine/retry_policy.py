@@ -62,7 +62,8 @@ def message(error: BaseException) -> str:
 
 
 def _matches(pattern: str, kind: str) -> bool:
-    """`http:5xx` matches `http:503`; anything else matches itself."""
+    """`http:5xx` matches `http:503`; anything else matches itself. Letter case does not matter."""
+    pattern, kind = pattern.lower(), kind.lower()
     if pattern.endswith("xx"):
         return len(pattern) == len(kind) and kind.startswith(pattern[:-2])
     return pattern == kind

@@ -18,7 +18,7 @@ from runs.planning.steps import PlannedStep
 from runs.queries import sub_workflows, values
 from runs.queries.database import Row, columns, run
 from runs.queries.values import loads
-from workflows.definitions.errors import InvalidInput
+from workflows.definitions.errors import InputNotChecked, InvalidInput
 from workflows.models import Version
 from workflows.publishing.inputs import check_input
 
@@ -44,7 +44,7 @@ def resolved(results: Sequence[StepResult], work: Sequence[Work], *, plan: Plan)
         try:
             version = _version(step, child, known=known[at], versions=versions)
             found[at] = results[at]._replace(child=replace(child, version_id=version.pk))
-        except Permanent as error:
+        except (Permanent, Retryable) as error:
             tried = failure.Tried(work[at].clock.at, used=results[at].config)
             found[at] = failure.failed(step, work[at], error, tried)
     return found
@@ -180,6 +180,8 @@ def _version(
         raise Permanent(f"{where}.version: workflow {child.asked.workflow!r} {lacks}", kind=KIND)
     try:
         check_input(versions[version_id], child.asked.input)
+    except InputNotChecked as error:
+        raise Retryable(f"{where}.{error}", kind=KIND) from None
     except InvalidInput as error:
         faults = "; ".join(map(str, error.problems))
         raise Permanent(f"{where}.{faults}", kind=KIND) from None

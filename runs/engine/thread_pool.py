@@ -7,9 +7,12 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, connections
+
+from runs.engine.places import Places
 
 # At most this number of threads have a connection for the engine's statements; PostgreSQL's default is 100 in total.
 _CONNECTIONS = 4
@@ -18,12 +21,14 @@ _CONNECTIONS = 4
 class Job:
     """A function for a thread to call, and `then`, which the thread calls after it. Neither may raise.
 
-    A job is `aside` once it is known to be slow: then it takes no place from quick ones.
+    A job is `aside` once it is known to be slow: then it takes no place from quick ones. Its place is one of its
+    workspace's.
     """
 
-    def __init__(self, work: Callable[[], object], then: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[], object], then: Callable[[], None], *, workspace: UUID | None) -> None:
         self.work = work
         self.then = then
+        self.workspace = workspace
         self.over = False
         self.abandoned = False
         self.aside = False
@@ -32,15 +37,16 @@ class Job:
 class Threads:
     """A pool with places for `size` jobs, and for up to `aside` more that are slow. Stuck threads take no place.
 
-    They are daemon threads, so that none delays the exit of the process: Python cannot kill a thread.
+    Workspaces share both kinds of places, and some more are kept for those that come later (runs.engine.places). They
+    are daemon threads, so that none delays the exit of the process: Python cannot kill a thread.
     """
 
     def __init__(self, size: int, *, aside: int = 0) -> None:
         self.few = threading.BoundedSemaphore(_CONNECTIONS)
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._changed = threading.Lock()
-        self._free = size
-        self._free_aside = aside
+        self._places = Places(size)
+        self._places_aside = Places(aside)
         self._idle = 0
         self._stuck = 0
 
@@ -49,29 +55,36 @@ class Threads:
         """The number of threads that are still busy with an abandoned job."""
         return self._stuck
 
-    def reserve(self, most: int) -> int:
-        """Reserve places for up to `most` jobs that begin at once, and return their number: 0 if none is free."""
-        with self._changed:
-            got = max(0, min(most, self._free))
-            self._free -= got
-            return got
+    @property
+    def free(self) -> tuple[int, int]:
+        """How many places are free for quick jobs, and for slow ones, with what is kept for other workspaces."""
+        return self._places.free, self._places_aside.free
 
-    def give_back(self, places: int) -> None:
+    def reserve(self, most: int, *, workspace: UUID | None) -> int:
+        """Reserve places for up to `most` jobs of a workspace that begin at once, and return their number.
+
+        It is 0 if none is free for that workspace.
+        """
+        with self._changed:
+            return self._places.take(most, workspace=workspace)
+
+    def give_back(self, places: int, *, workspace: UUID | None) -> None:
         """Give back reserved places that are not needed."""
         with self._changed:
-            self._free += places
+            self._places.give_back(places, workspace=workspace)
 
     def step_aside(self, job: Job) -> None:
         """Give back the place of a job that is slow, if there is room beside the places for it."""
         with self._changed:
-            if self._free_aside > 0 and not (job.over or job.aside or job.abandoned):
+            if job.over or job.aside or job.abandoned:
+                return
+            if self._places_aside.take(1, workspace=job.workspace):
                 job.aside = True
-                self._free_aside -= 1
-                self._free += 1
+                self._places.give_back(1, workspace=job.workspace)
 
-    def start(self, work: Callable[[], object], *, then: Callable[[], None]) -> Job:
-        """Start `work` in a reserved thread. `then` is called when that thread is free again."""
-        job = Job(work, then)
+    def start(self, work: Callable[[], object], *, then: Callable[[], None], workspace: UUID | None) -> Job:
+        """Start `work` in a place reserved for its workspace. `then` is called when that thread is free again."""
+        job = Job(work, then, workspace=workspace)
         with self._changed:
             if self._idle:
                 self._idle -= 1
@@ -107,10 +120,8 @@ class Threads:
             job.then()
 
     def _leave(self, job: Job) -> None:
-        if job.aside:
-            self._free_aside += 1
-        else:
-            self._free += 1
+        places = self._places_aside if job.aside else self._places
+        places.give_back(1, workspace=job.workspace)
 
 
 class _Local(threading.local):

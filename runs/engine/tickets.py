@@ -29,6 +29,16 @@ def peek(*, limit: int) -> tuple[list[Due], bool]:
     return [Due(*row) for row in (found[:-1] if queued else found)], queued
 
 
+def peek_shares(*, limit: int, after: UUID, workspaces: int, runs: int) -> list[tuple[UUID, Due]]:
+    """Return due tickets with their workspaces, an equal share of `limit` for each (queries.tickets.PEEK_SHARES).
+
+    Up to `workspaces` of them are looked at, with ids above `after`, and `runs` runs of each. Empty if only one of them
+    has live runs. Only reads.
+    """
+    found = run(ticket_queries.PEEK_SHARES, limit=limit, after=after, workspaces=workspaces, runs=runs)
+    return [(row[0], Due(*row[1:])) for row in found]
+
+
 def pick(tickets: Sequence[int]) -> frozenset[int]:
     """Take due tickets for sending; from now on they count as sent. Return those that this call won."""
     if not tickets:

@@ -67,10 +67,10 @@ class UnderWay:
             step = plan.steps[head]
             one = Attempt(plan, step, work, process, began, began + step.timeout_seconds, self.inbox)
             try:
-                one.job = self._threads.start(one.perform, then=one.tell)
+                one.job = self._threads.start(one.perform, then=one.tell, workspace=plan.workspace_id)
             except RuntimeError:
                 left = claimed[number:]
-                self._threads.give_back(len(left))
+                self._threads.give_back(len(left), workspace=plan.workspace_id)
                 lease.let_go((each.run.id, each.item, head, each.attempt) for head, each in left)
                 raise
             self.attempts.add(one)

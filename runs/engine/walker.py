@@ -43,7 +43,9 @@ class Walker:
         Return the candidates for which no place was free, and how many were won. The candidates are all items of
         for_each steps, or none is.
         """
-        places = self._threads.reserve(len(candidates) if most is None else min(most, len(candidates)))
+        workspace = plan.workspace_id
+        wanted = len(candidates) if most is None else min(most, len(candidates))
+        places = self._threads.reserve(wanted, workspace=workspace)
         if not places:
             return candidates, 0
         found: list[tuple[str, Work]] = []
@@ -53,17 +55,18 @@ class Walker:
             lease.hold(held(head, one) for head, one in found)
             work = with_values(plan, found)
         except BaseException:
-            self._threads.give_back(places)
+            self._threads.give_back(places, workspace=workspace)
             # What is claimed and not begun is given up at the second look of the lease's thread.
             lease.let_go(held(head, one) for head, one in found)
             raise
-        self._threads.give_back(places - len(work))
+        self._threads.give_back(places - len(work), workspace=workspace)
         self.under_way.start(plan, work, process=process)
         return candidates[places:], len(work)
 
     def begin(self, plan: Plan, work: Sequence[tuple[str, Work]], *, process: UUID) -> None:
         """Start claimed work in a process that does nothing else."""
-        self._threads.give_back(self._threads.reserve(len(work)) - len(work))
+        workspace = plan.workspace_id
+        self._threads.give_back(self._threads.reserve(len(work), workspace=workspace) - len(work), workspace=workspace)
         self.under_way.start(plan, work, process=process)
 
     def gather(self, *, within: float, at_most: float) -> list[Attempt]:
@@ -120,13 +123,14 @@ class Walker:
             raise failures[0]
         return recorded.handed_on if recorded is not None else ()
 
-    def onward(self, most: int, *, carried: Carried) -> Onward:
+    def onward(self, most: int, *, plan: Plan, carried: Carried) -> Onward:
         """Reserve places for up to `most` next steps. `start_claimed` must be called after the record."""
-        places = self._threads.reserve(most)
+        workspace = plan.workspace_id
+        places = self._threads.reserve(most, workspace=workspace)
         try:
-            return Onward(carried, process=lease.current() if places else None, places=places)
+            return Onward(carried, lease.current() if places else None, places, workspace)
         except BaseException:
-            self._threads.give_back(places)
+            self._threads.give_back(places, workspace=workspace)
             raise
 
     def start_claimed(self, onward: Onward, *, plan: Plan) -> None:
@@ -136,14 +140,14 @@ class Walker:
         except BaseException:
             self.give_up(onward)
             raise
-        self._threads.give_back(onward.places - len(work))
+        self._threads.give_back(onward.places - len(work), workspace=onward.workspace)
         if work:
             assert onward.process is not None  # noqa: S101 - claimed for it
             self.under_way.start(plan, work, process=onward.process)
 
     def give_up(self, onward: Onward) -> None:
         """Give back the places, and let go what was claimed: nobody performs it. The lease's thread gives that up."""
-        self._threads.give_back(onward.places)
+        self._threads.give_back(onward.places, workspace=onward.workspace)
         lease.let_go(held(head, one) for head, one in onward.claimed)
 
     def _record(self, group: Sequence[Attempt], *, walks: bool, carried: Carried) -> tuple[Recorded, Exception | None]:
@@ -154,7 +158,7 @@ class Walker:
         resolved = sub_workflows.resolved(results, work, plan=plan)
         outcomes = [performing.claimed(o, r, process=process) for o, r in zip(work, resolved, strict=True)]
         walks = walks and group[0].work.item < 0 and any(map(plan.claims_after, {one.step.id for one in group}))
-        onward = self.onward(len(group), carried=carried) if walks else Onward(carried)
+        onward = self.onward(len(group), plan=plan, carried=carried) if walks else Onward(carried)
         try:
             recorded = _record_surely(outcomes, plan=plan, onward=onward)
         except BaseException:

@@ -145,13 +145,17 @@ def rescue() -> int:
     return count
 
 
-def children_died(deaths: Sequence[Death]) -> None:
-    """End the leases of children that died, and mark the tickets of their deliveries as suspect."""
+def children_died(deaths: Sequence[Death], *, ended: frozenset[int] = frozenset()) -> None:
+    """End the leases of children that died, and mark the tickets of their deliveries as suspect.
+
+    Those of children that their worker has `ended` for a run that was stopped are due at once, and no suspects.
+    """
     log.warning("child_died", extra={"pids": [death.pid for death in deaths]})
     pids = [death.pid for death in deaths if death.pid is not None]
     run(leases.EXPIRE, host=lease.host(), pids=pids)
     _recall(pids)
-    in_hand = [candidate for death in deaths for candidate in _in_hand(death)]
+    tickets.hand_back([candidate for death in deaths if death.pid in ended for candidate in _in_hand(death)])
+    in_hand = [candidate for death in deaths if death.pid not in ended for candidate in _in_hand(death)]
     if in_hand:
         run(sweep_queries.SUSPECT, **values.step_keys(in_hand))
 
@@ -247,6 +251,8 @@ def _rescued(row: Row) -> Outcome:
         suspect=True,
     )
     verdict: Callable[[PlannedStep, Work, Any], StepResult] = _late if late else _lost
+    if str(process) == leases.ENDED:
+        work, verdict = work._replace(suspect=False), _released
     return Outcome(
         run=facts,
         item=item,
@@ -267,7 +273,7 @@ def _lost(step: PlannedStep, work: Work, began: Any) -> StepResult:
 
     A lost attempt does not count as an attempt of the retry policy.
     """
-    lost = failure.lost_attempts(work.attempts) + 1
+    lost = failure.attempts_with("lost", work.attempts) + 1
     # An effectful step's first death may be caused by another step of its delivery, so it does not count. An inline
     # step is claimed only when it is performed alone, so each of its deaths counts.
     alone = lost if step.inline else lost - 1
@@ -281,6 +287,19 @@ def _lost(step: PlannedStep, work: Work, began: Any) -> StepResult:
     failed = failure.failed(step, work, Permanent(message, kind="lost"), tried)
     if alone >= MAX_LOST or not step.action.repeatable:
         return failed
+    return failed._replace(state=StepState.RETRYING, delay_seconds=0.0, dead_reason=None, output=None, finished_at=None)
+
+
+def _released(step: PlannedStep, work: Work, began: Any) -> StepResult:
+    """Return the result of an attempt that ended with its worker, for a step of another run: it is repeated at once.
+
+    It counts neither as an attempt nor as a death, unless the step may not be repeated.
+    """
+    if not step.action.repeatable:
+        return _lost(step, work, began)
+    message = f"the worker of step {step.id!r} was ended because of another run; the step is repeated"
+    tried = failure.Tried(began, outcome="released")
+    failed = failure.failed(step, work, Permanent(message, kind="lost"), tried)
     return failed._replace(state=StepState.RETRYING, delay_seconds=0.0, dead_reason=None, output=None, finished_at=None)
 
 

@@ -54,11 +54,13 @@ class Link:
 class Plan:
     """A version prepared for execution.
 
-    `steps` are in topological order, in file order where that leaves a choice.
+    `steps` are in topological order, in file order where that leaves a choice. `workspace_id` is the workspace of its
+    workflow, with which its runs share the places of a worker.
     """
 
-    def __init__(self, version_id: UUID, definition: Definition) -> None:
+    def __init__(self, version_id: UUID, definition: Definition, *, workspace_id: UUID | None = None) -> None:
         self.version_id = version_id
+        self.workspace_id = workspace_id
         self.definition = definition
         configs = WrittenConfigs()
         main = _planned(definition.steps, part=Part.MAIN, configs=configs)
@@ -216,8 +218,9 @@ def load(version_id: UUID) -> Plan:
     Raises Version.DoesNotExist.
     """
     with _without_garbage_collection():
-        definition = Version.objects.values_list("definition", flat=True).get(pk=version_id)
-        return Plan(version_id, Definition.model_validate(definition))
+        found = Version.objects.values_list("definition", "workflow__workspace_id")
+        definition, workspace_id = found.get(pk=version_id)
+        return Plan(version_id, Definition.model_validate(definition), workspace_id=workspace_id)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from django.utils.functional import cached_property
 from actions import expressions
 from actions.base import Action, Config, Context, Json, Permanent, Retry
 from workflows.definitions.definition import Join, StepDefinition
+from workflows.definitions.timeouts import longest_seconds
 
 if TYPE_CHECKING:
     from runs.planning.written_config import WrittenConfig
@@ -157,8 +158,11 @@ class PlannedStep:
 
     @cached_property
     def timeout_seconds(self) -> float:
-        """The timeout of one attempt."""
-        return self.definition.timeout or self.action.timeout_seconds
+        """The timeout of one attempt: what the definition says or else the action, but no longer than is allowed.
+
+        Publishing refuses a longer one; a version that was published before that was so is held to the bound here.
+        """
+        return min(self.definition.timeout or self.action.timeout_seconds, longest_seconds(self.action))
 
     @cached_property
     def reads(self) -> frozenset[str]:

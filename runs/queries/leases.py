@@ -49,6 +49,20 @@ GIVE_UP = Statement(
     """,
 )
 
+# The name in place of that of a process that its parent ends, because of a step that has no row: see RELEASE.
+ENDED = "00000000-0000-0000-0000-000000000001"
+
+# Running rows of a process that its parent is about to end for what is not their fault. No process has this uuid as its
+# name, so that the next sweep takes these rows back; it does not count them as lost. Index step_run_process.
+RELEASE = Statement(
+    "release_running",
+    f"""
+    UPDATE runs_steprun s SET process = '{ENDED}'
+    WHERE s.state = 'running'
+      AND s.process = ANY(ARRAY(SELECT id FROM runs_process WHERE host = %(host)s AND pid = %(pid)s))
+    """,  # noqa: S608 - constant text only
+)
+
 # An expired lease is kept as long as a running row names it: that is how the sweep finds the row.
 FORGET_PROCESSES = Statement(
     "forget_processes",

@@ -69,3 +69,14 @@ OVERDUE = Statement(
     ORDER BY deadline LIMIT %(limit)s
     """,
 )
+
+# Those of these tickets, each given with its run, that are gone because the run was stopped, has ended or is gone.
+# Primary keys; locks nothing.
+OVER = Statement(
+    "over",
+    """
+    SELECT d.ticket FROM unnest(%(tickets)s::bigint[], %(runs)s::uuid[]) d(ticket, run_id)
+    WHERE NOT EXISTS (SELECT 1 FROM runs_ticket t WHERE t.id = d.ticket)
+      AND NOT EXISTS (SELECT 1 FROM runs_run r WHERE r.id = d.run_id AND r.finished_at IS NULL AND r.ending IS NULL)
+    """,
+)

@@ -24,6 +24,38 @@ PEEK = Statement(
     """,  # noqa: S608 - constant text only
 )
 
+_LIVE = "state IN ('compensating', 'running', 'waiting')"
+
+# Due tickets of every workspace, while one has a long backlog: a loose scan of index run_live finds the workspaces that
+# have live runs, after workspace `after`, and each gets an equal share of the room, from its newest runs. No row if
+# only one has live runs. Locks nothing.
+PEEK_SHARES = Statement(
+    "peek_shares",
+    f"""
+    WITH RECURSIVE live AS (
+        (SELECT workspace_id, 1 AS number FROM runs_run
+         WHERE {_LIVE} AND workspace_id > %(after)s ORDER BY workspace_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT r.workspace_id FROM runs_run r
+                WHERE r.{_LIVE} AND r.workspace_id > l.workspace_id ORDER BY r.workspace_id LIMIT 1), l.number + 1
+        FROM live l WHERE l.workspace_id IS NOT NULL AND l.number < %(workspaces)s
+    ),
+    spaces AS MATERIALIZED (SELECT workspace_id AS id FROM live WHERE workspace_id IS NOT NULL)
+    SELECT spaces.id, turn.* FROM spaces, LATERAL (
+        SELECT t.id, t.run_id, t.item, r.version_id, t.head
+        FROM (VALUES ('running'), ('compensating')) s(state),
+             LATERAL (SELECT id, version_id FROM runs_run
+                      WHERE workspace_id = spaces.id AND state = s.state AND {_LIVE}
+                      ORDER BY id DESC LIMIT %(runs)s) r,
+             LATERAL (SELECT * FROM runs_ticket
+                      WHERE run_id = r.id AND knock_at <= (SELECT clock_timestamp()) AND NOT ({SUSPECT})
+                      LIMIT %(limit)s) t
+        LIMIT greatest(8, %(limit)s::int / (SELECT count(*) FROM spaces))
+    ) turn
+    WHERE (SELECT count(*) FROM spaces) > 1
+    """,  # noqa: S608 - constant text only
+)
+
 # Take the tickets that are to be sent; of two dispatchers that pick the same ticket, one wins it. The message is
 # repeated after 10 s, doubled with each send up to a minute.
 PICK = Statement(

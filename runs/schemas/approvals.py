@@ -26,7 +26,7 @@ class ApprovalShape(Shape):
     approvers: list[str]
     since: datetime | None
     until: datetime | None
-    approve_url: str
+    approve_url: str | None
 
 
 class Decided(Shape):
@@ -38,9 +38,13 @@ class Decided(Shape):
     state: RunState
 
 
-def approval(row: StepRun, *, site: Callable[[str], str]) -> ApprovalShape:
-    """Return a step that waits for approval; its run's workflow should be loaded. `site` makes a path a full URL."""
+def approval(row: StepRun, *, site: Callable[[str], str] | None) -> ApprovalShape:
+    """Return a step that waits for approval; its run's workflow should be loaded.
+
+    `site` makes a path a full URL; None leaves out the link, for callers who may not decide.
+    """
     asked = approvals.asked(row)
+    link = approval_links.path(approval_links.Link((row.run_id, row.step, row.item), row.attempt))
     return ApprovalShape(
         run=row.run_id,
         step=row.step,
@@ -50,5 +54,5 @@ def approval(row: StepRun, *, site: Callable[[str], str]) -> ApprovalShape:
         approvers=asked.approvers if asked else [],
         since=row.started_at,
         until=row.wake_at,
-        approve_url=site(approval_links.path(approval_links.Link((row.run_id, row.step, row.item), row.attempt))),
+        approve_url=site(link) if site else None,
     )

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from runs.domain.states import DeadLetterState, RunState
+from runs.history import masking
 from runs.models import DeadLetter
 from runs.schemas.base import Shape
 
@@ -48,10 +49,13 @@ def dead_letter_summary(dead_letter: DeadLetter) -> DeadLetterSummary:
     return DeadLetterSummary(**_dead_letter(dead_letter))
 
 
-def dead_letter_detail(dead_letter: DeadLetter) -> DeadLetterDetail:
-    """Return all details of a dead letter; its workflow should be loaded."""
+def dead_letter_detail(dead_letter: DeadLetter, *, secrets: bool) -> DeadLetterDetail:
+    """Return all details of a dead letter, with secrets masked unless `secrets`; its workflow should be loaded."""
     return DeadLetterDetail(
-        **_dead_letter(dead_letter), input=dead_letter.input, config=dead_letter.config, attempts=dead_letter.attempts
+        **_dead_letter(dead_letter),
+        input=masking.given(dead_letter.input, dead_letter.config, secrets=secrets),
+        config=masking.config(dead_letter.config, secrets=secrets),
+        attempts=dead_letter.attempts,
     )
 
 

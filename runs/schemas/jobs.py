@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from runs.domain.states import RunState
+from runs.history import masking
 from runs.history.timeline import StepView
 from runs.models import Run
 from runs.planning import plan
@@ -43,10 +44,12 @@ def job_summary(run: Run, *, attempt: int) -> JobSummary:
     return JobSummary(**_job(run, attempt))
 
 
-def job_detail(run: Run, *, view: StepView) -> JobDetail:
-    """Return all details of a job's run; `view` is its only step."""
+def job_detail(run: Run, *, view: StepView, secrets: bool) -> JobDetail:
+    """Return all details of a job's run, with secrets masked unless `secrets`; `view` is its only step."""
     summary = _job(run, view.attempt)
-    return JobDetail(**summary, payload=run.input, output=run.output, attempts=view.attempts)
+    return JobDetail(
+        **summary, payload=masking.config(run.input, secrets=secrets), output=run.output, attempts=view.attempts
+    )
 
 
 def _job(run: Run, attempt: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from runs.control import concurrency, pauses
 from runs.control.pauses import Paused
 from runs.domain.states import RUN_ENDED, Pause, RunState, StepState
+from runs.history import masking
 from runs.history.timeline import StepView
 from runs.models import Intervention, Run
 from runs.schemas.base import Shape, Site
@@ -126,14 +127,14 @@ class RunStarted(Shape):
     state: RunState
 
 
-def step(view: StepView, *, site: Site = str) -> StepShape:
-    """Return a step of a timeline; `site` turns a path into a full URL."""
+def step(view: StepView, *, site: Site | None = str) -> StepShape:
+    """Return a step of a timeline; `site` turns a path into a full URL, and None leaves out the link of an approval."""
     fields = {field.name: getattr(view, field.name) for field in dataclasses.fields(view)}
     waits = view.waiting_for
     fields["waiting_for"] = WaitShape.model_validate(dataclasses.asdict(waits)) if waits else None
     fields["not_kept"] = list(view.not_kept)
     link = waits.approve_url if waits else None
-    return StepShape(**fields, approve_url=site(link) if link else None)
+    return StepShape(**fields, approve_url=site(link) if link and site else None)
 
 
 def run_summary(run: Run) -> RunSummary:
@@ -142,16 +143,24 @@ def run_summary(run: Run) -> RunSummary:
 
 
 def run_detail(
-    run: Run, *, steps: Iterable[StepView], interventions: Iterable[Intervention], site: Site = str
+    run: Run,
+    *,
+    steps: Iterable[StepView],
+    interventions: Iterable[Intervention],
+    secrets: bool,
+    site: Site | None = str,
 ) -> RunDetail:
-    """Return all details of a run; its workflow and version should be loaded. `site` turns a path into a full URL."""
+    """Return all details of a run; its workflow and version should be loaded. `site`: see `step`.
+
+    Secrets in the steps' configs are masked unless `secrets`.
+    """
     return RunDetail(
         **_run(run),
         ending=RunState(run.ending) if run.ending else None,
         deadline=run.deadline,
-        input=run.input,
+        input=masking.run_input(run, secrets=secrets),
         output=run.output,
-        steps=[step(view, site=site) for view in steps],
+        steps=[step(view, site=site) for view in masking.steps(steps, secrets=secrets)],
         replay_of=run.replay_of_id,
         concurrency_key=concurrency.key_of(run),
         pause=pause_shape(pauses.of_run(run)),

@@ -18,6 +18,7 @@ from runs.schemas.runs import (
     pause_shape,
     run_summary,
 )
+from workflows.definitions.secrets import masked_definition
 from workflows.models import Version, Workflow
 
 
@@ -85,11 +86,12 @@ def workflow_summary(workflow: Workflow, *, newest: Run | None) -> WorkflowSumma
     return WorkflowSummary(**_workflow(workflow, newest), latest_run=run_summary(newest) if newest else None)
 
 
-def workflow_detail(workflow: Workflow, *, latest_run: RunDetail | None) -> WorkflowDetail:
-    """Return all details of a workflow; its current version should be loaded."""
+def workflow_detail(workflow: Workflow, *, latest_run: RunDetail | None, secrets: bool) -> WorkflowDetail:
+    """Return all details of a workflow; its current version should be loaded. Secrets are masked unless `secrets`."""
+    definition = workflow.current.definition if workflow.current else None
     return WorkflowDetail(
         **_workflow(workflow, latest_run),
-        definition=workflow.current.definition if workflow.current else None,
+        definition=definition if secrets or definition is None else masked_definition(definition),
         latest_run=latest_run,
         pause=pause_shape(pauses.of_workflow(workflow)),
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from runs.dispatch import dispatcher, window
+from runs.dispatch import dispatcher, shares, window
 from runs.dispatch.compiler import decode, encode
 from runs.domain.candidates import Candidate, heads_of
 from runs.domain.outcomes import Recorded
@@ -21,6 +22,9 @@ from runs.planning.plan import Plan
 from workflows.models import Version
 
 log = logging.getLogger(__name__)
+
+# After a delivery that took this long, dispatch looks at once, however little room the broker's window has.
+_LONG_SECONDS = 0.1
 
 
 def deliver(
@@ -37,12 +41,15 @@ def deliver(
         return "", []
     candidates, plan = understood
     known = unpack([one.key for one in candidates], preloaded) if preloaded else NONE
+    began = time.monotonic()
     delivered = executor.advance(candidates, plan=plan, chain=chain, callbacks=_WITH_BROKER, preloaded=known)
+    took = time.monotonic() - began
+    shares.spend(plan.workspace_id, took)
     if delivered.stale:
         log.info("stale_delivery", extra={"head": head, "count": delivered.stale})
     if not delivered.handed_on:
         # This delivery leaves room in the broker's window.
-        dispatcher.refill()
+        dispatcher.refill(at_once=took >= _LONG_SECONDS)
         return "", []
     return _next_task(delivered.handed_on)
 

@@ -1,20 +1,25 @@
-"""Retention as a thread of each worker's main process. Only one process prunes at a time."""
+"""Retention as a thread of each worker's main process. Only one process prunes at a time.
+
+The same thread logs the tokens that end soon, once a day.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import Any
 
 from celery import bootsteps
 from django.db import DatabaseError, InterfaceError, connection
 
-from runs.maintenance import retention
+from runs.maintenance import retention, token_ends
 
 log = logging.getLogger(__name__)
 
 FIRST_SECONDS = 30.0
 INTERVAL_SECONDS = 300.0
+TOKENS_SECONDS = 86_400.0
 
 
 class RetentionStep(bootsteps.StartStopStep):
@@ -38,10 +43,13 @@ class RetentionStep(bootsteps.StartStopStep):
 
     def keep(self) -> None:
         """Prune every five minutes. A failure is logged, and the next round goes on from there."""
-        pause = FIRST_SECONDS
+        pause, tokens_due = FIRST_SECONDS, 0.0
         while not self.stopping.wait(pause):
             pause = INTERVAL_SECONDS
             try:
+                if time.monotonic() >= tokens_due:
+                    token_ends.log_ending_soon()
+                    tokens_due = time.monotonic() + TOKENS_SECONDS
                 retention.prune_all(wait=self.stopping.wait)
             except (DatabaseError, InterfaceError) as error:
                 log.warning("retention_failed", extra={"error": str(error)})

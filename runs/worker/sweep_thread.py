@@ -13,6 +13,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from runs.control import signals
 from runs.maintenance import invariants
 from runs.maintenance import sweep as sweeping
+from runs.maintenance.burning import Burning
 from runs.maintenance.sweep import INTERVAL_SECONDS, TICK_SECONDS
 from runs.worker import child_watch as watch
 from runs.worker import pulse
@@ -33,6 +34,7 @@ class SweepStep(bootsteps.StartStopStep):
         self.stopping = threading.Event()
         self.audited = time.monotonic()
         self.pulses = pulse.Pulses()
+        self.burning = Burning()
         self.alone = Alone()
         self.thread = threading.Thread(target=self.sweep, name="sweep", daemon=True)
 
@@ -73,8 +75,10 @@ class SweepStep(bootsteps.StartStopStep):
         """Sweep once, and return the seconds until the next round."""
         deaths = watch.taken()
         if deaths:
-            sweeping.children_died(deaths)
-        self.pulses.end_hanging(_children(self.pool))
+            sweeping.children_died(deaths, ended=self.burning.ended)
+        children = _children(self.pool)
+        self.pulses.end_hanging(children)
+        self.burning.end(children)
         self.alone.reap()
         coming = sweeping.sweep(alone=self.alone.start).next_seconds
         # Last, because it is slow in a big database, and then delays none of the work above.

@@ -8,52 +8,16 @@ import threading
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
 
 import pytest
-from django.conf import settings
 
 from actions import network
-from actions.base import ActionError, Cancelled, Permanent, Retryable
+from actions.base import Cancelled, Permanent, Retryable
 from actions.network import Call, pool
-from tests.actions.raw_server import OK, Peer, Script, Server, answering, once, raw
+from tests.actions.raw_server import OK, Peer, answering, once
+from tests.actions.sending import Serve, answered, failure, send
 from tests.waiting import wait_for
-
-Serve = Callable[..., AbstractContextManager[Server]]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Run a script as a server that the guard permits."""
-
-    @contextmanager
-    def permitted(script: Script, **more: Any) -> Iterator[Server]:
-        with raw(script, **more) as server:
-            network.configure(["127.0.0.0/8", "::1", "localhost"])
-            yield server
-
-    yield permitted
-    network.configure(settings.OUTBOUND_ALLOW)
-
-
-def send(url: str, method: str = "GET", *, timeout_seconds: float = 5.0, **more: Any) -> network.Answer:
-    return network.request(Call(method=method, url=url, **more), timeout_seconds=timeout_seconds)
-
-
-def answered(serve: Serve, data: bytes, method: str = "GET") -> network.Answer:
-    """What the client makes of these bytes."""
-    with serve(once(data)) as server:
-        return send(server.url(), method)
-
-
-def failure(serve: Serve, data: bytes, **more: Any) -> ActionError:
-    with serve(once(data)) as server, pytest.raises(ActionError) as caught:
-        send(server.url(), **more)
-    return caught.value
-
 
 # Connections
 
@@ -304,7 +268,7 @@ def test_response_that_is_cut_off_or_no_http_is_worth_a_retry(serve: Serve, data
     "lines", [b"X: " + b"a" * 110_000 + b"\r\n", b"X: a\r\n" * 30_000, b"X: %s\r\n" % (b"a" * 90_000) * 2]
 )
 def test_headers_of_more_than_100_kb_are_refused(serve: Serve, lines: bytes) -> None:
-    assert failure(serve, b"HTTP/1.1 200 OK\r\n" + lines + b"Content-Length: 0\r\n\r\n").kind == "connection"
+    assert failure(serve, b"HTTP/1.1 200 OK\r\n" + lines + b"Content-Length: 0\r\n\r\n").kind == "too_large"
 
 
 def test_headers_of_90_kb_are_accepted(serve: Serve) -> None:

@@ -78,8 +78,19 @@ def test_other_answers_fail_for_good(server: Server, status: int) -> None:
         ("99999999999999999999", 86_400.0),
         ("Sun, 01 Mar 2026 12:00:30 GMT", 30.0),
         ("Sun, 01 Mar 2026 11:00:00 GMT", 0.0),
+        ("Sunday, 01-Mar-26 12:00:30 GMT", 30.0),
+        ("Sun Mar  1 12:00:30 2026", None),
         ("soon", None),
         ("-1", None),
+        ("1.5", None),
+        ("1e9", None),
+        ("NaN", None),
+        ("7, 9", None),
+        ("Sun, 01 Mar 2026 12:00:30 +9999999999999", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", 86_400.0),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
+        ("Sun, 01 Mar " + "9" * 5000, None),
+        (",;" * 40, None),
     ],
 )
 def test_retry_after_is_honoured_in_both_forms(server: Server, header: str, delay: float | None) -> None:
@@ -151,3 +162,13 @@ def test_a_cancel_cuts_off_what_only_reads(server: Server, method: str) -> None:
     else:
         action.perform(config, told)
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_body_follows_a_redirect_to_another_origin_only_if_the_config_says_so(server: Server, keeps: bool) -> None:
+    path = "/redirect307?to=" + server.url("/echo", host="localhost")
+    if keeps:
+        assert answer(server, path, method="POST", body="order", forward_body=True)["body"]["body"] == "order"
+        return
+    with pytest.raises(Permanent, match="a body is not sent to another origin"):
+        answer(server, path, method="POST", body="order")

@@ -61,12 +61,53 @@ def test_public_address_is_let_through(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "fd00:ec2::254"]
+    "address",
+    [
+        *("169.254.169.254", "169.254.170.2", "169.254.170.23", "168.63.129.16", "100.100.100.200", "169.254.42.42"),
+        *("fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fe80::a9fe:a9fe", "fe80::a9fe:a9fe%1"),
+        *(
+            "::ffff:169.254.169.254",
+            "::169.254.169.254",
+            "::ffff:0:a9fe:a9fe",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b::a83f:8110",
+        ),
+        *("2002:a9fe:a9fe::1", "2001:0:a9fe:a9fe::1", "2001:0:101:101:0:0:5601:5601", "fe80::5efe:a9fe:a9fe"),
+        *("64:ff9b:1::a9fe:a9fe", "64:ff9b:1:a9fe:a9:fe00::", "64:ff9b:1:a9:fe:a9fe::", "64:ff9b:1:0:a9:fea9:fe00:0"),
+    ],
 )
 def test_metadata_is_never_reached_whatever_is_allowed(address: str) -> None:
     everything = addresses.parse_allowed(["0.0.0.0/0", "::/0", "host"])
     with pytest.raises(addresses.Blocked, match="never reached"):
         addresses.check("host", ip_address(address), 80, allowed=everything)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "address", "permitted"),
+    [
+        ("10.0.0.0/8", "::ffff:10.0.0.1", True),
+        ("10.0.0.0/8", "64:ff9b::a00:1", True),
+        ("10.0.0.0/8", "2002:a00:1::", True),
+        ("::ffff:10.0.0.0/104", "10.0.0.1", True),
+        ("[::ffff:10.0.0.1]:80", "::ffff:10.0.0.1", True),
+        ("10.0.0.0/8", "::ffff:192.168.0.1", False),
+        ("::/0", "::ffff:10.0.0.1", False),
+        ("::/0", "64:ff9b::a00:1", False),
+        ("64:ff9b::/96", "64:ff9b::a00:1", False),
+        ("::ffff:0:0/96", "10.0.0.1", True),
+        ("2002::/16", "2002:a00:1::", False),
+        ("fe80::/10", "fe80::5efe:a00:1", False),
+        ("::/0", "::1", True),
+        ("64:ff9b:1::/48", "64:ff9b:1::a00:1", True),
+    ],
+)
+def test_address_inside_an_address_is_the_one_that_is_judged(allowed: str, address: str, permitted: bool) -> None:
+    entries = addresses.parse_allowed([allowed])
+    if permitted:
+        addresses.check("host", ip_address(address), 80, allowed=entries)
+        return
+    with pytest.raises(addresses.Blocked, match="to permit it, add host:80 to OUTBOUND_ALLOW"):
+        addresses.check("host", ip_address(address), 80, allowed=entries)
 
 
 def test_allowed_host_and_port_is_let_through_and_no_other(server: Server, hidden_server: Server) -> None:
@@ -120,12 +161,30 @@ def test_redirects_end_after_three(server: Server) -> None:
 def test_secrets_do_not_follow_to_another_origin(server: Server) -> None:
     headers = {"Authorization": "s", "X-Api-Key": "s", "Cookie": "s", "Content-Type": "application/json"}
     elsewhere = server.url("/redirect307?to=" + server.url("/echo"), host="localhost")
-    get(elsewhere, method="POST", headers=headers, content=b"{}")
+    get(elsewhere, method="POST", headers=headers, content=b"{}", forward_body=True)
     sent = server.asked[-1]
     assert (sent["method"], sent["body"]) == ("POST", "{}")
     assert "s" not in sent["headers"].values()
     get(server.url("/redirect307?to=/echo"), headers=headers)
     assert server.asked[-1]["headers"]["authorization"] == "s"
+
+
+@pytest.mark.parametrize(
+    ("path", "method"), [("/redirect307", "POST"), ("/redirect307", "DELETE"), ("/redirect", "PUT")]
+)
+def test_body_does_not_follow_to_another_origin_unasked(server: Server, path: str, method: str) -> None:
+    elsewhere = server.url(f"{path}?to={server.url('/echo')}", host="localhost")
+    with pytest.raises(Permanent, match="set forward_body: true") as failure:
+        get(elsewhere, method=method, content=b"card number")
+    assert failure.value.kind == "redirect"
+    assert [asked["path"].partition("?")[0] for asked in server.asked] == [path]
+
+
+def test_request_without_a_body_follows_to_another_origin_and_a_body_within_its_own(server: Server) -> None:
+    get(server.url("/redirect307?to=" + server.url("/echo"), host="localhost"), method="DELETE")
+    assert server.asked[-1]["path"] == "/echo"
+    get(server.url("/redirect307?to=/echo"), method="POST", content=b"order")
+    assert server.asked[-1]["body"] == "order"
 
 
 def test_redirected_post_becomes_a_get_without_its_body(server: Server) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -130,3 +131,37 @@ def test_output_too_deep_or_too_large_fails_for_good() -> None:
         payload.clean(doubled)
     while isinstance(deep, list):  # take it apart by hand: freeing it would recurse
         deep = deep.pop()
+
+
+def test_a_path_is_written_only_for_what_is_wrong_and_each_part_of_it_is_cut(peak: Callable[[], int]) -> None:
+    value: Any = {"A" * 100_000: {"b c" * 50_000: [*[0] * 2_000, "\x00"]}}
+    with pytest.raises(PayloadError) as failure:
+        payload.check(value)
+    with pytest.raises(Permanent, match="output") as refused:
+        payload.clean({"A" * 100_000: [*[0] * 2_000, math.nan]})
+    assert failure.value.path == f'{"A" * 40}...["{("b c" * 14)[:40]}"][2000]'
+    assert str(refused.value).startswith(f"output.{'A' * 40}...[2000] is no finite number")
+    assert peak() < 5_000_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" + "0," * 1_000_000 + "0]",
+        "[" + '"",' * 1_000_000 + "0]",
+        "[" + "{}," * 500_001 + "0]",
+        "{" + ",".join(f'"{n}":0' for n in range(500_001)) + "}",
+        "[" + '"\\\\",' * 1_000_000 + "0]",
+    ],
+    ids=["numbers", "texts", "objects", "keys", "backslashes"],
+)
+def test_a_text_with_too_many_values_is_refused_before_it_is_parsed(text: str) -> None:
+    with pytest.raises(PayloadError, match="more than 1,000,000 keys and values"):
+        payload.loads(text.encode())
+
+
+@pytest.mark.parametrize(
+    "text", [",:[{" * 2_000_000, '\\",' * 1_000_000, "a,b\n" * 1_000_000], ids=["marks", "quotes", "csv"]
+)
+def test_commas_in_a_text_are_not_counted_as_values(text: str) -> None:
+    assert payload.loads(json.dumps([text])) == [text]

@@ -76,6 +76,23 @@ class Late(Action[Config]):
         return {"new": True}
 
 
+class BusyConfig(Config):
+    seconds: float
+
+
+class Busy(Action[BusyConfig]):
+    """Occupies a thread of its worker, however long: `sleep` waits as a row if it takes longer than a second."""
+
+    name: ClassVar[str] = "chaos_busy"
+    summary: ClassVar[str] = "Occupy a worker"
+    output: ClassVar[str] = "none"
+    config_class: ClassVar[type[Config]] = BusyConfig
+
+    def perform(self, config: BusyConfig, context: Context) -> Json:
+        time.sleep(config.seconds)
+        return None
+
+
 def deploy(*actions: type[Action[Any]]) -> None:
     """Register these actions in this process."""
     registry.ACTIONS.update({action.name: f"{__name__}.{action.__name__}" for action in actions})
@@ -100,7 +117,7 @@ def install(home: Path, *, repeat_seconds: float) -> None:
     """Install the message faults, the repeat time of knocks, and the actions above; for all processes, also the
     tests'.
     """
-    deploy(Deadly)
+    deploy(Deadly, Busy)
     _repeat_after(repeat_seconds)
     _bad_bus(home)
 

@@ -48,7 +48,7 @@ def held(witness: Witness, *, seconds: float) -> Workload:
 name: chaos-held-{int(seconds * 1000)}
 steps:
   - {{id: charge, action: http_request, with: {{url: "{witness.url("charge")}", method: POST}}, {_TRY}}}
-  - {{id: nap, action: sleep, with: {{seconds: {seconds}}}}}
+  - {{id: nap, action: chaos_busy, with: {{seconds: {seconds}}}}}
   - {{id: tell, action: http_request, with: {{url: "{witness.url("tell")}", method: POST}}, {_TRY}}}
 """,
         effects=("charge", "tell"),

@@ -27,12 +27,29 @@ def test_health_is_ok(running: Installation) -> None:
     assert running.status("/health") == 200
 
 
-def test_flower_wants_the_admin_s_password(running: Installation) -> None:
+def test_flower_wants_a_password_of_its_own(running: Installation) -> None:
     known = running.credentials()
-    login = f"{known['STEPWISE_ADMIN_USER']}:{known['STEPWISE_ADMIN_PASSWORD']}"
+    login = f"{known['STEPWISE_ADMIN_USER']}:{known['STEPWISE_FLOWER_PASSWORD']}"
+    admins = f"{known['STEPWISE_ADMIN_USER']}:{known['STEPWISE_ADMIN_PASSWORD']}"
     assert running.status("/", flower=True) == 401
     assert running.status("/", flower=True, login=login) == 200
+    assert running.status("/", flower=True, login=admins) == 401
     assert running.status("/api/workers", flower=True) == 401
+    assert running.status("/metrics", flower=True) == 404
+    assert running.status("/metrics", flower=True, login=login) == 404
+
+
+def test_the_broker_wants_a_password_that_no_list_of_processes_shows(running: Installation) -> None:
+    import redis
+
+    url, password = running.credentials()["REDIS_URL"], running.credentials()["VALKEY_PASSWORD"]
+    assert f":{password}@" in url
+    stranger = redis.Redis.from_url(url.replace(f":{password}@", ""))
+    with pytest.raises(redis.AuthenticationError):
+        stranger.ping()
+    stranger.close()
+    assert not [command for command in running.processes().values() if password in command]
+    assert (running.home / "valkey" / "valkey.conf").stat().st_mode & 0o777 == 0o600
 
 
 def test_credentials_hold_what_a_client_needs(running: Installation) -> None:

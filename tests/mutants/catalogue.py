@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.mutants.access import ACCESS
 from tests.mutants.mutant import Mutant
 from tests.mutants.slow_steps import SLOW_STEPS
 
@@ -281,4 +282,5 @@ MUTANTS = (
         ("tests/runs/engine/test_engine_stops.py",),
     ),
     *SLOW_STEPS,
+    *ACCESS,
 )

@@ -44,3 +44,15 @@ def test_an_installation_id_with_blanks_is_an_error(settings: Settings) -> None:
 @pytest.mark.django_db
 def test_the_database_is_new_enough() -> None:
     assert not [m for m in run_checks(databases=["default"]) if m.id == "stepwise.E006"]
+
+
+def test_a_proxy_in_front_that_nothing_tells_of_is_a_warning(settings: Settings) -> None:
+    settings.STEPWISE_HTTPS, settings.TRUSTED_PROXIES = True, 0
+    assert "stepwise.W015" in _ids()
+    settings.TRUSTED_PROXIES = 1
+    assert "stepwise.W015" not in _ids()
+
+
+def test_a_bound_of_an_address_that_one_name_reaches_is_a_warning(settings: Settings) -> None:
+    settings.LOGIN_FAILURES, settings.LOGIN_ADDRESS_FAILURES = 10, 10
+    assert _ids() == {"stepwise.W016"}

@@ -39,7 +39,7 @@ def test_the_environment_wins_over_dotenv_and_dotenv_over_credentials(
 
 
 def test_a_missing_secret_says_that_make_up_is_not_running(places: Path) -> None:
-    with pytest.raises(env.SettingError, match="`make up` is not running here"):
+    with pytest.raises(env.SettingError, match="`make up` is not running there"):
         env.env_str("REDIS_URL")
 
 

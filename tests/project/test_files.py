@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 
+import pytest
 import yaml
 
 from project import env
@@ -62,3 +63,46 @@ def test_every_direct_requirement_is_pinned_as_the_constraints_say() -> None:
         lines = (BASE_DIR / name).read_text(encoding="utf-8").split("\n")
         wanted = [line.replace("[binary,pool]", "") for line in lines if "==" in line]
         assert not [line for line in wanted if line not in pins]
+
+
+def _name(pin: str) -> str:
+    return re.split(r"[=\[ ]", pin)[0].lower().replace("_", "-").replace(".", "-")
+
+
+def _pins(text: str) -> dict[str, str]:
+    """The versions of a file of requirements, by name."""
+    pins = [
+        line.partition(";")[0].strip(" \\") for line in text.splitlines() if re.match(r"[\w.-]+(\[[\w,]+\])?==", line)
+    ]
+    return {_name(pin): pin.partition("==")[2] for pin in pins}
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+def test_the_lock_files_agree_with_the_requirements_and_name_no_address(name: str) -> None:
+    lock = (BASE_DIR / f"{name}.lock").read_text(encoding="utf-8")
+    locked, known = _pins(lock), _pins((BASE_DIR / "constraints.txt").read_text(encoding="utf-8"))
+    asked = _pins((BASE_DIR / f"{name}.txt").read_text(encoding="utf-8"))
+    # Run `make lock` where this fails.
+    assert {one: version for one, version in asked.items() if locked.get(one) != version} == {}
+    assert {one: version for one, version in locked.items() if known.get(one, version) != version} == {}
+    assert "://" not in lock
+    assert "--index" not in lock
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+def test_every_package_of_a_lock_file_has_hashes(name: str) -> None:
+    packages = re.split(r"\n(?=\S)", (BASE_DIR / f"{name}.lock").read_text(encoding="utf-8").strip())
+    assert len(packages) > 50
+    assert [one.split()[0] for one in packages if not re.search(r"--hash=sha256:[0-9a-f]{64}\b", one)] == []
+
+
+def test_nothing_is_installed_without_its_hash() -> None:
+    for file in ("Makefile", "deploy/Dockerfile"):
+        text = (BASE_DIR / file).read_text(encoding="utf-8")
+        installs = [line for line in text.splitlines() if re.search(r"\$\(PIP\) |pip install .*-r", line)]
+        assert installs
+        assert [line for line in installs if "--require-hashes" not in line] == []
+
+
+def test_the_image_s_files_belong_to_root() -> None:
+    assert "--chown" not in (BASE_DIR / "deploy/Dockerfile").read_text(encoding="utf-8")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.management import call_command
 from django.test import Client
 from django.urls import URLPattern, reverse
@@ -21,6 +22,7 @@ import runs.maintenance.alerts
 import runs.management.commands._by_hand
 import runs.management.commands.run_workflow
 import runs.pages.approval  # noqa: F401 - every module that registers a way
+from project.wsgi import application
 from runs.api.http.base import ScopedView
 from runs.api.urls import urlpatterns
 from runs.control import approval_links
@@ -32,9 +34,9 @@ from tests.engine import drain
 from tests.flows import begun, owner, published, steps, workspace
 from tests.runs.api.test_api_signals import asking
 from tests.runs.doors import posted
-from workflows.models import Workflow
+from workflows.models import ApiToken, Scope, Workflow
 from workflows.workspaces import permissions, tokens
-from workflows.workspaces.permissions import WAYS, Right
+from workflows.workspaces.permissions import SCOPE_OF, WAYS, Right
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,8 +53,10 @@ BODIES: dict[str, Any] = {
     "signals_send": {"name": "paid", "key": "4711"},
     "runs_signal": {"name": "paid"},
 }
-API = [name.removeprefix("api: ") for name in WAYS if name.startswith("api: ") and name != "api: read"]
+LOOKS = {"api: read", "api: see the links of approvals"}
+API = [name.removeprefix("api: ") for name in WAYS if name.startswith("api: ") and name not in LOOKS]
 SAME_ADDRESS = {
+    "runs_replay as a start": "runs_replay",
     "workflows_publish with a first run": "workflows_publish",
     "workflows_start in front of Django": "workflows_start",
 }
@@ -106,6 +110,12 @@ def in_default() -> list[int]:
     return [model.objects.filter(**mine).count() for model in (Run, Workflow, Signal)]
 
 
+def bearer(scopes: Iterable[str] | None = None, *, of: str = "default") -> dict[str, str]:
+    """The header of a new token with these scopes in the workspace; None: those that a token has unless told."""
+    token = tokens.issue(workspace(of), owner(), "test", scopes=None if scopes is None else list(scopes))[1]
+    return {"Authorization": f"Bearer {token}"}
+
+
 def asked(caller: str, path: str, sent: Any) -> tuple[int, Any]:
     """Status and body of a POST by this kind of caller."""
     if "session" in caller:
@@ -115,8 +125,7 @@ def asked(caller: str, path: str, sent: Any) -> tuple[int, Any]:
         return answer.status_code, answer.json()
     headers = {}
     if "token" in caller and caller != "no token":
-        where = workspace("default" if caller == "token" else "theirs")
-        headers["Authorization"] = f"Bearer {tokens.issue(where, owner(), 'test')[1]}"
+        headers = bearer(of="default" if caller == "token" else "theirs")
     found = posted(path, sent, headers=headers)
     return found.status, json.loads(found.content)
 
@@ -139,15 +148,90 @@ def test_who_may_over_the_api(caller: str, run: Run) -> None:
     assert may == dict.fromkeys(API, caller in ("token", "superuser's session"))
 
 
-@pytest.mark.parametrize(
-    "right", [Right.START, Right.CHANGE_RUNS, Right.CHANGE_DEAD_LETTERS, Right.DECIDE, Right.PUBLISH]
-)
-def test_each_way_over_the_api_asks_for_its_own_right(right: Right, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(permissions, "TOKEN_RIGHTS", frozenset(Right) - {right})
-    refused = {name for name in API if asked("token", address(name, run), body(name, run))[0] == 403}
-    # A first run is started by publishing, and so needs both rights.
-    both = {"workflows_publish with a first run"} if right is Right.PUBLISH else set()
-    assert refused == {name for name in API if WAYS[f"api: {name}"].right is right} | both
+# What takes more than the scope of its own right.
+ALSO = {
+    "workflows_publish with a first run": {Scope.PUBLISH, Scope.START},
+    "runs_replay": {Scope.OPERATE, Scope.START},
+    "runs_replay as a start": {Scope.OPERATE, Scope.START},
+}
+
+
+def scopes_of(operation: str) -> set[Scope]:
+    """The scopes that the operation takes, all of them."""
+    return ALSO.get(operation, {SCOPE_OF[WAYS[f"api: {operation}"].right]})
+
+
+@pytest.mark.parametrize("scope", [Scope.START, Scope.OPERATE, Scope.PUBLISH])
+def test_each_way_over_the_api_asks_for_its_own_scope(scope: Scope, run: Run) -> None:
+    headers = bearer(one for one in Scope if one is not scope)
+    refused = {}
+    for name in API:
+        found = posted(address(name, run), body(name, run), headers=headers)
+        if found.status == 403:
+            refused[name] = json.loads(found.content)["detail"]
+    assert set(refused) == {name for name in API if scope in scopes_of(name)}
+    assert all(f"this takes the scope {scope.value};" in detail for detail in refused.values())
+
+
+@pytest.mark.parametrize("scope", [Scope.START, Scope.OPERATE, Scope.PUBLISH])
+def test_a_scope_alone_opens_what_takes_it_and_nothing_else(scope: Scope, run: Run) -> None:
+    headers = bearer([scope])
+    opened = {name for name in API if posted(address(name, run), body(name, run), headers=headers).status != 403}
+    assert opened == {name for name in API if scopes_of(name) == {scope}}
+
+
+@pytest.mark.parametrize("held", [{"read"}, {"start"}, {"operate", "publish", "admin"}])
+def test_whoever_has_not_the_scope_read_looks_at_nothing(held: set[str], run: Run) -> None:
+    found = SchemaGenerator().get_schema(request=None, public=True)["paths"]  # type: ignore[no-untyped-call]
+    headers, looks = bearer(held), ["/metrics"]
+    looks += [
+        path.replace("{key}", str(run.pk)).replace("{step}", "a") for path, ways in found.items() if "get" in ways
+    ]
+    assert len(looks) > 10
+    codes = {path: Client().get(path, headers=headers).status_code for path in looks if not path.endswith("/schema")}
+    assert {path for path, code in codes.items() if code == 403} == (set() if "read" in held else set(codes))
+
+
+@pytest.mark.parametrize("door", [application, WSGIHandler()], ids=["quick start", "view"])
+@pytest.mark.parametrize("scope", Scope)
+def test_a_start_takes_the_scope_start_in_front_of_django_and_behind(scope: Scope, door: Any, run: Run) -> None:
+    path, before = address("workflows_start", run), Run.objects.count()
+    codes = [posted(path, {"input": {}}, headers=bearer([scope]), to=door).status for _ in range(2)]
+    assert codes == ([201, 201] if scope is Scope.START else [403, 403])
+    assert Run.objects.count() == before + 2 * (scope is Scope.START)
+
+
+@pytest.mark.parametrize("door", [application, WSGIHandler()], ids=["quick start", "view"])
+def test_a_scope_that_is_taken_away_is_gone_with_the_next_start(door: Any, run: Run) -> None:
+    path, headers = address("workflows_start", run), bearer()
+    assert [posted(path, {"input": {}}, headers=headers, to=door).status for _ in range(2)] == [201, 201]
+    ApiToken.objects.update(scopes=["read", "operate", "publish", "admin"])
+    before = Run.objects.count()
+    assert posted(path, {"input": {}}, headers=headers, to=door).status == 403
+    assert Run.objects.count() == before
+
+
+def test_the_openapi_document_says_the_scopes_of_each_operation() -> None:
+    found = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    told = {
+        one["operationId"]: {scope for way in one["security"] for scope in way.get("token", ())}
+        for methods in found["paths"].values()
+        for one in methods.values()
+    }
+    assert all(told[SAME_ADDRESS.get(name, name)] == scopes_of(name) for name in API if name not in ALSO)
+    assert (told["runs_replay"], told["runs_list"]) == ({"operate", "start"}, {"read"})
+    assert all(scope in found["components"]["securitySchemes"]["token"]["description"] for scope in Scope.labels)
+
+
+def test_who_may_not_decide_is_not_shown_the_link_that_decides() -> None:
+    [run_id] = asking()
+    for held, shown in ({"read"}, False), ({"read", "operate"}, True), ({"read", "start", "publish", "admin"}, False):
+        headers = bearer(held)
+        [listed] = Client().get("/api/v1/approvals", headers=headers).json()["results"]
+        one = Client().get(f"/api/v1/runs/{run_id}", headers=headers).json()
+        latest = Client().get(f"/api/v1/workflows/{one['workflow_id']}", headers=headers).json()["latest_run"]
+        links = [listed["approve_url"], *(run["steps"][0]["approve_url"] for run in (one, latest))]
+        assert [link is not None for link in links] == [shown] * 3
 
 
 @pytest.mark.parametrize("caller", ["superuser", "staff with the permission", "staff", "user with the permission", ""])
@@ -193,7 +277,7 @@ def test_commands_on_the_server_may_everything(run: Run) -> None:
 def test_every_way_that_is_registered_is_tried_here() -> None:
     tried = {f"api: {name}" for name in API} | set(ADMIN)
     others = {
-        "api: read",
+        *LOOKS,
         "page: approval link",
         "command: verbs by hand",
         "command: run_workflow",

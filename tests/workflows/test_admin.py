@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
+from django.conf import LazySettings
+from django.contrib.auth.models import Permission, User
 from django.test import Client
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
+from django.utils import timezone
 
 from tests.workflows.definitions import document, step
-from workflows.models import ApiToken, Step, Version, Workflow, Workspace
+from workflows.models import ApiToken, Scope, Step, Version, Workflow, Workspace
 from workflows.publishing.publish import job_version, publish
 from workflows.workspaces import tokens
 
@@ -164,11 +167,125 @@ def test_the_workflow_of_jobs_cannot_be_edited(browser: Client, workspace: Works
     assert browser.post(url, {"name": "mine"}).status_code == 403
 
 
+def token_form(workspace: Workspace, **others: object) -> dict[str, object]:
+    """What a browser sends of a new token's form."""
+    usual = {"name": "ci", "scopes": ["read"], "expires_at_0": "", "expires_at_1": ""}
+    return {"workspace": str(workspace.pk), **usual, **others}
+
+
+def staff(*permissions: str) -> tuple[User, Client]:
+    """A user who is no superuser, with these of Django's permissions, and a browser in which they are logged in."""
+    user = User.objects.create(username="staff", is_staff=True)
+    for permission in permissions:
+        label, name = permission.split(".")
+        user.user_permissions.add(Permission.objects.get(content_type__app_label=label, codename=name))
+    client = Client()
+    client.force_login(user)
+    return user, client
+
+
 def test_a_token_is_shown_once_when_it_is_made(browser: Client, workspace: Workspace, owner: User) -> None:
-    form = {"workspace": str(workspace.pk), "user": str(owner.pk), "name": "ci", "expires_at_0": "", "expires_at_1": ""}
+    form = token_form(workspace, user=str(owner.pk))
     page = browser.post(reverse("admin:workflows_apitoken_add"), form, follow=True).content.decode()
     shown = re.search(r"stw_[A-Za-z0-9_-]{43}", page)
     assert shown is not None
     assert tokens.find(shown[0]) == ApiToken.objects.get()
     again = browser.get(reverse("admin:workflows_apitoken_change", args=[ApiToken.objects.get().pk]))
     assert shown[0] not in again.content.decode()
+
+
+ADD, READS = reverse_lazy("admin:workflows_apitoken_add"), (
+    "runs.view_run", "runs.change_deadletter", "workflows.view_workflow",
+)  # fmt: skip
+
+
+def test_a_new_token_s_form_offers_the_usual_scopes_and_a_year(browser: Client, workspace: Workspace) -> None:
+    page = browser.get(ADD).content.decode()
+    ticked = {scope for scope in Scope.values if re.search(rf'value="{scope}"[^>]*\schecked[\s>]', page)}
+    assert ticked == {"read", "start", "operate", "publish"}
+    form = form_of(page)
+    assert form["expires_at_0"] in {(timezone.now() + timedelta(days=days)).date().isoformat() for days in (364, 365)}
+
+
+def test_who_may_add_tokens_adds_them_for_oneself_only(workspace: Workspace, owner: User) -> None:
+    user, client = staff("workflows.add_apitoken", *READS)
+    assert 'name="user"' not in client.get(ADD).content.decode()
+    client.post(ADD, token_form(workspace, user=str(owner.pk)))
+    token = ApiToken.objects.get()
+    assert (token.user, token.scopes) == (user, ["read"])
+
+
+@pytest.mark.parametrize(
+    ("permissions", "may"),
+    [
+        ([], set()),
+        (["runs.add_run"], {"start"}),
+        (["runs.change_run"], set()),
+        (["runs.change_run", "runs.change_deadletter"], {"operate"}),
+        (["workflows.change_workflow"], set()),
+        (["workflows.change_workflow", "workflows.add_workflow"], {"publish"}),
+        (READS, {"read"}),
+        (["runs.change_run", "runs.change_deadletter", "workflows.change_workflow"], {"read", "operate"}),
+    ],
+)
+def test_nobody_gives_a_token_a_scope_for_what_they_may_not_do_at_the_admin(
+    permissions: list[str], may: set[str], workspace: Workspace
+) -> None:
+    _, client = staff("workflows.add_apitoken", *permissions)
+    given = set()
+    for scope in Scope.values:
+        client.post(ADD, token_form(workspace, scopes=[scope]))
+        if ApiToken.objects.filter(scopes=[scope]).exists():
+            given.add(scope)
+    assert given == may
+
+
+def test_a_superuser_gives_any_scope_to_anybody(browser: Client, workspace: Workspace) -> None:
+    user, _ = staff()
+    browser.post(ADD, token_form(workspace, user=str(user.pk), scopes=Scope.values))
+    token = ApiToken.objects.get()
+    assert (token.user, set(token.scopes)) == (user, set(Scope.values))
+
+
+def test_others_tokens_are_changed_and_deleted_by_superusers_only(workspace: Workspace, owner: User) -> None:
+    user, client = staff("workflows.change_apitoken", "workflows.delete_apitoken")
+    theirs, mine = (tokens.issue(workspace, one, "ci", scopes=["read"])[0] for one in (owner, user))
+    later = {"name": "renamed", "scopes": ["read"], "expires_at_0": "", "expires_at_1": ""}
+    for token in (theirs, mine):
+        client.post(reverse("admin:workflows_apitoken_change", args=[token.pk]), later)
+    assert [*ApiToken.objects.order_by("pk").values_list("name", flat=True)] == ["ci", "renamed"]
+    wider = {**later, "scopes": ["read", "publish", "admin"]}
+    client.post(reverse("admin:workflows_apitoken_change", args=[mine.pk]), wider)
+    mine.refresh_from_db()
+    assert mine.scopes == ["read"]
+    chosen = {"action": "delete_selected", "_selected_action": [str(theirs.pk), str(mine.pk)], "post": "yes"}
+    client.post(reverse("admin:workflows_apitoken_changelist"), chosen)
+    assert ApiToken.objects.filter(pk=theirs.pk).exists()
+    client.post(reverse("admin:workflows_apitoken_delete", args=[theirs.pk]), {"post": "yes"})
+    client.post(reverse("admin:workflows_apitoken_delete", args=[mine.pk]), {"post": "yes"})
+    assert [*ApiToken.objects.all()] == [theirs]
+
+
+def test_the_list_of_tokens_says_which_end_soon(browser: Client, workspace: Workspace, owner: User) -> None:
+    url = reverse("admin:workflows_apitoken_changelist")
+    tokens.issue(workspace, owner, "later", days=20)
+    tokens.issue(workspace, owner, "ended", days=-1)
+    assert "end soon" not in browser.get(url).content.decode()
+    tokens.issue(workspace, owner, "nightly-import", days=9)
+    page = browser.get(url).content.decode()
+    assert re.search(r"These tokens end soon; make new ones for them: nightly-import \(stw_", page)
+    assert "has ended" in page
+
+
+def test_a_new_workspace_is_offered_a_limit_on_concurrent_runs(browser: Client, settings: LazySettings) -> None:
+    def offered() -> str:
+        return form_of(browser.get(reverse("admin:workflows_workspace_add")).content.decode())["concurrent_runs"]
+
+    assert offered() == "1000"
+    settings.DEFAULT_CONCURRENT_RUNS = 7
+    assert offered() == "7"
+    settings.DEFAULT_CONCURRENT_RUNS = 0
+    assert offered() == ""
+    given = {"name": "new", "concurrent_runs": "7"}
+    assert browser.post(reverse("admin:workflows_workspace_add"), given).status_code == 302
+    assert Workspace.objects.get(name="new").concurrent_runs == 7

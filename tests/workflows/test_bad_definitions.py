@@ -76,7 +76,19 @@ def test_the_document_as_a_whole(given: Json, path: str, said: str) -> None:
         (step("a", max_retries=-1), "max_retries", "must be a whole number from 0"),
         (step("a", max_retries=True), "max_retries", "must be a whole number from 0"),
         (step("a", retry={"max_attempts": 0}), "retry.max_attempts", "must be greater than or equal to 1"),
-        (step("a", retry="steps"), "retry", "is no preset; write none or ladder"),
+        (step("a", retry="steps"), "retry", "is no preset; write none, ladder, three_tier"),
+        (step("a", retry={"on": ["http"]}), "retry.on[0]", "write http:5xx, http:4xx, or one status such as http:503"),
+        (step("a", retry={"on": ["timeout", "5xx"]}), "retry.on[1]", "did you mean 'http:5xx'?"),
+        (step("a", retry={"on": ["HTTP 503"]}), "retry.on[0]", "did you mean 'http:503'?"),
+        (step("a", retry={"on": ["timeoutt"]}), "retry.on[0]", "did you mean 'timeout'?"),
+        (step("a", retry={"on": ["http:200"]}), "retry.on[0]", "is no kind of failure that is tried again"),
+        (step("a", retry={"on": ["flaky"]}), "retry.on[0]", "is no kind of failure that is tried again"),
+        (step("a", retry={"on": [""]}), "retry.on[0]", "is no kind of failure that is tried again"),
+        (
+            step("a", compensate={"action": "noop", "retry": {"on": ["conection"]}}),
+            "compensate.retry.on[0]",
+            "did you mean 'connection'?",
+        ),
         (step("a", retry={"max_atempts": 2}), "retry.max_atempts", "did you mean 'max_attempts'?"),
         (step("a", retry={"initial": "soon"}), "retry.initial", "is no duration"),
         (step("a", timeout=-1), "timeout", "must be greater than or equal to 0"),
@@ -241,3 +253,71 @@ def test_the_most_steps_that_there_may_be_are_checked_in_a_couple_of_seconds() -
     assert len(validate(document(*steps)).definition.steps) == Definition.MAX_STEPS
     assert time.process_time() - begin < 5
     assert "steps" in faults(document(*steps, step("one_more", needs=["s0"])))
+
+
+LONG = "{{ " + "1 + " * 2000 + "}}"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        document(*[step(f"s{n}", with_={"value": f"{n} {LONG}"}) for n in range(1000)]),
+        document(step("a", with_={f"k{n}": f"{n} {LONG}" for n in range(1000)})),
+        document({"id": "a", "action": "transform", "with": {"map": {f"k{n}": f"{n} + " for n in range(1000)}}}),
+        document(*[step(f"s{n}", wiht={}) for n in range(1000)]),
+        document(*[step(f"s{n}", timeout="long") for n in range(1000)]),
+        document(*[step(f"s{n}", needs=[f"t{n}"]) for n in range(1000)]),
+        document(step("a", needs=[f"t{n}" for n in range(1000)])),
+        document(*[dict[str, Json](id=f"s{n}") for n in range(1000)]),
+        document(step("a"), **{f"key{n}": 1 for n in range(1000)}),
+        {"name": "x", "nodes": [{"id": f"n{n}", "type": "no"} for n in range(1000)], "edges": []},
+        {
+            "name": "x",
+            "nodes": [{"id": "n", "type": "trigger"}],
+            "edges": [{"source": n, "target": n} for n in range(1000)],
+        },
+        {"name": "x", "steps": [{"name": f"s{n}", "type": "compute", "payload": {"more": n}} for n in range(1000)]},
+    ],
+    ids=str.split("expressions config bare keys types needs need actions top nodes edges short"),
+)
+def test_the_search_for_problems_ends_after_a_hundred_or_a_second(given: Json) -> None:
+    begin = time.thread_time()
+    with pytest.raises(DefinitionError) as refused:
+        validate(given)
+    assert time.thread_time() - begin < 6
+    *found, last = refused.value.problems
+    assert 1 <= len(found) <= 101
+    assert last.path == ""
+    assert last.message.endswith("send it again for the rest")
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "said"),
+    [
+        (document(step("a", retry={"delays": ["x"] * 500_000})), "steps[0].retry.delays[0]", "x"),
+        (document(step("a", retry={"on": [1] * 500_000})), "steps[0].retry.on[0]", "string"),
+        (document(step("a", needs=[1] * 500_000)), "steps[0].needs[0]", "string"),
+        (document(step("a", retry={"delays": [1] * 1001})), "steps[0].retry.delays", "at most 1000"),
+        (document(step("a"), labels={f"k{n}": n for n in range(400_000)}), "labels", "1,000 are the limit"),
+        (document(step("a"), triggers=[1] * 400_000), "triggers[0]", "dictionary"),
+        (document(*[step("a")] * 12_001), "steps", "12,000 are the limit"),
+        (document(step("a"), finally_=[step("b")] * 12_001), "finally", "12,000 are the limit"),
+        ({"name": "x", "nodes": [{}] * 12_001}, "nodes", "12,000 are the limit"),
+        (
+            document(step("a", with_={"v": "{{ input.a }}" * 30_000})),
+            "steps[0].with.v",
+            "200,000 characters",
+        ),
+        (document(step("a"), **{"x" * 1_000_000: 1}), f"{'x' * 40}...", "is not a known key"),
+        (document(step("x" * 1_000_000)), "steps[0].id", "at most 64"),
+    ],
+    ids=str.split("delays on needs many labels triggers steps finally nodes text key id"),
+)
+def test_a_part_that_is_too_large_is_refused_without_an_error_for_each_of_its_parts(
+    given: Json, path: str, said: str
+) -> None:
+    begin = time.thread_time()
+    found = faults(given)
+    assert time.thread_time() - begin < 6
+    assert said in found[path]
+    assert len(found) < 5

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.utils import timezone
 
 from tests.workflows.definitions import read
-from workflows.models import Workflow, Workspace
+from workflows.models import ApiToken, Workflow, Workspace
 from workflows.workspaces import tokens
 
 EXAMPLES = sorted(map(str, Path(__file__).parents[2].joinpath("examples").glob("*.*")))
@@ -95,3 +97,23 @@ def test_limit_workspace_sets_what_is_given_and_prints_both(capsys: pytest.Captu
     for wrong in ("0", "-1", "many"):
         with pytest.raises(SystemExit):
             call_command("limit_workspace", f"--runs-per-minute={wrong}")
+
+
+def test_a_token_gets_the_scopes_and_the_end_that_are_asked_for(
+    workspace: Workspace, owner: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("create_token", "prometheus", "--scope", "read", "--scope", "start", "--days", "30")
+    call_command("create_token", "for ever", "--never-ends")
+    first, second = ApiToken.objects.order_by("pk")
+    assert first.scopes == ["read", "start"]
+    assert first.expires_at is not None
+    assert timedelta(days=29) < first.expires_at - timezone.now() <= timedelta(days=30)
+    assert second.expires_at is None
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "36501", "99999999999999999999"])
+def test_a_token_s_days_are_bounded(days: str, capsys: pytest.CaptureFixture[str]) -> None:
+    refused("create_token", "ci", "--days", days)
+    assert "--days: must be 1 to 36500" in capsys.readouterr().err
+    assert not ApiToken.objects.exists()

@@ -169,9 +169,26 @@ def test_numbers_as_node_ids_become_step_ids() -> None:
 
 
 def test_a_retry_policy_may_be_one_word() -> None:
+    tiers = validate(document(step("a", retry="three_tier"))).definition.steps[0].retry
+    assert tiers is not None
+    assert tiers.delays == (0, 60, 300, 1800)
     ladder = validate(document(step("a", retry="ladder"))).definition.steps[0].retry
     assert ladder is not None
     assert (ladder.delays, ladder.max_attempts) == ((60, 300, 1800), None)
     once = validate(document(step("a", retry="none"))).definition.steps[0].retry
     assert once is not None
     assert once.max_attempts == 1
+
+
+@pytest.mark.parametrize(
+    "word", ["http:500", "HTTP:500", "http:5xx", "HTTP:4XX", "Timeout", "error", "connection", "database"]
+)
+def test_a_failure_to_try_again_is_named_in_any_letter_case(word: str) -> None:
+    retry = validate(document(step("a", retry={"on": [word]}))).definition.steps[0].retry
+    assert retry is not None
+    assert retry.on == (word,)
+
+
+def test_an_action_names_kinds_of_its_own() -> None:
+    said: Json = {"id": "a", "action": "flaky", "retry": {"on": ["flaky", "timeout"]}}
+    assert validate({"name": "n", "steps": [said]}).definition.steps[0].retry is not None

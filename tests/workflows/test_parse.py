@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from workflows.definitions.errors import DefinitionError
@@ -117,3 +119,15 @@ def test_more_than_ten_megabytes_are_refused() -> None:
 
 def test_bytes_that_are_not_utf_8_are_refused() -> None:
     assert "is not UTF-8" in refusal(b"a: \xff")
+
+
+def test_a_long_key_above_many_values_costs_no_path_for_each_of_them(peak: Callable[[], int]) -> None:
+    text = "? " + "A" * 100_000 + "\n: [" + "0, " * 2000 + "99999999999999999999999999]\n"
+    assert refusal(text).startswith(f"{'A' * 40}...[2000] (line 2): is an integer beyond")
+    nested = "? " + "A" * 100_000 + "\n: [" + "[0], " * 2000 + "!!binary x]\n"
+    assert refusal(nested).startswith(f"{'A' * 40}...[2000] (line 2): has the tag")
+    assert peak() < 10_000_000
+
+
+def test_more_than_half_a_million_values_are_refused_while_they_are_read() -> None:
+    assert "more than 500,000 values" in refusal("- 0\n" * 500_001)

@@ -10,6 +10,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from actions import payload
 from actions.base import Json
+from workflows.definitions.secrets import marker_problems
 
 
 class StrictJson(forms.JSONField):
@@ -50,9 +51,12 @@ class JsonField(forms.CharField):
         if not self.required and not text.strip():
             return None
         try:
-            return payload.loads(text)
+            found = payload.loads(text)
         except payload.PayloadError as error:
             raise _refused(error) from None
+        if marked := next(marker_problems(found), None):
+            raise forms.ValidationError(str(marked))
+        return found
 
 
 def _refused(error: payload.PayloadError) -> forms.ValidationError:

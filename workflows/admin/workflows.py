@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
@@ -11,13 +12,16 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from actions.base import Json
 from workflows.admin.base import AsksPermissions
 from workflows.admin.fields import StrictJson
 from workflows.definitions.definition import Definition
 from workflows.definitions.errors import DefinitionError
+from workflows.definitions.secrets import masked, masked_definition
 from workflows.formats.export import export_yaml
 from workflows.models import Step, Version, Workflow
 from workflows.publishing.publish import publish_draft
+from workflows.workspaces.permissions import at_admin, sees_secrets
 
 if TYPE_CHECKING:
     # Unfold ships no type hints; its classes extend Django's and change their look only.
@@ -27,6 +31,8 @@ else:
     from unfold.admin import ModelAdmin, StackedInline
 
 _PUBLISH_BUTTON = "workflows_workflow_publish_draft"
+# What stands in the place of a step's fields for those who may not edit the workflow.
+_MASKED = {"config": "masked_config", "more": "masked_more"}
 _STRICT_JSON: dict[type[Field[Any, Any]], dict[str, Any]] = {JSONField: {"form_class": StrictJson}}
 
 
@@ -48,6 +54,23 @@ class StepInline(StackedInline):
         ("timeout", "retry"),
         "more",
     )
+
+    def get_fields(self, request: HttpRequest, obj: Workflow | None = None) -> Any:
+        """Show the config with its secrets masked to those who may not edit it."""
+        if sees_secrets(at_admin(request.user)):
+            return self.fields
+        return tuple(_MASKED.get(field, field) if isinstance(field, str) else field for field in self.fields)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Workflow | None = None) -> tuple[str, ...]:
+        return () if sees_secrets(at_admin(request.user)) else tuple(_MASKED.values())
+
+    @admin.display(description="config")
+    def masked_config(self, step: Step) -> SafeString:
+        return _as_json(masked(step.config))
+
+    @admin.display(description="more")
+    def masked_more(self, step: Step) -> SafeString:
+        return _as_json(masked(step.more))
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         """Make the text areas small, so that a step fits on a screen; users can drag them larger."""
@@ -73,6 +96,13 @@ class WorkflowAdmin(AsksPermissions, ModelAdmin):
     formfield_overrides = _STRICT_JSON
     actions = ("publish_selected",)
     actions_submit_line = ("publish_draft",)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Workflow | None:
+        """Return the workflow of a page; for those who may not edit it, with secrets in its settings masked."""
+        workflow: Workflow | None = super().get_object(request, object_id, from_field)
+        if workflow is not None and not sees_secrets(at_admin(request.user)):
+            workflow.settings = masked_definition(workflow.settings)
+        return workflow
 
     def get_readonly_fields(self, request: HttpRequest, obj: Workflow | None = None) -> tuple[str, ...]:
         """A workflow cannot move to another workspace, because its runs could not follow."""
@@ -114,6 +144,13 @@ class VersionAdmin(AsksPermissions, ModelAdmin):
     fields = ("workflow", "number", "hash", "created_at", "created_by", "yaml")
     readonly_fields = fields
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Version | None:
+        """Return the version of a page, with secrets masked for those who may not edit it. It is never saved."""
+        version: Version | None = super().get_object(request, object_id, from_field)
+        if version is not None and not sees_secrets(at_admin(request.user)):
+            version.definition = masked_definition(version.definition)
+        return version
+
     @admin.display(description="hash")
     def short_hash(self, version: Version) -> str:
         return version.hash[:12]
@@ -135,6 +172,10 @@ class VersionAdmin(AsksPermissions, ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Version | None = None) -> bool:
         return False
+
+
+def _as_json(value: Json) -> SafeString:
+    return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def _holds_jobs(workflow: Workflow | None) -> bool:

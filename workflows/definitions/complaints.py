@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import types
 import typing
 from collections.abc import Iterator
@@ -52,8 +53,17 @@ def location(details: ErrorDetails, given: Json) -> list[str | int]:
 
 def shown(value: object) -> str:
     """Return a value as it appears in a message: its repr, at most 60 characters."""
-    text = repr(value)
+    text = repr(_beginning(value))
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _beginning(value: object) -> object:
+    """Return as much of a value as its repr shows in 60 characters, so that the repr of 10 MB is never made."""
+    if isinstance(value, str):
+        return value[:61]
+    if type(value) is dict:
+        return {_beginning(key): _beginning(part) for key, part in itertools.islice(value.items(), 30)}
+    return [_beginning(part) for part in value[:30]] if type(value) is list else value
 
 
 def _message(details: ErrorDetails, parts: list[str | int], model: type[BaseModel]) -> str:

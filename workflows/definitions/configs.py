@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from actions import expressions, registry
 from actions.base import Action, Json
 from workflows.definitions.complaints import complaints, location, shown
-from workflows.definitions.errors import Problem, join_path, nearest
+from workflows.definitions.errors import MOST_PROBLEMS, MOST_SECONDS, Problem, join_path, nearest
 
 # By action: the config field whose strings are bare expressions, without `{{ }}`.
 _BARE = {"condition": "expression", "transform": "map"}
@@ -66,12 +67,20 @@ def payload_problems(action: Action[Any], config: Json, *, path: str) -> list[Pr
 
 def expression_problems(action: Action[Any], config: Json, *, path: str) -> list[Problem]:
     """Return the problems of a config's expressions, both those in `{{ }}` and bare ones."""
-    problems = [Problem(where, message) for where, message in expressions.check(config, path=path)]
+    problems = {where: Problem(where, message) for where, message in expressions.check(config, path=path)}
+    length = 0
+    began = time.thread_time()
     for where, source in _bare(action, config, path=path):
+        length += len(source)
+        if length > expressions.MAX_EXPRESSIONS or len(problems) >= MOST_PROBLEMS:
+            problems.setdefault(where, Problem(where, expressions.TOO_MANY))
+            break
         message = expressions.check_expression(source)
-        if message and where not in {problem.path for problem in problems}:
-            problems.append(Problem(where, message))
-    return problems
+        if message:
+            problems.setdefault(where, Problem(where, message))
+            if time.thread_time() - began > MOST_SECONDS:
+                break
+    return [*problems.values()]
 
 
 def config_references(action: Action[Any], config: Json) -> frozenset[str]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from actions.base import Json
 from actions.durations import Seconds
@@ -37,6 +37,7 @@ class _Part(BaseModel):
 RETRY_PRESETS: dict[str, dict[str, Json]] = {
     "none": {"max_attempts": 1},
     "ladder": {"delays": [60, 300, 1800]},
+    "three_tier": {"delays": [0, 60, 300, 1800]},
 }
 
 
@@ -48,8 +49,8 @@ class RetryDefinition(_Part):
     factor: float | None = Field(default=None, ge=1, le=100, allow_inf_nan=False)
     max: Seconds | None = None
     jitter: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
-    on: tuple[str, ...] | None = None
-    delays: tuple[Seconds, ...] | None = None
+    on: tuple[str, ...] | None = Field(default=None, max_length=1000, fail_fast=True)
+    delays: tuple[Seconds, ...] | None = Field(default=None, max_length=1000, fail_fast=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -57,7 +58,7 @@ class RetryDefinition(_Part):
         if not isinstance(given, str):
             return given
         if given not in RETRY_PRESETS:
-            raise ValueError(f"{given[:100]!r} is no preset; write {' or '.join(RETRY_PRESETS)}, or a mapping")
+            raise ValueError(f"{given[:100]!r} is no preset; write {', '.join(RETRY_PRESETS)}, or a mapping")
         return RETRY_PRESETS[given]
 
 
@@ -92,7 +93,7 @@ class StepDefinition(_Part):
     action: str
     with_: dict[str, Any] | str = Field(default_factory=dict, alias="with")
     payload: str | None = None
-    needs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = Field(default=(), fail_fast=True)
     if_: str | None = Field(default=None, alias="if")
     for_each: ForEach | None = None
     join: Join = Join.ALL_SUCCEEDED
@@ -138,20 +139,29 @@ class Definition(_Part):
     """A workflow: its steps in the order of the file, and the settings of the workflow as a whole."""
 
     MAX_STEPS: ClassVar[int] = 12_000
+    MAX_LABELS: ClassVar[int] = 1_000
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^_\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")
     description: str = Field(default="", max_length=10_000)
     inputs: dict[str, Any] | None = None
     output: Any = None
     labels: dict[str, str] = Field(default_factory=dict)
-    triggers: tuple[dict[str, Any], ...] = ()
+    triggers: tuple[dict[str, Any], ...] = Field(default=(), max_length=1000, fail_fast=True)
     concurrency: Concurrency | None = None
     priority: int = Field(default=0, ge=-100, le=100)
     # Seconds that a run may take from its start to its end. After that it is stopped and fails.
     timeout: Annotated[Seconds, Field(gt=0)] | None = None
     steps: tuple[StepDefinition, ...] = Field(min_length=1, max_length=MAX_STEPS)
-    on_failure: tuple[StepDefinition, ...] = ()
-    finally_: tuple[StepDefinition, ...] = Field(default=(), alias="finally")
+    on_failure: tuple[StepDefinition, ...] = Field(default=(), max_length=MAX_STEPS)
+    finally_: tuple[StepDefinition, ...] = Field(default=(), alias="finally", max_length=MAX_STEPS)
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _few_labels(cls, given: object) -> object:
+        # Before they are looked at: Pydantic describes what is wrong with each of them.
+        if isinstance(given, dict) and len(given) > cls.MAX_LABELS:
+            raise ValueError(f"has {len(given):,} labels; {cls.MAX_LABELS:,} are the limit")
+        return given
 
     def canonical(self) -> dict[str, Json]:
         """Return the definition as JSON, with the keys of a YAML file; this form is stored, hashed and exported.

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from workflows.definitions.definition import StepDefinition
-from workflows.definitions.errors import Problem, nearest
+from workflows.definitions.errors import Problem, first, nearest
 
 _SHOWN = 12
 
@@ -20,7 +20,7 @@ def graph_problems(steps: Sequence[StepDefinition], *, path: str, elsewhere: fro
             twin = f"{path}[{position[step.id]}]" if step.id in position else "a step outside"
             yield Problem(f"{path}[{index}].id", f"{step.id!r} is the id of {twin} already; name one otherwise")
         position.setdefault(step.id, index)
-    links = [*_link_problems(steps, position=position, path=path)]
+    links = first(_link_problems(steps, position=position, path=path))
     yield from links or _cycle_problems(steps, position=position, path=path)
 
 

@@ -1,7 +1,4 @@
-"""Check a definition's `inputs`, which is a JSON Schema, and validate runs' inputs against it.
-
-References to other documents are not fetched, and patterns are matched in linear time.
-"""
+"""Check a definition's `inputs`, which is a JSON Schema, and judge what it costs to check values by it."""
 
 from __future__ import annotations
 
@@ -10,37 +7,27 @@ from typing import Any
 
 import jsonschema_rs
 
-from actions.base import Json
+from workflows.definitions import schema_cost
 from workflows.definitions.errors import Problem, join_path
-
-_MAX_PROBLEMS = 20
-
-
-def compile_schema(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
-    """Return a validator for this schema. Raises ValidationError, ReferencingError or ValueError."""
-    return jsonschema_rs.validator_for(
-        dict(schema), offline=True, validate_formats=True, pattern_options=jsonschema_rs.RegexOptions()
-    )
+from workflows.definitions.json_schema import Fault, compile_schema, shortened
 
 
 def schema_problems(schema: Mapping[str, Any], *, path: str) -> list[Problem]:
-    """Return what is wrong with the schema itself."""
+    """Return what is wrong with the schema itself; too dear is wrong, too."""
+    # First, because a schema is compiled without any limit.
+    fault = schema_cost.cost_of(schema).fault
+    if fault:
+        return [Problem(path, fault)]
     try:
         compile_schema(schema)
     except jsonschema_rs.ValidationError as error:
         where = join_path(path, *error.instance_path)
-        return [Problem(where, f"is no valid JSON Schema: {error.message}")]
+        return [Problem(where, f"is no valid JSON Schema: {shortened(error.message)}")]
     except (jsonschema_rs.ReferencingError, ValueError) as error:
-        return [Problem(path, f"is no valid JSON Schema: {str(error).splitlines()[0]}")]
+        return [Problem(path, f"is no valid JSON Schema: {shortened(str(error).splitlines()[0])}")]
     return []
 
 
-def input_problems(validator: jsonschema_rs.Validator, value: Json, *, path: str) -> list[Problem]:
-    """Return the first 20 violations of the schema in a value."""
-    problems = []
-    for error in validator.iter_errors(value):
-        message = error.message if len(error.message) <= 300 else f"{error.message[:297]}..."
-        problems.append(Problem(join_path(path, *error.instance_path), message))
-        if len(problems) == _MAX_PROBLEMS:
-            break
-    return problems
+def input_problems(faults: list[Fault], *, path: str) -> list[Problem]:
+    """Return the violations of a schema as problems below this path."""
+    return [Problem(join_path(path, *fault.trail), fault.message) for fault in faults]

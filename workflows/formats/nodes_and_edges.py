@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from actions.base import Json
 from workflows.definitions.complaints import shown
-from workflows.definitions.definition import STEP_ID
-from workflows.definitions.errors import nearest
+from workflows.definitions.definition import STEP_ID, Definition
+from workflows.definitions.errors import join_path, nearest
 from workflows.formats.steps import Draft, slug
 
 # Keys that only a drawing of the graph needs; they are accepted and dropped.
@@ -62,6 +62,12 @@ def _read_ids(nodes: Json, *, draft: Draft) -> tuple[dict[str, str], dict[str, J
     if not isinstance(nodes, list) or not nodes:
         draft.refuse("nodes", f"must be a list of at least one node, not {shown(nodes)}")
         return ids, kinds
+    if len(nodes) > Definition.MAX_STEPS:
+        draft.refuse(
+            "nodes", f"has {len(nodes):,} nodes; {Definition.MAX_STEPS:,} are the limit, so split the workflow"
+        )
+        return ids, kinds
+    taken: set[str] = set()
     for index, node in enumerate(nodes):
         path = f"nodes[{index}]"
         if not isinstance(node, dict):
@@ -71,12 +77,13 @@ def _read_ids(nodes: Json, *, draft: Draft) -> tuple[dict[str, str], dict[str, J
         if key is None:
             draft.refuse(f"{path}.id", f"must be a text, not {shown(node.get('id'))}")
         elif key in ids:
-            draft.refuse(f"{path}.id", f"{key!r} is given to two nodes; name one otherwise")
+            draft.refuse(f"{path}.id", f"{shown(key)} is given to two nodes; name one otherwise")
         else:
             identity = key if STEP_ID.fullmatch(key) else slug(key, position=index)
-            if identity in ids.values() and identity != key:
+            if identity in taken and identity != key:
                 draft.refuse(f"{path}.id", f"gives the step id {identity!r}, which another node has; rename one")
             ids[key], kinds[key] = identity, node.get("type")
+            taken.add(identity)
     return ids, kinds
 
 
@@ -110,11 +117,11 @@ def _read_edge(given: Json, *, ids: dict[str, str], path: str, draft: Draft) -> 
 def _check_kinds(edge: _Edge, *, kinds: dict[str, Json], draft: Draft) -> None:
     """Refuse an edge that the types of its two nodes do not permit."""
     if edge.source == edge.target:
-        draft.refuse(f"{edge.path}.target", f"leads from {edge.source!r} to itself; a graph has no loops")
+        draft.refuse(f"{edge.path}.target", f"leads from {shown(edge.source)} to itself; a graph has no loops")
     elif kinds[edge.target] == "trigger":
-        draft.refuse(f"{edge.path}.target", f"{edge.target!r} is a trigger, and nothing comes before a trigger")
+        draft.refuse(f"{edge.path}.target", f"{shown(edge.target)} is a trigger, and nothing comes before a trigger")
     elif edge.condition is not None and kinds[edge.source] != "condition":
-        message = f"{edge.source!r} is no condition node; only those have a true and a false side"
+        message = f"{shown(edge.source)} is no condition node; only those have a true and a false side"
         draft.refuse(f"{edge.path}.condition", message)
 
 
@@ -122,7 +129,7 @@ def _end(edge: dict[str, Json], key: str, *, ids: dict[str, str], path: str, dra
     end = _identity(edge.get(key))
     if end in ids:
         return end
-    word = "is required" if end is None else f"there is no node {end!r}{nearest(end, ids)}"
+    word = "is required" if end is None else f"there is no node {shown(end)}{nearest(end, ids)}"
     draft.refuse(f"{path}.{key}", word)
     return None
 
@@ -225,4 +232,4 @@ def _identity(value: Json) -> str | None:
 
 def _known_keys(given: dict[str, Json], known: set[str], *, drawing: set[str], path: str, draft: Draft) -> None:
     for key in given.keys() - known - drawing:
-        draft.refuse(f"{path}.{key}", f"is not a known key{nearest(key, known)}")
+        draft.refuse(join_path(path, key), f"is not a known key{nearest(key, known)}")

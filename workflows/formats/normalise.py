@@ -7,15 +7,16 @@ and wrong structure are refused here, each with its path; the content is checked
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from actions import expressions
 from actions.base import Json
+from actions.paths import cut
 from workflows.definitions.complaints import shown
 from workflows.definitions.configs import config_problems, find_action, works_on_input
 from workflows.definitions.definition import Definition
-from workflows.definitions.errors import DefinitionError, Problem, nearest
+from workflows.definitions.errors import DefinitionError, FoundEnough, Problem, nearest
 from workflows.formats.nodes_and_edges import read_graph
 from workflows.formats.steps import Draft, read_steps
 
@@ -53,10 +54,17 @@ class Normalised:
 
 
 def normalise(document: Json) -> Normalised:
-    """Translate a document of plain JSON into a canonical one. Raises DefinitionError with every fault found."""
+    """Translate a document of plain JSON into a canonical one. Raises DefinitionError with the first 100 faults."""
     if not isinstance(document, dict):
         raise DefinitionError([Problem("", f"must be a mapping with name and steps, not {shown(document)}")])
     draft = Draft()
+    try:
+        return _normalised(document, draft=draft)
+    except FoundEnough:
+        raise located(draft.problems, Normalised({}, origins=draft.origins)) from None
+
+
+def _normalised(document: dict[str, Json], *, draft: Draft) -> Normalised:
     top = _top(document, draft=draft)
     start_input: dict[str, Json] | None = None
     if draft.problems:
@@ -81,7 +89,7 @@ def normalise(document: Json) -> Normalised:
     return normalised
 
 
-def located(problems: list[Problem], normalised: Normalised) -> DefinitionError:
+def located(problems: Sequence[Problem], normalised: Normalised) -> DefinitionError:
     """Return the error for problems of the canonical document, with their paths in the document as given."""
     return DefinitionError(Problem(normalised.origin(p.path), p.message, p.line) for p in problems)
 
@@ -92,7 +100,7 @@ def _top(document: dict[str, Json], *, draft: Draft) -> dict[str, Json]:
     for key, value in document.items():
         word = "triggers" if key in _TRIGGER_ALIASES else key
         if word not in KNOWN | _GRAPH:
-            draft.refuse(key, f"is not a known key{nearest(key, KNOWN | _GRAPH)}")
+            draft.refuse(cut(key), f"is not a known key{nearest(key, KNOWN | _GRAPH)}")
         elif word in top:
             draft.refuse(key, f"means the same as {word}, which is given too; keep one of them")
         elif value is not None:
@@ -140,7 +148,8 @@ def _take_payloads(steps: list[dict[str, Json]], *, draft: Draft) -> dict[str, J
         if expressions.has_expression(config) or works_on_input(action, config):
             step["with"] = config
             continue
-        draft.problems += config_problems(action, config, path=f"{path}.with")
+        for problem in config_problems(action, config, path=f"{path}.with"):
+            draft.problems.add(problem)
         step["payload"] = f"{{{{ input.{step['id']} }}}}"
         start_input[str(step["id"])] = payload
     return start_input

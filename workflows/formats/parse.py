@@ -19,9 +19,9 @@ from workflows.definitions.errors import DefinitionError, Problem, join_path, re
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_DEPTH = 64
-# The most values in a document, after each alias is replaced by what it stands for. 10,000 steps with all their fields
-# have about 300,000.
-MAX_VALUES = 2_000_000
+# The most values in a document, after each alias is replaced by what it stands for. 12,000 steps with all their fields
+# have about 360,000.
+MAX_VALUES = 500_000
 
 NULL = re.compile(r"~|null|Null|NULL|")
 BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
@@ -96,7 +96,6 @@ class _Open:
 
     value: list[Json] | dict[str, Json]
     marks: dict[str | int, int]
-    path: str
     anchor: str | None = None
     key: str | None = None
     merging: bool = False
@@ -131,22 +130,27 @@ class _Folder:
                 self._alias(event, line)
         return Source(self.document, self.marks)
 
-    def _path(self, top: _Open) -> str:
-        return join_path(top.path, top.key or "") if isinstance(top.value, dict) else f"{top.path}[{len(top.value)}]"
+    def _path(self, *, of: int = 0) -> str:
+        """Return the path of the next value, or, with `of` -1, of the list or mapping that it is put into."""
+        parents = self.stack[: len(self.stack) + of]
+        return join_path("", *(top.key or "" if isinstance(top.value, dict) else len(top.value) for top in parents))
+
+    def _fault(self, line: int, message: str, *, of: int = 0) -> DefinitionError:
+        """Return the error at the next value. Its path is written only now: written for each value, it costs memory."""
+        return _at(line, self._path(of=of), message)
 
     def _open(self, event: yaml.CollectionStartEvent, line: int) -> None:
-        path = self._path(self.stack[-1]) if self.stack else ""
         if self._wants_key():
-            raise _at(line, self.stack[-1].path, "has a key that is no text; quote it")
+            raise self._fault(line, "has a key that is no text; quote it", of=-1)
         if len(self.stack) >= MAX_DEPTH:
             raise _at(line, "", f"is nested deeper than {MAX_DEPTH} levels; flatten it")
-        _plain_tag(event.tag, line, path)
+        self._plain_tag(event.tag, line)
         value: list[Json] | dict[str, Json] = {} if isinstance(event, yaml.MappingStartEvent) else []
         marks: dict[str | int, int] = {}
         self.marks[id(value)] = marks
         if self.stack:
             self._mark(line)
-        self.stack.append(_Open(value, marks, path, anchor=event.anchor))
+        self.stack.append(_Open(value, marks, anchor=event.anchor))
 
     def _close(self, line: int) -> None:
         done = self.stack.pop()
@@ -159,10 +163,9 @@ class _Folder:
         if self._wants_key():
             self._take_key(event.value, line, plain=event.implicit[0])
             return
-        path = self._path(self.stack[-1]) if self.stack else ""
-        _plain_tag(event.tag, line, path)
+        self._plain_tag(event.tag, line)
         quoted = not event.implicit[0] or event.tag is not None
-        value = event.value if quoted else _resolve(event.value, line=line, path=path)
+        value = event.value if quoted else self._resolve(event.value, line)
         if self.stack:
             self._mark(line)
         self._put(value, line, anchor=event.anchor, values=1)
@@ -172,17 +175,16 @@ class _Folder:
             raise _at(line, "", f"uses *{event.anchor} before &{event.anchor} is complete; define it above")
         value, values = self.anchors[event.anchor]
         if self._wants_key():
-            raise _at(line, self.stack[-1].path, "has an alias as a key; write the key out")
+            raise self._fault(line, "has an alias as a key; write the key out", of=-1)
         self._mark(line)
         self._put(value, line, anchor=None, values=values)
 
     def _take_key(self, key: str, line: int, *, plain: bool) -> None:
         top = self.stack[-1]
-        path = join_path(top.path, key)
         top.merging = plain and key == "<<"
-        if isinstance(top.value, dict) and key in top.value and not top.merging:
-            raise _at(line, path, "is given twice; keep one of them")
         top.key = key
+        if isinstance(top.value, dict) and key in top.value and not top.merging:
+            raise self._fault(line, "is given twice; keep one of them")
         if not top.merging:
             self._mark(line)
 
@@ -199,7 +201,7 @@ class _Folder:
         if isinstance(top.value, list):
             top.value.append(value)
         elif top.merging:
-            top.merges += _merged(value, line=line, path=top.path)
+            top.merges += self._merged(value, line)
         else:
             top.value[top.key or ""] = value
         top.key = None
@@ -207,6 +209,30 @@ class _Folder:
     def _mark(self, line: int) -> None:
         top = self.stack[-1]
         top.marks.setdefault(len(top.value) if isinstance(top.value, list) else top.key or "", line)
+
+    def _resolve(self, text: str, line: int) -> Json:
+        """Return the value of an unquoted scalar. Infinity and NaN are accepted here; payload.check refuses them."""
+        if NULL.fullmatch(text):
+            return None
+        if BOOL.fullmatch(text):
+            return text.lower() == "true"
+        if INT.fullmatch(text):
+            if len(text) > _MAX_DIGITS:
+                raise self._fault(line, "is an integer beyond 64 bits; quote it to keep it as a text")
+            return int(text)
+        if FLOAT.fullmatch(text):
+            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        return text
+
+    def _merged(self, value: Json, line: int) -> list[dict[str, Json]]:
+        items = value if isinstance(value, list) else [value]
+        if not all(isinstance(item, dict) for item in items):
+            raise self._fault(line, "merges (<<) something that is no mapping", of=-1)
+        return [item for item in items if isinstance(item, dict)]
+
+    def _plain_tag(self, tag: str | None, line: int) -> None:
+        if tag not in (None, "!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
+            raise self._fault(line, f"has the tag {tag[:40]}, which is not supported; remove it")
 
     def _wants_key(self) -> bool:
         return bool(self.stack) and isinstance(self.stack[-1].value, dict) and self.stack[-1].key is None
@@ -224,33 +250,6 @@ def _events(text: str) -> Iterator[yaml.Event]:
     except (yaml.YAMLError, UnicodeEncodeError) as error:
         reason = getattr(error, "reason", "unreadable characters")
         raise refuse("", f"is neither YAML nor JSON: {reason}; save it as plain UTF-8 text") from None
-
-
-def _resolve(text: str, *, line: int, path: str) -> Json:
-    """Return the value of an unquoted scalar. Infinity and NaN are accepted here; payload.check refuses them."""
-    if NULL.fullmatch(text):
-        return None
-    if BOOL.fullmatch(text):
-        return text.lower() == "true"
-    if INT.fullmatch(text):
-        if len(text) > _MAX_DIGITS:
-            raise _at(line, path, "is an integer beyond 64 bits; quote it to keep it as a text")
-        return int(text)
-    if FLOAT.fullmatch(text):
-        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-    return text
-
-
-def _merged(value: Json, *, line: int, path: str) -> list[dict[str, Json]]:
-    items = value if isinstance(value, list) else [value]
-    if not all(isinstance(item, dict) for item in items):
-        raise _at(line, path, "merges (<<) something that is no mapping")
-    return [item for item in items if isinstance(item, dict)]
-
-
-def _plain_tag(tag: str | None, line: int, path: str) -> None:
-    if tag not in (None, "!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
-        raise _at(line, path, f"has the tag {tag}, which is not supported; remove it")
 
 
 def _at(line: int | None, path: str, message: str) -> DefinitionError:

@@ -10,7 +10,7 @@ from actions import registry
 from actions.base import Json
 from workflows.definitions.complaints import shown
 from workflows.definitions.definition import STEP_ID, Definition, StepDefinition
-from workflows.definitions.errors import Problem, nearest
+from workflows.definitions.errors import Found, Problem, join_path, nearest
 
 KNOWN = frozenset(f.alias or name for name, f in StepDefinition.model_fields.items())
 # Accepted key -> canonical key.
@@ -28,11 +28,12 @@ class Draft:
 
     steps: list[dict[str, Json]] = field(default_factory=list)
     origins: dict[str, str] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: Found = field(default_factory=Found)
     warnings: list[str] = field(default_factory=list)
 
     def refuse(self, path: str, message: str) -> None:
-        self.problems.append(Problem(path, message))
+        """Note a problem. Raises FoundEnough if no more are looked for."""
+        self.problems.add(Problem(path, message))
 
 
 def slug(name: str, *, position: int) -> str:
@@ -48,6 +49,9 @@ def read_steps(given: Json, *, path: str, draft: Draft) -> list[dict[str, Json]]
     """Translate a list of steps into canonical ones, each with a `needs`. Adds faults to the draft."""
     if not isinstance(given, list) or not given:
         draft.refuse(path, f"must be a list of at least one step, not {shown(given)}")
+        return []
+    if len(given) > Definition.MAX_STEPS:
+        draft.refuse(path, f"has {len(given):,} steps; {Definition.MAX_STEPS:,} are the limit, so split the workflow")
         return []
     steps = []
     for index, step in enumerate(given):
@@ -95,7 +99,7 @@ def _words(given: dict[str, Json], *, path: str, draft: Draft) -> dict[str, Json
     for key, value in given.items():
         word = ALIASES.get(key, key)
         if word not in KNOWN:
-            draft.refuse(f"{path}.{key}", f"is not a known key{nearest(key, KNOWN | ALIASES.keys())}")
+            draft.refuse(join_path(path, key), f"is not a known key{nearest(key, KNOWN | ALIASES.keys())}")
         elif word in step:
             draft.refuse(f"{path}.{key}", f"means the same as {word}, which is given too; keep one of them")
         elif value is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -59,6 +60,21 @@ class Workspace(models.Model):
             raise ValidationError({"alert_workflow": "must be a workflow of this workspace that has been published"})
 
 
+class Scope(models.TextChoices):
+    """What a token may be used for. None includes another: whoever starts runs and reads them needs both."""
+
+    READ = "read", "read: look at workflows, runs, dead letters and figures"
+    START = "start", "start: start runs and jobs"
+    OPERATE = "operate", "operate: cancel, retry, replay, pause, signal, approve, discard"
+    PUBLISH = "publish", "publish: publish workflows"
+    ADMIN = "admin", "admin: change the workspace itself (nothing over the API asks for it yet)"
+
+
+def usual_scopes() -> list[str]:
+    """The scopes of a token for which nothing else was asked: all but `admin`."""
+    return [scope.value for scope in Scope if scope is not Scope.ADMIN]
+
+
 class ApiToken(models.Model):
     """A bearer token of one user in one workspace. Only its sha256 is stored; the token is shown once."""
 
@@ -68,7 +84,21 @@ class ApiToken(models.Model):
     prefix = models.CharField(max_length=12, editable=False)
     sha256 = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-    expires_at = models.DateTimeField(null=True, blank=True)
+    # Which of its workspace's ways in the token opens: see workflows.workspaces.permissions.SCOPE_OF.
+    scopes = ArrayField(models.CharField(max_length=10, choices=Scope.choices), default=usual_scopes)
+    expires_at = models.DateTimeField(
+        "ends", null=True, blank=True, help_text="From then on the token is refused; empty: it never ends."
+    )
+    # Written at most once a minute: see workflows.workspaces.tokens.note_use.
+    last_used_at = models.DateTimeField("last used", null=True, blank=True, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(scopes__contained_by=Scope.values) & models.Q(scopes__len__gte=1),
+                name="token_scopes_are_known",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"

@@ -1,37 +1,94 @@
-"""Check a run's input against the `inputs` schema of its version."""
+"""Check a run's input against the `inputs` schema of its version.
+
+What is cheap, by far the most, is checked in place. What may take long is checked by a helper process.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import jsonschema_rs
+import orjson
 
 from actions.base import Json
-from workflows.definitions import schema
-from workflows.definitions.errors import InvalidInput
+from workflows.definitions import json_schema
+from workflows.definitions.errors import InputNotChecked, InvalidInput, Problem
+from workflows.definitions.schema import input_problems
+from workflows.definitions.schema_cost import Cost, cost_of
 from workflows.models import Version
+from workflows.publishing.schema_helper import SECONDS, HelperBusy, TooDear, helper
 
-_MAX_VALIDATORS = 1000
+# Comparisons, and steps of patterns, that are made in place for one input: up to about 0.3 s, usually a tenth of that.
+MAX_IN_PLACE = 10_000_000
+# Faults are described in place if there cannot be more of them, or more text in them. One fault takes about 45 us, and
+# holds a copy of the value three times.
+_MAX_FAULTS_IN_PLACE = 10_000
+_MAX_FAULT_BYTES_IN_PLACE = 1_000_000
+# About the memory that compiled schemas may take.
+_MAX_KEPT_BYTES = 200_000_000
 
-_validators: dict[UUID, jsonschema_rs.Validator] = {}
+
+@dataclass(frozen=True)
+class _Judged:
+    """A version's schema, its cost, and its validator, None if it is too dear."""
+
+    schema: dict[str, Any]
+    cost: Cost
+    validator: jsonschema_rs.Validator | None
+
+
+_kept: dict[UUID, _Judged] = {}
 
 
 def check_input(version: Version, value: Json) -> None:
-    """Raise InvalidInput if this value does not match the version's `inputs` schema."""
+    """Raise InvalidInput if this value does not match the version's `inputs` schema, or would take too long to check.
+
+    Raises InputNotChecked if only the helper process may check it, and has too much to do.
+    """
     inputs = version.definition.get("inputs")
     if inputs is None:
         return
-    problems = schema.input_problems(_validator(version.id, inputs), value, path="input")
-    if problems:
-        raise InvalidInput(problems)
+    judged = _kept.get(version.id) or _judge(version.id, inputs)
+    if judged.validator is None:
+        raise InvalidInput([Problem("input", f"cannot be checked: `inputs` of this version {judged.cost.fault}")])
+    text = orjson.dumps(value)
+    values = 1 + sum(map(text.count, (b",", b"[", b"{", b":")))
+    comparisons = judged.cost.comparisons * values
+    if not judged.cost.is_followed or comparisons + judged.cost.scans * len(text) > MAX_IN_PLACE:
+        _check_apart(judged, text)
+        return
+    if judged.validator.is_valid(value):
+        return
+    if comparisons <= _MAX_FAULTS_IN_PLACE and judged.cost.comparisons * len(text) <= _MAX_FAULT_BYTES_IN_PLACE:
+        raise InvalidInput(input_problems(json_schema.faults(judged.validator, value), path="input"))
+    _check_apart(judged, text)
 
 
-def _validator(version_id: UUID, inputs: dict[str, Any]) -> jsonschema_rs.Validator:
-    """Return the version's compiled schema from a cache, which never gets stale, as versions never change."""
-    validator = _validators.get(version_id)
-    if validator is None:
-        if len(_validators) >= _MAX_VALIDATORS:
-            _validators.clear()
-        validator = _validators[version_id] = schema.compile_schema(inputs)
-    return validator
+def _check_apart(judged: _Judged, text: bytes) -> None:
+    try:
+        faults = helper.faults(orjson.dumps(judged.schema), text)
+    except HelperBusy:
+        message = (
+            "takes long to check against `inputs`, and other such inputs are checked just now: one at a time, for "
+            f"at most {SECONDS:g} s each; try again in a moment"
+        )
+        raise InputNotChecked([Problem("input", message)]) from None
+    except TooDear:
+        message = f"takes more than {SECONDS:g} s or 1 GB to check against `inputs`; send less, or simplify the schema"
+        raise InvalidInput([Problem("input", message)]) from None
+    if faults is None:
+        raise InvalidInput([Problem("input", "does not match `inputs`, with too many faults to list them")])
+    if faults:
+        raise InvalidInput(input_problems(faults, path="input"))
+
+
+def _judge(version_id: UUID, inputs: dict[str, Any]) -> _Judged:
+    """Judge and compile a schema, and keep the result: it never gets stale, as versions never change."""
+    cost = cost_of(inputs)
+    validator = None if cost.fault else json_schema.compile_schema(inputs)
+    if sum(each.cost.memory for each in [*_kept.values()]) + cost.memory > _MAX_KEPT_BYTES or len(_kept) >= 1000:
+        _kept.clear()
+    judged = _kept[version_id] = _Judged(inputs, cost, validator)
+    return judged

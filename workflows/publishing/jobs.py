@@ -6,6 +6,7 @@ from actions.base import Json
 from workflows.definitions.configs import find_action, payload_problems, unknown_action
 from workflows.definitions.definition import Definition
 from workflows.definitions.errors import DefinitionError, Problem
+from workflows.definitions.secrets import marker_problems
 from workflows.publishing.validate import validate
 
 # All jobs of a workspace are runs of this workflow. A definition's name cannot begin with an underscore.
@@ -37,7 +38,7 @@ def check_payload(action_name: str, payload: Json) -> Json:
     if action is None:
         raise DefinitionError([unknown_action(action_name, path="type")])
     config = action.from_payload(payload)
-    problems = payload_problems(action, config, path="payload")
+    problems = payload_problems(action, config, path="payload") or [*marker_problems(payload, path="payload")]
     if problems:
         raise DefinitionError(problems)
     return payload

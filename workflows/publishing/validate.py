@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 from pydantic import ValidationError
 
 from actions import expressions, payload
 from actions.base import Json
-from workflows.definitions import schema
+from workflows.definitions import retry_words, schema
 from workflows.definitions.complaints import complaints
 from workflows.definitions.configs import (
     config_problems,
@@ -18,13 +21,32 @@ from workflows.definitions.configs import (
     find_action,
     unknown_action,
 )
-from workflows.definitions.definition import Compensation, Definition, ForEach, StepDefinition
-from workflows.definitions.errors import DefinitionError, Problem, join_path, nearest, refuse
+from workflows.definitions.definition import Compensation, Definition, ForEach, RetryDefinition, StepDefinition
+from workflows.definitions.errors import DefinitionError, Problem, first, join_path, nearest, refuse
 from workflows.definitions.graph import Upstream, graph_problems
+from workflows.definitions.secrets import marker_problems
+from workflows.definitions.timeouts import timeout_problems, timeout_warnings
 from workflows.formats.normalise import Normalised, located, normalise
 
 _TRIGGERS = ("webhook", "schedule", "event")
+# So many masked values are told at once.
+_MOST_MARKERS = 20
 _LATER = "is stored; this version does not perform it yet"
+
+
+# Processor time for checking one definition. 12,000 steps of usual length take about a second.
+MOST_SECONDS_TO_CHECK = 10
+
+
+class Clock:
+    """Measures the processor time of this thread."""
+
+    def __init__(self) -> None:
+        self._began = time.thread_time()
+
+    def is_over(self) -> bool:
+        """Whether checking took longer than it may."""
+        return time.thread_time() - self._began > MOST_SECONDS_TO_CHECK
 
 
 @dataclass(frozen=True)
@@ -39,32 +61,54 @@ class Checked:
 def validate(document: Json, *, name: str | None = None) -> Checked:
     """Return the definition in a document of any accepted form; `name` is used if the document has none.
 
-    Raises DefinitionError with every problem found, each with its path in the document as it was given.
+    Raises DefinitionError with the first 100 problems, each with its path in the document as it was given.
     """
     try:
         payload.check(document)
     except payload.PayloadError as error:
         raise refuse(error.path, str(error)) from None
+    if marked := [*islice(marker_problems(document), _MOST_MARKERS)]:
+        raise DefinitionError(marked)
     if name is not None and isinstance(document, dict) and document.get("name") is None:
         document = {"name": name, **{key: value for key, value in document.items() if key != "name"}}
     normalised = normalise(document)
     definition = _parse(normalised)
-    problems = [*_definition_problems(definition)]
+    problems = first(_definition_problems(definition, clock=Clock()))
     if problems:
         raise located(problems, normalised)
-    warnings = (*normalised.warnings, *_unsupported(definition))
+    warnings = (*normalised.warnings, *_unsupported(definition), *timeout_warnings(definition))
     return Checked(definition, normalised.start_input, warnings)
 
 
 def _parse(normalised: Normalised) -> Definition:
+    """Return the definition. Step by step, as Pydantic describes all errors before it returns the first one."""
+    document = dict(normalised.document)
+    problems = first(_parse_steps(document))
+    if problems:
+        raise located(problems, normalised)
     try:
-        return Definition.model_validate(normalised.document)
+        return Definition.model_validate(document)
     except ValidationError as error:
         problems = complaints(error, model=Definition, given=normalised.document, path="")
         raise located(problems, normalised) from None
 
 
-def _definition_problems(definition: Definition) -> Iterator[Problem]:
+def _parse_steps(document: dict[str, Json]) -> Iterator[Problem]:
+    """Replace the steps of the document by their models, and yield the problems of those that are not valid."""
+    for part in ("steps", "on_failure", "finally"):
+        given = document.get(part)
+        if not isinstance(given, list) or len(given) > Definition.MAX_STEPS:
+            continue  # refused as a whole
+        steps: list[Any] = []
+        for index, step in enumerate(given):
+            try:
+                steps.append(StepDefinition.model_validate(step))
+            except ValidationError as error:
+                yield from complaints(error, model=StepDefinition, given=step, path=f"{part}[{index}]")
+        document[part] = steps
+
+
+def _definition_problems(definition: Definition, *, clock: Clock) -> Iterator[Problem]:
     main = {step.id for step in definition.steps}
     yield from graph_problems(definition.steps, path="steps", elsewhere=frozenset())
     taken = main
@@ -72,10 +116,11 @@ def _definition_problems(definition: Definition) -> Iterator[Problem]:
         yield from graph_problems(steps, path=path, elsewhere=frozenset(taken))
         taken = taken | {step.id for step in steps}
     yield from _top_problems(definition)
-    yield from _steps_problems(definition.steps, path="steps", known=frozenset())
+    yield from timeout_problems(definition)
+    yield from _steps_problems(definition.steps, path="steps", known=frozenset(), clock=clock)
     for path, steps in (("on_failure", definition.on_failure), ("finally", definition.finally_)):
         # `finally` cannot read steps of `on_failure`, because in most runs those never ran.
-        yield from _steps_problems(steps, path=path, known=frozenset(main))
+        yield from _steps_problems(steps, path=path, known=frozenset(main), clock=clock)
         yield from _misplaced_compensations(steps, path=path)
 
 
@@ -110,12 +155,18 @@ def _key_problems(key: str) -> Iterator[Problem]:
         yield Problem(path, "looks at steps, but is worked out when the run is started; look at `input` only")
 
 
-def _steps_problems(steps: tuple[StepDefinition, ...], *, path: str, known: frozenset[str]) -> Iterator[Problem]:
+def _steps_problems(
+    steps: tuple[StepDefinition, ...], *, path: str, known: frozenset[str], clock: Clock
+) -> Iterator[Problem]:
     """Yield the faults inside the steps. `known` are the steps of another list, which all end before these begin."""
     upstream = Upstream(steps)
     for index, step in enumerate(steps):
         where = f"{path}[{index}]"
+        if clock.is_over():
+            yield Problem(where, f"the steps before took {MOST_SECONDS_TO_CHECK} s to check; split the workflow")
+            return
         yield from _action_problems(step.action, step.with_, referenced=step.payload is not None, path=where)
+        yield from _retry_problems(step.action, step.retry, path=where)
         message = expressions.check_expression(step.if_) if step.if_ is not None else None
         if message:
             yield Problem(f"{where}.if", message)
@@ -150,10 +201,17 @@ def _compensation_problems(
 ) -> Iterator[Problem]:
     where = f"{path}.compensate"
     yield from _action_problems(undo.action, undo.with_, referenced=False, path=where)
+    yield from _retry_problems(undo.action, undo.retry, path=where)
     action = find_action(undo.action)
     if action is not None:
         references = config_references(action, undo.with_) - known - {step.id}
         yield from upstream.problems(references, of=step.id, path=f"{where}.with")
+
+
+def _retry_problems(name: str, retry: RetryDefinition | None, *, path: str) -> Iterator[Problem]:
+    action = find_action(name)
+    if retry is not None and retry.on is not None and action is not None:
+        yield from retry_words.problems(retry.on, action=action, path=f"{path}.retry.on")
 
 
 def _action_problems(name: str, config: dict[str, Json] | str, *, referenced: bool, path: str) -> Iterable[Problem]:

@@ -26,6 +26,7 @@ class BearerToken(BaseAuthentication):
         token = tokens.find(words[1].decode("latin-1"))
         if token is None:
             raise AuthenticationFailed("this token is unknown, has expired, or its user is not active")
+        tokens.note_use(token.sha256)
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:

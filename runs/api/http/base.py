@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
@@ -23,6 +23,8 @@ from workflows.workspaces import permissions
 from workflows.workspaces.permissions import Caller, Right, Way
 
 READ = permissions.way("api: read", Right.READ)
+# Whoever has the signed link of an approval can decide it, so whoever may not decide is not shown it.
+SEE_APPROVAL_LINKS = permissions.way("api: see the links of approvals", Right.DECIDE)
 
 
 class ScopedView(APIView):
@@ -33,6 +35,8 @@ class ScopedView(APIView):
     streams: ClassVar[bool] = False
     # The way in of requests that change something; a view without one takes none.
     changes: ClassVar[Way | None] = None
+    # A second way that those requests take, as a replay, which changes nothing but starts a run.
+    changes_also: ClassVar[Way | None] = None
     caller: Caller
     workspace: Workspace
     user: User
@@ -46,8 +50,15 @@ class ScopedView(APIView):
         self.caller = permissions.over_api(request.user, request.auth)
         self.workspace = _workspace(self.caller)
         self.require(READ if request.method in SAFE_METHODS else self.changes)
+        if request.method not in SAFE_METHODS and self.changes_also is not None:
+            self.require(self.changes_also)
         if isinstance(request.user, User):
             self.user = request.user
+
+    @property
+    def sees_secrets(self) -> bool:
+        """Whether the caller is shown the secrets in configs."""
+        return permissions.sees_secrets(self.caller, workspace=self.workspace)
 
     def require(self, way: Way | None) -> None:
         """Raises Refused (403) where the caller may not go this way in the workspace."""
@@ -59,6 +70,20 @@ class ScopedView(APIView):
             permissions.require(self.caller, way, workspace=self.workspace)
         except permissions.Forbidden as error:
             raise Refused(str(error), status=403) from None
+
+    @property
+    def site(self) -> Callable[[str], str] | None:
+        """Makes the path of an approval's link a full URL; None where the caller may not decide: no link then."""
+        allowed = permissions.may(self.caller, SEE_APPROVAL_LINKS, workspace=self.workspace)
+        return self.request.build_absolute_uri if allowed else None
+
+
+def scopes(view: object, *, method: str) -> list[str]:
+    """The scopes that a token needs for this method of the view; none for views that are not of a workspace."""
+    if not isinstance(view, ScopedView):
+        return []
+    ways = (READ,) if method.upper() in SAFE_METHODS else (view.changes, view.changes_also)
+    return [permissions.SCOPE_OF[way.right].value for way in ways if way is not None]
 
 
 class Nowhere(APIView):

@@ -1,10 +1,13 @@
-"""Tell drf-spectacular how requests are authenticated, so that the published schema says it."""
+"""Tell drf-spectacular how requests are authenticated and which scopes they take, for the published schema."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+
+from runs.api.http.base import scopes
+from workflows.models import Scope
 
 
 # Found by its base class: importing this module is enough.
@@ -15,5 +18,13 @@ class BearerTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unty
     name = "token"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        """The scheme as OpenAPI words it."""
-        return {"type": "http", "scheme": "bearer"}
+        """The scheme as OpenAPI words it. It has no place for scopes there, so they stand in its description."""
+        known = "\n".join(f"- {label}" for label in Scope.labels)
+        text = (
+            f"A token of one workspace, with one or more scopes; each operation names those that it takes.\n\n{known}"
+        )
+        return {"type": "http", "scheme": "bearer", "description": text}
+
+    def get_security_requirement(self, auto_schema: Any) -> dict[str, list[str]]:
+        """The scheme with the scopes that the operation takes, all of them (OpenAPI 3.1 allows that for any scheme)."""
+        return {self.name: scopes(auto_schema.view, method=auto_schema.method)}

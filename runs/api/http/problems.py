@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from actions.payload import PayloadError
-from workflows.definitions.errors import DefinitionError, InvalidInput, Problem
+from workflows.definitions.errors import DefinitionError, InputNotChecked, InvalidInput, Problem
 
 CONTENT_TYPE = "application/problem+json"
 API_PREFIX = "/api/"
@@ -31,11 +31,14 @@ class Refused(APIException):
         status: int = 400,
         problems: Iterable[Problem] = (),
         members: Mapping[str, Any] | None = None,
+        wait: int | None = None,
     ) -> None:
         super().__init__(detail)
         self.status_code = status
         self.problems = tuple(problems)
         self.members = dict(members or {})
+        # Seconds, for the header Retry-After.
+        self.wait = wait
 
 
 def bad(path: str, message: str) -> Refused:
@@ -127,6 +130,8 @@ def unexpected() -> HttpResponse:
 def _translated(exc: Exception) -> APIException | None:
     if isinstance(exc, APIException):
         return exc
+    if isinstance(exc, InputNotChecked):
+        return Refused(_summary(exc.problems), status=503, problems=exc.problems, wait=1)
     if isinstance(exc, (DefinitionError, InvalidInput)):
         return refused(exc.problems)
     if isinstance(exc, PayloadError):

@@ -32,7 +32,7 @@ class Approvals(ScopedView):
         responses={200: listed(approvals_schemas.ApprovalShape), **READ_MANY},
     )
     def get(self, request: Request) -> Response:
-        """List them, newest first, each with its question and a signed link to decide it."""
+        """List them, newest first, each with its question and, for those who may decide, a signed link."""
         given = filters.read(request, known=FILTERS)
         found = approvals.pending(StepRun.objects.filter(run__workspace=self.workspace))
         if (run := given.get("run")) is not None:
@@ -40,9 +40,7 @@ class Approvals(ScopedView):
         if (key := given.get("workflow")) is not None:
             found = found.filter(run__workflow__in=lookups.workflow_ids(key, workspace=self.workspace))
         shown = page(request, of=slim(found))
-        return answer_page(
-            shown, [approvals_schemas.approval(row, site=request.build_absolute_uri) for row in shown.objects]
-        )
+        return answer_page(shown, [approvals_schemas.approval(row, site=self.site) for row in shown.objects])
 
 
 @described(verbs.APPROVE, request=Decide, responses={200: approvals_schemas.Decided, **VERB}, more="`comment` is kept.")

@@ -50,7 +50,7 @@ class OneDeadLetter(ScopedView):
         dead_letter = found.select_related("workflow").defer("workflow__settings").first()
         if dead_letter is None:
             raise missing("dead letter", key)
-        return Response(dead_letters.dead_letter_detail(dead_letter).as_json())
+        return Response(dead_letters.dead_letter_detail(dead_letter, secrets=self.sees_secrets).as_json())
 
 
 def matching(given: Filters, *, workspace: Workspace) -> QuerySet[DeadLetter]:

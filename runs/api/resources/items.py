@@ -12,6 +12,7 @@ from runs.api.http.filters import parse_id
 from runs.api.http.pagination import page
 from runs.api.http.problems import missing
 from runs.domain.states import StepState
+from runs.history import masking
 from runs.models import Run, StepRun
 from runs.schemas.runs import ItemShape
 
@@ -34,5 +35,10 @@ class Items(ScopedView):
         if given.states:
             found = found.filter(state__in=given.states)
         shown = page(request, of=found)
-        fields = tuple(ItemShape.model_fields)
-        return answer_page(shown, [ItemShape(**{name: getattr(row, name) for name in fields}) for row in shown.objects])
+        secrets = self.sees_secrets
+        return answer_page(shown, [_item(row, secrets=secrets) for row in shown.objects])
+
+
+def _item(row: StepRun, *, secrets: bool) -> ItemShape:
+    fields = {name: getattr(row, name) for name in ItemShape.model_fields}
+    return ItemShape(**{**fields, "config": masking.config(row.config, secrets=secrets)})

@@ -72,7 +72,8 @@ class Jobs(ScopedView):
         asked = RunRequest(wanted.payload, idempotency_key=wanted.idempotency_key, priority=wanted.priority)
         with transaction.atomic():
             [started] = starts.start([asked], version=version, workflow=version.workflow, source="job")
-            answer = _detail(_jobs(self.workspace).get(pk=started.run_id))
+            job = _jobs(self.workspace).get(pk=started.run_id)
+            answer = _detail(job, secrets=self.sees_secrets)
         return Response(answer.as_json(), status=201 if started.created else 200)
 
 
@@ -85,7 +86,7 @@ class OneJob(ScopedView):
         run = _jobs(self.workspace).filter(pk=filters.parse_id(key, what="job")).first()
         if run is None:
             raise missing("job", key)
-        return Response(_detail(run).as_json())
+        return Response(_detail(run, secrets=self.sees_secrets).as_json())
 
 
 def _jobs(workspace: Workspace) -> QuerySet[Run]:
@@ -93,8 +94,8 @@ def _jobs(workspace: Workspace) -> QuerySet[Run]:
     return Run.objects.filter(workspace=workspace, workflow__in=holders)
 
 
-def _detail(run: Run) -> jobs.JobDetail:
-    return jobs.job_detail(run, view=timeline.timeline(run)[0])
+def _detail(run: Run, *, secrets: bool) -> jobs.JobDetail:
+    return jobs.job_detail(run, view=timeline.timeline(run)[0], secrets=secrets)
 
 
 def _version(workspace: Workspace, *, wanted: StartJob, owner: User) -> Version:

@@ -27,6 +27,8 @@ from runs.models import Run
 from runs.schemas import runs
 from runs.schemas.requests import Bulk as BulkRequest
 from runs.schemas.requests import ByHand, ReplayRun, RetryRun
+from workflows.workspaces import permissions
+from workflows.workspaces.permissions import Right
 
 DONE = {200: runs.RunStarted, **VERB}
 
@@ -115,6 +117,9 @@ class RetryOneRun(ScopedView):
 )
 class ReplayOneRun(ScopedView):
     """The replay of one run."""
+
+    # It may bring any input, so that it would be a start for tokens that may not start runs.
+    changes_also = permissions.way("api: runs_replay as a start", Right.START)
 
     def post(self, request: Request, key: str) -> Response:
         """Do it; 409 and the run's state where it is not legal."""

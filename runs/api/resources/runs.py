@@ -59,7 +59,8 @@ class OneRun(ScopedView):
             one,
             steps=timeline.timeline(one),
             interventions=timeline.interventions(one),
-            site=request.build_absolute_uri,
+            secrets=self.sees_secrets,
+            site=self.site,
         )
         return Response(told.as_json())
 

@@ -87,11 +87,10 @@ class OneWorkflow(ScopedView):
     def get(self, request: Request, key: str) -> Response:
         """Show it with its current definition, and its latest run with the state of every step."""
         workflow = find_workflow(key, workspace=self.workspace)
-        return Response(
-            workflows_schemas.workflow_detail(
-                workflow, latest_run=_newest(workflow, site=request.build_absolute_uri)
-            ).as_json()
-        )
+        secrets = self.sees_secrets
+        newest = _newest(workflow, site=self.site, secrets=secrets)
+        told = workflows_schemas.workflow_detail(workflow, latest_run=newest, secrets=secrets)
+        return Response(told.as_json())
 
 
 def _published(published: Published) -> dict[str, Any]:
@@ -114,13 +113,14 @@ def _published(published: Published) -> dict[str, Any]:
     return workflows_schemas.WorkflowStarted(**told, state=started.state, status=started.state, run=run).as_json()
 
 
-def _newest(workflow: Workflow, *, site: base.Site) -> runs_schemas.RunDetail | None:
+def _newest(workflow: Workflow, *, site: base.Site | None, secrets: bool) -> runs_schemas.RunDetail | None:
     runs = Run.objects.filter(workflow=workflow).select_related("workflow", "version", "gate")
     run = runs.defer("version__definition").order_by("-id").first()
     if run is None:
         return None
     told = timeline.interventions(run)
-    return runs_schemas.run_detail(run, steps=timeline.timeline(run), interventions=told, site=site)
+    steps = timeline.timeline(run)
+    return runs_schemas.run_detail(run, steps=steps, interventions=told, site=site, secrets=secrets)
 
 
 def _slim(workflows: QuerySet[Workflow]) -> QuerySet[Workflow]:

@@ -40,7 +40,7 @@ class Command(BaseCommand):
             found = found.filter(workflow=self._find(options["workflow"], workspace=workspace))
         letters = list(found.order_by("-id")[: options["limit"]])
         if options["json"]:
-            told = [dead_letters.dead_letter_detail(dead_letter).as_json() for dead_letter in letters]
+            told = [dead_letters.dead_letter_detail(dead_letter, secrets=True).as_json() for dead_letter in letters]
             self.stdout.write(orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
             return
         for line in _table([_HEADINGS, *map(_row, letters)]) if letters else ["no dead letters"]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from actions.durations import seconds
+from actions.durations import seconds_with_unit
 from runs.maintenance import retention
 from runs.maintenance.retention import Policy
 from workflows.management.commands import _common
@@ -21,15 +23,16 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--older-than", required=True, metavar="30d", help="since their end, as 30d, 12h, 90m")
+        parser.add_argument("--older-than", required=True, metavar="30d", help="since their end, as 30d, 4w, 12h")
         parser.add_argument("--workflow", metavar="NAME", help="of this workflow only (default: of all, jobs included)")
         parser.add_argument("--dry-run", action="store_true", help="only count them")
+        _common.add_yes(parser)
         _common.add_workspace(parser)
 
     def handle(self, **options: Any) -> None:
         """A line of progress now and then, and one for each workflow."""
         try:
-            age = seconds(options["older_than"])
+            age = seconds_with_unit(options["older_than"])
         except ValueError as error:
             _common.leave(self, [f"--older-than: {error}"])
         workspace = _common.find_workspace(self, options["workspace"])
@@ -37,8 +40,24 @@ class Command(BaseCommand):
             chosen = [_common.find_workflow(self, options["workflow"], workspace=workspace)]
         else:
             chosen = list(Workflow.objects.filter(workspace=workspace).order_by("name"))
+        given, dry = options["older_than"], options["dry_run"]
+        if not dry:
+            self._ask(chosen, age=age, given=given, yes=options["yes"])
         for workflow in chosen:
-            self._prune(workflow, age=age, given=options["older_than"], dry=options["dry_run"])
+            self._prune(workflow, age=age, given=given, dry=dry)
+
+    def _ask(self, chosen: Sequence[Workflow], *, age: float, given: str, yes: bool) -> None:
+        """Say how many runs of which workflows are about to be deleted, and ask."""
+        counts = {
+            one.name: sum(batch.runs for batch in retention.prune(Policy(one.pk, one.name, age), dry=True))
+            for one in chosen
+        }
+        before = (datetime.now(UTC) - timedelta(seconds=age)).isoformat(sep=" ", timespec="seconds")
+        of = ", ".join(f"{name} ({count})" for name, count in counts.items() if count)
+        total = sum(counts.values())
+        if total:
+            what = f"{total} runs that ended more than {given} ago (before {before}) are to be deleted for good: {of}"
+            _common.confirm(self, what, yes=yes)
 
     def _prune(self, workflow: Workflow, *, age: float, given: str, dry: bool) -> None:
         count, told = 0, time.monotonic()

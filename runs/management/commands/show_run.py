@@ -27,7 +27,9 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         run = self._find(options["id"])
         if options["json"]:
-            told = runs.run_detail(run, steps=timeline.timeline(run), interventions=timeline.interventions(run))
+            told = runs.run_detail(
+                run, steps=timeline.timeline(run), interventions=timeline.interventions(run), secrets=True
+            )
             text = orjson.dumps(told.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
             self.stdout.write(text)
             return

@@ -14,6 +14,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.db import connection
 from django.db.models.functions import Now
 from django.test import RequestFactory
+from django.test.utils import CaptureQueriesContext
 
 from project import headers
 from project.wsgi import application
@@ -238,20 +239,55 @@ def _dismiss() -> None:
     user.save()
 
 
-@pytest.mark.parametrize("change", [_revoke, _expire, _dismiss])
-def test_a_token_that_holds_no_longer_starts_nothing_from_then_on(client: Api, change: Callable[[], None]) -> None:
+def _narrow() -> None:
+    ApiToken.objects.update(scopes=["read", "operate", "publish", "admin"])
+
+
+@pytest.mark.parametrize(("change", "status"), [(_revoke, 401), (_expire, 401), (_dismiss, 401), (_narrow, 403)])
+def test_a_token_that_holds_no_longer_starts_nothing_from_then_on(
+    client: Api, change: Callable[[], None], status: int
+) -> None:
     change()
-    assert client.post(ADDRESS, {"input": {"n": 1}})[0] == 401
+    assert client.post(ADDRESS, {"input": {"n": 1}})[0] == status
     assert Run.objects.count() == 1
 
 
-def test_one_token_that_holds_no_longer_fails_alone(client: Api) -> None:
+@pytest.mark.parametrize("how", ["deleted", "without the scope"])
+def test_one_token_that_holds_no_longer_fails_alone(how: str, client: Api) -> None:
     other = api()
     assert other.post(ADDRESS, {})[0] == 201
     recipe = next(iter(fast_start._recipes.values()))
-    ApiToken.objects.order_by("id")[0].delete()
+    token = ApiToken.objects.order_by("id")[0]
+    if how == "deleted":
+        token.delete()
+    else:
+        token.scopes = ["read"]
+        token.save()
     authorizations = [Authorization(tokens.digest(one.token), "quick") for one in (other, client, other)]
     _refuses_the_middle_one(recipe, authorizations)
+
+
+def test_a_start_writes_down_that_its_token_was_used_once_a_minute(client: Api) -> None:
+    before = ApiToken.objects.get().last_used_at
+    assert before is not None
+    with CaptureQueriesContext(connection) as seen:
+        assert client.post(ADDRESS, {"input": {"n": 1}})[0] == 201
+    assert not [one for one in seen if "workflows_apitoken" in one["sql"] and "UPDATE" in one["sql"]]
+    assert ApiToken.objects.get().last_used_at == before
+    ApiToken.objects.update(last_used_at=Now() - timedelta(minutes=2))
+    tokens._noted.clear()
+    assert client.post(ADDRESS, {"input": {"n": 1}})[0] == 201
+    after = ApiToken.objects.get().last_used_at
+    assert after is not None
+    assert after >= before
+
+
+def test_a_token_that_somebody_changes_just_now_starts_all_the_same(client: Api) -> None:
+    tokens._noted.clear()
+    with other_connection() as other:
+        other.execute("SELECT 1 FROM workflows_apitoken FOR UPDATE")
+        assert client.post(ADDRESS, {"input": {"n": 1}})[0] == 201
+        other.rollback()
 
 
 def test_a_version_that_was_just_published_is_the_one_that_is_started(client: Api) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from typing import ClassVar
 from uuid import UUID
 
 import pytest
 from django.db.models import F
 from pytest_django import Settings
 
+from actions import registry
+from actions.base import Action, Cancelled, Config, Context, Json
 from runs.control import pauses, preconditions, retries, stops
 from runs.domain.states import StepState
 from runs.engine import lease
@@ -50,10 +54,28 @@ def test_a_cancelled_run_waits_for_its_running_step_then_does_finally_and_undoes
     assert run.finished_at is not None
 
 
+class Attentive(Action[Config]):
+    """Occupies a worker until its run is stopped."""
+
+    name: ClassVar[str] = "attentive"
+    config_class: ClassVar[type[Config]] = Config
+
+    def perform(self, config: Config, context: Context) -> Json:
+        ends = time.monotonic() + 50
+        while time.monotonic() < ends:
+            if context.cancelled():
+                raise Cancelled()
+            time.sleep(0.1)
+        return None
+
+
 @pytest.mark.parametrize("last", ["", "finally: [{id: tidy, action: default}]"])
-def test_a_running_step_is_told_of_a_cancel_by_its_processs_heartbeat(last: str, settings: Settings) -> None:
+def test_a_running_step_is_told_of_a_cancel_by_its_processs_heartbeat(
+    last: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.PROCESS_LEASE_SECONDS = 2.0
-    flow = published(f"name: told{len(last)}\nsteps: [{{id: a, action: sleep, with: {{seconds: 50}}}}]\n{last}")
+    monkeypatch.setitem(registry.ACTIONS, "attentive", f"{__name__}.Attentive")
+    flow = published(f"name: told{len(last)}\nsteps: [{{id: a, action: attentive}}]\n{last}")
     [run_id] = begun(flow)
     with in_thread(deliver):
         wait_for(lambda: states(run_id) == {"a": "running"}, what="the step's start")

@@ -66,5 +66,5 @@ def test_a_permanent_error_and_used_up_attempts_end_it() -> None:
     ],
 )
 def test_on_names_the_errors_that_are_tried_again(kind: str, again: bool) -> None:
-    policy = Retry(max_attempts=3, on=("timeout", "http:5xx"))
+    policy = Retry(max_attempts=3, on=("TIMEOUT", "Http:5xx"))
     assert retry_policy.wanted(policy, error=Retryable("x", kind=kind), attempt=1) is again

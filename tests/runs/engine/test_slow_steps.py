@@ -113,7 +113,7 @@ def test_places_are_all_free_again_whatever_became_of_the_steps(settings: Settin
     Held.let_go.set()
     wait_for(lambda: not thread_pool.current().stuck, what="the abandoned attempts' end")
     pool = thread_pool.current()
-    assert (pool._free, pool._free_aside) == (4, 2)
+    assert pool.free == (4 + 1, 2 + 1), "all, and what is kept for other workspaces"
     assert not lease._in_hand
 
 
@@ -328,7 +328,7 @@ def test_slow_steps_that_the_recorder_walks_to_take_no_quick_place_either(settin
     firsts, Held.let_go = Held.let_go, threading.Event()
     firsts.set()
     wait_for(lambda: all(states(one).get("b") == "running" for one in runs), what="the second steps under way")
-    wait_for(lambda: thread_pool.current()._free == 2, what="the places of the second steps")
+    wait_for(lambda: thread_pool.current().free[0] == 2 + 1, what="the places of the second steps")
     [quick] = begun(published(FLOW), {"hold": False})
     with held.patient():
         deliver()

@@ -23,6 +23,26 @@ def leave(command: BaseCommand, lines: Iterable[object], *, status: int = BAD_IN
     sys.exit(status)
 
 
+def add_yes(parser: CommandParser) -> None:
+    parser.add_argument("--yes", action="store_true", help="do not ask; scripts must give it")
+
+
+def confirm(command: BaseCommand, what: str, *, yes: bool) -> None:
+    """Say what is about to be done, and ask on a terminal; leave with status 2 if the answer is not yes.
+
+    Where nobody can be asked, `--yes` must be given.
+    """
+    command.stdout.write(what)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        leave(command, ["nothing was done: nobody can be asked here; add --yes to do it without asking"])
+    command.stdout.write("Go on? [y/N] ", ending="")
+    command.stdout.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        leave(command, ["nothing was done"])
+
+
 def add_workspace(parser: CommandParser) -> None:
     parser.add_argument("--workspace", default="default", help="name of the workspace (default: default)")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from actions.durations import seconds_with_unit
 from workflows.management.commands import _common
 from workflows.models import Workflow
 
@@ -19,7 +20,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("days", nargs="?", metavar="DAYS|forever|default", help="default: the workspace's setting")
+        parser.add_argument(
+            "days", nargs="?", metavar="30d|4w|forever|default", help="default: the workspace's setting"
+        )
         parser.add_argument("--workflow", metavar="NAME", help="of this workflow only")
         _common.add_workspace(parser)
 
@@ -38,6 +41,11 @@ class Command(BaseCommand):
     def _days(self, given: str) -> int | None:
         if given in ("forever", "default"):
             return 0 if given == "forever" else None
-        if not (given.isascii() and given.isdigit() and 1 <= int(given) <= _LONGEST):
-            _common.leave(self, [f"{given[:40]!r} must be a number of days from 1 to {_LONGEST}, forever, or default"])
-        return int(given)
+        try:
+            days = seconds_with_unit(given) / 86400
+        except ValueError as error:
+            _common.leave(self, [str(error)])
+        if not (days.is_integer() and 1 <= days <= _LONGEST):
+            what = f"a whole number of days from 1d to {_LONGEST}d, such as 30d or 4w, forever, or default"
+            _common.leave(self, [f"{given[:40]!r} must be {what}"])
+        return int(days)
