@@ -1,5 +1,6 @@
 """All settings, each read once through project.env. project.checks checks the settings that depend on each other."""
 
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -62,6 +63,16 @@ try:
     QUICK_STEP_MILLISECONDS = env_int("QUICK_STEP_MILLISECONDS", default=50, minimum=1, maximum=5000)
     SLOW_STEPS = env_int("SLOW_STEPS", default=200, minimum=0, maximum=10_000)
     EFFECTFUL_BATCH_RUNS = env_int("EFFECTFUL_BATCH_RUNS", default=min(400, 2 * IO_THREADS), minimum=1, maximum=400)
+    # The backstop behind the charge of expressions: the most address space of a worker child, by a soft limit of the
+    # kernel; 0 for none. A child that meets it ends. Every thread reserves 8 MB of it for its stack, and the first ones
+    # (8 for each processor) 64 MB for what they allocate, though they use little.
+    WORKER_CHILD_ADDRESS_SPACE_MEGABYTES = env_int(
+        "WORKER_CHILD_ADDRESS_SPACE_MEGABYTES",
+        default=4 * WORKER_CHILD_MEMORY_MEGABYTES
+        + 8 * (IO_THREADS + SLOW_STEPS)
+        + 64 * min(IO_THREADS + SLOW_STEPS, 8 * (os.cpu_count() or 1)),
+        minimum=0,
+    )
     # The limit on concurrent runs that the admin offers for a new workspace; 0: none.
     DEFAULT_CONCURRENT_RUNS = env_int("DEFAULT_CONCURRENT_RUNS", default=1000, minimum=0, maximum=1_000_000)
     # How deep sub-workflows may be nested; it stops a workflow that starts itself without end.

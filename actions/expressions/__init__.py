@@ -1,6 +1,5 @@
 """The expression language between `{{` and `}}`: checking, references to steps, and evaluation under limits."""
 
-from actions.expressions.budget import WEB_CPU_MILLISECONDS, shared
 from actions.expressions.language import (
     MAX_EXPRESSIONS,
     TOO_MANY,
@@ -15,6 +14,7 @@ from actions.expressions.language import (
     render,
     truthy,
 )
+from actions.expressions.values import WEB_CPU_MILLISECONDS, shared
 
 __all__ = [
     "MAX_EXPRESSIONS",

@@ -12,10 +12,9 @@ from typing import Any, TypeVar
 from minijinja import Environment, TemplateError
 
 from actions.base import Json
-from actions.expressions import conditions, filters, operators
-from actions.expressions.budget import Refused, refill
-from actions.expressions.operators import kind, weigh
+from actions.expressions import filters, operators
 from actions.expressions.syntax import KEYWORDS, Path, emit
+from actions.expressions.values import TESTS, Refused, kind, refill, weigh
 from actions.nearest import shortened
 from actions.payload import PayloadError
 from actions.payload import check as check_json
@@ -170,11 +169,11 @@ def _plain(value: Any) -> Any:
 def _called(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function as MiniJinja calls it: with a _Long in place of each long text."""
 
-    def called(*values: Any, **named: Any) -> Any:
-        if named or _Long in map(type, values):
-            values = tuple(map(_plain, values))
+    def called(*given: Any, **named: Any) -> Any:
+        if named or _Long in map(type, given):
+            given = tuple(map(_plain, given))
             named = {name: _plain(value) for name, value in named.items()}
-        result = function(*values, **named)
+        result = function(*given, **named)
         return _Long(result) if type(result) is str and len(result) > _LONG else result
 
     return called
@@ -193,7 +192,7 @@ _OWN: dict[str, Callable[..., Any]] = {
     "at": _at,
     "has_at": _has_at,
     **{f"f_{name}": function for name, function in {**filters.FILTERS, **filters.LIST_FILTERS}.items()},
-    **{f"t_{name}": function for name, function in conditions.TESTS.items()},
+    **{f"t_{name}": function for name, function in TESTS.items()},
 }
 _FUNCTIONS = {name: _called(function) for name, function in _OWN.items()}
 

@@ -13,20 +13,24 @@ from urllib.parse import quote
 
 import orjson
 
-from actions.expressions.budget import Refused, charge, each, hold, work
-from actions.expressions.conditions import TESTS, less
-from actions.expressions.operators import (
+from actions.expressions.values import (
     LIST_BYTES,
+    TESTS,
+    Refused,
     as_text,
     bounded,
-    concat,
+    charge,
+    each,
+    hold,
     items_of,
     kind,
+    less,
     made,
     number_of,
     text_of,
     weigh,
     whole_of,
+    work,
 )
 
 # Bytes besides the characters and places that `charge` counts: of a short text, of what an order keeps for each item,
@@ -35,6 +39,7 @@ _TEXT_BYTES = 72
 _ORDER_BYTES = 56
 _SEEN_BYTES = 160
 _GROUP_BYTES = 600
+_NUMBERS = frozenset({int, float})
 _SPACES = (" ", "\t", "\n", "\r", "\v", "\f")
 
 
@@ -47,7 +52,7 @@ def _batch(value: Any, size: Any) -> list[list[Any]]:
     if width < 1:
         raise Refused("batch needs a size of at least 1")
     hold(LIST_BYTES * (len(items) // width + 1))
-    return [items[at : at + width] for at in range(0, len(items), width)]
+    return [items[at : at + width] for at in each(range(0, len(items), width))]
 
 
 def _float(value: Any) -> int | float:
@@ -85,7 +90,8 @@ def _format(value: Any, *parts: Any) -> str:
         raise Refused(f"format has {places} places {{}} and {len(parts)} values")
     charge(len(text))
     pieces = text.split("{}")
-    return concat(pieces[0], *(each for pair in zip(parts, pieces[1:], strict=True) for each in pair))
+    filled = [part for pair in zip(parts, pieces[1:], strict=True) for part in pair]
+    return "".join([made(as_text(part)) for part in (pieces[0], *filled)])
 
 
 def _items_of(value: Any) -> list[list[Any]]:
@@ -93,7 +99,7 @@ def _items_of(value: Any) -> list[list[Any]]:
         raise Refused(f"items needs an object, not {kind(value)}")
     charge(2 * len(value))
     hold(LIST_BYTES * len(value))
-    return [[key, item] for key, item in value.items()]
+    return [[key, value[key]] for key in each(list(value))]
 
 
 def _join(value: Any, separator: Any = "", attribute: Any = None) -> str:
@@ -180,22 +186,28 @@ _by_order = cmp_to_key(_order)
 
 def _sort(value: Any, reverse: Any = False, attribute: Any = None) -> list[Any]:
     items = items_of(value, what="sort")
-    hold(_ORDER_BYTES * len(items))
-    return sorted(items, key=_order_of(attribute), reverse=bool(reverse))
+    key = _order_of(attribute, items)
+    hold(0 if key is None else _ORDER_BYTES * len(items))
+    return sorted(items, key=key, reverse=bool(reverse))
 
 
 def _max(value: Any, attribute: Any = None) -> Any:
-    return max(each(items_of(value, what="max")), key=_order_of(attribute), default=None)
+    items = items_of(value, what="max")
+    return max(each(items), key=_order_of(attribute, items), default=None)
 
 
 def _min(value: Any, attribute: Any = None) -> Any:
-    return min(each(items_of(value, what="min")), key=_order_of(attribute), default=None)
+    items = items_of(value, what="min")
+    return min(each(items), key=_order_of(attribute, items), default=None)
 
 
-def _order_of(attribute: Any) -> Callable[[Any], Any]:
-    """Return the key by which items are ordered. Each comparison charges for itself."""
+def _order_of(attribute: Any, items: list[Any]) -> Callable[[Any], Any] | None:
+    """Return the key by which items are ordered; None for numbers alone, which Python orders many times as fast.
+
+    Each comparison charges for itself.
+    """
     if attribute is None:
-        return _by_order
+        return None if _NUMBERS.issuperset(map(type, items)) else _by_order
     keys = keys_of(attribute)
     return lambda item: _by_order(pluck(item, keys))
 
@@ -232,11 +244,10 @@ def _tojson(value: Any) -> str:
 
 def _unique(value: Any, attribute: Any = None) -> list[Any]:
     keys = None if attribute is None else keys_of(attribute)
-    seen: dict[bytes, Any] = {}
+    seen: dict[str, Any] = {}
     for item in each(items_of(value, what="unique")):
         part = item if keys is None else pluck(item, keys)
-        weigh(part)
-        written = orjson.dumps(part, option=orjson.OPT_SORT_KEYS)
+        written = _written(part, option=orjson.OPT_SORT_KEYS)
         if written not in seen:
             hold(_SEEN_BYTES)
             seen[written] = item
@@ -245,16 +256,21 @@ def _unique(value: Any, attribute: Any = None) -> list[Any]:
 
 def _group(value: Any, attribute: Any) -> list[dict[str, Any]]:
     keys = keys_of(attribute)
-    groups: dict[bytes, dict[str, Any]] = {}
+    groups: dict[str, dict[str, Any]] = {}
     for item in each(items_of(value, what="groupby")):
         key = pluck(item, keys)
-        weigh(key)
-        written = orjson.dumps(key)
+        written = _written(key)
         if written not in groups:
             hold(_GROUP_BYTES)
             groups[written] = {"key": key, "items": []}
         groups[written]["items"].append(item)
     return list(groups.values())
+
+
+def _written(value: Any, *, option: int | None = None) -> str:
+    """Return the value as JSON, to be kept. Not as orjson's bytes: each of these leaves a kilobyte unusable."""
+    weigh(value)
+    return orjson.dumps(value, option=option).decode()
 
 
 def _of_text(what: str, convert: Callable[[str], str]) -> Callable[[Any], str]:

@@ -18,10 +18,9 @@ from functools import cached_property, lru_cache, partial
 from actions import paths
 from actions.base import Json, Permanent
 from actions.expressions import evaluator
-from actions.expressions.budget import Refused, shared
 from actions.expressions.evaluator import Expression, Misses
-from actions.expressions.operators import as_text, weigh
 from actions.expressions.syntax import MAX_BYTES, Unacceptable
+from actions.expressions.values import Refused, as_text, shared, weigh
 from actions.nearest import shortened
 
 MAX_DEPTH = 100

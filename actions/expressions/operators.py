@@ -1,155 +1,29 @@
-"""The operators of expressions. Each accepts plain JSON only, and charges what it makes and looks at to the budget.
+"""The operators of expressions. Each accepts plain JSON only, and charges what it makes to the budget.
 
 So neither `'a' * 10**9` nor a filter inside a map can use up the process's memory or time.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
-from actions.expressions.budget import Refused, charge, hold, work
+from actions.expressions.values import (
+    LIST_BYTES,
+    Refused,
+    as_text,
+    bounded,
+    charge,
+    hold,
+    items_of,
+    kind,
+    made,
+    number_of,
+    whole_of,
+)
 
 RANGE_LIMIT = 10_000
-_INT_LIMIT = 2**63
-# Bytes of an empty list and of an empty object, besides their items.
-LIST_BYTES = 64
+# Bytes of an empty object, besides its items.
 _OBJECT_BYTES = 240
-# A text is searched in windows of this many characters, and the time is looked at between them.
-_WINDOW = 500_000
-
-
-def made(text: str) -> str:
-    """Charge a string that was just built, and return it."""
-    charge(len(text))
-    return text
-
-
-def kind(value: Any) -> str:
-    """The JSON name of a value's type, for messages."""
-    if value is None:
-        return "null"
-    names = {bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "a list"}
-    return names.get(type(value), "an object")
-
-
-def text_of(value: Any, *, what: str) -> str:
-    if not isinstance(value, str):
-        raise Refused(f"{what} needs a text, not {kind(value)}")
-    return value
-
-
-def items_of(value: Any, *, what: str) -> list[Any]:
-    """Return the items of a list or the keys of an object. Charged, because callers iterate over them."""
-    if not isinstance(value, (list, tuple, dict)):
-        raise Refused(f"{what} needs a list, not {kind(value)}")
-    charge(len(value))
-    return list(value)
-
-
-def number_of(value: Any, *, what: str) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Refused(f"{what} needs a number, not {kind(value)}")
-    return value
-
-
-def whole_of(value: Any, *, what: str) -> int:
-    number = number_of(value, what=what)
-    if number != int(number):
-        raise Refused(f"{what} needs a whole number, not {number}")
-    return int(number)
-
-
-def bounded(number: int | float) -> int | float:
-    if isinstance(number, complex) or not math.isfinite(number):
-        raise Refused("gives no number")
-    if isinstance(number, int) and not -_INT_LIMIT <= number < _INT_LIMIT:
-        raise Refused("gives a number beyond 64 bits")
-    return number
-
-
-def as_text(value: Any) -> str:
-    """Return a string as it is, any other value as JSON."""
-    if isinstance(value, str):
-        return value
-    if type(value) is int:
-        return str(value)
-    weigh(value)
-    return orjson.dumps(value).decode()
-
-
-def weigh(value: Any) -> None:
-    """Charge the size of a value before it is serialised, so that a large one is refused before memory is used."""
-    pending = [value]
-    while pending:
-        part = pending.pop()
-        if isinstance(part, str):
-            charge(len(part))
-        elif isinstance(part, (list, tuple, dict)):
-            # Before they are pending, because that takes memory too.
-            charge(1 + len(part))
-            if isinstance(part, dict):
-                pending.extend(part)
-                pending.extend(part.values())
-            else:
-                pending.extend(part)
-
-
-def same(left: Any, right: Any) -> bool:
-    """Whether two values are equal. Counts what it compares, and looks no further than to the first difference."""
-    if not isinstance(left, (list, tuple, dict)):
-        return left is right or not _different(left, right)
-    pending: list[Iterator[tuple[Any, Any]]] = [iter([(left, right)])]
-    while pending:
-        for one, other in pending[-1]:
-            if one is other:
-                continue
-            if _different(one, other):
-                return False
-            if isinstance(one, (list, tuple, dict)):
-                pending.append(_pairs(one, other))
-                break
-        else:
-            pending.pop()
-    return True
-
-
-def _different(one: Any, other: Any) -> bool:
-    """Whether two values differ; of lists and objects only the length and the keys are compared."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        work(1 + len(one))
-        return one.keys() != other.keys()
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        work(1)
-        return len(one) != len(other)
-    if isinstance(one, str) and isinstance(other, str) and len(one) == len(other):
-        work(len(one))
-    work(1)
-    return bool(one != other)
-
-
-def _pairs(one: Any, other: Any) -> Iterator[tuple[Any, Any]]:
-    if isinstance(one, dict):
-        return ((item, other[key]) for key, item in one.items())
-    return zip(one, other, strict=True)
-
-
-def occurs(piece: str, text: str) -> bool:
-    """Whether the text contains the piece."""
-    if len(piece) > len(text):
-        return False
-    for at in range(0, max(1, len(text)), _WINDOW):
-        end = min(len(text), at + _WINDOW + len(piece))
-        work(1 + end - at)
-        if text.find(piece, at, end) >= 0:
-            return True
-    return False
-
-
-# Operators.
 
 
 def add(left: Any, right: Any) -> Any:

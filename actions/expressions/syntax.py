@@ -16,8 +16,8 @@ from typing import Any
 from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2.parser import Parser
 
-from actions.expressions.conditions import TESTS
 from actions.expressions.filters import FILTERS, LIST_FILTERS
+from actions.expressions.values import TESTS
 from actions.nearest import nearest
 
 MAX_BYTES = 8 * 1024

@@ -13,6 +13,7 @@ from actions import expressions, payload
 from actions.base import Json, Park, Permanent, Spawn
 from runs.domain.outcomes import Child, HeldClaim, Outcome, StepResult
 from runs.domain.states import StepState
+from runs.engine import memory_limit
 from runs.engine.config import fitted, rendered
 from runs.engine.context import AttemptContext
 from runs.engine.failure import Tried, failed
@@ -88,6 +89,7 @@ def attempt(step: PlannedStep, work: Work, *, began: datetime | None = None) -> 
             return _waiting_or_started(step, work, answer, used=used, started_at=started_at)
         output = payload.clean(answer)
     except Exception as error:  # the one boundary: whatever an action raises fails the step, not the worker
+        memory_limit.end_if_met(error)
         return failed(step, work, error, Tried(started_at, given, used))
     return _succeeded(step, work, output, used, started_at)
 
@@ -154,6 +156,7 @@ def _begin_list(step: PlannedStep, work: Work, *, each: ForEach) -> StepResult:
             return _skipped(step, blocked=False)
         items = _list_of(step, payload.clean(expressions.render(each.items, names)))
     except Exception as error:  # as in attempt
+        memory_limit.end_if_met(error)
         return failed(step, work, error, Tried(started_at, given))
     result = StepResult(step.id, StepState.WAITING, attempt=work.attempt, attempts=work.attempts, started_at=started_at)
     now = work.clock.now()

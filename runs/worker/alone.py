@@ -16,7 +16,7 @@ from django.db import connections
 
 from runs.dispatch import dispatcher
 from runs.domain.requests import Due
-from runs.engine import thread_pool, tickets
+from runs.engine import memory_limit, thread_pool, tickets
 from runs.maintenance import suspects
 
 log = logging.getLogger(__name__)
@@ -93,13 +93,15 @@ def _perform(found: Sequence[Due]) -> None:
 
 
 def _begin() -> None:
-    """Leave what the process shares with its parent, and let the kernel end it if it hangs from here on.
+    """Leave what the process shares with its parent, and let the kernel end it if it hangs from here on, and limit its
+    memory.
 
     Connections are forgotten and not closed, which would end the parent's session; psycopg closes nothing that another
     process has opened. Signals of a shutdown are ignored: the worker waits for this process (Alone.stop).
     """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     _limit(0)
+    memory_limit.begin()
     for connection in connections.all(initialized_only=True):
         connection.connection = None
     for number in (signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD):

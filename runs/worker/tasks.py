@@ -18,8 +18,8 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from runs.dispatch.compiler import ADVANCE
+from runs.engine import memory_limit, thread_pool
 from runs.engine import recorder as recorders
-from runs.engine import thread_pool
 from runs.worker import delivery, pulse
 
 log = logging.getLogger(__name__)
@@ -69,8 +69,9 @@ def advance(self: Task[Any, Any], runs: list[str], version: str, head: str, fres
 
 @worker_process_init.connect
 def begin_pulse(**_: Any) -> None:
-    """Let the parent of a worker child see that its interpreter goes on."""
+    """Let the parent of a worker child see that its interpreter goes on, and the kernel limit its memory."""
     pulse.begin()
+    memory_limit.begin()
 
 
 @task_postrun.connect(sender=advance)

@@ -11,10 +11,9 @@ import pytest
 from actions import expressions, payload
 from actions.base import Permanent
 from actions.catalogue.transform import Transform, TransformConfig
-from actions.expressions import ExpressionError, budget, operators
-from actions.expressions.budget import Spent
-from actions.expressions.conditions import TESTS
+from actions.expressions import ExpressionError, operators, values
 from actions.expressions.filters import FILTERS, LIST_FILTERS
+from actions.expressions.values import TESTS, Spent
 from tests.actions.contexts import context as given
 
 Arguments = Callable[[int], tuple[Any, ...]]
@@ -148,7 +147,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "[a, b]": operators.list_,
     "{}": operators.object_,
     "range": operators.range_,
-    "== of texts": operators.same,
+    "== of texts": values.same,
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {**TESTS, **OPERATORS, **FILTERS, **LIST_FILTERS}
 CASES = [
@@ -180,9 +179,9 @@ def test_what_is_twice_as_large_is_charged_twice(name: str, grows: str, argument
 
 
 def _charged(name: str, arguments: tuple[Any, ...]) -> Spent:
-    budget.refill()
+    values.refill()
     FUNCTIONS[name](*arguments)
-    return budget.spent()
+    return values.spent()
 
 
 def test_a_text_is_not_copied_for_each_time_that_it_is_read() -> None:
