@@ -33,8 +33,7 @@ def patient(
         env = {**Worker._settings(), "REQUEST_BODY_SECONDS": "60"}
     started = WebServer(tmp_path_factory.mktemp("web"), env=env).wait_ready()
     yield started
-    started.process.kill()
-    started.process.wait()
+    started.kill()
 
 
 @pytest.fixture(scope="module")
