@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actions.base import Json
-from runs.history.timeline import StepView
 from runs.models import DeadLetter, Run, StepRun
 from workflows.definitions.secrets import masked
 from workflows.models import Workflow
+
+if TYPE_CHECKING:
+    from runs.history.timeline import StepView
 
 
 def steps(views: Iterable[StepView], *, secrets: bool) -> list[StepView]:
