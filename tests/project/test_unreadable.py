@@ -70,7 +70,12 @@ def test_no_part_of_an_address_of_a_page_is_answered_with_500() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("name", [settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME, "messages", "other"])
+# Ids of their own: names of cookies differ between the processes of a parallel run.
+@pytest.mark.parametrize(
+    "name",
+    [settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME, "messages", "other"],
+    ids=["session", "csrf", "messages", "other"],
+)
 @pytest.mark.parametrize("path", ["/admin/", "/admin/login/", "/api/v1/runs", "/health", "/approve/x"])
 def test_a_nul_in_a_cookie_is_refused(name: str, path: str) -> None:
     answer = Client(raise_request_exception=False).get(path, headers={"Cookie": f'{name}="\\000{"a" * 31}"'})
