@@ -10,6 +10,9 @@ from uuid import UUID
 from actions.base import Json
 from runs.domain.candidates import Candidate
 
+# `source` of runs that were started by publishing a workflow in the short form.
+SHORT_FORM = "short_form"
+
 
 class Authorization(NamedTuple):
     """What a start request was authorized by: its API token's sha256, and the workflow's name at that time.

@@ -101,6 +101,17 @@ class InterventionShape(Shape):
     details: dict[str, Any]
 
 
+class ParentShape(BaseModel):
+    """The step of another run that started this run; `item` is the index in a for_each, else -1."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: UUID
+    step: str
+    item: int
+    attempt: int
+
+
 class RunDetail(RunSummary):
     """A run with its input, its output, and every step of its plan in topological order.
 
@@ -213,17 +224,6 @@ class ItemShape(Shape):
     error: Any
     started_at: Any
     finished_at: Any
-
-
-class ParentShape(BaseModel):
-    """The step of another run that started this run; `item` is the index in a for_each, else -1."""
-
-    model_config = ConfigDict(frozen=True)
-
-    run: UUID
-    step: str
-    item: int
-    attempt: int
 
 
 def parent(run: Run) -> ParentShape | None:

@@ -12,14 +12,17 @@ from rest_framework.response import Response
 
 from runs.api.http import filters
 from runs.api.http.base import READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
-from runs.api.http.lookups import find_workflow
+from runs.api.http.lookups import find_start, workflow_or_none
 from runs.api.http.pagination import page
 from runs.api.http.parsers import DEFINITION_PARSERS
+from runs.api.http.problems import missing
 from runs.control import starts
+from runs.domain.requests import SHORT_FORM
 from runs.domain.requests import Request as RunRequest
+from runs.domain.statuses import workflow_status
 from runs.history import timeline
+from runs.history.timeline import StepView
 from runs.models import Run
-from runs.schemas import base
 from runs.schemas import runs as runs_schemas
 from runs.schemas import workflows as workflows_schemas
 from workflows.definitions.errors import DefinitionError
@@ -83,14 +86,35 @@ class Workflows(ScopedView):
 class OneWorkflow(ScopedView):
     """One workflow."""
 
-    @extend_schema(operation_id="workflows_retrieve", responses={200: workflows_schemas.WorkflowDetail, **READ_ONE})
+    @extend_schema(
+        operation_id="workflows_retrieve",
+        responses={200: workflows_schemas.WorkflowOrStart, **READ_ONE},
+    )
     def get(self, request: Request, key: str) -> Response:
-        """Show it with its current definition, and its latest run with the state of every step."""
-        workflow = find_workflow(key, workspace=self.workspace)
-        secrets = self.sees_secrets
-        newest = _newest(workflow, site=self.site, secrets=secrets)
-        told = workflows_schemas.workflow_detail(workflow, latest_run=newest, secrets=secrets)
-        return Response(told.as_json())
+        """Show it with its current definition, and its latest run with the state of every step.
+
+        By the id that a definition in the short form was answered with, show that start and its steps.
+        """
+        workflow = workflow_or_none(key, workspace=self.workspace)
+        if workflow is not None:
+            newest = self._newest(workflow)
+            told = workflows_schemas.workflow_detail(workflow, latest_run=newest, secrets=self.sees_secrets)
+            return Response(told.as_json())
+        start = find_start(key, workspace=self.workspace)
+        if start is None:
+            raise missing("workflow", key)
+        steps = timeline.timeline(start)
+        done, total = timeline.progress(start, steps)
+        return Response(workflows_schemas.started_workflow(self._run(start, steps), done=done, total=total).as_json())
+
+    def _newest(self, workflow: Workflow) -> runs_schemas.RunDetail | None:
+        runs = Run.objects.filter(workflow=workflow).select_related("workflow", "version", "gate")
+        run = runs.defer("version__definition").order_by("-id").first()
+        return None if run is None else self._run(run, timeline.timeline(run))
+
+    def _run(self, run: Run, steps: list[StepView]) -> runs_schemas.RunDetail:
+        told = timeline.interventions(run)
+        return runs_schemas.run_detail(run, steps=steps, interventions=told, site=self.site, secrets=self.sees_secrets)
 
 
 def _published(published: Published) -> dict[str, Any]:
@@ -107,20 +131,18 @@ def _published(published: Published) -> dict[str, Any]:
         [RunRequest(published.start_input)],
         version=published.version,
         workflow=published.workflow,
-        source="api",
+        source=SHORT_FORM,
     )
-    run = runs_schemas.RunStarted(id=started.run_id, state=started.state)
-    return workflows_schemas.WorkflowStarted(**told, state=started.state, status=started.state, run=run).as_json()
-
-
-def _newest(workflow: Workflow, *, site: base.Site | None, secrets: bool) -> runs_schemas.RunDetail | None:
-    runs = Run.objects.filter(workflow=workflow).select_related("workflow", "version", "gate")
-    run = runs.defer("version__definition").order_by("-id").first()
-    if run is None:
-        return None
-    told = timeline.interventions(run)
-    steps = timeline.timeline(run)
-    return runs_schemas.run_detail(run, steps=steps, interventions=told, site=site, secrets=secrets)
+    return workflows_schemas.WorkflowStarted(
+        **{**told, "id": started.run_id},
+        workflow=published.workflow.name,
+        workflow_id=published.workflow.pk,
+        state=started.state,
+        status=workflow_status(started.state),
+        current_step=0,
+        total_steps=len(published.version.definition["steps"]),
+        run=runs_schemas.RunStarted(id=started.run_id, state=started.state),
+    ).as_json()
 
 
 def _slim(workflows: QuerySet[Workflow]) -> QuerySet[Workflow]:
