@@ -11,12 +11,12 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs.api.http import filters
-from runs.api.http.base import READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
+from runs.api.http import filters, idempotency
+from runs.api.http.base import PROBLEM, READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
 from runs.api.http.pagination import MAX_OFFSET, page
 from runs.api.http.parsers import read_body
-from runs.api.http.problems import missing
-from runs.control import starts
+from runs.api.http.problems import Refused, missing
+from runs.control import keys, starts
 from runs.domain.requests import Request as RunRequest
 from runs.domain.states import RunState
 from runs.domain.statuses import JobStatus
@@ -24,6 +24,7 @@ from runs.history import jobs as jobs_history
 from runs.history import timeline
 from runs.history.jobs import NOTHING_YET, JobFacts
 from runs.models import Run
+from runs.planning import plan
 from runs.schemas import jobs
 from runs.schemas.requests import StartJob
 from workflows.models import Version, Workflow, Workspace
@@ -68,17 +69,22 @@ class Jobs(ScopedView):
     @extend_schema(
         operation_id="jobs_start",
         request=StartJob,
-        responses={200: jobs.JobDetail, 201: jobs.JobDetail, **WRITE},
+        responses={200: jobs.JobDetail, 201: jobs.JobDetail, **WRITE, 409: PROBLEM},
+        parameters=[idempotency.DESCRIBED],
     )
     def post(self, request: Request) -> Response:
-        """Start one. 200 and the first job when the idempotency key is known."""
+        """Start one. 200 and the first job when the idempotency key is known; 409 when it is with another input."""
         wanted = read_body(request.data, model=StartJob)
         version = _version(self.workspace, wanted=wanted, owner=self.user)
         check_payload(wanted.type, wanted.payload)
-        asked = RunRequest(wanted.payload, idempotency_key=wanted.idempotency_key, priority=wanted.priority)
+        key = idempotency.key_of(request.META, body=wanted.idempotency_key)
+        asked = RunRequest(wanted.payload, key, priority=wanted.priority, compares=wanted.compares)
         with transaction.atomic():
-            [started] = starts.start([asked], version=version, workflow=version.workflow, source="job")
+            answers = starts.start([asked], version=version, workflow=version.workflow, source="job")
+            started = keys.only(answers, key=key)
             job = _jobs(self.workspace).get(pk=started.run_id)
+            if wanted.compares and not started.created:
+                _require_same_type(job, version=version, key=key)
             # A job that this transaction has made cannot have begun.
             answer = _detail(job, facts=NOTHING_YET if started.created else None, secrets=self.sees_secrets)
         return Response(answer.as_json(), status=201 if started.created else 200)
@@ -122,6 +128,14 @@ def _remember(key: tuple[UUID, str, int | None], *, version: Version) -> None:
     if len(_known) >= _MAX_KNOWN:
         _known.clear()
     _known[key] = version
+
+
+def _require_same_type(job: Run, *, version: Version, key: str | None) -> None:
+    """Raises Refused (409) if the job that has the key performs another action than this version."""
+    first, given = (plan.load(each).definition.steps[0].action for each in (job.version_id, version.pk))
+    if first != given:
+        detail = f"the idempotency key {key!r} is known: job {job.pk} is a {first}, this request a {given}"
+        raise Refused(f"{detail}; use another key, or send on_conflict: return to get that job", status=409)
 
 
 def _versions_of(action: str, *, workspace: Workspace) -> QuerySet[Version]:

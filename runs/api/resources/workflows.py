@@ -10,13 +10,13 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs.api.http import filters
-from runs.api.http.base import READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
+from runs.api.http import filters, idempotency
+from runs.api.http.base import PROBLEM, READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
 from runs.api.http.lookups import find_start, workflow_or_none
 from runs.api.http.pagination import page
 from runs.api.http.parsers import DEFINITION_PARSERS
 from runs.api.http.problems import missing
-from runs.control import starts
+from runs.control import keys, starts
 from runs.domain.requests import SHORT_FORM
 from runs.domain.requests import Request as RunRequest
 from runs.domain.statuses import workflow_status
@@ -66,20 +66,24 @@ class Workflows(ScopedView):
             200: workflows_schemas.WorkflowPublished,
             201: workflows_schemas.WorkflowStarted,
             **WRITE,
+            409: PROBLEM,
         },
+        parameters=[idempotency.DESCRIBED],
     )
     def post(self, request: Request) -> Response:
-        """Publish a definition; the short form is started at once. 200 when nothing was made."""
+        """Publish a definition; the short form is started at once. 200 when nothing was made.
+
+        An idempotency key is that of the start; one that is known answers the first start.
+        """
         source = request.data if isinstance(request.data, Source) else Source(None)
         try:
             with transaction.atomic():
                 published = publish(source.document, workspace=self.workspace, owner=self.user)
                 if published.start_input is not None:
                     self.require(PUBLISH_AND_START)
-                answer = _published(published)
+                answer, made = _published(published, key=idempotency.header_key(request.META))
         except DefinitionError as error:
             raise source.locate(error) from None
-        made = published.workflow_created or published.version_created or "run" in answer
         return Response(answer, status=201 if made else 200)
 
 
@@ -117,7 +121,8 @@ class OneWorkflow(ScopedView):
         return runs_schemas.run_detail(run, steps=steps, interventions=told, site=self.site, secrets=self.sees_secrets)
 
 
-def _published(published: Published) -> dict[str, Any]:
+def _published(published: Published, *, key: str | None) -> tuple[dict[str, Any], bool]:
+    """Return the answer, and whether anything was made. Raises KeyTaken if the short form was to be started."""
     told: dict[str, Any] = {
         "id": published.workflow.pk,
         "name": published.workflow.name,
@@ -126,14 +131,12 @@ def _published(published: Published) -> dict[str, Any]:
         "warnings": list(published.warnings),
     }
     if published.start_input is None:
-        return workflows_schemas.WorkflowPublished(**told).as_json()
-    [started] = starts.start(
-        [RunRequest(published.start_input)],
-        version=published.version,
-        workflow=published.workflow,
-        source=SHORT_FORM,
-    )
-    return workflows_schemas.WorkflowStarted(
+        made = published.workflow_created or published.version_created
+        return workflows_schemas.WorkflowPublished(**told).as_json(), made
+    asked = RunRequest(published.start_input, key, compares=True)
+    answers = starts.start([asked], version=published.version, workflow=published.workflow, source=SHORT_FORM)
+    started = keys.only(answers, key=key)
+    answer = workflows_schemas.WorkflowStarted(
         **{**told, "id": started.run_id},
         workflow=published.workflow.name,
         workflow_id=published.workflow.pk,
@@ -142,7 +145,8 @@ def _published(published: Published) -> dict[str, Any]:
         current_step=0,
         total_steps=len(published.version.definition["steps"]),
         run=runs_schemas.RunStarted(id=started.run_id, state=started.state),
-    ).as_json()
+    )
+    return answer.as_json(), started.created
 
 
 def _slim(workflows: QuerySet[Workflow]) -> QuerySet[Workflow]:
