@@ -17,6 +17,7 @@ from runs.history import masking
 from runs.history.timeline import StepView
 from runs.models import Intervention, Run
 from runs.schemas.base import Shape, Site
+from runs.schemas.outputs import Outputs
 
 
 class WaitShape(Shape):
@@ -50,6 +51,8 @@ class StepShape(Shape):
     input: Any
     config: Any
     output: Any
+    # Where the output is, if it is too large for this answer, or was left out.
+    output_url: str | None
     error: Any
     started_at: datetime | None
     finished_at: datetime | None
@@ -116,19 +119,27 @@ class RunDetail(RunSummary):
     """A run with its input, its output, and every step of its plan in topological order.
 
     `ending` is the outcome of the run's work while compensation, `on_failure` or `finally` are still to be done, else
-    null. A run that has not ended at its `deadline` fails. A step `undo:<step>` is the compensation of that step.
+    null. A run that has not ended at its `deadline` fails. A step `undo:<step>` is the compensation of that step. An
+    `output` that is large, or was left out, is null, and `output_url` is its address.
     """
 
     ending: RunState | None
     deadline: datetime | None
     input: Any
     output: Any
+    output_url: str | None
     steps: list[StepShape]
     replay_of: UUID | None
     concurrency_key: str | None
     pause: PauseShape | None
     parent: ParentShape | None
     interventions: list[InterventionShape]
+
+
+class OutputShape(Shape):
+    """The output of a run or of a step; null while there is none."""
+
+    output: Any
 
 
 class RunStarted(Shape):
@@ -138,14 +149,18 @@ class RunStarted(Shape):
     state: RunState
 
 
-def step(view: StepView, *, site: Site | None = str) -> StepShape:
-    """Return a step of a timeline; `site` turns a path into a full URL, and None leaves out the link of an approval."""
+def step(view: StepView, *, site: Site | None = str, outputs: Outputs | None = None) -> StepShape:
+    """Return a step of a timeline; `site` turns a path into a full URL, and None leaves out the link of an approval.
+
+    Without `outputs` it has its output, however large it is.
+    """
     fields = {field.name: getattr(view, field.name) for field in dataclasses.fields(view)}
     waits = view.waiting_for
     fields["waiting_for"] = WaitShape.model_validate(dataclasses.asdict(waits)) if waits else None
     fields["not_kept"] = list(view.not_kept)
     link = waits.approve_url if waits else None
-    return StepShape(**fields, approve_url=site(link) if link and site else None)
+    fields["output"], address = outputs.split(view.output, step=view.step) if outputs else (view.output, None)
+    return StepShape(**fields, output_url=address, approve_url=site(link) if link and site else None)
 
 
 def run_summary(run: Run) -> RunSummary:
@@ -153,25 +168,28 @@ def run_summary(run: Run) -> RunSummary:
     return RunSummary(**_run(run))
 
 
-def run_detail(
+def run_detail(  # noqa: PLR0913 - everything that decides what an answer shows
     run: Run,
     *,
     steps: Iterable[StepView],
     interventions: Iterable[Intervention],
     secrets: bool,
     site: Site | None = str,
+    outputs: Outputs | None = None,
 ) -> RunDetail:
-    """Return all details of a run; its workflow and version should be loaded. `site`: see `step`.
+    """Return all details of a run; its workflow and version should be loaded. `site` and `outputs`: see `step`.
 
     Secrets in the steps' configs are masked unless `secrets`.
     """
+    output, address = outputs.split(run.output, step=None) if outputs else (run.output, None)
     return RunDetail(
         **_run(run),
         ending=RunState(run.ending) if run.ending else None,
         deadline=run.deadline,
         input=masking.run_input(run, secrets=secrets),
-        output=run.output,
-        steps=[step(view, site=site) for view in masking.steps(steps, secrets=secrets)],
+        output=output,
+        output_url=address,
+        steps=[step(view, site=site, outputs=outputs) for view in masking.steps(steps, secrets=secrets)],
         replay_of=run.replay_of_id,
         concurrency_key=concurrency.key_of(run),
         pause=pause_shape(pauses.of_run(run)),

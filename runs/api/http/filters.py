@@ -15,19 +15,21 @@ from workflows.definitions.errors import nearest
 PAGING = ("limit", "cursor")
 # Words of other engines for a run that ended well.
 SYNONYMS = {"success": "succeeded", "completed": "succeeded"}
+MOST_VALUES = 20
 _LABEL = "label."
 
 
 @dataclass(frozen=True)
 class Filters:
-    """The filters that were given. `states` and `statuses` are empty where all are wanted.
+    """The filters that were given. `states` and `statuses` are empty where all are wanted. A label may have several
+    values, of which any will do.
 
     `statuses` has the words of a list whose `status` is not its `state`; a word that is no status there is a state.
     """
 
     values: dict[str, str] = field(default_factory=dict)
     states: list[str] = field(default_factory=list)
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, list[str]] = field(default_factory=dict)
     statuses: list[str] = field(default_factory=list)
 
     def get(self, name: str) -> str | None:
@@ -61,7 +63,7 @@ def parse(
     names = [*known]
     allowed = [*names, *(("state", "status") if states else ())]
     values: dict[str, str] = {}
-    labels: dict[str, str] = {}
+    labels: dict[str, list[str]] = {}
     wanted: list[str] = []
     found: list[str] = []
     for name, given in pairs:
@@ -69,12 +71,16 @@ def parse(
         if "\x00" in name or any("\x00" in part for part in given):
             raise bad(where, "has a NUL character; remove it")
         if f"{_LABEL}<key>" in names and name.startswith(_LABEL) and len(name) > len(_LABEL):
-            labels[name.removeprefix(_LABEL)] = given[-1]
+            if len(given) > MOST_VALUES:
+                raise bad(where, f"has {len(given):,} values; {MOST_VALUES} are the limit")
+            labels[name.removeprefix(_LABEL)] = [*dict.fromkeys(given)]
         elif states is not None and statuses is not None and name == "status":
             found += _words(",".join(given), name=where, known=[*statuses, *states], also={"success": "succeeded"})
         elif states is not None and name in ("state", "status"):
             wanted += _words(",".join(given), name=where, known=[*states], also=SYNONYMS)
         elif name in allowed:
+            if len(set(given)) > 1:
+                raise bad(where, "is given several times with different values; keep one of them")
             values[name] = given[-1]
         else:
             raise bad(where, f"is not a known filter; known are {', '.join(sorted(allowed))}")

@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from actions import payload
+from actions.base import Json
 from actions.payload import PayloadError
 from runs.api.http import filters, idempotency, streams
 from runs.api.http.base import PROBLEM, WRITE, ScopedView, without_length
@@ -80,7 +81,10 @@ class StartedInBulk(ScopedView):
         if workflow.current is None:
             raise Refused(f"workflow {workflow.name!r} is not published yet; publish it first", status=409)
         given = filters.read(request, known=["ids", "label.<key>"])
-        common = read_body({"labels": {**given.labels}}, model=StartRun).labels
+        if several := [name for name, values in given.labels.items() if len(values) > 1]:
+            raise bad(f"label.{several[0]}", "has several values; a run has one of each label")
+        labels: dict[str, Json] = {name: values[0] for name, values in given.labels.items()}
+        common = read_body({"labels": labels}, model=StartRun).labels
         once = idempotency.header_key(request.META, longest=idempotency.MAX_KEY_IN_BULK)
         started = _Starting(workflow, workflow.current, common, ids=_wants_ids(given.get("ids")), key=once)
         try:

@@ -11,7 +11,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs.api.http import filters, idempotency
+from runs.api.http import filters, idempotency, ranges
 from runs.api.http.base import PROBLEM, READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
 from runs.api.http.pagination import MAX_OFFSET, page
 from runs.api.http.parsers import read_body
@@ -49,19 +49,21 @@ class Jobs(ScopedView):
             type="Only jobs of this action.",
             state="One or more states, separated by commas.",
             status=f"One or more statuses, separated by commas: {', '.join(JobStatus)}. States are taken too.",
+            **ranges.described(*ranges.OF_RUNS),
             offset=f"How many jobs to leave out, at most {MAX_OFFSET:,}; the address in `next` costs less.",
         ),
         responses={200: listed(jobs.JobSummary, offsets=True), **READ_MANY},
     )
     def get(self, request: Request) -> Response:
         """List them, newest first, without payload and output."""
-        given = filters.read(request, known=["type", "offset"], states=RunState, statuses=JobStatus)
+        given = filters.read(request, known=["type", "offset", *ranges.OF_RUNS], states=RunState, statuses=JobStatus)
         found = _jobs(self.workspace)
         if (action := given.get("type")) is not None:
             found = found.filter(version__in=_versions_of(action, workspace=self.workspace))
         if given.states:
             found = found.filter(state__in=given.states)
         found = jobs_history.having(found, given.statuses)
+        found = ranges.within(given, of=ranges.with_key(given, of=found, workspace=self.workspace))
         shown = page(request, of=found.defer("input", "output"), offsets=True)
         facts = jobs_history.facts(shown.objects)
         return answer_page(shown, [jobs.job_summary(run, facts=facts[run.pk]) for run in shown.objects])

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from runs.api.http import filters, idempotency
 from runs.api.http.base import PROBLEM, READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
 from runs.api.http.lookups import find_start, workflow_or_none
+from runs.api.http.outputs import PARAMETERS, outputs_of
 from runs.api.http.pagination import page
 from runs.api.http.parsers import DEFINITION_PARSERS
 from runs.api.http.problems import missing
@@ -92,7 +93,8 @@ class OneWorkflow(ScopedView):
 
     @extend_schema(
         operation_id="workflows_retrieve",
-        responses={200: workflows_schemas.WorkflowOrStart, **READ_ONE},
+        parameters=PARAMETERS,
+        responses={200: workflows_schemas.WorkflowOrStart, **READ_ONE, **READ_MANY},
     )
     def get(self, request: Request, key: str) -> Response:
         """Show it with its current definition, and its latest run with the state of every step.
@@ -118,7 +120,14 @@ class OneWorkflow(ScopedView):
 
     def _run(self, run: Run, steps: list[StepView]) -> runs_schemas.RunDetail:
         told = timeline.interventions(run)
-        return runs_schemas.run_detail(run, steps=steps, interventions=told, site=self.site, secrets=self.sees_secrets)
+        return runs_schemas.run_detail(
+            run,
+            steps=steps,
+            interventions=told,
+            site=self.site,
+            secrets=self.sees_secrets,
+            outputs=outputs_of(run.pk, request=self.request),
+        )
 
 
 def _published(published: Published, *, key: str | None) -> tuple[dict[str, Any], bool]:

@@ -1,0 +1,96 @@
+"""Filter lists by time, by idempotency key and by labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from operator import and_, or_
+from typing import TypeVar
+from uuid import UUID
+
+from django.db.models import Model, Q, QuerySet
+
+from runs.api.http.filters import Filters
+from runs.api.http.problems import bad
+from runs.models import Run
+from workflows.models import Workflow, Workspace
+
+CREATED = ("created_after", "created_before")
+FINISHED = ("finished_after", "finished_before")
+OF_RUNS = (*CREATED, *FINISHED, "idempotency_key")
+_EXAMPLE = "2026-03-01T09:00:00Z"
+# Ids are made from the clock of a web process, `created_at` is the database's: they may differ, but not by more.
+_SLACK = timedelta(days=1)
+M = TypeVar("M", bound=Model)
+
+
+def described(*names: str) -> dict[str, str]:
+    """Describe these filters for the OpenAPI document."""
+    known = {name: f"Only those that were {name.replace('_', ' ')} this time, such as {_EXAMPLE}." for name in OF_RUNS}
+    known["idempotency_key"] = "Only those with this idempotency key."
+    return {name: known[name] for name in names}
+
+
+def within(given: Filters, *, of: QuerySet[M]) -> QuerySet[M]:
+    """Return those that were created, and finished, within the times that are given. Raises Refused (400).
+
+    Ids begin with the time at which they were made, so that a range of them leaves out what is too old or too new.
+    """
+    found = of
+    if (since := _time(given, "created_after")) is not None:
+        found = found.filter(created_at__gt=since, pk__gte=_first_id(since - _SLACK))
+    if (until := _time(given, "created_before")) is not None:
+        found = found.filter(created_at__lt=until, pk__lt=_first_id(until + _SLACK))
+    if (since := _time(given, "finished_after")) is not None:
+        found = found.filter(finished_at__gt=since)
+    if (until := _time(given, "finished_before")) is not None:
+        found = found.filter(finished_at__lt=until, pk__lt=_first_id(until + _SLACK))
+    return found
+
+
+def with_key(given: Filters, *, of: QuerySet[Run], workspace: Workspace) -> QuerySet[Run]:
+    """Return those with the idempotency key that is given. Workflows are named: the index of keys begins with them."""
+    key = given.get("idempotency_key")
+    if key is None:
+        return of
+    return of.filter(workflow__in=Workflow.objects.filter(workspace=workspace).values("pk"), idempotency_key=key)
+
+
+def with_labels(labels: Mapping[str, Sequence[str]]) -> Q:
+    """Return the condition for having all of these labels, each with one of its values."""
+    single = {name: values[0] for name, values in labels.items() if len(values) == 1}
+    several = [
+        reduce(or_, (Q(labels__contains={name: value}) for value in values))
+        for name, values in labels.items()
+        if len(values) > 1
+    ]
+    return reduce(and_, several, Q(labels__contains=single) if single else Q())
+
+
+def in_use(given: Filters) -> bool:
+    """Whether any of these filters is given."""
+    return bool(given.labels) or any(given.get(name) is not None for name in OF_RUNS)
+
+
+def _time(given: Filters, name: str) -> datetime | None:
+    text = given.get(name)
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+        aware = found.tzinfo is not None and found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        aware = None
+    if not aware or not _EARLIEST < aware < _LATEST:
+        message = f"must be a time with its time zone, such as {_EXAMPLE} (write + as %2B), not {text[:40]!r}"
+        raise bad(name, message)
+    return aware
+
+
+_EARLIEST, _LATEST = datetime(1970, 1, 3, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+
+
+def _first_id(moment: datetime) -> UUID:
+    """Return the lowest id (a UUID of version 7) of this millisecond."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
