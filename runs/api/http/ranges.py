@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import reduce
 from operator import and_, or_
 from typing import TypeVar
-from uuid import UUID
 
 from django.db.models import Model, Q, QuerySet
 
 from runs.api.http.filters import Filters
 from runs.api.http.problems import bad
+from runs.history.lists import Span
 from runs.models import Run
 from workflows.models import Workflow, Workspace
 
@@ -20,8 +21,7 @@ CREATED = ("created_after", "created_before")
 FINISHED = ("finished_after", "finished_before")
 OF_RUNS = (*CREATED, *FINISHED, "idempotency_key")
 _EXAMPLE = "2026-03-01T09:00:00Z"
-# Ids are made from the clock of a web process, `created_at` is the database's: they may differ, but not by more.
-_SLACK = timedelta(days=1)
+_EARLIEST, _LATEST = datetime(1970, 1, 3, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 M = TypeVar("M", bound=Model)
 
 
@@ -32,20 +32,21 @@ def described(*names: str) -> dict[str, str]:
     return {name: known[name] for name in names}
 
 
-def within(given: Filters, *, of: QuerySet[M]) -> QuerySet[M]:
-    """Return those that were created, and finished, within the times that are given. Raises Refused (400).
+def span_of(given: Filters) -> Span | None:
+    """Return the times that are given, or None. Raises Refused (400)."""
+    times = {name: _time(given, name) for name in (*CREATED, *FINISHED)}
+    return None if not any(times.values()) else Span(**times)
 
-    Ids begin with the time at which they were made, so that a range of them leaves out what is too old or too new.
-    """
-    found = of
-    if (since := _time(given, "created_after")) is not None:
-        found = found.filter(created_at__gt=since, pk__gte=_first_id(since - _SLACK))
-    if (until := _time(given, "created_before")) is not None:
-        found = found.filter(created_at__lt=until, pk__lt=_first_id(until + _SLACK))
-    if (since := _time(given, "finished_after")) is not None:
-        found = found.filter(finished_at__gt=since)
-    if (until := _time(given, "finished_before")) is not None:
-        found = found.filter(finished_at__lt=until, pk__lt=_first_id(until + _SLACK))
+
+def within(span: Span | None, *, of: QuerySet[M]) -> QuerySet[M]:
+    """Return those that were created, and have ended, within the span; without one, all of them."""
+    if span is None:
+        return of
+    found = of.filter(pk__gte=span.since, pk__lt=span.before)
+    for name, end in asdict(span).items():
+        if end is not None:
+            field, _, side = name.partition("_")
+            found = found.filter(**{f"{field}_at__{'gt' if side == 'after' else 'lt'}": end})
     return found
 
 
@@ -68,11 +69,6 @@ def with_labels(labels: Mapping[str, Sequence[str]]) -> Q:
     return reduce(and_, several, Q(labels__contains=single) if single else Q())
 
 
-def in_use(given: Filters) -> bool:
-    """Whether any of these filters is given."""
-    return bool(given.labels) or any(given.get(name) is not None for name in OF_RUNS)
-
-
 def _time(given: Filters, name: str) -> datetime | None:
     text = given.get(name)
     if text is None:
@@ -86,11 +82,3 @@ def _time(given: Filters, name: str) -> datetime | None:
         message = f"must be a time with its time zone, such as {_EXAMPLE} (write + as %2B), not {text[:40]!r}"
         raise bad(name, message)
     return aware
-
-
-_EARLIEST, _LATEST = datetime(1970, 1, 3, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-
-
-def _first_id(moment: datetime) -> UUID:
-    """Return the lowest id (a UUID of version 7) of this millisecond."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)

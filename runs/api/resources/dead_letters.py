@@ -65,4 +65,4 @@ def matching(given: Filters, *, workspace: Workspace) -> QuerySet[DeadLetter]:
         found = found.filter(state__in=given.states)
     if given.labels:
         found = found.filter(ranges.with_labels(given.labels))
-    return ranges.within(given, of=found)
+    return ranges.within(ranges.span_of(given), of=found)

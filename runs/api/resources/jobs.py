@@ -63,7 +63,7 @@ class Jobs(ScopedView):
         if given.states:
             found = found.filter(state__in=given.states)
         found = jobs_history.having(found, given.statuses)
-        found = ranges.within(given, of=ranges.with_key(given, of=found, workspace=self.workspace))
+        found = ranges.within(ranges.span_of(given), of=ranges.with_key(given, of=found, workspace=self.workspace))
         shown = page(request, of=found.defer("input", "output"), offsets=True)
         facts = jobs_history.facts(shown.objects)
         return answer_page(shown, [jobs.job_summary(run, facts=facts[run.pk]) for run in shown.objects])

@@ -117,13 +117,15 @@ def matching(given: Filters, *, workspace: Workspace) -> QuerySet[Run]:
     if given.labels:
         # The first condition is the one of the index, which leaves out the many runs without labels.
         found = found.exclude(labels={}).filter(ranges.with_labels(given.labels))
-    return ranges.within(given, of=ranges.with_key(given, of=found, workspace=workspace))
+    return ranges.within(ranges.span_of(given), of=ranges.with_key(given, of=found, workspace=workspace))
 
 
 def _newest(given: Filters, *, workspace: Workspace) -> Newest | None:
     """How to find the page's ids where the lists' own statements do: by no filter but state, or not being paused."""
     paused = given.get("paused")
-    if given.get("workflow") is not None or ranges.in_use(given) or paused == "true":
+    others = ("workflow", "idempotency_key")
+    if any(given.get(name) is not None for name in others) or given.labels or paused == "true":
         return None
     states = frozenset(map(RunState, given.states or ()))
-    return lists.newest_runs(states, workspace=workspace, unpaused=paused == "false")
+    span = ranges.span_of(given)
+    return lists.newest_runs(states, workspace=workspace, unpaused=paused == "false", span=span)

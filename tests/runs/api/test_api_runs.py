@@ -44,7 +44,17 @@ def test_a_finished_run_is_told_with_every_step() -> None:
     [step] = run["steps"]
     assert step.keys() == {
         *("step", "action", "state", "attempt", "attempts", "input", "config"),
-        *("output", "error", "started_at", "finished_at", "child_run", "items", "waiting_for", "approve_url"),
+        *(
+            "output",
+            "output_url",
+            "error",
+            "started_at",
+            "finished_at",
+            "child_run",
+            "items",
+            "waiting_for",
+            "approve_url",
+        ),
         "not_kept",
     }
     assert (step["step"], step["action"], step["state"], step["attempt"]) == (
