@@ -21,7 +21,14 @@ from workflows.definitions.configs import (
     find_action,
     unknown_action,
 )
-from workflows.definitions.definition import Compensation, Definition, ForEach, RetryDefinition, StepDefinition
+from workflows.definitions.definition import (
+    PUBLISHING,
+    Compensation,
+    Definition,
+    ForEach,
+    RetryDefinition,
+    StepDefinition,
+)
 from workflows.definitions.errors import DefinitionError, Problem, first, join_path, nearest, refuse
 from workflows.definitions.graph import Upstream, graph_problems
 from workflows.definitions.secrets import marker_problems
@@ -87,7 +94,7 @@ def _parse(normalised: Normalised) -> Definition:
     if problems:
         raise located(problems, normalised)
     try:
-        return Definition.model_validate(document)
+        return Definition.model_validate(document, context=PUBLISHING)
     except ValidationError as error:
         problems = complaints(error, model=Definition, given=normalised.document, path="")
         raise located(problems, normalised) from None
@@ -102,7 +109,7 @@ def _parse_steps(document: dict[str, Json]) -> Iterator[Problem]:
         steps: list[Any] = []
         for index, step in enumerate(given):
             try:
-                steps.append(StepDefinition.model_validate(step))
+                steps.append(StepDefinition.model_validate(step, context=PUBLISHING))
             except ValidationError as error:
                 yield from complaints(error, model=StepDefinition, given=step, path=f"{part}[{index}]")
         document[part] = steps
