@@ -44,7 +44,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "4711",
         ),
         "regex_findall": Entry(
-            "all matches, each as in `regex_search`", "'a1 b22'|regex_findall('[a-z](\\\\d+)')", ["1", "22"]
+            "all matches, each as in `regex_search`", "'a1 b22'|regex_findall('b?([0-9]+)')", ["1", "22"]
         ),
         "regex_replace": Entry(
             "each match replaced; `\\\\1` to `\\\\9` are its groups, `\\\\0` is the match",
