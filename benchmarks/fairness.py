@@ -144,8 +144,8 @@ def table(report: Mapping[str, Any]) -> str:
         "## Workspaces beside each other\n\n"
         f"A workspace starts runs of three pure steps, {report['per_second']} a second for {report['seconds']:g} s, on"
         " a worker with the default settings; another workspace keeps its flood going. Times are from before the start"
-        f" to the recorded end, in milliseconds; a run that has not ended after {report['longest_seconds']:g} s counts as"
-        " not ended.\n\n"
+        f" to the recorded end, in milliseconds; a run that has not ended after {report['longest_seconds']:g} s"
+        " counts as not ended.\n\n"
         "| beside | p50 | p95 | longest | ended |\n|---|---|---|---|---|\n"
         + "\n".join(lines)
         + "\n\nThe aim: p95 at most 300 ms and at most twice that beside the honest workspace, no run longer than 3 s."
