@@ -1,4 +1,7 @@
-"""Which outputs an answer has in itself, and which by a link: large ones would make it too large to be read."""
+"""Which large values an answer about a run has in itself, and which by a link: else it may be too large to be read.
+
+The output of one step is the input of the next, so inputs and configs are as large.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import orjson
 
 from actions.base import Json
 
-# A larger output comes by a link, and so does what exceeds the second bound together with those before it. In bytes.
+# A larger value comes by a link, and so does what exceeds the second bound together with those before it. In bytes.
 MOST_BYTES = 64 * 1024
 MOST_BYTES_TOGETHER = 4 * 1024 * 1024
 
@@ -23,21 +26,34 @@ class Wanted(Enum):
     NONE = "none"
 
 
+@dataclass(frozen=True)
+class Links:
+    """The addresses of what is left out. `output` takes a step, or None for the run."""
+
+    step: Callable[[str], str]
+    output: Callable[[str | None], str]
+
+
 @dataclass
 class Outputs:
-    """Decides output by output. `address` makes the link to the output of a step, or to the run's for None."""
+    """Decides value by value. `left` is how many bytes the answer may still take."""
 
-    address: Callable[[str | None], str]
+    links: Links
     wanted: Wanted = Wanted.SMALL
     left: int = field(default=MOST_BYTES_TOGETHER)
 
+    def fits(self, value: Json) -> bool:
+        """Whether a value, which may be the copy of an output, comes in the answer itself."""
+        if value is None or self.wanted is Wanted.ALL:
+            return True
+        size = len(orjson.dumps(value))
+        if size > min(MOST_BYTES, self.left):
+            return False
+        self.left -= size
+        return True
+
     def split(self, output: Json, *, step: str | None) -> tuple[Json, str | None]:
         """Return the output and no link, or null and the link to it."""
-        if output is None or self.wanted is Wanted.ALL:
+        if output is None or (self.wanted is not Wanted.NONE and self.fits(output)):
             return output, None
-        if self.wanted is Wanted.SMALL:
-            size = len(orjson.dumps(output))
-            if size <= min(MOST_BYTES, self.left):
-                self.left -= size
-                return output, None
-        return None, self.address(step)
+        return None, self.links.output(step)

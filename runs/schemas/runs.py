@@ -40,7 +40,9 @@ class StepShape(Shape):
     """One step of a run; its state is `pending` until something happens to it.
 
     `child_run` is the run that a sub_workflow step started. `not_kept` names `input` or `config` where it is null
-    because nobody can tell it any more: its attempt was killed, or computing it again takes too long.
+    because nobody can tell it any more: its attempt was killed, or computing it again takes too long. `left_out` names
+    those of `input`, `config` and `output` that are null because they are large, or were not asked for; then `step_url`
+    is the address of the whole step.
     """
 
     step: str
@@ -51,7 +53,6 @@ class StepShape(Shape):
     input: Any
     config: Any
     output: Any
-    # Where the output is, if it is too large for this answer, or was left out.
     output_url: str | None
     error: Any
     started_at: datetime | None
@@ -62,6 +63,8 @@ class StepShape(Shape):
     child_run: UUID | None
     items: Any
     not_kept: list[str]
+    left_out: list[str]
+    step_url: str | None
 
 
 class PauseShape(Shape):
@@ -159,8 +162,20 @@ def step(view: StepView, *, site: Site | None = str, outputs: Outputs | None = N
     fields["waiting_for"] = WaitShape.model_validate(dataclasses.asdict(waits)) if waits else None
     fields["not_kept"] = list(view.not_kept)
     link = waits.approve_url if waits else None
-    fields["output"], address = outputs.split(view.output, step=view.step) if outputs else (view.output, None)
-    return StepShape(**fields, output_url=address, approve_url=site(link) if link and site else None)
+    fields |= _parts(view, outputs)
+    return StepShape(**fields, approve_url=site(link) if link and site else None)
+
+
+def _parts(view: StepView, outputs: Outputs | None) -> dict[str, Any]:
+    """Return input, config and output of a step, without what is left out, and where that is."""
+    found: dict[str, Any] = {"input": view.input, "config": view.config, "output": view.output, "output_url": None}
+    if outputs is None:
+        return {**found, "left_out": [], "step_url": None}
+    left_out = [name for name in ("input", "config") if not outputs.fits(found[name])]
+    found["output"], found["output_url"] = outputs.split(view.output, step=view.step)
+    left_out += ["output"] if found["output_url"] else []
+    address = outputs.links.step(view.step) if left_out else None
+    return {**found, **dict.fromkeys(left_out), "left_out": left_out, "step_url": address}
 
 
 def run_summary(run: Run) -> RunSummary:

@@ -239,7 +239,7 @@ def test_a_short_form_payload_is_checked_before_anything_is_stored() -> None:
         return {"name": "x", "steps": [{"name": "a", "type": kind, "payload": payload}]}
 
     assert "integer" in faults(short({"iterations": "many"}))["steps[0].payload.iterations"]
-    assert "valid string" in faults(short({"message": 1, "channel": []}, kind="notify"))["steps[0].payload.channel"]
+    assert "must be a text" in faults(short({"message": 1, "channel": []}, kind="notify"))["steps[0].payload.channel"]
     assert "is required" in faults(short({"adress": "x"}, kind="http_call"))["steps[0].payload.url"]
     assert "steps[0].payload.b" in faults(short({"b": "{{ 1 + }}"}, kind="transform"))
     assert "did you mean 'compute'?" in faults(short({}, kind="compte"))["steps[0].type"]

@@ -9,17 +9,19 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
 from runs.api.http.problems import bad
-from runs.schemas.outputs import MOST_BYTES, Outputs, Wanted
+from runs.schemas.outputs import MOST_BYTES, Links, Outputs, Wanted
 
 _WORDS = ("outputs",)
 PARAMETERS = [
-    OpenApiParameter("include", str, enum=_WORDS, description="`outputs`: all of them, however large they are."),
+    OpenApiParameter(
+        "include", str, enum=_WORDS, description="`outputs`: all of them, and inputs and configs, however large."
+    ),
     OpenApiParameter(
         "exclude",
         str,
         enum=_WORDS,
-        description=f"`outputs`: none of them. By default, those above {MOST_BYTES // 1024} KB are left out. "
-        "Where one is left out, `output_url` is its address.",
+        description=f"`outputs`: none of them. By default, outputs, inputs and configs above {MOST_BYTES // 1024} KB "
+        "are left out; `output_url` is the address of an output, `step_url` that of the whole step.",
     ),
 ]
 
@@ -30,11 +32,14 @@ def outputs_of(run_id: UUID, *, request: Request) -> Outputs:
     if included and excluded:
         raise bad("exclude", "leaves out what include asks for; keep one of them")
 
-    def address(step: str | None) -> str:
-        name, parts = ("api-run-output", [run_id]) if step is None else ("api-step-output", [run_id, step])
-        return request.build_absolute_uri(reverse(name, args=parts))
+    def address(name: str, *parts: str) -> str:
+        return request.build_absolute_uri(reverse(name, args=[run_id, *parts]))
 
-    return Outputs(address, Wanted.ALL if included else Wanted.NONE if excluded else Wanted.SMALL)
+    def of_output(step: str | None) -> str:
+        return address("api-run-output") if step is None else address("api-step-output", step)
+
+    links = Links(lambda step: address("api-step", step), of_output)
+    return Outputs(links, Wanted.ALL if included else Wanted.NONE if excluded else Wanted.SMALL)
 
 
 def _asks(request: Request, name: str) -> bool:

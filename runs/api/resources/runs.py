@@ -17,7 +17,7 @@ from runs.api.http.outputs import PARAMETERS, outputs_of
 from runs.api.http.pagination import Newest, page
 from runs.api.http.problems import bad, missing
 from runs.domain.states import RUN_ENDED, RunState
-from runs.history import lists, timeline
+from runs.history import lists, masking, timeline
 from runs.models import Run, StepRun
 from runs.schemas import runs
 from workflows.models import Workspace
@@ -85,6 +85,22 @@ class RunOutput(ScopedView):
         if found is None:
             raise missing("run", key)
         return Response(runs.OutputShape(output=found.output).as_json())
+
+
+class OneStep(ScopedView):
+    """One step of one run."""
+
+    @extend_schema(operation_id="run_steps_retrieve", responses={200: runs.StepShape, **READ_ONE})
+    def get(self, request: Request, key: str, step: str) -> Response:
+        """Show it with its input, its config and its output, however large they are."""
+        run = Run.objects.filter(workspace=self.workspace, pk=parse_id(key, what="run")).first()
+        if run is None:
+            raise missing("run", key)
+        views = [view for view in timeline.timeline(run) if view.step == step]
+        if not views:
+            raise missing("step", step)
+        [shown] = masking.steps(views, secrets=self.sees_secrets)
+        return Response(runs.step(shown, site=self.site).as_json())
 
 
 class StepOutput(ScopedView):

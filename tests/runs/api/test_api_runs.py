@@ -55,7 +55,7 @@ def test_a_finished_run_is_told_with_every_step() -> None:
             "waiting_for",
             "approve_url",
         ),
-        "not_kept",
+        *("not_kept", "left_out", "step_url"),
     }
     assert (step["step"], step["action"], step["state"], step["attempt"]) == (
         "pick",
