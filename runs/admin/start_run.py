@@ -73,7 +73,9 @@ def _started(form: StartForm, *, workflow: Workflow) -> UUID | None:
     except InvalidInput as error:
         form.add_error("input", [str(problem) for problem in error.problems])
     except KeyTaken as error:
-        form.add_error("idempotency_key", f"Another run has this key with another input: {error.conflict.id}.")
+        form.add_error(
+            "idempotency_key", f"Run {error.conflict.id} has this key with another input. Use another key, or none."
+        )
     return None
 
 

@@ -89,6 +89,7 @@ class WorkflowStarted(WorkflowPublished):
     status: WorkflowStatus
     current_step: int
     total_steps: int
+    completed_at: datetime | None
     run: RunStarted
 
 

@@ -145,14 +145,20 @@ def _published(published: Published, *, key: str | None) -> tuple[dict[str, Any]
     asked = RunRequest(published.start_input, key, compares=True)
     answers = starts.start([asked], version=published.version, workflow=published.workflow, source=SHORT_FORM)
     started = keys.only(answers, key=key)
+    done, total, completed_at = 0, len(published.version.definition["steps"]), None
+    if not started.created:
+        first = Run.objects.get(pk=started.run_id)
+        completed_at = first.finished_at
+        done, total = timeline.progress(first, timeline.timeline(first))
     answer = workflows_schemas.WorkflowStarted(
         **{**told, "id": started.run_id},
         workflow=published.workflow.name,
         workflow_id=published.workflow.pk,
         state=started.state,
         status=workflow_status(started.state),
-        current_step=0,
-        total_steps=len(published.version.definition["steps"]),
+        current_step=done,
+        total_steps=total,
+        completed_at=completed_at,
         run=runs_schemas.RunStarted(id=started.run_id, state=started.state),
     )
     return answer.as_json(), started.created

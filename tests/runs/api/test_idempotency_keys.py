@@ -119,6 +119,16 @@ def test_inputs_are_compared_as_values_and_after_their_default(first: str, again
     assert Run.objects.count() == 1
 
 
+def test_a_start_of_the_short_form_that_is_known_tells_how_far_it_is() -> None:
+    _, first = send("workflows", SHORT, key="k")
+    assert (first["status"], first["current_step"], first["completed_at"]) == ("pending", 0, None)
+    drain()
+    status, again = send("workflows", SHORT, key="k")
+    assert (status, again["id"], again["status"]) == (200, first["id"], "completed")
+    assert (again["current_step"], again["total_steps"]) == (1, 1)
+    assert again["completed_at"] == _shown(f"workflows/{first['id']}")["completed_at"]
+
+
 def test_labels_and_priority_are_no_input() -> None:
     published(PLAIN)
     assert send(START, {"labels": {"a": "b"}}, key="k")[0] == 201
@@ -188,6 +198,10 @@ def test_a_program_inside_returns_the_first_run_whatever_its_input_was() -> None
     found = published(PLAIN)
     [first] = begun(found, {"n": 1}, idempotency_key="k")
     assert begun(found, {"n": 2}, idempotency_key="k") == [first]
+
+
+def _shown(path: str) -> Any:
+    return api().get(path)[1]
 
 
 def _id(answer: Any) -> str:
