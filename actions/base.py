@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import ClassVar, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -191,6 +192,8 @@ class Action(ABC, Generic[C]):
     - `raw`: names of the config fields that the engine leaves unrendered, because the action evaluates them itself.
     - `error_kinds`: kinds of its own Retryable failures, which `retry.on` may list besides those of any action.
     - `signal_field`: the config field with the name of the signal that the action's steps wait for.
+    - `payload_words`: keys of a `payload` that mean a config field, as in `{"message": "text"}`, unless that is given.
+    - `payload_defaults`: config fields that a `payload` need not give, although `with` must.
     """
 
     name: ClassVar[str]
@@ -206,6 +209,8 @@ class Action(ABC, Generic[C]):
     raw: ClassVar[frozenset[str]] = frozenset()
     error_kinds: ClassVar[frozenset[str]] = frozenset()
     signal_field: ClassVar[str | None] = None
+    payload_words: ClassVar[Mapping[str, str]] = {}
+    payload_defaults: ClassVar[Mapping[str, Json]] = {}
     config_class: ClassVar[type[Config]]
 
     @abstractmethod
@@ -218,5 +223,31 @@ class Action(ABC, Generic[C]):
 
     @classmethod
     def from_payload(cls, payload: Json) -> Json:
-        """Turn the `payload` of a short-form step into the action's config; by default it is the config already."""
-        return payload
+        """Turn the `payload` of a job or short-form step into the action's config: the keys of it that the config has.
+
+        All other keys are data; see `data_of`. A payload that is no mapping is returned as it is.
+        """
+        if not isinstance(payload, dict):
+            return payload
+        fields = ((cls._field_of(key, payload), value) for key, value in payload.items())
+        return {**cls.payload_defaults, **{field: value for field, value in fields if field is not None}}
+
+    @classmethod
+    def data_of(cls, payload: Json) -> dict[str, Json]:
+        """Return the keys of a payload that the action does not know. Only the step's input has them."""
+        if not isinstance(payload, dict):
+            return {}
+        return {key: value for key, value in payload.items() if cls._field_of(key, payload) is None}
+
+    @classmethod
+    def _field_of(cls, key: str, payload: Mapping[str, Json]) -> str | None:
+        if key in config_keys(cls.config_class):
+            return key
+        field = cls.payload_words.get(key)
+        return None if field in payload else field
+
+
+@cache
+def config_keys(config_class: type[Config]) -> frozenset[str]:
+    """Return the keys that a config may have, as they are written: `for`, not `for_`."""
+    return frozenset(field.alias or name for name, field in config_class.model_fields.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -23,6 +24,8 @@ class Notify(Action[NotifyConfig]):
     name: ClassVar[str] = "notify"
     summary: ClassVar[str] = "Write a message for a channel to the log, as one line"
     output: ClassVar[str] = '{"channel": text, "text": text}'
+    payload_words: ClassVar[Mapping[str, str]] = {"message": "text"}
+    payload_defaults: ClassVar[Mapping[str, Json]] = {"channel": "log"}
     config_class: ClassVar[type[Config]] = NotifyConfig
 
     def perform(self, config: NotifyConfig, context: Context) -> Json:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from actions import expressions
 from actions.base import ActionError, Json
 from runs.domain.outcomes import LoadedSteps, RunFacts
-from runs.domain.states import PENDING, RUN_ENDED, RUN_OUTCOMES
+from runs.domain.states import PENDING, RUN_ENDED, RUN_OUTCOMES, StepState
 from runs.engine.config import rendered
 from runs.engine.scope import names, step_input
 from runs.history import waiting
@@ -27,6 +27,7 @@ from workflows.models import Workflow
 
 log = logging.getLogger(__name__)
 SHOWN_INTERVENTIONS = 200
+_DONE = frozenset({StepState.SUCCEEDED, StepState.SKIPPED, StepState.COMPENSATED})
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,18 @@ def timeline(run: Run) -> list[StepView]:
     with expressions.shared(cpu_milliseconds=expressions.WEB_CPU_MILLISECONDS):
         views = [_view(step, rows.get(step.id), facts, seen, version_id=run.version_id) for step in shown]
     return [replace(view, child_run=sub_runs.get(view.step)) for view in views] if sub_runs else views
+
+
+def progress(run: Run, views: Iterable[StepView]) -> tuple[int, int]:
+    """Return how many of the run's steps are done, and how many it has; those of on_failure and finally do not count.
+
+    A step is done when it succeeded or was skipped, or when its failure was handled.
+    """
+    main = {step.id: step for step in plan.load(run.version_id).steps.values() if step.part is Part.MAIN}
+    states = {view.step: view.state for view in views if view.step in main}
+    handled = {key for key, step in main.items() if step.definition.on_error != "fail"}
+    done = sum(state in _DONE or (state == StepState.FAILED and key in handled) for key, state in states.items())
+    return done, len(main)
 
 
 def latest(workflow_ids: Iterable[UUID]) -> dict[UUID, Run]:

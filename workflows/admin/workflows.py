@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import Field, JSONField, QuerySet, TextField
@@ -17,6 +18,7 @@ from workflows.admin.base import AsksPermissions
 from workflows.admin.fields import StrictJson
 from workflows.definitions.definition import Definition
 from workflows.definitions.errors import DefinitionError
+from workflows.definitions.names import name_fault
 from workflows.definitions.secrets import masked, masked_definition
 from workflows.formats.export import export_yaml
 from workflows.models import Step, Version, Workflow
@@ -27,13 +29,27 @@ if TYPE_CHECKING:
     # Unfold ships no type hints; its classes extend Django's and change their look only.
     ModelAdmin = admin.ModelAdmin[Any]
     StackedInline = admin.StackedInline[Step, Workflow]
+    ModelForm = forms.ModelForm[Workflow]
 else:
+    from django.forms import ModelForm
     from unfold.admin import ModelAdmin, StackedInline
 
 _PUBLISH_BUTTON = "workflows_workflow_publish_draft"
 # What stands in the place of a step's fields for those who may not edit the workflow.
 _MASKED = {"config": "masked_config", "more": "masked_more"}
 _STRICT_JSON: dict[type[Field[Any, Any]], dict[str, Any]] = {JSONField: {"form_class": StrictJson}}
+
+
+class WorkflowForm(ModelForm):
+    """The fields of a workflow. Its name counts at once, also where the draft is not published."""
+
+    def clean_name(self) -> str:
+        """Refuse a new name that cannot stand in an address; one that the workflow has already may stay."""
+        name: str = self.cleaned_data["name"]
+        fault = name_fault(name) if "name" in self.changed_data else None
+        if fault is not None:
+            raise forms.ValidationError(f"{name} {fault}.")
+        return name
 
 
 class StepInline(StackedInline):
@@ -84,6 +100,7 @@ class StepInline(StackedInline):
 class WorkflowAdmin(AsksPermissions, ModelAdmin):
     """Editing changes the draft; `publish_draft` makes a version from it, which new runs then use."""
 
+    form = WorkflowForm
     list_display = ("name", "workspace", "owner", "kind", "current", "paused_at", "created_at")
     list_select_related = ("workspace", "owner", "current")
     list_filter = ("workspace", "kind")

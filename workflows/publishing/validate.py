@@ -31,6 +31,7 @@ from workflows.definitions.definition import (
 )
 from workflows.definitions.errors import DefinitionError, Problem, first, join_path, nearest, refuse
 from workflows.definitions.graph import Upstream, graph_problems
+from workflows.definitions.names import name_fault
 from workflows.definitions.secrets import marker_problems
 from workflows.definitions.timeouts import timeout_problems, timeout_warnings
 from workflows.formats.normalise import Normalised, located, normalise
@@ -133,6 +134,8 @@ def _definition_problems(definition: Definition, *, clock: Clock) -> Iterator[Pr
 
 
 def _top_problems(definition: Definition) -> Iterator[Problem]:
+    if (fault := name_fault(definition.name)) is not None:
+        yield Problem("name", fault)
     if definition.inputs is not None:
         yield from schema.schema_problems(definition.inputs, path="inputs")
     for where, message in expressions.check(definition.output, path="output"):
