@@ -98,6 +98,8 @@ try:
 
     # Late acknowledgement is correct too, but takes longer to recover from a lost worker. The tests run with both.
     CELERY_ACKS_LATE = env_bool("CELERY_ACKS_LATE", default=False)
+    # When workers send Celery's events of tasks, which only Flower reads: while Flower is open, or always.
+    TASK_EVENTS = env_choice("TASK_EVENTS", default="while_open", choices=("while_open", "always"))
     # 0 switches the timeout off, for migrations of big tables.
     DATABASE_STATEMENT_TIMEOUT_SECONDS = env_int("DATABASE_STATEMENT_TIMEOUT_SECONDS", default=15)
     # A login is refused when this many failed for its name from its address, or this many for any names from its
