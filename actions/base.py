@@ -181,6 +181,7 @@ class Action(ABC, Generic[C]):
       that records the step, so both are committed or neither.
     - `raw`: names of the config fields that the engine leaves unrendered, because the action evaluates them itself.
     - `error_kinds`: kinds of its own Retryable failures, which `retry.on` may list besides those of any action.
+    - `own_input`: its `perform` may read `context.input`. If not, a retry by hand refuses an input that nothing reads.
     - `signal_field`: the config field with the name of the signal that the action's steps wait for.
     """
 
@@ -196,6 +197,7 @@ class Action(ABC, Generic[C]):
     retry: ClassVar[Retry] = Retry()
     raw: ClassVar[frozenset[str]] = frozenset()
     error_kinds: ClassVar[frozenset[str]] = frozenset()
+    own_input: ClassVar[bool] = True
     signal_field: ClassVar[str | None] = None
     config_class: ClassVar[type[Config]]
 
@@ -211,3 +213,8 @@ class Action(ABC, Generic[C]):
     def from_payload(cls, payload: Json) -> Json:
         """Turn the `payload` of a short-form step into the action's config; by default it is the config already."""
         return payload
+
+    @classmethod
+    def reads_input(cls, config: Json) -> bool:
+        """Whether `perform` may read `context.input`, with this config as written; by default as `own_input` says."""
+        return cls.own_input

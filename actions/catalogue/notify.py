@@ -22,6 +22,7 @@ class Notify(Action[NotifyConfig]):
     name: ClassVar[str] = "notify"
     summary: ClassVar[str] = "Write a message for a channel to the log, as one line"
     output: ClassVar[str] = '{"channel": text, "text": text}'
+    own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = NotifyConfig
 
     def perform(self, config: NotifyConfig, context: Context) -> Json:
