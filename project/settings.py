@@ -140,7 +140,8 @@ MIDDLEWARE = [
     "project.headers.KeepNothing",
     "django.middleware.security.SecurityMiddleware",
     "project.nul.RefuseNul",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "project.static.StaticFiles",
+    "project.static.CompressPages",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -216,6 +217,12 @@ STATIC_URL = "/static/"
 # Static files are served from the installed packages: no collectstatic, and no second copy that could be outdated.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "project.static.Versioned"},
+}
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 
 _VALIDATION = "django.contrib.auth.password_validation"
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
@@ -280,6 +287,8 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Stepwise",
     "SITE_SYMBOL": "account_tree",
     "SITE_URL": "/admin/",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "project.headers.favicon"}],
+    "STYLES": ["project.headers.phone_styles"],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "project.headers.environment_label",

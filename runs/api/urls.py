@@ -13,6 +13,7 @@ from runs.api.resources.dead_letter_verbs import (
     RetryOneDeadLetter,
 )
 from runs.api.resources.dead_letters import DeadLetters, OneDeadLetter
+from runs.api.resources.index import Index
 from runs.api.resources.items import Items
 from runs.api.resources.jobs import Jobs, OneJob
 from runs.api.resources.run_verbs import (
@@ -35,6 +36,7 @@ from runs.api.resources.workflow_verbs import PauseWorkflow, ResumeWorkflow
 from runs.api.resources.workflows import OneWorkflow, Workflows
 
 urlpatterns = [
+    path("", Index.as_view(), name="api-index"),
     path("workflows", Workflows.as_view(), name="api-workflows"),
     # A workflow's name may hold a slash.
     path("workflows/<path:key>/pause", PauseWorkflow.as_view(), name="api-workflow-pause"),

@@ -104,6 +104,10 @@ class WorkflowAdmin(AsksPermissions, ModelAdmin):
             workflow.settings = masked_definition(workflow.settings)
         return workflow
 
+    def get_fields(self, request: HttpRequest, obj: Workflow | None = None) -> Any:
+        """Leave out what a new workflow does not have yet."""
+        return self.fields if obj else tuple(name for name in self.fields if name not in self.readonly_fields)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Workflow | None = None) -> tuple[str, ...]:
         """A workflow cannot move to another workspace, because its runs could not follow."""
         return (*self.readonly_fields, "workspace") if obj else self.readonly_fields
