@@ -21,7 +21,8 @@ RESOLVE = Statement(
     JOIN runs_run p ON p.id = d.run_id
     LEFT JOIN LATERAL (
         SELECT w.id, w.current_id FROM workflows_workflow w
-        WHERE w.workspace_id = p.workspace_id AND w.kind = 'workflow' AND (w.name = d.name OR w.id = d.key)
+        WHERE w.workspace_id = p.workspace_id AND w.kind = 'workflow' AND w.archived_at IS NULL
+              AND (w.name = d.name OR w.id = d.key)
         ORDER BY w.name = d.name DESC LIMIT 1
     ) w ON true
     LEFT JOIN workflows_version v

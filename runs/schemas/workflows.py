@@ -34,6 +34,7 @@ class WorkflowSummary(Shape):
     status: RunState | None
     latest_run: RunSummary | None
     paused_at: datetime | None
+    archived_at: datetime | None
     created_at: datetime
 
 
@@ -51,6 +52,7 @@ class WorkflowDetail(Shape):
     latest_run: RunDetail | None
     paused_at: datetime | None
     pause: PauseShape | None
+    archived_at: datetime | None
     created_at: datetime
 
 
@@ -61,6 +63,14 @@ class WorkflowStateShape(Shape):
     name: str
     paused_at: datetime | None
     runs: int
+
+
+class WorkflowArchived(Shape):
+    """A workflow that was archived, restored or deleted; `detail` says so, and which workflows start it."""
+
+    id: UUID
+    name: str
+    detail: str
 
 
 class WorkflowPublished(Shape):
@@ -109,5 +119,6 @@ def _workflow(workflow: Workflow, newest: Run | RunDetail | None) -> dict[str, A
         "state": state,
         "status": state,
         "paused_at": workflow.paused_at,
+        "archived_at": workflow.archived_at,
         "created_at": workflow.created_at,
     }

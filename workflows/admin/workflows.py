@@ -36,6 +36,21 @@ _MASKED = {"config": "masked_config", "more": "masked_more"}
 _STRICT_JSON: dict[type[Field[Any, Any]], dict[str, Any]] = {JSONField: {"form_class": StrictJson}}
 
 
+class ArchivedFilter(admin.SimpleListFilter):
+    """Archived workflows are left out of the list unless they are asked for."""
+
+    title = "archived"
+    parameter_name = "archived"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "archived only"), ("all", "all")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Workflow]) -> QuerySet[Workflow]:
+        """Only those of the list: a workflow's own page shows it in any case."""
+        value = self.value()
+        return queryset if value == "all" else queryset.filter(archived_at__isnull=value != "yes")
+
+
 class StepInline(StackedInline):
     """The steps of a draft, in their order."""
 
@@ -86,11 +101,12 @@ class WorkflowAdmin(AsksPermissions, ModelAdmin):
 
     list_display = ("name", "workspace", "owner", "kind", "current", "paused_at", "created_at")
     list_select_related = ("workspace", "owner", "current")
-    list_filter = ("workspace", "kind")
+    list_filter = ("workspace", "kind", ArchivedFilter)
     search_fields = ("name", "description")
-    readonly_fields = ("current", "paused_at", "created_at")
+    readonly_fields = ("current", "paused_at", "archived_at", "created_at")
     fields = (
-        "workspace", "owner", "name", "description", "settings", "keep_days", "current", "paused_at", "created_at",
+        "workspace", "owner", "name", "description", "settings", "keep_days", "current", "paused_at", "archived_at",
+        "created_at",
     )  # fmt: skip
     inlines = (StepInline,)
     formfield_overrides = _STRICT_JSON
@@ -113,8 +129,13 @@ class WorkflowAdmin(AsksPermissions, ModelAdmin):
         return (*self.readonly_fields, "workspace") if obj else self.readonly_fields
 
     def has_change_permission(self, request: HttpRequest, obj: Workflow | None = None) -> bool:
-        """Nobody edits the workflow that holds a workspace's jobs."""
-        return not _holds_jobs(obj) and super().has_change_permission(request, obj)
+        """Nobody edits the workflow that holds a workspace's jobs, or one that is archived."""
+        fixed = obj is not None and (obj.kind == Workflow.Kind.JOBS or obj.archived_at is not None)
+        return not fixed and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Workflow | None = None) -> bool:
+        """Deleting is a verb with a page of its own, which says what keeps a workflow."""
+        return False
 
     @admin.action(description="Save and publish")
     def publish_draft(self, request: HttpRequest, obj: Workflow) -> None:
@@ -180,10 +201,6 @@ class VersionAdmin(AsksPermissions, ModelAdmin):
 
 def _as_json(value: Json) -> SafeString:
     return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _holds_jobs(workflow: Workflow | None) -> bool:
-    return workflow is not None and workflow.kind == Workflow.Kind.JOBS
 
 
 def _publish(request: HttpRequest, workflow: Workflow) -> None:

@@ -23,14 +23,17 @@ def find_workflow(key: str, *, workspace: Workspace) -> Workflow:
 
 
 def named_workflows(key: str, *, workspace: Workspace | UUID) -> QuerySet[Workflow]:
-    """The workspace's workflows that have this id or this name: one at most, unless a name looks like an id."""
+    """The workspace's workflows that have this id or this name: one at most, unless a name looks like an id.
+
+    An archived one is found by its id only: its name may be another's.
+    """
     if "\x00" in key:
         raise missing("workflow", key.replace("\x00", "?"))
     try:
         same = Q(id=UUID(key))
     except ValueError:
-        return Workflow.objects.filter(workspace=workspace, name=key)
-    return Workflow.objects.filter(Q(workspace=workspace) & (same | Q(name=key)))
+        return Workflow.objects.filter(workspace=workspace, name=key, archived_at=None)
+    return Workflow.objects.filter(Q(workspace=workspace) & (same | Q(name=key, archived_at=None)))
 
 
 def workflow_ids(key: str, *, workspace: Workspace) -> list[UUID]:
