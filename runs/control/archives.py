@@ -14,6 +14,7 @@ from runs.queries import archives
 from runs.queries import interventions as intervention_queries
 from runs.queries.database import run
 from workflows.models import Workflow, Workspace
+from workflows.publishing.names import taken
 from workflows.publishing.references import referred_to
 
 
@@ -37,6 +38,7 @@ def restore(workflow: Workflow, *, actor: Actor) -> str:
         with transaction.atomic():
             if _lock(workflow):
                 run(archives.SET_ARCHIVED, workflow=workflow.pk, archived=False)
+                taken(workflow.name, workspace=workflow.workspace_id)
                 _tell(workflow, "restore", actor=actor)
     except IntegrityError:
         raise CannotArchive(
@@ -50,10 +52,10 @@ def delete(workflow: Workflow, *, actor: Actor) -> str:
 
     `actor` is not kept: the history of a workflow goes with it.
     """
-    said = f"{workflow.name} is deleted, with its versions.{referred_to(workflow)}"
     try:
         with transaction.atomic():
             _lock(workflow)
+            said = f"{workflow.name} is deleted, with its versions.{referred_to(workflow)}"
             _refuse_alert(workflow, "deleted")
             if Run.objects.filter(workflow=workflow).exists():
                 raise CannotArchive(
@@ -82,7 +84,9 @@ def _lock(workflow: Workflow) -> bool:
     found = run(archives.LOCK_WORKFLOW, workflow=workflow.pk)
     if not found:
         raise CannotArchive(f"workflow {workflow.name!r} was deleted meanwhile")
-    return bool(found[0][1])
+    # As it is now: it may have been renamed since it was read.
+    workflow.name, is_archived = found[0]
+    return bool(is_archived)
 
 
 def _refuse_alert(workflow: Workflow, what: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import Field, JSONField, QuerySet, TextField
@@ -20,6 +21,7 @@ from workflows.definitions.errors import DefinitionError
 from workflows.definitions.secrets import masked, masked_definition
 from workflows.formats.export import export_yaml
 from workflows.models import Step, Version, Workflow
+from workflows.publishing.names import renamed, taken
 from workflows.publishing.publish import publish_draft
 from workflows.workspaces.permissions import at_admin, sees_secrets
 
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     # Unfold ships no type hints; its classes extend Django's and change their look only.
     ModelAdmin = admin.ModelAdmin[Any]
     StackedInline = admin.StackedInline[Step, Workflow]
+    ModelForm = forms.ModelForm[Workflow]
 else:
+    from django.forms import ModelForm
     from unfold.admin import ModelAdmin, StackedInline
 
 _PUBLISH_BUTTON = "workflows_workflow_publish_draft"
@@ -49,6 +53,19 @@ class ArchivedFilter(admin.SimpleListFilter):
         """Only those of the list: a workflow's own page shows it in any case."""
         value = self.value()
         return queryset if value == "all" else queryset.filter(archived_at__isnull=value != "yes")
+
+
+class WorkflowForm(ModelForm):
+    """A workflow's own fields. The workspace is no field of an existing one, so Django would not compare its name."""
+
+    def clean_name(self) -> str:
+        """Return the name, if no other workflow of the workspace has it that is not archived."""
+        name: str = self.cleaned_data["name"]
+        workspace = self.cleaned_data.get("workspace") or self.instance.workspace_id
+        others = Workflow.objects.filter(workspace=workspace, name=name, archived_at=None).exclude(pk=self.instance.pk)
+        if workspace is not None and others.exists():
+            raise forms.ValidationError(f"another workflow of the workspace is named {name!r}; rename that one first")
+        return name
 
 
 class StepInline(StackedInline):
@@ -109,6 +126,7 @@ class WorkflowAdmin(AsksPermissions, ModelAdmin):
         "created_at",
     )  # fmt: skip
     inlines = (StepInline,)
+    form = WorkflowForm
     formfield_overrides = _STRICT_JSON
     actions = ("publish_selected",)
     actions_submit_line = ("publish_draft",)
@@ -140,6 +158,15 @@ class WorkflowAdmin(AsksPermissions, ModelAdmin):
     @admin.action(description="Save and publish")
     def publish_draft(self, request: HttpRequest, obj: Workflow) -> None:
         """Do nothing: unfold needs the method for the button. `save_related` publishes, once the steps are saved."""
+
+    def save_model(self, request: HttpRequest, obj: Workflow, form: Any, change: bool) -> None:
+        """Keep the old name of a workflow that is renamed, and say who uses it. A new name is no alias any more."""
+        old = Workflow.objects.values_list("name", flat=True).get(pk=obj.pk) if change else None
+        super().save_model(request, obj, form, change)
+        if old is None:
+            taken(obj.name, workspace=obj.workspace_id)
+        elif old != obj.name:
+            messages.info(request, renamed(obj, old=old))
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -15,6 +15,7 @@ from workflows.definitions.errors import refuse
 from workflows.models import Version, Workflow, Workspace
 from workflows.publishing import draft
 from workflows.publishing.jobs import JOBS_WORKFLOW, job_definition
+from workflows.publishing.names import by_alias, taken
 from workflows.publishing.references import unknown_sub_workflows
 from workflows.publishing.validate import Checked, validate
 
@@ -46,7 +47,13 @@ def publish(document: Json | Definition, *, workspace: Workspace, owner: User, n
         workflow, created = Workflow.objects.get_or_create(
             workspace=workspace, name=checked.definition.name, archived_at=None, defaults={"owner": owner}
         )
-        return _publish(workflow, checked, by=owner, workflow_created=created)
+        told = []
+        if created:
+            if (other := by_alias(workflow.name, workspace=workspace)) is not None:
+                told = [f"workflow {other.name!r} had the name {workflow.name!r}, which means this new one from now on"]
+            taken(workflow.name, workspace=workspace)
+        found = _publish(workflow, checked, by=owner, workflow_created=created)
+        return replace(found, warnings=(*found.warnings, *told))
 
 
 def publish_draft(workflow: Workflow, *, by: User) -> Published:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from django.db.models import Q
@@ -11,7 +11,7 @@ from actions import expressions
 from actions.base import Json
 from workflows.definitions.definition import Compensation, Definition, StepDefinition
 from workflows.definitions.errors import nearest
-from workflows.models import Workflow, Workspace
+from workflows.models import Workflow, WorkflowAlias, Workspace
 
 # So many are named in one message.
 MOST_NAMED = 20
@@ -19,7 +19,7 @@ _ACTION = "sub_workflow"
 
 
 def unknown_sub_workflows(definition: Definition, *, workspace: Workspace) -> Iterator[str]:
-    """Yield a warning for each step that starts a workflow which the workspace does not have. At most two queries."""
+    """Yield a warning for each step that starts a workflow which the workspace does not have. At most three queries."""
     asked = [(where, name) for where, name in _named(definition) if name != definition.name]
     if not asked:
         return
@@ -28,7 +28,17 @@ def unknown_sub_workflows(definition: Definition, *, workspace: Workspace) -> It
     ids = {name: key for name in names if (key := _as_id(name)) is not None}
     found = live.filter(Q(name__in=names) | Q(pk__in=ids.values())).values_list("name", "pk")
     known = {name for name, _ in found} | {name for name, key in ids.items() if key in {pk for _, pk in found}}
-    missing = [(where, name) for where, name in asked if name not in known]
+    old = dict(
+        WorkflowAlias.objects.filter(
+            workspace=workspace, name__in=names - known, workflow__archived_at=None
+        ).values_list("name", "workflow__name")
+    )
+    for where, name in [(where, name) for where, name in asked if name in old][:MOST_NAMED]:
+        yield (
+            f"{where}: workflow {name!r} was renamed to {old[name]!r}; write that, as the old name works only until "
+            "another workflow takes it"
+        )
+    missing = [(where, name) for where, name in asked if name not in known and name not in old]
     others = list(live.values_list("name", flat=True)[:500]) if missing else []
     for where, name in missing[:MOST_NAMED]:
         yield (
@@ -39,10 +49,13 @@ def unknown_sub_workflows(definition: Definition, *, workspace: Workspace) -> It
         yield f"{len(missing) - MOST_NAMED} more steps start workflows that there are not"
 
 
-def referring(workflow: Workflow) -> list[str]:
-    """Return the names of workflows whose current version starts this one by its name or id: the first few."""
+def referring(workflow: Workflow, *, names: Sequence[str] = ()) -> list[str]:
+    """Return the names of workflows whose current version starts this one: the first few.
+
+    By one of these names, or else by any that means it now: its name, its id and its aliases.
+    """
     found = Q()
-    for said in (workflow.name, str(workflow.pk)):
+    for said in names or (workflow.name, str(workflow.pk), *workflow.aliases.values_list("name", flat=True)):
         step: dict[str, Json] = {"action": _ACTION, "with": {"workflow": said}}
         for part in ("steps", "on_failure", "finally"):
             found |= Q(current__definition__contains={part: [step]})

@@ -10,6 +10,7 @@ from runs.api.http.filters import parse_id
 from runs.api.http.problems import missing
 from runs.models import DeadLetter, Run
 from workflows.models import Workflow, Workspace
+from workflows.publishing.names import by_alias
 
 
 def find_workflow(key: str, *, workspace: Workspace) -> Workflow:
@@ -17,6 +18,8 @@ def find_workflow(key: str, *, workspace: Workspace) -> Workflow:
     found = named_workflows(key, workspace=workspace).filter(kind=Workflow.Kind.WORKFLOW)
     # An id wins over a name that looks like one.
     chosen = sorted(found.select_related("current"), key=lambda one: str(one.pk) != key.lower())
+    if not chosen and (renamed := by_alias(key, workspace=workspace)) is not None:
+        return renamed
     if not chosen:
         raise missing("workflow", key)
     return chosen[0]
@@ -38,7 +41,10 @@ def named_workflows(key: str, *, workspace: Workspace | UUID) -> QuerySet[Workfl
 
 def workflow_ids(key: str, *, workspace: Workspace) -> list[UUID]:
     """Their ids, read beforehand: only where the planner sees which workflow it is does it know how rare it is."""
-    return list(named_workflows(key, workspace=workspace).values_list("pk", flat=True))
+    found = list(named_workflows(key, workspace=workspace).values_list("pk", flat=True))
+    if not found and (renamed := by_alias(key, workspace=workspace)) is not None:
+        return [renamed.pk]
+    return found
 
 
 def find_run(key: str, *, workspace: Workspace) -> UUID:

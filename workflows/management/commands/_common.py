@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from workflows.definitions.errors import nearest
 from workflows.models import Workflow, Workspace
+from workflows.publishing.names import by_alias
 
 # Exit status for bad input: a file, a name or a value that the caller can correct.
 BAD_INPUT = 2
@@ -63,6 +64,7 @@ def find_workflow(command: BaseCommand, name: str, *, workspace: Workspace) -> W
     """Return the workspace's workflow with this name, its current version loaded; exits if there is none."""
     known = Workflow.objects.filter(workspace=workspace, kind=Workflow.Kind.WORKFLOW, archived_at=None)
     workflow = known.filter(name=name).select_related("current").first() if "\x00" not in name else None
+    workflow = workflow or by_alias(name, workspace=workspace)
     if workflow is None:
         hint = nearest(name, known.values_list("name", flat=True)[:500])
         leave(command, [f"there is no workflow {name!r} in workspace {workspace.name!r}{hint}"])
