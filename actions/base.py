@@ -191,6 +191,7 @@ class Action(ABC, Generic[C]):
       that records the step, so both are committed or neither.
     - `raw`: names of the config fields that the engine leaves unrendered, because the action evaluates them itself.
     - `error_kinds`: kinds of its own Retryable failures, which `retry.on` may list besides those of any action.
+    - `own_input`: its `perform` may read `context.input`. If not, a retry by hand refuses an input that nothing reads.
     - `signal_field`: the config field with the name of the signal that the action's steps wait for.
     - `payload_words`: keys of a `payload` that mean a config field, as in `{"message": "text"}`, unless that is given.
     - `payload_defaults`: config fields that a `payload` need not give, although `with` must.
@@ -208,6 +209,7 @@ class Action(ABC, Generic[C]):
     retry: ClassVar[Retry] = Retry()
     raw: ClassVar[frozenset[str]] = frozenset()
     error_kinds: ClassVar[frozenset[str]] = frozenset()
+    own_input: ClassVar[bool] = True
     signal_field: ClassVar[str | None] = None
     payload_words: ClassVar[Mapping[str, str]] = {}
     payload_defaults: ClassVar[Mapping[str, Json]] = {}
@@ -245,6 +247,11 @@ class Action(ABC, Generic[C]):
             return key
         field = cls.payload_words.get(key)
         return None if field in payload else field
+
+    @classmethod
+    def reads_input(cls, config: Json) -> bool:
+        """Whether `perform` may read `context.input`, with this config as written; by default as `own_input` says."""
+        return cls.own_input
 
 
 @cache

@@ -46,6 +46,7 @@ class Approval(Action[ApprovalConfig]):
     output: ClassVar[str] = '{"approved": bool, "by": name or null, "comment": text, "at": the time in ISO 8601 UTC}'
     parks: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE
+    own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = ApprovalConfig
 
     def perform(self, config: ApprovalConfig, context: Context) -> Park:

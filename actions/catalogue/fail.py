@@ -18,6 +18,7 @@ class Fail(Action[FailConfig]):
     name: ClassVar[str] = "fail"
     summary: ClassVar[str] = "Fail permanently with a message"
     output: ClassVar[str] = "none: it never succeeds"
+    own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = FailConfig
 
     def perform(self, config: FailConfig, context: Context) -> Json:

@@ -68,6 +68,7 @@ class HttpRequest(Action[HttpRequestConfig]):
     output: ClassVar[str] = '{"status": number, "headers": {lower-case name: text}, "body": JSON, text or null}'
     timeout_seconds: ClassVar[float] = 30.0
     raw: ClassVar[frozenset[str]] = frozenset({"body_template"})
+    own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = HttpRequestConfig
 
     def perform(self, config: HttpRequestConfig, context: Context) -> Json:

@@ -26,6 +26,7 @@ class Notify(Action[NotifyConfig]):
     output: ClassVar[str] = '{"channel": text, "text": text}'
     payload_words: ClassVar[Mapping[str, str]] = {"message": "text"}
     payload_defaults: ClassVar[Mapping[str, Json]] = {"channel": "log"}
+    own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = NotifyConfig
 
     def perform(self, config: NotifyConfig, context: Context) -> Json:

@@ -24,6 +24,7 @@ class Sleep(Action[SleepConfig]):
     name: ClassVar[str] = "sleep"
     summary: ClassVar[str] = "Occupy a worker for up to a second; wait without one beyond that"
     output: ClassVar[str] = '{"seconds": number}'
+    own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = SleepConfig
 
     def perform(self, config: SleepConfig, context: Context) -> Json | Park:

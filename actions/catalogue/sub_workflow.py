@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from actions.base import ONCE, Action, Config, Context, Retry, Spawn
+from actions.base import ONCE, Action, Config, Context, Json, Retry, Spawn
 from actions.texts import Text, Whole
 
 
@@ -34,3 +34,7 @@ class SubWorkflow(Action[SubWorkflowConfig]):
             wait=config.wait,
             labels=config.labels,
         )
+
+    @classmethod
+    def reads_input(cls, config: Json) -> bool:
+        return not isinstance(config, dict) or "input" not in config

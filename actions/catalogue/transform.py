@@ -71,6 +71,10 @@ class Transform(Action[TransformConfig]):
         return _shape(context.input, config, context, "input")
 
     @classmethod
+    def reads_input(cls, config: Json) -> bool:
+        return not isinstance(config, dict) or not {"select", "rename", "map"}.isdisjoint(config)
+
+    @classmethod
     def from_payload(cls, payload: Json) -> Json:
         return {"set": payload} if _is_set(payload) else super().from_payload(payload)
 

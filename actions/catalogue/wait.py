@@ -29,6 +29,7 @@ class Wait(Action[WaitConfig]):
     output: ClassVar[str] = '{"until": the end of the wait in ISO 8601 UTC}'
     parks: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE
+    own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = WaitConfig
 
     def perform(self, config: WaitConfig, context: Context) -> Park:

@@ -48,6 +48,7 @@ class WaitForSignal(Action[SignalConfig]):
     parks: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE
     signal_field: ClassVar[str | None] = "name"
+    own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = SignalConfig
 
     def perform(self, config: SignalConfig, context: Context) -> Park:

@@ -228,22 +228,27 @@ def has_expression(value: Json) -> bool:
 
 def references(value: Json) -> frozenset[str]:
     """Return the ids of the steps that the value's expressions read; `*` for a step known only when it is evaluated."""
-    step_ids: set[str] = set()
-    for _, text in _texts(value, ""):
-        try:
-            parts = _compiled(text).parts
-        except _Fault:
-            continue
-        step_ids.update(*(part[0].references for part in parts if not isinstance(part, str)))
-    return frozenset(step_ids)
+    return frozenset().union(*(expression.references for _, expression in parsed(value, path="")))
 
 
 def expression_references(source: str) -> frozenset[str]:
     """Return the ids of the steps that a bare expression reads; `*` for a step known only when it is evaluated."""
-    try:
-        return _bare(source)[0].references
-    except _Fault:
-        return frozenset()
+    expression = parsed_bare(source)
+    return frozenset() if expression is None else expression.references
+
+
+def parsed(value: Json, *, path: str) -> Iterator[tuple[str, Expression]]:
+    """Yield (path, expression) for each expression of the value's strings; those that are not valid are left out."""
+    for where, text in _texts(value, path):
+        with suppress(_Fault):
+            yield from ((where, part[0]) for part in _compiled(text).parts if not isinstance(part, str))
+
+
+def parsed_bare(source: str) -> Expression | None:
+    """Return a bare expression, None if it is not valid."""
+    with suppress(_Fault):
+        return _bare(source)[0]
+    return None
 
 
 def _fault_message(fault: _Fault) -> str:

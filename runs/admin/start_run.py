@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from runs.admin.formatting import json_text
 from runs.admin.forms import StartForm
 from runs.admin.permissions import START, require
-from runs.control import keys, starts, verbs
+from runs.control import archives, keys, starts, verbs
 from runs.control.keys import KeyTaken
 from runs.domain.requests import Request
 from runs.models import Run
@@ -28,7 +28,7 @@ def choose(request: HttpRequest) -> HttpResponse:
     """Show the published workflows by name; the query parameter `q` searches in the names."""
     require(request, START)
     wanted = request.GET.get("q", "").replace("\x00", "")
-    found = Workflow.objects.filter(kind=Workflow.Kind.WORKFLOW, current__isnull=False)
+    found = Workflow.objects.filter(kind=Workflow.Kind.WORKFLOW, current__isnull=False, archived_at=None)
     if wanted:
         found = found.filter(name__icontains=wanted)
     shown = found.order_by("name").select_related("workspace")[: OFFERED + 1]
@@ -55,8 +55,8 @@ def start(request: HttpRequest, workflow_id: UUID) -> HttpResponse:
 
 def _started(form: StartForm, *, workflow: Workflow) -> UUID | None:
     """Start the run and return its id; if it is refused, add the problems to the form's fields and return None."""
-    if workflow.current is None:
-        form.add_error(None, f"{workflow.name} is not published yet; publish it first")
+    if workflow.current is None or workflow.archived_at is not None:
+        form.add_error(None, archives.cannot_start(workflow) or "")
         return None
     given = form.cleaned_data
     request = Request(

@@ -216,7 +216,7 @@ def _find_recipe(place: tuple[UUID, str]) -> Recipe | None:
     if "\x00" in key:
         return None
     found = named_workflows(key, workspace=workspace).filter(kind=Workflow.Kind.WORKFLOW).select_related("current")
-    if len(found) != 1 or found[0].current is None:
+    if len(found) != 1 or found[0].current is None or found[0].archived_at is not None:
         return None
     if len(_recipes) >= _MOST_KEPT:
         _recipes.clear()

@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 
 from actions.base import Json
 from runs.control import concurrency, interventions
+from runs.control.archives import cannot_start
 from runs.control.keys import KeyTaken
 from runs.dispatch import dispatcher
 from runs.domain.actor import Actor
@@ -48,12 +49,14 @@ def replay(  # noqa: PLR0913 - everything that a replay may be given
 
     `latest` uses the workflow's current version instead of the run's own; `given` replaces the run's input. If the
     idempotency key is known, the replay that was started with it is returned. Raises NotNow if the run has not ended,
-    if the version has no such step or if the key belongs to another run; KeyTaken if the known replay has another input
-    and `compares`; InvalidInput; Run.DoesNotExist.
+    if its workflow is archived, if the version has no such step or if the key belongs to another run; KeyTaken if the
+    known replay has another input and `compares`; InvalidInput; Run.DoesNotExist.
     """
     if key is not None and (known := replayed(run_id, key=key, given=given, compares=compares)) is not None:
         return known
     old = _ended(run_id)
+    if (why_not := cannot_start(old.workflow)) is not None:
+        raise NotNow(why_not)
     version = _checked_version(old, latest=latest, given=given)
     beginning = _beginning(run_id, version=version, step=step)
     new = _insert_in_gate(old, replace(beginning, key=key), version=version, given=given, actor=actor)

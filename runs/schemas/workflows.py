@@ -37,6 +37,7 @@ class WorkflowSummary(Shape):
     status: RunState | None
     latest_run: RunSummary | None
     paused_at: datetime | None
+    archived_at: datetime | None
     created_at: datetime
 
 
@@ -54,6 +55,7 @@ class WorkflowDetail(Shape):
     latest_run: RunDetail | None
     paused_at: datetime | None
     pause: PauseShape | None
+    archived_at: datetime | None
     created_at: datetime
 
 
@@ -64,6 +66,14 @@ class WorkflowStateShape(Shape):
     name: str
     paused_at: datetime | None
     runs: int
+
+
+class WorkflowArchived(Shape):
+    """A workflow that was archived, restored or deleted; `detail` says so, and which workflows start it."""
+
+    id: UUID
+    name: str
+    detail: str
 
 
 class WorkflowPublished(Shape):
@@ -152,5 +162,6 @@ def _workflow(workflow: Workflow, newest: Run | RunDetail | None) -> dict[str, A
         "state": state,
         "status": state,
         "paused_at": workflow.paused_at,
+        "archived_at": workflow.archived_at,
         "created_at": workflow.created_at,
     }

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from actions import expressions, registry
 from actions.base import Action, Json
+from actions.expressions.reads import Read, expression_reads, reads
 from workflows.definitions.complaints import MOST_ERRORS, complaints, location, shown
 from workflows.definitions.errors import MOST_PROBLEMS, MOST_SECONDS, Problem, join_path, nearest
 
@@ -91,6 +92,14 @@ def config_references(action: Action[Any], config: Json) -> frozenset[str]:
     for _, source in _bare(action, config, path=""):
         step_ids |= expressions.expression_references(source)
     return step_ids
+
+
+def config_reads(action: Action[Any], config: Json, *, path: str) -> list[Read]:
+    """Return what each of a config's expressions reads, both those in `{{ }}` and bare ones."""
+    found = {(read.where, read.source): read for read in reads(config, path=path)}
+    for where, source in _bare(action, config, path=path):
+        found.update(((read.where, read.source), read) for read in expression_reads(source, path=where))
+    return [*found.values()]
 
 
 def works_on_input(action: Action[Any], config: Json) -> bool:

@@ -26,7 +26,7 @@ from runs.api.http.parsers import MAX_BYTES, declared_length, read_body
 from runs.api.http.problems import Refused, bad, unreadable
 from runs.api.http.streams import Broken, Entry
 from runs.api.resources.bulk_verbs import described
-from runs.control import concurrency, starts, verbs
+from runs.control import archives, concurrency, starts, verbs
 from runs.control.keys import KeyTaken
 from runs.domain.requests import Request as RunRequest
 from runs.domain.requests import Started
@@ -78,8 +78,8 @@ class StartedInBulk(ScopedView):
     def post(self, request: Request, key: str) -> Response:
         """Start them, and return how many were started, known and refused."""
         workflow = find_workflow(key, workspace=self.workspace)
-        if workflow.current is None:
-            raise Refused(f"workflow {workflow.name!r} is not published yet; publish it first", status=409)
+        if workflow.current is None or workflow.archived_at is not None:
+            raise Refused(archives.cannot_start(workflow) or "", status=409)
         given = filters.read(request, known=["ids", "label.<key>"])
         if several := [name for name, values in given.labels.items() if len(values) > 1]:
             raise bad(f"label.{several[0]}", "has several values; a run has one of each label")

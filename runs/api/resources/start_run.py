@@ -11,7 +11,7 @@ from runs.api.http.lookups import find_workflow
 from runs.api.http.parsers import read_body
 from runs.api.http.problems import Refused
 from runs.api.resources.bulk_verbs import described
-from runs.control import keys, starts, verbs
+from runs.control import archives, keys, starts, verbs
 from runs.domain.requests import Request as RunRequest
 from runs.schemas import runs as runs_schemas
 from runs.schemas.requests import StartRun
@@ -31,8 +31,8 @@ class StartedRuns(ScopedView):
         """Start it."""
         wanted = read_body(request.data, model=StartRun)
         workflow = find_workflow(key, workspace=self.workspace)
-        if workflow.current is None:
-            raise Refused(f"workflow {workflow.name!r} is not published yet; publish it first", status=409)
+        if workflow.current is None or workflow.archived_at is not None:
+            raise Refused(archives.cannot_start(workflow) or "", status=409)
         once = idempotency.key_of(request.META, body=wanted.idempotency_key)
         asked = RunRequest(wanted.input, once, wanted.labels, wanted.priority, compares=wanted.compares)
         answers = starts.start([asked], version=workflow.current, workflow=workflow, source="api")

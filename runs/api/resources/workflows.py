@@ -16,7 +16,7 @@ from runs.api.http.lookups import find_start, workflow_or_none
 from runs.api.http.outputs import PARAMETERS, outputs_of
 from runs.api.http.pagination import page
 from runs.api.http.parsers import DEFINITION_PARSERS
-from runs.api.http.problems import missing
+from runs.api.http.problems import bad, missing
 from runs.control import keys, starts
 from runs.domain.requests import SHORT_FORM
 from runs.domain.requests import Request as RunRequest
@@ -45,13 +45,19 @@ class Workflows(ScopedView):
 
     @extend_schema(
         operation_id="workflows_list",
-        parameters=parameters(name="Only the workflow of this name."),
+        parameters=parameters(
+            name="Only the workflow of this name.", archived="`true`: the archived ones, which are left out otherwise."
+        ),
         responses={200: listed(workflows_schemas.WorkflowSummary), **READ_MANY},
     )
     def get(self, request: Request) -> Response:
         """List them, newest first, each with its latest run."""
-        given = filters.read(request, known=["name"])
+        given = filters.read(request, known=["name", "archived"])
+        wanted = given.get("archived") or "false"
+        if wanted not in ("true", "false"):
+            raise bad("archived", "must be true or false")
         found = Workflow.objects.filter(workspace=self.workspace, kind=Workflow.Kind.WORKFLOW)
+        found = found.filter(archived_at__isnull=wanted == "false")
         if (name := given.get("name")) is not None:
             found = found.filter(name=name)
         shown = page(request, of=_slim(found))
