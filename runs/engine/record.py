@@ -40,8 +40,8 @@ def record(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward = NOWHERE)
 
     A set may have several outcomes of the same run. `onward` is what the caller takes further itself. If a set fails,
     its outcomes are recorded one by one: one with values that the database refuses is recorded as failed, with reason
-    `unrecordable`; one that a lock kept out is returned in `left`. Raises OperationalError if the database cannot be
-    reached.
+    `unrecordable`; one that a lock kept out is returned in `left`. Raises django.db.Error if the database cannot be
+    reached, or refuses for another reason than the values.
     """
     if not outcomes:
         return Recorded()
@@ -307,12 +307,12 @@ def _handed_on(releases: Sequence[Release], onward: Onward) -> tuple[Candidate, 
 def _record_refused(outcome: Outcome, error: Exception, *, plan: Plan, onward: Onward) -> Recorded:
     """Handle a single outcome that could not be recorded: leave it for later, raise, or record it as failed.
 
-    Which of these depends on the error, see by_lock and by_server in runs.queries.database.
+    Which of these depends on the error, see by_lock and by_value in runs.queries.database.
     """
     if database.by_lock(error):
         log.warning("record_locked_out", extra={"run_id": str(outcome.run.id), "error": str(error)})
         return Recorded(left=(outcome,))
-    if database.by_server(error):
+    if not database.by_value(error):
         raise error
     log.error("step_unrecordable", extra={"run_id": str(outcome.run.id), "error": str(error)})
     with transaction.atomic():
