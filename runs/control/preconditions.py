@@ -127,6 +127,8 @@ def cannot_retry_dead_letter(dead_letter: DeadLetter, *, edited: bool = False) -
         return f"the dead letter is {dead_letter.state}; only an open one can be retried"
     state = dead_letter.run.state
     if state in RETRYABLE:
+        if not dead_letter.step:
+            return "the run itself failed, and no step of it: replay the run, with a version that mends it, or discard"
         fixed = cannot_edit(dead_letter) if edited else None
         follows = (
             f"step {dead_letter.step!r} follows the run's work, and comes again when the run is retried or replayed"
@@ -142,8 +144,8 @@ def is_open(dead_letter: DeadLetter) -> bool:
 
 
 def can_retry_dead_letter(dead_letter: DeadLetter) -> bool:
-    """Whether its step may go on: it is open, and its run, which is loaded, has failed."""
-    return is_open(dead_letter) and dead_letter.run.state in RETRYABLE
+    """Whether its step may go on: it is open, and its run, which is loaded, has failed at a step."""
+    return is_open(dead_letter) and bool(dead_letter.step) and dead_letter.run.state in RETRYABLE
 
 
 def cannot_edit(dead_letter: DeadLetter) -> str | None:

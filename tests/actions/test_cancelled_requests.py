@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings
 
 from actions import network, registry
-from actions.base import Cancelled, Json, Retryable
+from actions.base import Cancelled, Retryable
 from actions.catalogue import http_request
 from actions.network import Call
 from tests.actions.contexts import context
@@ -153,9 +153,11 @@ def test_the_response_to_what_may_have_to_be_undone_is_waited_for(
         performed(server.url(), "POST", stopped=True, has_compensation=True, timeout_seconds=3)
 
 
-def performed(url: str, method: str, *, timeout_seconds: float = 60, **told: bool) -> Json:
+def performed(
+    url: str, method: str, *, stopped: bool, has_compensation: bool = False, timeout_seconds: float = 60
+) -> object:
     """Perform `http_request` in a run that was stopped, or may be undone."""
     action = registry.get("http_request")
     config = action.config_class.model_validate({"url": url, "method": method})
-    found: Json = action.perform(config, replace(context(timeout_seconds=timeout_seconds), **told))
-    return found
+    told = replace(context(timeout_seconds=timeout_seconds), stopped=stopped, has_compensation=has_compensation)
+    return action.perform(config, told)

@@ -107,8 +107,9 @@ def test_steps_that_a_stopped_run_never_began_are_skipped_for_that_reason(
     views = {view.step: view for view in timeline.timeline(the_run(run_id))}
     for name in ("after", "last") if begun_before else ("nap", "after", "last"):
         assert views[name].state == "skipped"
-        assert isinstance(views[name].error, dict)
-        assert views[name].error["kind"] == kind
+        error = views[name].error
+        assert isinstance(error, dict)
+        assert error["kind"] == kind
     assert "pending" not in {step["state"] for step in api().get(f"runs/{run_id}")[1]["steps"]}
     assert "pending" not in admin().get(reverse("admin:runs_run_change", args=[run_id])).content.decode()
     told = StringIO()
