@@ -14,6 +14,7 @@ from actions import expressions, network, payload
 from actions.base import Action, Config, Context, Json, Permanent, Retryable
 from actions.durations import Seconds
 from actions.network import Answer
+from actions.texts import Text
 
 _OURS = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -30,9 +31,9 @@ Scalar = str | int | float | bool
 
 
 class HttpRequestConfig(Config):
-    url: str = Field(min_length=1, description="http or https; the host must have a public address")
+    url: Text = Field(min_length=1, description="http or https; the host must have a public address")
     method: Method = "GET"
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[str, Text] = Field(default_factory=dict)
     query: dict[str, Scalar | list[Scalar] | None] = Field(
         default_factory=dict, description="Added to the query of the URL; a parameter that is null is left out"
     )
@@ -48,7 +49,7 @@ class HttpRequestConfig(Config):
     forward_body: bool = Field(
         default=False, description="Whether a redirect that keeps the body (307, 308) may take it to another origin"
     )
-    credential: str | None = Field(default=None, description="Name of a stored credential")
+    credential: Text | None = Field(default=None, description="Name of a stored credential")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

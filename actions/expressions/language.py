@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache, partial
 
 from actions import paths
 from actions.base import Json, Permanent
-from actions.expressions import evaluator
+from actions.expressions import evaluator, step_results
 from actions.expressions.evaluator import Expression, Misses
 from actions.expressions.syntax import MAX_BYTES, Unacceptable
 from actions.expressions.values import Refused, as_text, shared, weigh
@@ -190,7 +190,9 @@ def check(value: Json, *, path: str) -> list[tuple[str, str]]:
             faults.append((where, TOO_MANY))
             break
         try:
-            _compiled(text)
+            for part in _compiled(text).parts:
+                if not isinstance(part, str):
+                    _check_step_results(*part)
         except _Fault as fault:
             faults.append((where, _fault_message(fault)))
             if len(faults) == _MOST_FAULTS or time.thread_time() - began > _MOST_SECONDS:
@@ -206,10 +208,15 @@ def length_of_expressions(text: str) -> int:
 def check_expression(source: str) -> str | None:
     """Return what is wrong with a bare expression, or None if it is valid. Nothing is evaluated."""
     try:
-        _bare(source)
+        _check_step_results(*_bare(source))
     except _Fault as fault:
         return _fault_message(fault)
     return None
+
+
+def _check_step_results(expression: Expression, position: int) -> None:
+    if message := step_results.misread(expression.read):
+        raise _Fault(message, source=expression.source, position=position)
 
 
 def has_expression(value: Json) -> bool:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from actions.base import Config, Json, Permanent
+from actions.paths import join
 from runs.planning.steps import PlannedStep
+
+# Faults of one config that its error lists.
+MOST_SHOWN = 20
 
 
 def rendered(step: PlannedStep, scope: dict[str, Json], *, given: Json) -> Json:
@@ -24,12 +28,22 @@ def fitted(step: PlannedStep, used: Json) -> Config:
     if step.config.fixed is not None:
         return step.config.fixed
     try:
-        return step.action.config_class.model_validate(used)
+        return step.config.validated(used)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'with'}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_input=False)
-        )
-        raise Permanent(
-            f"step {step.id!r}: the config does not fit action {step.action.name!r}: {faults}", kind="config"
-        ) from None
+        raise _unfit(step, error) from None
+
+
+def accepted(step: PlannedStep, used: Json) -> Config:
+    """Return the config of a step that waits, which was validated when the wait began. Raises Permanent."""
+    try:
+        return step.config.accepted(used)
+    except ValidationError as error:
+        raise _unfit(step, error) from None
+
+
+def _unfit(step: PlannedStep, error: ValidationError) -> Permanent:
+    faults = "; ".join(
+        f"{join('with', *fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
+        for fault in error.errors(include_url=False, include_input=False)[:MOST_SHOWN]
+    )
+    return Permanent(f"step {step.id!r}: the config does not fit action {step.action.name!r}: {faults}", kind="config")
