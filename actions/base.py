@@ -140,7 +140,7 @@ class Context(Protocol):
     `input` is the step's own input. `names` are the names that an expression can use: `steps`, `run`, `input` (here
     the run's input), and each key of the step's input as a name of its own. `idempotency_key` is the same for every
     attempt of this step of this run, and differs from every other step's. `now` is the database's time. `item` is the
-    index of the item in a for_each, else -1.
+    index of the item in a for_each, else -1. `has_compensation` tells whether the definition says how to undo the step.
     """
 
     @property
@@ -161,6 +161,8 @@ class Context(Protocol):
     def timeout_seconds(self) -> float: ...
     @property
     def item(self) -> int: ...
+    @property
+    def has_compensation(self) -> bool: ...
 
     def once(self, name: str, effect: Callable[[], Json], /) -> Json:
         """Call `effect`, store its result under `name`, and return it; a later attempt gets the stored result instead.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -20,6 +21,7 @@ _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _TRY_AGAIN = frozenset({408, 425, 429})
 _LONGEST_DELAY = 86_400.0
 _LONGEST_DATE = 100
+_PATIENCE_SECONDS = 3.0
 
 Method = Annotated[
     Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
@@ -84,12 +86,25 @@ class HttpRequest(Action[HttpRequestConfig]):
             forward_body=config.forward_body,
         )
         timeout = context.timeout_seconds if config.timeout is None else min(config.timeout, context.timeout_seconds)
-        # A cancel may cut a reading request off. A request that changes something is waited for: only its response
-        # says whether the change was made.
-        cancelled = context.cancelled if config.method in _READS else None
-        answer = network.request(call, timeout_seconds=timeout, cancelled=cancelled)
+        answer = network.request(
+            call,
+            timeout_seconds=timeout,
+            cancelled=context.cancelled,
+            patience_seconds=_patience_seconds(config, context),
+        )
         _refuse_failure(answer, config, now=context.now)
         return {"status": answer.status, "headers": dict(answer.headers), "body": _read(answer, config)}
+
+
+def _patience_seconds(config: HttpRequestConfig, context: Context) -> float:
+    """Return how long the response to a request that was sent is waited for after a cancel.
+
+    Only the response says whether a request that changes something has done so. It is waited for as long as it takes
+    if the definition says how to undo the step: whether it must be undone depends on it.
+    """
+    if config.method in _READS:
+        return 0.0
+    return math.inf if context.has_compensation else _PATIENCE_SECONDS
 
 
 def _content(config: HttpRequestConfig, context: Context) -> tuple[bytes | None, str | None]:

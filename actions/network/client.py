@@ -17,7 +17,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from actions.base import Permanent, Retryable
+from actions.base import Cancelled, Permanent, Retryable
 from actions.network import addresses, bodies, headers, urls
 from actions.network.addresses import Allowed, Blocked
 from actions.network.bodies import MAX_BODY, Broken, TooLarge
@@ -74,6 +74,13 @@ class Call(NamedTuple):
     forward_body: bool = False
 
 
+class _Stop(NamedTuple):
+    """Whether a request is cancelled, and how long the response to one that was sent is waited for after that."""
+
+    cancelled: Callable[[], bool] | None
+    patience_seconds: float
+
+
 class Answer(NamedTuple):
     """A response. Header names are in lower case; the body is decompressed. `reason` is the status's usual phrase."""
 
@@ -94,26 +101,34 @@ def configure(allow: Sequence[str], *, connections: int = 50) -> None:
     _settings.pool = Pool(connections)
 
 
-def request(call: Call, *, timeout_seconds: float, cancelled: Callable[[], bool] | None = None) -> Answer:
+def request(
+    call: Call,
+    *,
+    timeout_seconds: float,
+    cancelled: Callable[[], bool] | None = None,
+    patience_seconds: float = 0.0,
+) -> Answer:
     """Send a request and return the response, following up to 3 redirects; the timeout covers all of them together.
 
     Raises Permanent of kind `blocked`, `url`, `header`, `redirect` or `too_large`, and Retryable of kind `timeout` or
     `connection`.
-    No status is an error here. `cancelled` is called between reads of the body; Cancelled is raised if it returns true.
+    No status is an error here. `cancelled` is called while anything is waited for, and Cancelled is raised within about
+    a second after it returns true. If the request was sent by then, its response is waited for `patience_seconds` more.
     """
     deadline = time.monotonic() + timeout_seconds
+    stop = _Stop(cancelled, patience_seconds)
     url = _url(call.url)
     if call.query:
         url = urls.with_query(url, call.query)
     for _ in range(MAX_REDIRECTS):
-        answer = _send(call, url, deadline, cancelled)
+        answer = _send(call, url, deadline, stop)
         if answer.status not in _REDIRECTS:
             return answer
         target = _redirect_target(url, answer)
         if target is None:
             return answer
         call, url = _redirected(call, url, target, answer.status), target
-    return _send(call, url, deadline, cancelled)
+    return _send(call, url, deadline, stop)
 
 
 def shown(url: str) -> str:
@@ -168,7 +183,7 @@ def _redirected(call: Call, source: Url, target: Url, status: int) -> Call:
     return call._replace(method=method, url=target.text, headers=given, query=_NOTHING, content=content)
 
 
-def _send(call: Call, url: Url, deadline: float, cancelled: Callable[[], bool] | None) -> Answer:
+def _send(call: Call, url: Url, deadline: float, stop: _Stop) -> Answer:
     sent = _sent(call, url)
     pool = _settings.pool
     connection = pool.take(url.origin)
@@ -178,11 +193,22 @@ def _send(call: Call, url: Url, deadline: float, cancelled: Callable[[], bool] |
     if connection is None:
         connection = Connection(url, allowed=_settings.allowed)
     try:
-        received = connection.exchange(sent, timeout_seconds=deadline - time.monotonic(), cancelled=cancelled)
+        received = connection.exchange(
+            sent,
+            timeout_seconds=deadline - time.monotonic(),
+            cancelled=stop.cancelled,
+            patience_seconds=stop.patience_seconds,
+        )
         answer, ended = _answer(received)
     except BaseException as error:
         connection.close()
-        raise _failure(error, f"{sent.method} {url.shown}") from None
+        where = f"{sent.method} {url.shown}"
+        if isinstance(error, Cancelled) and connection.is_sent and stop.patience_seconds:
+            raise Cancelled(
+                f"the run was stopped, and {where} was not answered within {stop.patience_seconds:g} s after that; it"
+                " was sent, so look at the receiver for whether it had an effect"
+            ) from None
+        raise _failure(error, where) from None
     if ended and connection.descriptor >= 0:
         pool.give(connection)
     else:

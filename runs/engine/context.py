@@ -49,6 +49,11 @@ class AttemptContext:
         return self._work.item
 
     @property
+    def has_compensation(self) -> bool:
+        """Whether the definition says how to undo this step."""
+        return self._step.definition.compensate is not None
+
+    @property
     def names(self) -> dict[str, Json]:
         """The names that the step's expressions can use."""
         if self._names is None:

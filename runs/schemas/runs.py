@@ -39,6 +39,9 @@ class WaitShape(Shape):
 class StepShape(Shape):
     """One step of a run; its state is `pending` until something happens to it.
 
+    A step that never began because the run was cancelled or failed before is `skipped`; the kind of its `error` is
+    `run_cancelled`, `run_terminated`, `run_failed`, `run_timed_out` or `not_reached`.
+
     `child_run` is the run that a sub_workflow step started. `not_kept` names `input` or `config` where it is null
     because nobody can tell it any more: its attempt was killed, or computing it again takes too long. `left_out` names
     those of `input`, `config` and `output` that are null because they are large, or were not asked for; then `step_url`

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import UnreadablePostError
 from drf_spectacular.utils import OpenApiParameter
 from pydantic import ValidationError
@@ -89,7 +89,7 @@ class StartedInBulk(ScopedView):
         started = _Starting(workflow, workflow.current, common, ids=_wants_ids(given.get("ids")), key=once)
         try:
             started.read(_entries(request))
-        except (Broken, UnreadablePostError, OperationalError, InterfaceError) as error:
+        except (Broken, UnreadablePostError, OperationalError, InterfaceError, InternalError) as error:
             raise _stopped(error, started=started) from error
         found = started.as_json()
         return Response(found, status=201 if found["created"] else 200)

@@ -75,8 +75,9 @@ def markdown() -> str:
         "`on_failure` or `finally` are still to be done.\n",
         _diagram(RUN_TRANSITIONS),
         _table(RUN_TRANSITIONS),
-        "## StepRun\n\nA step has no row before something happens to it; the API calls that `pending`. The row of a\n"
-        "pure step is written when the step has ended, so it is never `running`.\n",
+        "## StepRun\n\nA step has no row before something happens to it; the API calls that `pending`, or `skipped`,\n"
+        "with the reason as its error, once the run's work is over and the step will never begin. The row of a pure\n"
+        "step is written when the step has ended, so it is never `running`.\n",
         _diagram(STEP_TRANSITIONS),
         _table(STEP_TRANSITIONS),
         "## DeadLetter\n\n"
