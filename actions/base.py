@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Final, Generic, Protocol, TypeVar
+from enum import Enum
+from functools import cache
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,14 +21,52 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 ACCEPTED: Final[dict[str, bool]] = {"accepted": True}
 
 
+class Use(Enum):
+    """What an action does with the value of a config field, and so which computed values it may have.
+
+    - PLAIN: it is an argument. A computed null is refused, because it was taken as "left out"; and a text that an
+      expression is only a part of takes texts, numbers and booleans.
+    - DECISIVE: as PLAIN, and leaving it out changes who may do what, or how long something lasts. A computed value that
+      is empty is refused, too.
+    - QUERY: as DECISIVE, but an empty text among its values is a value.
+    - URL: as DECISIVE, and no part of the text may be empty before the query.
+    - PROSE: a text for people. A computed null is refused; a part of the text may be anything, and is written as JSON.
+    - PAYLOAD: JSON that is handed on. Null, empty values, and JSON in texts are as good as any other.
+    """
+
+    PLAIN = "plain"
+    DECISIVE = "decisive"
+    QUERY = "query"
+    URL = "url"
+    PROSE = "prose"
+    PAYLOAD = "payload"
+
+
 class Config(BaseModel):
     """The schema of a step's `with`, checked after its expressions are rendered. Unknown keys are refused.
 
     So is a value of another type: `5` is no boolean, and `"5"` no number. The types of actions.texts, actions.moments
-    and actions.durations say what they convert.
+    and actions.durations say what they convert. `uses` says what a field is for, as far as that is not PLAIN, or, for
+    a field of any JSON, PAYLOAD.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    uses: ClassVar[Mapping[str, Use]] = {}
+
+    @classmethod
+    def use_of(cls, key: str) -> Use:
+        """Return the use of the field with this key, as it is written in `with`."""
+        return _use_of(cls, key)
+
+
+@cache
+def _use_of(config: type[Config], key: str) -> Use:
+    if key in config.uses:
+        return config.uses[key]
+    field = next((one for name, one in config.model_fields.items() if key in (name, one.alias)), None)
+    # `Any`, and lists and objects of it.
+    any_json = field is not None and (field.annotation is Any or "Any" in str(field.annotation))
+    return Use.PAYLOAD if any_json else Use.PLAIN
 
 
 C = TypeVar("C", bound=Config)

@@ -8,10 +8,11 @@ a zone, is the beginning of that day. A number is no moment: 20261231 was taken 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from datetime import timezone as fixed_zone
 from functools import cache
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 import orjson
@@ -26,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from actions.base import ACCEPTED, Config
+from actions.base import ACCEPTED, Config, Use
 from actions.durations import Seconds
 from actions.nearest import nearest
 from actions.texts import described
@@ -112,7 +113,8 @@ def _as_moment(value: Any, info: ValidationInfo) -> Any:
     if info.context is ACCEPTED and (found := _of_earlier_release(value)) is not None:
         return found
     if not isinstance(value, str):
-        raise ValueError(f"must be a moment, not {described(value)}; write {EXAMPLE}")
+        # Pydantic takes a TypeError for a fault of the program.
+        raise ValueError(f"must be a moment, not {described(value)}; write {EXAMPLE}")  # noqa: TRY004
     return moment(value, timezone=info.data.get("timezone"))
 
 
@@ -132,6 +134,8 @@ Moment = Annotated[datetime | None, BeforeValidator(_as_moment)]
 
 class ZonedConfig(Config):
     """The config fields of a moment: `until`, and the zone that it is meant in."""
+
+    uses: ClassVar[Mapping[str, Use]] = {"until": Use.DECISIVE, "timezone": Use.DECISIVE, "timeout": Use.DECISIVE}
 
     # Before `until`, which is read in it.
     timezone: Zone | None = Field(

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from actions import expressions, network, payload
-from actions.base import Action, Config, Context, Json, Permanent, Retryable
+from actions.base import Action, Config, Context, Json, Permanent, Retryable, Use
 from actions.durations import Seconds
 from actions.network import Answer
 from actions.texts import Text
@@ -29,6 +29,14 @@ Scalar = str | int | float | bool
 
 
 class HttpRequestConfig(Config):
+    uses: ClassVar[Mapping[str, Use]] = {
+        "url": Use.URL,
+        "query": Use.QUERY,
+        "headers": Use.DECISIVE,
+        "timeout": Use.DECISIVE,
+        "credential": Use.DECISIVE,
+    }
+
     url: Text = Field(min_length=1, description="http or https; the host must have a public address")
     method: Method = "GET"
     headers: dict[str, Text] = Field(default_factory=dict)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from actions.base import ONCE, Action, Config, Context, Retry, Spawn
+from actions.base import ONCE, Action, Config, Context, Retry, Spawn, Use
 from actions.texts import Text, Whole
 
 
 class SubWorkflowConfig(Config):
+    uses: ClassVar[Mapping[str, Use]] = dict.fromkeys(("workflow", "version", "labels"), Use.DECISIVE)
+
     workflow: Text = Field(min_length=1, max_length=100, description="Name or id of a workflow of the same workspace")
     version: Whole | None = Field(default=None, ge=1, description="Its version; without it, the current one")
     input: Any = Field(default=None, description="The run's input; without it, the step's own input")

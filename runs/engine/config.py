@@ -13,11 +13,23 @@ MOST_SHOWN = 20
 
 
 def rendered(step: PlannedStep, scope: dict[str, Json], *, given: Json) -> Json:
-    """Return the step's config with its expressions rendered, except in fields that the action evaluates itself."""
+    """Return the step's config with its expressions rendered, except in fields that the action evaluates itself.
+
+    Raises Permanent if an expression makes null or empty what would then count as left out.
+    """
     if step.definition.payload is not None:
         # A payload is the step's input and its config at once; so is an input that replaced it at a retry by hand.
         return step.action.from_payload(given)
-    return step.config.rendering.render(scope)
+    found = step.config.rendering.render(scope)
+    if (emptied := step.config.emptied(found)) is not None:
+        path, what = emptied
+        raise Permanent(
+            f"step {step.id!r}: {path} comes to {what}; give it a value, or leave it out on purpose with "
+            "{{ omit }}, as in {{ input.x|default(omit, true) }}",
+            kind="config",
+            details={"path": path},
+        )
+    return found
 
 
 def fitted(step: PlannedStep, used: Json) -> Config:
