@@ -170,6 +170,9 @@ class Retry:
     delays_seconds: tuple[float, ...] = ()
 
 
+# What an attempt has beside the time that its config gives to what the action does (Action.timeout_field).
+GRACE_SECONDS = 5.0
+
 ONCE = Retry(max_attempts=1)
 
 
@@ -230,6 +233,8 @@ class Action(ABC, Generic[C]):
       that records the step, so both are committed or neither.
     - `raw`: names of the config fields that the engine leaves unrendered, because the action evaluates them itself.
     - `error_kinds`: kinds of its own Retryable failures, which `retry.on` may list besides those of any action.
+    - `timeout_field`: the config field that limits what the action does in an attempt, in seconds. An attempt of a step
+      without a `timeout` then has GRACE_SECONDS more than that.
     - `signal_field`: the config field with the name of the signal that the action's steps wait for.
     """
 
@@ -245,6 +250,7 @@ class Action(ABC, Generic[C]):
     retry: ClassVar[Retry] = Retry()
     raw: ClassVar[frozenset[str]] = frozenset()
     error_kinds: ClassVar[frozenset[str]] = frozenset()
+    timeout_field: ClassVar[str | None] = None
     signal_field: ClassVar[str | None] = None
     config_class: ClassVar[type[Config]]
 

@@ -46,7 +46,9 @@ class HttpRequestConfig(Config):
     body: Any = Field(default=None, description="A text is sent as it is, anything else as JSON")
     body_template: Any = Field(default=None, description="Like body, but its expressions are evaluated by the action")
     timeout: Seconds | None = Field(
-        default=None, description="For the whole exchange, redirects included; at most the step's own timeout"
+        default=None,
+        description="For the request with its redirects: at most the step's own timeout. Without it the request may "
+        "take as long as the step; a step without a timeout then may take 5 s more than this",
     )
     response: Literal["auto", "json", "text", "none"] = Field(
         default="auto",
@@ -75,6 +77,7 @@ class HttpRequest(Action[HttpRequestConfig]):
     summary: ClassVar[str] = "Send an HTTP request and read the response"
     output: ClassVar[str] = '{"status": number, "headers": {lower-case name: text}, "body": JSON, text or null}'
     timeout_seconds: ClassVar[float] = 30.0
+    timeout_field: ClassVar[str | None] = "timeout"
     raw: ClassVar[frozenset[str]] = frozenset({"body_template"})
     config_class: ClassVar[type[Config]] = HttpRequestConfig
 
@@ -90,7 +93,7 @@ class HttpRequest(Action[HttpRequestConfig]):
             content=content,
             forward_body=config.forward_body,
         )
-        timeout = context.timeout_seconds if config.timeout is None else min(config.timeout, context.timeout_seconds)
+        timeout = context.timeout_seconds if config.timeout is None else config.timeout
         # A cancel may cut a reading request off. A request that changes something is waited for: only its response
         # says whether the change was made.
         cancelled = context.cancelled if config.method in _READS else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import ValidationError
 
 from actions.base import Config, Json, Permanent
@@ -40,9 +42,30 @@ def fitted(step: PlannedStep, used: Json) -> Config:
     if step.config.fixed is not None:
         return step.config.fixed
     try:
-        return step.config.validated(used)
+        config = step.config.validated(used)
     except ValidationError as error:
         raise _unfit(step, error) from None
+    return config if step.action.timeout_field is None else _within_attempt(step, config)
+
+
+def _within_attempt(step: PlannedStep, config: Config) -> Config:
+    """Return the config, if the time that it gives to what the action does is no more than the attempt has.
+
+    Raises Permanent for a longer one that was computed. One that is written out was refused at publish; in a version
+    of an earlier release the attempt's timeout holds, as it did there.
+    """
+    field = step.action.timeout_field or ""
+    own, longest = getattr(config, field), step.timeout_seconds
+    if own is None or own <= longest:
+        return config
+    if step.config.own_seconds != math.inf:
+        return config.model_copy(update={field: longest})
+    raise Permanent(
+        f"step {step.id!r}: with.{field} is {own:g} s, but the attempt may take {longest:g} s; make the step's timeout "
+        "longer, or leave it out",
+        kind="config",
+        details={"path": f"with.{field}"},
+    )
 
 
 def accepted(step: PlannedStep, used: Json) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from actions import expressions, paths
 from actions.base import ACCEPTED, Action, Config, Json, Use
+from actions.durations import seconds
 from workflows.definitions.configs import config_references
 from workflows.definitions.definition import StepDefinition
 
@@ -151,6 +153,25 @@ class WrittenConfig:
             if inside or (isinstance(here, list) and isinstance(part, int) and part < len(here)):
                 here = here[part]
         return not expressions.has_expression(here)
+
+    @cached_property
+    def own_seconds(self) -> float | None:
+        """The seconds that the config gives to what the action does (Action.timeout_field).
+
+        Infinite if only the run can tell; None if it gives none.
+        """
+        field = self._action.timeout_field
+        if field is None:
+            return None
+        if not isinstance(self.template, dict):
+            return math.inf
+        value = self.template.get(field)
+        if expressions.has_expression(value):
+            return math.inf
+        try:
+            return None if value is None else seconds(value)
+        except ValueError:
+            return None  # every attempt fails, and says so
 
     @cached_property
     def awaits(self) -> str | None:
