@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -261,6 +261,14 @@ class Action(ABC, Generic[C]):
     def woken(self, config: C, woken: Woken) -> Json:
         """Return the output of a step whose wait (see Park) has ended. Raises as `perform` does."""
         return woken.output
+
+    @classmethod
+    def faults(cls, config: Mapping[str, Json]) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield place and message of what is wrong in every run with a config as written, apart from types.
+
+        It is called when a definition is published. Values may have expressions, and may be of a wrong type.
+        """
+        yield from ()
 
     @classmethod
     def from_payload(cls, payload: Json) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -81,6 +81,21 @@ class HttpRequest(Action[HttpRequestConfig]):
     raw: ClassVar[frozenset[str]] = frozenset({"body_template"})
     config_class: ClassVar[type[Config]] = HttpRequestConfig
 
+    @classmethod
+    def faults(cls, config: Mapping[str, Json]) -> Iterator[tuple[tuple[str, ...], str]]:
+        url, headers = config.get("url"), config.get("headers")
+        if isinstance(url, str) and (fault := _url_fault(url)) is not None:
+            yield ("url",), fault
+        seen: dict[str, str] = {}
+        for name, value in headers.items() if isinstance(headers, dict) else ():
+            other = seen.setdefault(name.lower(), name)
+            fault = f"is the header {other!r} once more; give its values as a list" if other != name else None
+            for one in value if isinstance(value, list) else [value]:
+                fixed = one if isinstance(one, str) and not expressions.has_expression(one) else ""
+                fault = fault or network.header_fault(name, fixed)
+            if fault is not None:
+                yield ("headers", name), fault
+
     def perform(self, config: HttpRequestConfig, context: Context) -> Json:
         if config.credential is not None:
             raise Permanent("credentials are not available yet; leave `credential` out", kind="credential")
@@ -100,6 +115,14 @@ class HttpRequest(Action[HttpRequestConfig]):
         answer = network.request(call, timeout_seconds=timeout, cancelled=cancelled)
         _refuse_failure(answer, config, now=context.now)
         return {"status": answer.status, "headers": dict(answer.headers), "body": _read(answer, config)}
+
+
+def _url_fault(url: str) -> str | None:
+    """Return why a URL as written, which may have expressions in it, can never be used; None if it may be."""
+    if not expressions.has_expression(url):
+        return network.url_fault(url)
+    begin = url.partition("{{")[0]
+    return network.beginning_fault(begin) if begin else None
 
 
 def _content(config: HttpRequestConfig, context: Context) -> tuple[bytes | None, str | None]:

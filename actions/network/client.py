@@ -33,6 +33,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HARMLESS = frozenset({"accept", "accept-encoding", "accept-language", "content-type", "idempotency-key", "user-agent"})
 _METHOD = re.compile(r"[A-Z]{1,20}")
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
+_ANY_URL = urls.parse("http://example.com/")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -122,6 +123,26 @@ def shown(url: str) -> str:
     Raises ValueError for what is no URL.
     """
     return urls.parse(url).shown
+
+
+def url_fault(text: str) -> str | None:
+    """Return why a request to this URL can never be sent, or None."""
+    if len(text) > MAX_URL:
+        return f"is longer than {MAX_URL} characters"
+    try:
+        urls.parse(text)
+    except ValueError as error:
+        return f"cannot be used: {error}"
+    return None
+
+
+def header_fault(name: str, value: str) -> str | None:
+    """Return why this header can never be sent, or None."""
+    try:
+        headers.lines({name: value}, url=_ANY_URL, has_body=False)
+    except BadHeader as error:
+        return f"cannot be sent: {error}"
+    return None
 
 
 def _url(text: str) -> Url:

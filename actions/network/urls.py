@@ -18,6 +18,8 @@ _AUTHORITY = re.compile(r"(?:(.*)@)?(\[.*\]|[^:@]*):?(.*)", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOST = re.compile(r"[a-z0-9_.-]{1,255}")
 _FOUR_NUMBERS = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
+_BEGINNINGS = ("http://", "https://")
+_USERINFO = "it holds a user or password; send them as a header instead"
 _PORTS = {"http": 80, "https": 443}
 # What stays as it is beside letters, digits and -._~; the rest is percent-encoded.
 _PATH = "!$%&'()*+,/:;=@[\\]^|"
@@ -62,12 +64,21 @@ def parse(text: str) -> Url:
     match = _AUTHORITY.fullmatch(authority)
     userinfo, host, port_text = match.groups() if match else ("", "", "")
     if userinfo:
-        raise ValueError("it holds a user or password; send them as a header instead")
+        raise ValueError(_USERINFO)
     host = _host(host)
     port = _port(port_text) or _PORTS[scheme]
     shown = f"[{host}]" if ":" in host else host
     authority = shown if port == _PORTS[scheme] else f"{shown}:{port}"
     return Url(scheme, host, port, authority, f"{scheme}://{authority}", path, query, _target(path, query))
+
+
+def beginning_fault(text: str) -> str | None:
+    """Return why no URL that begins with this text can be used, or None."""
+    lower = text.lower()
+    if not any(lower.startswith(begin) or begin.startswith(lower) for begin in _BEGINNINGS):
+        return "cannot be used: it must begin with http:// or https:// and name a host"
+    authority = re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0]
+    return f"cannot be used: {_USERINFO}" if "@" in authority else None
 
 
 def with_query(url: Url, query: Mapping[str, Any]) -> Url:
