@@ -1,10 +1,22 @@
 """The only way to other hosts: an HTTP client behind the network guard, bounded in time, size and redirects."""
 
 from actions.network.bodies import text
-from actions.network.client import Answer, Call, configure, header_fault, request, shown, url_fault
+from actions.network.client import (
+    MAX_REDIRECTS,
+    REDIRECTS,
+    Answer,
+    Call,
+    configure,
+    header_fault,
+    request,
+    shown,
+    url_fault,
+)
 from actions.network.urls import beginning_fault
 
 __all__ = [
+    "MAX_REDIRECTS",
+    "REDIRECTS",
     "Answer",
     "Call",
     "beginning_fault",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, quote, urlencode, urljoin
+from urllib.parse import quote, urlencode, urljoin
 
 # Any text matches; a part that is missing is None, except for the path, which is then ''.
 _URL = re.compile(r"(?:([a-zA-Z][a-zA-Z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
@@ -82,11 +82,15 @@ def beginning_fault(text: str) -> str | None:
 
 
 def with_query(url: Url, query: Mapping[str, Any]) -> Url:
-    """Return the URL with these parameters, which replace parameters of the same name; a list gives several."""
-    found: dict[str, list[str]] = parse_qs(url.query, keep_blank_values=True) if url.query else {}
-    for name, value in query.items():
-        found[name] = [_scalar(one) for one in value] if isinstance(value, (list, tuple)) else [_scalar(value)]
-    text = urlencode(found, doseq=True)
+    """Return the URL with these parameters after those that it has, which stay as they are; a list gives several."""
+    added = urlencode(
+        [
+            (name, _scalar(one))
+            for name, value in query.items()
+            for one in (value if isinstance(value, (list, tuple)) else [value])
+        ]
+    )
+    text = "&".join(part for part in (url.query, added) if part)
     return url._replace(query=text, target=_target(url.path, text))
 
 

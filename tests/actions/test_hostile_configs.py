@@ -37,8 +37,14 @@ def _nobody_is_reached(hidden_server: object) -> None:
 @pytest.mark.parametrize("name", registry.names())
 def test_hostile_values_are_refused_or_performed(name: str) -> None:
     action = registry.get(name)
-    needed = {"http_request": {"url": "http://127.0.0.1:1/"}, "approval": {"message": "m"}, "transform": {"set": {}}}
-    needed |= {"wait_for_signal": {"name": "n"}, "sub_workflow": {"workflow": "w"}, "notify": {"channel": "c"}}
+    needed: dict[str, dict[str, Any]] = {
+        "http_request": {"url": "http://127.0.0.1:1/"},
+        "approval": {"message": "m"},
+        "transform": {"set": {}},
+        "wait_for_signal": {"name": "n"},
+        "sub_workflow": {"workflow": "w"},
+        "notify": {"channel": "c"},
+    }
     fields = [field.alias or key for key, field in action.config_class.model_fields.items()]
     for field in fields:
         for value in HOSTILE:
