@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from minijinja import Environment, TemplateError
 
 from actions.base import Json
-from actions.expressions import filters, operators
+from actions.expressions import filters, operators, step_results
 from actions.expressions.syntax import OMIT_PATH, Path
 from actions.expressions.values import TESTS, Refused, kind, refill, weigh
 from actions.nearest import shortened
@@ -52,6 +52,8 @@ def look_up(path: Path, names: Mapping[str, Json]) -> Json:
     for at, key in enumerate(path):
         found = here.get(key, _NOTHING) if type(here) is dict else _NOTHING
         if found is _NOTHING and (found := _stepped(here, key)) is _NOTHING:
+            if isinstance(here, Mapping) and (why := step_results.left_out(here, key)):
+                raise Refused(why)
             raise Misses(_missing(path, at, here))
         here = found
     return here  # type: ignore[no-any-return]  # what lies in JSON is JSON

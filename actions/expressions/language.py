@@ -17,6 +17,7 @@ from typing import Any
 
 from actions import paths
 from actions.base import Json, Permanent
+from actions.expressions import step_results
 from actions.expressions.syntax import KEYWORDS, MAX_BYTES, OMIT_PATH, Path, Unacceptable, emit
 from actions.nearest import shortened
 
@@ -54,6 +55,11 @@ class Expression:
     constants: dict[str, Any] = field(default_factory=dict)
     paths: tuple[Path, ...] = ()
     references: frozenset[str] = frozenset()
+
+    @property
+    def read(self) -> tuple[Path, ...]:
+        """The paths that it reads."""
+        return self.paths if self.path is None else (self.path,)
 
 
 def _compiled_source(source: str) -> Expression:
@@ -129,7 +135,9 @@ def check(value: Json, *, path: str) -> list[tuple[str, str]]:
             faults.append((where, TOO_MANY))
             break
         try:
-            compiled(text)
+            for part in compiled(text).parts:
+                if not isinstance(part, str):
+                    _check_step_results(*part)
         except Fault as fault:
             faults.append((where, _fault_message(fault)))
             if len(faults) == _MOST_FAULTS or time.thread_time() - began > _MOST_SECONDS:
@@ -145,10 +153,15 @@ def length_of_expressions(text: str) -> int:
 def check_expression(source: str) -> str | None:
     """Return what is wrong with a bare expression, or None if it is valid. Nothing is evaluated."""
     try:
-        bare(source)
+        _check_step_results(*bare(source))
     except Fault as fault:
         return _fault_message(fault)
     return None
+
+
+def _check_step_results(expression: Expression, position: int) -> None:
+    if message := step_results.misread(expression.read):
+        raise Fault(message, source=expression.source, position=position)
 
 
 def has_expression(value: Json) -> bool:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 
 from actions.base import Json
 from actions.durations import Seconds
+from actions.expressions import step_results
 from actions.texts import described
 
 STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -87,7 +88,10 @@ class Compensation(_Part):
 
 
 class ForEach(_Part):
-    """Performs a step once for each item of a list. `items` is the list, or an expression that gives one."""
+    """Performs a step once for each item of a list. `items` is the list, or an expression that gives one.
+
+    With `collect` the step's output contains the results of the items, if they are few and small.
+    """
 
     items: list[Any] | str
     max_parallel: _Int = Field(default=10, ge=1, le=1000)
@@ -95,6 +99,12 @@ class ForEach(_Part):
     # At least this long passes between the beginnings of two batches.
     min_batch_seconds: Seconds = 0.0
     on_item_error: Literal["fail", "continue"] = "fail"
+    collect: bool = True
+
+    @property
+    def streamed(self) -> str | None:
+        """The id of the for_each step whose results are the list, as `{{ steps.each.results }}` says; else None."""
+        return step_results.streamed(self.items) if isinstance(self.items, str) else None
 
 
 class StepDefinition(_Part):

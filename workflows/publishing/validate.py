@@ -131,6 +131,7 @@ def _definition_problems(definition: Definition, *, clock: Clock) -> Iterator[Pr
     yield from timeout_problems(definition)
     yield from own_timeout_problems(definition)
     yield from _steps_problems(definition.steps, path="steps", known=frozenset(), clock=clock)
+    yield from _streamed_problems(definition)
     for path, steps in (("on_failure", definition.on_failure), ("finally", definition.finally_)):
         # `finally` cannot read steps of `on_failure`, because in most runs those never ran.
         yield from _steps_problems(steps, path=path, known=frozenset(main), clock=clock)
@@ -194,12 +195,29 @@ def _steps_problems(
 
 
 def _for_each_problems(each: ForEach, *, payload: str | None, path: str) -> Iterator[Problem]:
-    for place, error in expressions.check(each.items, path=f"{path}.items"):
-        yield Problem(place, error)
+    if each.streamed is None:
+        for place, error in expressions.check(each.items, path=f"{path}.items"):
+            yield Problem(place, error)
     if isinstance(each.items, str) and not expressions.has_expression(each.items):
         yield Problem(f"{path}.items", "must be a list, or an expression for one such as '{{ input.rows }}'")
     if payload is not None:
         yield Problem(path, "is given beside payload, which is the step's input; write `with` here")
+
+
+def _streamed_problems(definition: Definition) -> Iterator[Problem]:
+    """Yield a problem for each list that is the results of a step which has none, because it is no for_each."""
+    lists = {step.id: step for step in definition.steps if step.for_each is not None}
+    for path, steps in (
+        ("steps", definition.steps),
+        ("on_failure", definition.on_failure),
+        ("finally", definition.finally_),
+    ):
+        lists |= {step.id: step for step in steps if step.for_each is not None}
+        for index, step in enumerate(steps):
+            source = step.for_each.streamed if step.for_each is not None else None
+            if source is not None and source not in lists:
+                message = f"reads steps.{source}.results, but {source!r} is no for_each step; read its output"
+                yield Problem(f"{path}[{index}].for_each.items", message)
 
 
 def _misplaced_compensations(steps: tuple[StepDefinition, ...], *, path: str) -> Iterator[Problem]:
