@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from actions import registry
 from actions.base import ACCEPTED, Park
-from actions.moments import moment
+from actions.timezones import moment
 from tests.actions.contexts import perform
 
 NINE = datetime(2026, 12, 1, 9, tzinfo=UTC)
