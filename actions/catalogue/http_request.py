@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from actions import expressions, network, payload
 from actions.base import Action, Config, Context, Json, Permanent, Retryable, Use
 from actions.durations import Seconds
 from actions.network import Answer, forms, media
-from actions.texts import Text, as_text
+from actions.texts import Text, TextOrTexts, as_text
 
 _OURS = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -28,45 +26,6 @@ Method = Annotated[
     BeforeValidator(lambda given: given.upper() if isinstance(given, str) else given),
 ]
 Scalar = str | int | float | bool
-Texts = Text | Annotated[list[Text], Field(min_length=1, max_length=1000)]
-
-
-def _base64(text: str) -> str:
-    try:
-        base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("is not base64") from None
-    return text
-
-
-def _one_line(text: str) -> str:
-    if network.header_fault("Content-Type", text) is not None:
-        raise ValueError("has a line break or characters beyond ASCII")
-    return text
-
-
-class FilePart(BaseModel):
-    """A file of a multipart form: `text`, or bytes in `base64`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    text: Text | None = Field(default=None, description="What is in the file, as text")
-    base64: Annotated[str, AfterValidator(_base64)] | None = Field(default=None, description="Or as bytes in base64")
-    filename: Text | None = Field(default=None, max_length=1000)
-    type: Annotated[Text, AfterValidator(_one_line)] | None = Field(
-        default=None, max_length=200, description="The Content-Type of the file"
-    )
-
-    @model_validator(mode="after")
-    def _one_content(self) -> Self:
-        if (self.text is None) == (self.base64 is None):
-            raise ValueError("needs text or base64, and not both")
-        return self
-
-    def part(self, name: str) -> forms.Part:
-        """Return the file as a part of a form."""
-        content = base64.b64decode(self.base64) if self.base64 is not None else (self.text or "").encode()
-        return forms.Part(name, content, self.filename, self.type)
 
 
 class HttpRequestConfig(Config):
@@ -80,7 +39,9 @@ class HttpRequestConfig(Config):
 
     url: Text = Field(min_length=1, description="http or https; the host must have a public address")
     method: Method = "GET"
-    headers: dict[str, Texts] = Field(default_factory=dict, description="A list sends a header once for each value")
+    headers: dict[str, TextOrTexts] = Field(
+        default_factory=dict, description="A list sends a header once for each value"
+    )
     query: dict[str, Scalar | list[Scalar] | None] = Field(
         default_factory=dict, description="Added behind the query of the URL; a list gives a parameter several times"
     )
@@ -89,10 +50,10 @@ class HttpRequestConfig(Config):
         description="A text is sent as it is, anything else as JSON, or as a form if the Content-Type header says so",
     )
     body_template: Any = Field(default=None, description="Like body, but its expressions are evaluated by the action")
-    form: dict[str, Texts] | None = Field(
+    form: dict[str, TextOrTexts] | None = Field(
         default=None, description="Fields of a form, sent as application/x-www-form-urlencoded"
     )
-    multipart: dict[str, Text | FilePart | list[Text | FilePart]] | None = Field(
+    multipart: dict[str, forms.Field] | None = Field(
         default=None,
         description="Fields and files of a form, sent as multipart/form-data; a file is "
         "{text or base64, filename, type}",
@@ -251,7 +212,7 @@ def _fields(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _parts(given: Mapping[str, Any]) -> Iterator[forms.Part]:
     for name, value in given.items():
         for one in _list(value):
-            yield one.part(name) if isinstance(one, FilePart) else forms.Part(name, one.encode())
+            yield one.part(name) if isinstance(one, forms.File) else forms.Part(name, one.encode())
 
 
 def _list(value: Any) -> Sequence[Any]:

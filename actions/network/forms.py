@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, Self
 from urllib.parse import urlencode
+
+import pydantic
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Tag, model_validator
+
+from actions.texts import Text
 
 URL_ENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
@@ -22,6 +29,58 @@ class Part(NamedTuple):
     content: bytes
     filename: str | None = None
     content_type: str | None = None
+
+
+def _base64(text: str) -> str:
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("is not base64") from None
+    return text
+
+
+class File(BaseModel):
+    """A file of a multipart form, as a config has it: `text`, or bytes in `base64`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    text: Text | None = pydantic.Field(default=None, description="What is in the file, as text")
+    base64: Annotated[str, AfterValidator(_base64)] | None = pydantic.Field(
+        default=None, description="Or as bytes in base64"
+    )
+    filename: Text | None = pydantic.Field(default=None, max_length=1000)
+    type: Text | None = pydantic.Field(
+        default=None, max_length=200, pattern=r"^[\x20-\x7e]+$", description="The Content-Type of the file"
+    )
+
+    @model_validator(mode="after")
+    def _one_content(self) -> Self:
+        if (self.text is None) == (self.base64 is None):
+            raise ValueError("needs text or base64, and not both")
+        return self
+
+    def part(self, name: str) -> Part:
+        """Return the file as a part of a form."""
+        content = base64.b64decode(self.base64) if self.base64 is not None else (self.text or "").encode()
+        return Part(name, content, self.filename, self.type)
+
+
+def _text_or_file(value: object) -> str:
+    return "file" if isinstance(value, (dict, File)) else "text"
+
+
+def _member(value: object) -> str:
+    return "list" if isinstance(value, list) else _text_or_file(value)
+
+
+_One = Annotated[Annotated[Text, Tag("text")] | Annotated[File, Tag("file")], Discriminator(_text_or_file)]
+# What a config may have for a name of a multipart form.
+Field = Annotated[
+    Annotated[Text, Tag("text")]
+    | Annotated[File, Tag("file")]
+    | Annotated[list[_One], pydantic.Field(min_length=1, max_length=1000), Tag("list")],
+    Discriminator(_member),
+]
 
 
 def url_encoded(fields: Iterable[tuple[str, str]]) -> bytes:

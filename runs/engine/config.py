@@ -8,10 +8,14 @@ from pydantic import ValidationError
 
 from actions.base import Config, Json, Permanent
 from actions.paths import join
+from actions.texts import described
 from runs.planning.steps import PlannedStep
+from workflows.definitions.complaints import location
 
 # Faults of one config that its error lists.
 MOST_SHOWN = 20
+# Faults that show the value: it stands where a number, a boolean or a word belongs, and not where a secret may stand.
+_SAY_VALUE = frozenset({"int_type", "float_type", "bool_type", "literal_error"})
 
 
 def rendered(step: PlannedStep, scope: dict[str, Json], *, given: Json) -> Json:
@@ -44,7 +48,7 @@ def fitted(step: PlannedStep, used: Json) -> Config:
     try:
         config = step.config.validated(used)
     except ValidationError as error:
-        raise _unfit(step, error) from None
+        raise _unfit(step, used, error) from None
     return config if step.action.timeout_field is None else _within_attempt(step, config)
 
 
@@ -73,12 +77,16 @@ def accepted(step: PlannedStep, used: Json) -> Config:
     try:
         return step.config.accepted(used)
     except ValidationError as error:
-        raise _unfit(step, error) from None
+        raise _unfit(step, used, error) from None
 
 
-def _unfit(step: PlannedStep, error: ValidationError) -> Permanent:
-    faults = "; ".join(
-        f"{join('with', *fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
-        for fault in error.errors(include_url=False, include_input=False)[:MOST_SHOWN]
-    )
-    return Permanent(f"step {step.id!r}: the config does not fit action {step.action.name!r}: {faults}", kind="config")
+def _unfit(step: PlannedStep, used: Json, error: ValidationError) -> Permanent:
+    faults: dict[str, str] = {}
+    for fault in error.errors(include_url=False)[:MOST_SHOWN]:
+        # Of the members of a union, the first one says it.
+        path = join("with", *location(fault, used))
+        message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        given = f", not {described(fault['input'])}" if fault["type"] in _SAY_VALUE else ""
+        faults.setdefault(path, f"{message}{given}")
+    told = "; ".join(f"{path}: {message}" for path, message in faults.items())
+    return Permanent(f"step {step.id!r}: the config does not fit action {step.action.name!r}: {told}", kind="config")

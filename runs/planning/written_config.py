@@ -25,16 +25,28 @@ _TEXT_MAY_BE_EMPTY = frozenset({Use.PLAIN, Use.PROSE, Use.QUERY})
 _MAY_BE_EMPTY = frozenset({Use.PLAIN, Use.PROSE})
 
 
-def _emptied(used: Any, place: tuple[str, ...], use: Use) -> str | None:
-    """Return what the value at a place is, if that is refused for this use: `null`, or what kind of empty value."""
+def _emptied(used: Any, place: tuple[str, ...], use: Use) -> tuple[tuple[str, ...], str] | None:
+    """Return the place and the kind of a value, `null` or empty, that is refused for this use.
+
+    It is the value at the given place, or null in an object there.
+    """
     here = used
     for key in place:
         if not isinstance(here, dict) or key not in here:
             return None
         here = here[key]
+    if isinstance(here, dict):
+        null = next((key for key, part in here.items() if part is None), None)
+        if null is not None:
+            return (*place, null), "null"
+    what = _nothing(here, use, whole=len(place) == 1)
+    return None if what is None else (place, what)
+
+
+def _nothing(here: Any, use: Use, *, whole: bool) -> str | None:
     if here is None:
         return "null"
-    if here == "" and (use not in _TEXT_MAY_BE_EMPTY or (use is Use.QUERY and len(place) == 1)):
+    if here == "" and (use not in _TEXT_MAY_BE_EMPTY or (use is Use.QUERY and whole)):
         return "an empty text"
     if isinstance(here, (list, dict)) and not here and use not in _MAY_BE_EMPTY:
         return "an empty list" if isinstance(here, list) else "an empty object"
@@ -107,7 +119,7 @@ class WrittenConfig:
         for place, use in places:
             fault = _emptied(used, place, use)
             if fault is not None:
-                return paths.join("with", *place), fault
+                return paths.join("with", *fault[0]), fault[1]
         return None
 
     @cached_property

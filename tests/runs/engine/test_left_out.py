@@ -70,6 +70,42 @@ def test_whole_config_that_is_computed_is_held_to_the_same() -> None:
     assert row.error["details"] == {"path": "with.approvers"}
 
 
+@pytest.mark.parametrize(
+    ("config", "path"),
+    [
+        ({"url": "http://x.example/", "query": "{{ input.x }}"}, "with.query.owner"),
+        ({"url": "http://x.example/", "headers": "{{ input.x }}"}, "with.headers.owner"),
+        ({"url": "http://x.example/", "form": "{{ input.x }}"}, "with.form.owner"),
+    ],
+)
+def test_null_in_an_object_that_is_computed_fails_with_its_path(config: Any, path: str) -> None:
+    assert performed("http_request", config, {"x": {"a": 1, "owner": None}}).error["details"] == {"path": path}
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (
+            {"headers": {"X": "{{ input.x }}"}},
+            "with.headers.X[0]: must be a text, a number, true or false, not a list, [1]",
+        ),
+        ({"headers": {"X": ["a", "{{ input.x }}"]}}, "with.headers.X[1]: must be a text, a number, true or false"),
+        ({"forward_body": "{{ input.x }}"}, "with.forward_body: must be a valid boolean, not a list, [[1]]"),
+        (
+            {"response": "{{ input.y }}"},
+            "with.response: must be 'auto', 'json', 'text', 'base64' or 'none', not a number, 5",
+        ),
+        ({"multipart": {"a": {"filename": "{{ input.y }}"}}}, "with.multipart.a: needs text or base64, and not both"),
+        ({"multipart": {"a": ["{{ input.x }}"]}}, "with.multipart.a[0]: must be a text"),
+    ],
+)
+def test_error_of_a_config_has_one_sentence_for_each_place(config: Any, says: str) -> None:
+    row = performed("http_request", {"url": "http://x.example/", **config}, {"x": [[1]], "y": 5})
+    message = row.error["message"]
+    assert message.count(": ") == 3, message
+    assert says in message
+
+
 @pytest.mark.parametrize("omitted", ["{{ omit }}", "{{ input.x|default(omit, true) }}", "{{ omit if true else 1 }}"])
 def test_omit_leaves_a_field_out(omitted: str) -> None:
     row = performed("approval", {"message": "m", "approvers": omitted, "timeout": omitted}, {"x": None})
