@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from actions.base import Action, Config, Context, Json
+from actions.base import Action, Config, Context, Json, Use
 from actions.payload import dumps
 from actions.texts import Text
 
@@ -16,6 +16,8 @@ log = logging.getLogger("stepwise.notify")
 
 
 class NotifyConfig(Config):
+    uses: ClassVar[Mapping[str, Use]] = {"channel": Use.DECISIVE}
+
     channel: Text = Field(min_length=1, max_length=200, description="Name of the channel, such as slack or ops")
     text: Any = Field(default="", description="The message; anything but a text is written as JSON")
 

@@ -241,3 +241,11 @@ def test_a_failure_to_try_again_is_named_in_any_letter_case(word: str) -> None:
 def test_an_action_names_kinds_of_its_own() -> None:
     said: Json = {"id": "a", "action": "flaky", "retry": {"on": ["flaky", "timeout"]}}
     assert validate({"name": "n", "steps": [said]}).definition.steps[0].retry is not None
+
+
+@pytest.mark.parametrize("data", [{"until": "2026-12-01", "timezone": "UTC"}, {"until": "2026-12-01T09:00 Asia/Tokyo"}])
+def test_node_that_waits_may_name_a_time_zone(data: dict[str, Json]) -> None:
+    nodes: list[Json] = [{"id": "start", "type": "trigger"}, {"id": "nap", "type": "wait", "data": {**data}}]
+    edges: list[Json] = [{"source": "start", "target": "nap"}]
+    found = validate({"name": "n", "nodes": nodes, "edges": edges}).definition
+    assert found.steps[-1].with_ == data
