@@ -132,7 +132,7 @@ def _read(environ: WSGIEnvironment) -> tuple[_Place, Recipe, Request] | None:
         wanted = StartRun.model_validate(payload.loads(body))
         authorization = Authorization(token, recipe.workflow.name)
         request = Request(wanted.input, wanted.idempotency_key, wanted.labels, wanted.priority, authorization)
-        starts.check([request], version=recipe.version)
+        [request] = starts.check([request], version=recipe.version)
         concurrency.check_key(recipe.version, request.input)
     except (PayloadError, ValidationError, InvalidInput, DatabaseError, InterfaceError):
         return None

@@ -50,7 +50,7 @@ def replay(  # noqa: PLR0913 - everything that a replay may be given
     if key is not None and (known := replayed(run_id, key=key)) is not None:
         return known
     old = _ended(run_id)
-    version = _checked_version(old, latest=latest, given=given)
+    version, given = _checked(old, latest=latest, given=given)
     beginning = _beginning(run_id, version=version, step=step)
     new = _insert_in_gate(old, replace(beginning, key=key), version=version, given=given, actor=actor)
     if new is not None:
@@ -79,12 +79,16 @@ def _ended(run_id: UUID) -> Run:
     return old
 
 
-def _checked_version(old: Run, *, latest: bool, given: Json) -> Version:
-    """Return the version to replay with. Raises InvalidInput if the input does not match its `inputs` schema."""
+def _checked(old: Run, *, latest: bool, given: Json) -> tuple[Version, Json]:
+    """Return the version to replay with, and the new run's input with that version's defaults; None: the old input.
+
+    Raises InvalidInput if the input does not match the version's `inputs` schema.
+    """
     version = (old.workflow.current if latest else None) or old.version
-    if given is not None or latest:
-        check_input(version, old.input if given is None else given)
-    return version
+    if given is not None:
+        return version, check_input(version, given)
+    filled = check_input(version, old.input) if latest else old.input
+    return version, None if filled is old.input else filled
 
 
 def _beginning(run_id: UUID, *, version: Version, step: str | None) -> Replay:

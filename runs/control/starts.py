@@ -6,7 +6,7 @@ Threads of one process that start one run each at the same time share one statem
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from django.db import DatabaseError, connection, transaction
@@ -40,10 +40,19 @@ class Recipe:
         return self.version.pk.int & _HASHED
 
 
-def check(requests: Sequence[Request], *, version: Version) -> None:
-    """Raises InvalidInput if an input does not match the version's `inputs` schema."""
-    for request in requests:
-        check_input(version, request.input)
+def check(requests: Sequence[Request], *, version: Version) -> Sequence[Request]:
+    """Return the requests with the defaults of the version's `inputs` schema in their inputs.
+
+    Raises InvalidInput if an input does not match that schema.
+    """
+    if version.definition.get("inputs") is None:
+        return requests
+    return [_checked(request, version=version) for request in requests]
+
+
+def _checked(request: Request, *, version: Version) -> Request:
+    given = check_input(version, request.input)
+    return request if given is request.input else replace(request, input=given)
 
 
 def insert(requests: Sequence[Request], *, recipe: Recipe) -> list[Started]:
@@ -101,7 +110,7 @@ def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, 
     A single request outside a transaction takes part in a group commit with other threads. Raises InvalidInput
     (workflows.definitions.errors) if an input does not match the version's `inputs` schema; then nothing is started.
     """
-    check(requests, version=version)
+    requests = check(requests, version=version)
     recipe = Recipe(version, workflow, source)
     if len(requests) == 1 and not connection.in_atomic_block:
         return [insert_together(requests[0], recipe=recipe)]

@@ -42,8 +42,8 @@ def resolved(results: Sequence[StepResult], work: Sequence[Work], *, plan: Plan)
     for at, child in asked:
         step = plan.steps[results[at].step]
         try:
-            version = _version(step, child, known=known[at], versions=versions)
-            found[at] = results[at]._replace(child=replace(child, version_id=version.pk))
+            child = _resolved(step, child, known=known[at], versions=versions)  # noqa: PLW2901
+            found[at] = results[at]._replace(child=child)
         except (Permanent, Retryable) as error:
             tried = failure.Tried(work[at].clock.at, used=results[at].config)
             found[at] = failure.failed(step, work[at], error, tried)
@@ -157,13 +157,14 @@ def _known(asked: Sequence[tuple[int, Child]], work: Sequence[Work]) -> dict[int
     return {row[0]: (row[1], row[2], row[3]) for row in found}
 
 
-def _version(
+def _resolved(
     step: PlannedStep,
     child: Child,
     *,
     known: tuple[int, UUID | None, UUID | None],
     versions: dict[UUID, Version],
-) -> Version:
+) -> Child:
+    """Return the child with its version, and with the defaults of that version's `inputs` in its input."""
     depth, workflow_id, version_id = known
     where = f"step {step.id!r}: with"
     limit = settings.SUB_WORKFLOW_DEPTH
@@ -179,13 +180,13 @@ def _version(
         lacks = "has no published version" if child.asked.version is None else f"has no version {child.asked.version}"
         raise Permanent(f"{where}.version: workflow {child.asked.workflow!r} {lacks}", kind=KIND)
     try:
-        check_input(versions[version_id], child.asked.input)
+        given = check_input(versions[version_id], child.asked.input)
     except InputNotChecked as error:
         raise Retryable(f"{where}.{error}", kind=KIND) from None
     except InvalidInput as error:
         faults = "; ".join(map(str, error.problems))
         raise Permanent(f"{where}.{faults}", kind=KIND) from None
-    return versions[version_id]
+    return replace(child, asked=replace(child.asked, input=given), version_id=version_id)
 
 
 def _failure(child: UUID | None, workflow: str | None, state: str | None, error: Json) -> Retryable:

@@ -54,8 +54,7 @@ def _start(workflow_id: UUID, rows: list[Row]) -> None:
     for row in rows:
         request = Request(input=_input(row), idempotency_key=f"dead-letter:{row[0]}")
         try:
-            check_input(version, request.input)
-            concurrency.check_key(version, request.input)
+            concurrency.check_key(version, check_input(version, request.input))
         except InvalidInput as error:
             details = {"workflow": workflow.name, "dead_letter": str(row[0]), "error": str(error)[:500]}
             log.error("alert_refused", extra=details)  # noqa: TRY400 - the message has all that a traceback could add

@@ -39,7 +39,7 @@ from workflows.publishing.validate import validate
         ),
         (document(step("a"), concurrency={"limit": 1, "key": "{{ input. }}"}), "concurrency.key", "expression"),
         (document(step("a"), priority=101), "priority", "less than or equal to 100"),
-        (document(step("a"), inputs={"type": "objct"}), "inputs.type", "is no valid JSON Schema"),
+        (document(step("a"), inputs={"type": "objct"}), "inputs.type", "did you mean 'object'?"),
         (document(step("a"), inputs={"$ref": "http://127.0.0.1/x"}), "inputs", "is no valid JSON Schema"),
         (document(step("a"), labels={"a": 1}), "labels.a", "must be a valid string"),
         (document(step("a"), output="{{ steps.b.output }}"), "output", "there is no step 'b'"),

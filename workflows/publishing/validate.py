@@ -76,7 +76,7 @@ def validate(document: Json, *, name: str | None = None) -> Checked:
     problems = first(_definition_problems(definition, clock=Clock()))
     if problems:
         raise located(problems, normalised)
-    warnings = (*normalised.warnings, *_unsupported(definition), *timeout_warnings(definition))
+    warnings = (*normalised.warnings, *_warnings(definition))
     return Checked(definition, normalised.start_input, warnings)
 
 
@@ -241,6 +241,14 @@ def _references(step: StepDefinition) -> Iterator[tuple[str, frozenset[str]]]:
 def _unknown(references: Iterable[str], ids: set[str], *, path: str) -> Iterator[Problem]:
     for each in sorted(set(references) - {"*"}):
         yield Problem(path, f"looks at steps.{each}, but there is no step {each!r}{nearest(each, ids)}")
+
+
+def _warnings(definition: Definition) -> Iterator[str]:
+    """Yield what is accepted, but does not do what its author may expect."""
+    if definition.inputs is not None:
+        yield from schema.schema_warnings(definition.inputs, path="inputs")
+    yield from _unsupported(definition)
+    yield from timeout_warnings(definition)
 
 
 def _unsupported(definition: Definition) -> Iterator[str]:

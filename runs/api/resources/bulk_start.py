@@ -170,8 +170,7 @@ class _Starting:
     def _fits(self, asked: _Asked) -> bool:
         line, request = asked
         try:
-            check_input(self.version, request.input)
-            concurrency.check_key(self.version, request.input)
+            concurrency.check_key(self.version, check_input(self.version, request.input))
         except InvalidInput as error:
             self._refuse(line, error.problems)
             return False
