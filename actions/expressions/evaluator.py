@@ -43,6 +43,11 @@ class Expression:
     paths: tuple[Path, ...] = ()
     references: frozenset[str] = frozenset()
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The top-level names that it reads."""
+        return frozenset(str(path[0]) for path in ([self.path] if self.path is not None else self.paths))
+
     def evaluate(self, names: Mapping[str, Json]) -> Json:
         """Return the value. Raises Misses for a path that does not exist, Refused for an operation not permitted."""
         if self.path is not None:

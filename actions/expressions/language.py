@@ -221,14 +221,12 @@ def has_expression(value: Json) -> bool:
 
 def references(value: Json) -> frozenset[str]:
     """Return the ids of the steps that the value's expressions read; `*` for a step known only when it is evaluated."""
-    step_ids: set[str] = set()
-    for _, text in _texts(value, ""):
-        try:
-            parts = _compiled(text).parts
-        except _Fault:
-            continue
-        step_ids.update(*(part[0].references for part in parts if not isinstance(part, str)))
-    return frozenset(step_ids)
+    return frozenset(step for expression in _expressions(value) for step in expression.references)
+
+
+def names_in(value: Json) -> frozenset[str]:
+    """Return the top-level names that the value's expressions read, such as `steps` and `input`."""
+    return frozenset(name for expression in _expressions(value) for name in expression.names)
 
 
 def expression_references(source: str) -> frozenset[str]:
@@ -241,6 +239,13 @@ def expression_references(source: str) -> frozenset[str]:
 
 def _fault_message(fault: _Fault) -> str:
     return f"expression `{shortened(fault.source)}` at position {fault.position}: {fault.message}"
+
+
+def _expressions(value: Json) -> Iterator[Expression]:
+    """Yield the expressions of the value's strings, but for strings that are not valid."""
+    for _, text in _texts(value, ""):
+        with suppress(_Fault):
+            yield from (part[0] for part in _compiled(text).parts if not isinstance(part, str))
 
 
 def _texts(value: Json, path: str) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ from runs.planning.steps import PlannedStep
 from runs.queries import sub_workflows, values
 from runs.queries.database import Row, columns, run
 from runs.queries.values import loads
+from workflows.definitions import labels
 from workflows.definitions.errors import InputNotChecked, InvalidInput
 from workflows.models import Version
 from workflows.publishing.inputs import check_input
@@ -63,9 +64,9 @@ def spawn(live: Sequence[Outcome]) -> bool:
 
 
 def _row(outcome: Outcome, result: StepResult, child: Child) -> tuple[object, ...]:
-    labels, given = values.dumps(dict(child.asked.labels)), values.dumps(child.asked.input)
     step = (outcome.run.id, result.step, outcome.item, result.attempt)
-    return (child.id, *step, child.version_id, labels, given)
+    given = values.dumps(dict(child.asked.labels)), values.dumps(child.asked.input)
+    return (child.id, *step, child.version_id, *given)
 
 
 def wake_parents(run_ids: Sequence[UUID]) -> tuple[int, ...]:
@@ -164,7 +165,7 @@ def _resolved(
     known: tuple[int, UUID | None, UUID | None],
     versions: dict[UUID, Version],
 ) -> Child:
-    """Return the child with its version, and with the defaults of that version's `inputs` in its input."""
+    """Return the child with its version, with the defaults of its `inputs` in the input, and its rendered labels."""
     depth, workflow_id, version_id = known
     where = f"step {step.id!r}: with"
     limit = settings.SUB_WORKFLOW_DEPTH
@@ -186,7 +187,17 @@ def _resolved(
     except InvalidInput as error:
         faults = "; ".join(map(str, error.problems))
         raise Permanent(f"{where}.{faults}", kind=KIND) from None
-    return replace(child, asked=replace(child.asked, input=given), version_id=version_id)
+    found = _labels(step, child, version=versions[version_id], given=given)
+    return replace(child, asked=replace(child.asked, input=given, labels=found), version_id=version_id)
+
+
+def _labels(step: PlannedStep, child: Child, *, version: Version, given: Json) -> dict[str, str]:
+    """Return the labels that the step gives, with those of the version that need rendering. Raises Permanent."""
+    try:
+        own = labels.rendered(labels.with_expressions(version.definition), given)
+    except InvalidInput as error:
+        raise Permanent(f"step {step.id!r}: workflow {child.asked.workflow!r}: {error}", kind=KIND) from None
+    return {**own, **child.asked.labels}
 
 
 def _failure(child: UUID | None, workflow: str | None, state: str | None, error: Json) -> Retryable:

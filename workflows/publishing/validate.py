@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from actions import expressions, payload
 from actions.base import Json
 from workflows.definitions import retry_words, schema
+from workflows.definitions.braces import MOST_WARNINGS, brace_problems, brace_warnings
 from workflows.definitions.complaints import complaints
 from workflows.definitions.configs import (
     config_problems,
@@ -24,6 +25,7 @@ from workflows.definitions.configs import (
 from workflows.definitions.definition import Compensation, Definition, ForEach, RetryDefinition, StepDefinition
 from workflows.definitions.errors import DefinitionError, Problem, first, join_path, nearest, refuse
 from workflows.definitions.graph import Upstream, graph_problems
+from workflows.definitions.labels import label_problems
 from workflows.definitions.secrets import marker_problems
 from workflows.definitions.timeouts import timeout_problems, timeout_warnings
 from workflows.formats.normalise import Normalised, located, normalise
@@ -127,6 +129,8 @@ def _definition_problems(definition: Definition, *, clock: Clock) -> Iterator[Pr
 def _top_problems(definition: Definition) -> Iterator[Problem]:
     if definition.inputs is not None:
         yield from schema.schema_problems(definition.inputs, path="inputs")
+    yield from label_problems(definition.labels, path="labels")
+    yield from brace_problems(definition)
     for where, message in expressions.check(definition.output, path="output"):
         yield Problem(where, message)
     ids = {step.id for step in definition.steps}
@@ -247,6 +251,7 @@ def _warnings(definition: Definition) -> Iterator[str]:
     """Yield what is accepted, but does not do what its author may expect."""
     if definition.inputs is not None:
         yield from schema.schema_warnings(definition.inputs, path="inputs")
+    yield from islice(brace_warnings(definition), MOST_WARNINGS)
     yield from _unsupported(definition)
     yield from timeout_warnings(definition)
 
