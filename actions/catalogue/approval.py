@@ -14,7 +14,9 @@ SIGNAL = ":approval"
 
 
 class ApprovalConfig(UntilConfig):
-    message: str = Field(min_length=1, max_length=5000, description="The question to be decided, shown to people")
+    message: str = Field(
+        min_length=1, max_length=5000, description="The question to be decided, shown to people", examples=["Ship it?"]
+    )
     approvers: Annotated[list[Annotated[str, Field(min_length=1, max_length=150)]], Field(max_length=100)] = Field(
         default=[], description="Names of the users who may decide; if left out, everybody who may change runs"
     )

@@ -28,9 +28,13 @@ Scalar = str | int | float | bool
 
 
 class HttpRequestConfig(Config):
-    url: str = Field(min_length=1, description="http or https; the host must have a public address")
+    url: str = Field(
+        min_length=1,
+        description="http or https; the host must have a public address",
+        examples=["https://api.example.com/orders"],
+    )
     method: Method = "GET"
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[str, str] = Field(default_factory=dict, examples=[{"Accept": "application/json"}])
     query: dict[str, Scalar | list[Scalar] | None] = Field(
         default_factory=dict, description="Added to the query of the URL; a parameter that is null is left out"
     )

@@ -14,7 +14,9 @@ log = logging.getLogger("stepwise.notify")
 
 
 class NotifyConfig(Config):
-    channel: str = Field(min_length=1, max_length=200, description="Name of the channel, such as slack or ops")
+    channel: str = Field(
+        min_length=1, max_length=200, description="Name of the channel, such as slack or ops", examples=["ops"]
+    )
     text: Any = Field(default="", description="The message; anything but a text is written as JSON")
 
 

@@ -10,7 +10,12 @@ from actions.base import ONCE, Action, Config, Context, Retry, Spawn
 
 
 class SubWorkflowConfig(Config):
-    workflow: str = Field(min_length=1, max_length=100, description="Name or id of a workflow of the same workspace")
+    workflow: str = Field(
+        min_length=1,
+        max_length=100,
+        description="Name or id of a workflow of the same workspace",
+        examples=["make-invoice"],
+    )
     version: int | None = Field(default=None, ge=1, description="Its version; without it, the current one")
     input: Any = Field(default=None, description="The run's input; without it, the step's own input")
     wait: bool = Field(default=True, description="Wait for the run's end; with false the step succeeds at once")

@@ -35,7 +35,9 @@ SignalKey = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_lengt
 
 
 class SignalConfig(UntilConfig):
-    name: SignalName = Field(description="The name that the signal is sent under, such as order.paid")
+    name: SignalName = Field(
+        description="The name that the signal is sent under, such as order.paid", examples=["order.paid"]
+    )
     key: SignalKey | None = Field(
         default=None,
         description="A key by which the sender can reach the step without the run's id, as {{ input.order_number }}",

@@ -6,6 +6,10 @@ from pydantic import ValidationError
 
 from actions.base import Config, Json, Permanent
 from runs.planning.steps import PlannedStep
+from workflows.definitions.complaints import complaints
+
+# Faults of a config that an error lists.
+_MOST_FAULTS = 5
 
 
 def rendered(step: PlannedStep, scope: dict[str, Json], *, given: Json) -> Json:
@@ -26,10 +30,7 @@ def fitted(step: PlannedStep, used: Json) -> Config:
     try:
         return step.action.config_class.model_validate(used)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'with'}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_input=False)
-        )
-        raise Permanent(
-            f"step {step.id!r}: the config does not fit action {step.action.name!r}: {faults}", kind="config"
-        ) from None
+        found = complaints(error, model=step.action.config_class, given=used, path="with")
+        more = f"; and {len(found) - _MOST_FAULTS} more" if len(found) > _MOST_FAULTS else ""
+        faults = "; ".join(map(str, found[:_MOST_FAULTS])) + more
+        raise Permanent(f"step {step.id!r}: {faults}", kind="config") from None

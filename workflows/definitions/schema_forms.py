@@ -12,6 +12,7 @@ from actions.paths import cut
 TYPES = frozenset(["string", "number", "integer", "boolean", "object", "array", "null"])
 # Marks inside words, which are taken out before words are compared.
 MARKS = str.maketrans("", "", "_-$")
+_NO_TEXTS = frozenset(["true", "false", "null", "yes", "no", "on", "off"])
 # By the word in small letters, without `-` and `_`.
 _WORDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("str text varchar char secret password select", {"type": "string"}),
@@ -68,13 +69,16 @@ def type_hint(word: str) -> str:
 
 
 def flow(value: Any) -> str:
-    """Return a schema as one line of YAML, such as `{type: string}`."""
+    """Return a value as one line of YAML, such as `{type: string}`."""
     if isinstance(value, dict):
         return f"{{{', '.join(f'{_word(key)}: {flow(part)}' for key, part in value.items())}}}"
-    return f"[{', '.join(map(_word, value))}]" if isinstance(value, list) else _word(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(flow, value))}]"
+    return _word(value) if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _word(value: object) -> str:
-    text = cut(value)
-    plain = text.translate(MARKS).isalnum() and not text[0].isdigit()
-    return text if plain else orjson.dumps(text).decode()
+def _word(text: str) -> str:
+    """Return a text as YAML: quoted, unless it is a plain word that YAML reads as a text."""
+    text = cut(text)
+    plain = text.translate(MARKS).isalnum() and not text[0].isdigit() and text.lower() not in _NO_TEXTS
+    return text if plain else orjson.dumps(text, option=orjson.OPT_NON_STR_KEYS).decode()
