@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
 from actions import paths
 from actions.base import Json, Permanent
-from actions.expressions import evaluator
+from actions.expressions import evaluator, hints
 from actions.expressions.evaluator import Expression, Misses
 from actions.expressions.syntax import MAX_BYTES, Unacceptable
 from actions.expressions.values import Refused, as_text, shared, weigh
@@ -185,12 +185,12 @@ def check(value: Json, *, path: str) -> list[tuple[str, str]]:
     length = 0
     began = time.thread_time()
     for where, text in _texts(value, path):
-        length += length_of_expressions(text)
+        length += sum(len(part.partition("}}")[0]) for part in text.split("{{")[1:])
         if length > MAX_EXPRESSIONS:
             faults.append((where, TOO_MANY))
             break
         try:
-            _compiled(text)
+            _refuse_words(part for part in _compiled(text).parts if not isinstance(part, str))
         except _Fault as fault:
             faults.append((where, _fault_message(fault)))
             if len(faults) == _MOST_FAULTS or time.thread_time() - began > _MOST_SECONDS:
@@ -198,18 +198,19 @@ def check(value: Json, *, path: str) -> list[tuple[str, str]]:
     return faults
 
 
-def length_of_expressions(text: str) -> int:
-    """Return about how many characters of a text are between `{{` and `}}`."""
-    return sum(len(part.partition("}}")[0]) for part in text.split("{{")[1:])
-
-
 def check_expression(source: str) -> str | None:
     """Return what is wrong with a bare expression, or None if it is valid. Nothing is evaluated."""
     try:
-        _bare(source)
+        _refuse_words([_bare(source)])
     except _Fault as fault:
         return _fault_message(fault)
     return None
+
+
+def _refuse_words(found: Iterable[tuple[Expression, int]]) -> None:
+    for expression, position in found:
+        if message := hints.of_names(expression.names):
+            raise _Fault(message, source=expression.source, position=position)
 
 
 def has_expression(value: Json) -> bool:

@@ -26,6 +26,7 @@ from workflows.definitions.definition import Compensation, Definition, ForEach, 
 from workflows.definitions.errors import DefinitionError, Problem, first, join_path, nearest, refuse
 from workflows.definitions.graph import Upstream, graph_problems
 from workflows.definitions.labels import label_problems
+from workflows.definitions.names import name_warnings
 from workflows.definitions.secrets import marker_problems
 from workflows.definitions.timeouts import timeout_problems, timeout_warnings
 from workflows.formats.normalise import Normalised, located, normalise
@@ -252,6 +253,7 @@ def _warnings(definition: Definition) -> Iterator[str]:
     if definition.inputs is not None:
         yield from schema.schema_warnings(definition.inputs, path="inputs")
     yield from islice(brace_warnings(definition), MOST_WARNINGS)
+    yield from islice(name_warnings(definition), MOST_WARNINGS)
     yield from _unsupported(definition)
     yield from timeout_warnings(definition)
 
