@@ -64,10 +64,12 @@ def in_words(annotation: Any) -> str:
 def example(annotation: Any, field: FieldInfo | None, *, key: str | int | None, value: object) -> str:
     """Return `; write key: value` with a value that is accepted, or an empty text where none is known.
 
-    Where a text is wanted, a number or a boolean that was found is shown as a text.
+    Where a text is wanted, a small number or a boolean that was found is shown as a text.
     """
     first = next((each for each in _members(annotation) if each is not type(None)), None)
-    if first is str and isinstance(value, (bool, int, float)):
+    if first is str and isinstance(value, (int, float)):
+        if abs(value) >= 1_000_000 or isinstance(value, float):
+            return "; write it in quotes"  # a number does not keep how it was written: +49, 1.10
         sample: Any = orjson.dumps(value).decode()
     else:
         sample = field.examples[0] if field is not None and field.examples else _example(first)

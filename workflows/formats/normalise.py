@@ -102,8 +102,8 @@ def _top(document: dict[str, Json], *, draft: Draft) -> dict[str, Json]:
     top: dict[str, Json] = {}
     for key, value in document.items():
         word = "triggers" if key in _TRIGGER_ALIASES else key
-        if word == "viewport" and "nodes" in document:
-            continue  # of a drawing: where its reader looked last
+        if key.startswith("x-") or (word == "viewport" and "nodes" in document):
+            continue  # kept for anchors of YAML; of a drawing: where its reader looked last
         if word not in KNOWN | _GRAPH:
             draft.refuse(cut(key), f"is not a known key{nearest(key, KNOWN | _GRAPH)}")
         elif word in top:

@@ -73,7 +73,7 @@ class Workflows(ScopedView):
                 published = publish(source.document, workspace=self.workspace, owner=self.user)
                 if published.start_input is not None:
                     self.require(PUBLISH_AND_START)
-                answer = _published(published)
+                answer = _published(published, warnings=[*source.warnings, *published.warnings])
         except DefinitionError as error:
             raise source.locate(error) from None
         made = published.workflow_created or published.version_created or "run" in answer
@@ -93,13 +93,13 @@ class OneWorkflow(ScopedView):
         return Response(told.as_json())
 
 
-def _published(published: Published) -> dict[str, Any]:
+def _published(published: Published, *, warnings: list[str]) -> dict[str, Any]:
     told: dict[str, Any] = {
         "id": published.workflow.pk,
         "name": published.workflow.name,
         "version": published.version.number,
         "hash": published.version.hash,
-        "warnings": list(published.warnings),
+        "warnings": warnings,
     }
     if published.start_input is None:
         return workflows_schemas.WorkflowPublished(**told).as_json()
