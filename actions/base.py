@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,10 +14,19 @@ from pydantic import BaseModel, ConfigDict
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
-class Config(BaseModel):
-    """The schema of a step's `with`, checked after its expressions are rendered. Unknown keys are refused."""
+# The context for validating a config that was accepted before: of a wait that has begun, or written out in a version
+# that is published. What an earlier release accepted there goes on working.
+ACCEPTED: Final[dict[str, bool]] = {"accepted": True}
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+class Config(BaseModel):
+    """The schema of a step's `with`, checked after its expressions are rendered. Unknown keys are refused.
+
+    So is a value of another type: `5` is no boolean, and `"5"` no number. The types of actions.texts, actions.moments
+    and actions.durations say what they convert.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 C = TypeVar("C", bound=Config)

@@ -120,6 +120,40 @@ def measured(home: Path, *, seconds: float, only: Sequence[str] | None) -> dict[
     }
 
 
+_TITLES = {
+    ALONE: "nothing else",
+    HONEST: "1,000 live runs of the same kind, which keep the worker as busy (honest)",
+    "sleeps": "20,000 runs that sleep for a second",
+    "fan_out": "a fan-out of 10,000",
+    "for_each": "a `for_each` of 100,000",
+    "bombs": "200 live runs of one expensive expression each",
+    "large": "10 live runs with inputs of 9 MB",
+    "slow_servers": "2,000 requests to a server that does not answer",
+}
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """Return a report as a section of docs/reliability.md."""
+    lines = [
+        f"| {_TITLES[name]} | {found['p50_ms']:.0f} | {found['p95_ms']:.0f} | {found['max_ms']:.0f}"
+        f" | {1 - found['not_ended'] / found['runs']:.0%} |"
+        for name, found in report["conditions"].items()
+    ]
+    facts = report["machine"]
+    return (
+        "## Workspaces beside each other\n\n"
+        f"A workspace starts runs of three pure steps, {report['per_second']} a second for {report['seconds']:g} s, on"
+        " a worker with the default settings; another workspace keeps its flood going. Times are from before the start"
+        f" to the recorded end, in milliseconds; a run that has not ended after {report['longest_seconds']:g} s"
+        " counts as not ended.\n\n"
+        "| beside | p50 | p95 | longest | ended |\n|---|---|---|---|---|\n"
+        + "\n".join(lines)
+        + "\n\nThe aim: p95 at most 300 ms and at most twice that beside the honest workspace, no run longer than 3 s."
+        f" Machine: {facts['cores']} cores, {facts['memory_gib']} GiB. Reproduce it with"
+        " `python -m benchmarks.fairness`.\n"
+    )
+
+
 def _window(flood: Flood | None, *, home: Path, seconds: float, url: str) -> dict[str, float]:
     """Measure beside one flood, with a worker of its own; afterwards no run is left."""
     from benchmarks import neighbours, systems, work

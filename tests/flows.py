@@ -7,14 +7,19 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.test import override_settings
 
 from runs.control import starts
 from runs.domain.requests import Request
 from runs.models import Run, StepRun
+from workflows.definitions.definition import Definition
 from workflows.formats import parse
-from workflows.models import Workspace
+from workflows.formats.normalise import normalise
+from workflows.models import Workflow, Workspace
+from workflows.publishing import publish as publishing
 from workflows.publishing.publish import Published, publish
+from workflows.publishing.validate import Checked
 
 
 def workspace(name: str = "default") -> Workspace:
@@ -31,6 +36,15 @@ def owner() -> User:
 def published(text: str) -> Published:
     """A definition in YAML, published in the default workspace."""
     return publish(parse.load(text).document, workspace=workspace(), owner=owner())
+
+
+def of_earlier_release(text: str) -> Published:
+    """A definition in YAML as an earlier release published it: today's checks of publishing do not see it."""
+    definition = Definition.model_validate(normalise(parse.load(text).document).document)
+    known = {"workspace": workspace(), "name": definition.name}
+    with transaction.atomic():
+        workflow = Workflow.objects.get_or_create(**known, defaults={"owner": owner()})[0]
+        return publishing._publish(workflow, Checked(definition, None, ()), by=owner(), workflow_created=True)
 
 
 def begun(found: Published, *inputs: Any, **options: Any) -> list[UUID]:

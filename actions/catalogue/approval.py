@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
-from actions.base import ONCE, Action, Config, Context, Json, Park, Permanent, Retry, Retryable, Woken
+from actions.base import ACCEPTED, ONCE, Action, Config, Context, Json, Park, Permanent, Retry, Retryable, Woken
 from actions.moments import UntilConfig, iso
+from actions.texts import Text
 
 # The signal that approval steps wait for. Signals from outside cannot have this name, as theirs begin with no colon.
 SIGNAL = ":approval"
 
 
+def _not_nobody(names: list[str], info: ValidationInfo) -> list[str]:
+    """Refuse an empty list: whoever computed it did not mean everybody."""
+    if not names and info.context is not ACCEPTED:
+        raise ValueError("names nobody; name a user, or leave it out to let everybody decide who may change runs")
+    return names
+
+
+Approvers = Annotated[
+    list[Annotated[Text, Field(min_length=1, max_length=150)]], Field(max_length=100), AfterValidator(_not_nobody)
+]
+
+
 class ApprovalConfig(UntilConfig):
-    message: str = Field(
+    message: Text = Field(
         min_length=1, max_length=5000, description="The question to be decided, shown to people", examples=["Ship it?"]
     )
-    approvers: Annotated[list[Annotated[str, Field(min_length=1, max_length=150)]], Field(max_length=100)] = Field(
+    approvers: Approvers = Field(
         default=[], description="Names of the users who may decide; if left out, everybody who may change runs"
     )
     on_expiry: Literal["fail", "approve", "reject"] = Field(

@@ -8,10 +8,11 @@ from typing import ClassVar
 from pydantic import Field
 
 from actions.base import ONCE, Action, Config, Context, Json, Retry
+from actions.texts import Whole
 
 
 class ComputeConfig(Config):
-    iterations: int = Field(default=1000, ge=0, le=50_000_000, description="How many hashes to chain")
+    iterations: Whole = Field(default=1000, ge=0, le=50_000_000, description="How many hashes to chain")
 
 
 class Compute(Action[ComputeConfig]):

@@ -7,10 +7,11 @@ from typing import ClassVar
 from pydantic import Field
 
 from actions.base import Action, Config, Context, Json, Permanent
+from actions.texts import Text
 
 
 class FailConfig(Config):
-    message: str = Field(default="failed on purpose", max_length=10_000, description="The error's text")
+    message: Text = Field(default="failed on purpose", max_length=10_000, description="The error's text")
 
 
 class Fail(Action[FailConfig]):

@@ -13,6 +13,7 @@ from actions import expressions, network, payload
 from actions.base import Action, Config, Context, Json, Permanent, Retryable
 from actions.durations import Seconds
 from actions.network import Answer
+from actions.texts import Text
 
 _OURS = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -28,13 +29,13 @@ Scalar = str | int | float | bool
 
 
 class HttpRequestConfig(Config):
-    url: str = Field(
+    url: Text = Field(
         min_length=1,
         description="http or https; the host must have a public address",
         examples=["https://api.example.com/orders"],
     )
     method: Method = "GET"
-    headers: dict[str, str] = Field(default_factory=dict, examples=[{"Accept": "application/json"}])
+    headers: dict[str, Text] = Field(default_factory=dict, examples=[{"Accept": "application/json"}])
     query: dict[str, Scalar | list[Scalar] | None] = Field(
         default_factory=dict, description="Added to the query of the URL; a parameter that is null is left out"
     )
@@ -50,7 +51,7 @@ class HttpRequestConfig(Config):
     forward_body: bool = Field(
         default=False, description="Whether a redirect that keeps the body (307, 308) may take it to another origin"
     )
-    credential: str | None = Field(default=None, description="Name of a stored credential")
+    credential: Text | None = Field(default=None, description="Name of a stored credential")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

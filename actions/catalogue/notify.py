@@ -9,12 +9,13 @@ from pydantic import Field
 
 from actions.base import Action, Config, Context, Json
 from actions.payload import dumps
+from actions.texts import Text
 
 log = logging.getLogger("stepwise.notify")
 
 
 class NotifyConfig(Config):
-    channel: str = Field(
+    channel: Text = Field(
         min_length=1, max_length=200, description="Name of the channel, such as slack or ops", examples=["ops"]
     )
     text: Any = Field(default="", description="The message; anything but a text is written as JSON")

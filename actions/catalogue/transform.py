@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from actions import expressions, payload
 from actions.base import ONCE, Action, Config, Context, Json, Permanent, Retry
+from actions.texts import Text
 
 _KEYS = frozenset({"select", "set", "rename", "map"})
 
@@ -17,11 +18,11 @@ _KEYS = frozenset({"select", "set", "rename", "map"})
 class TransformConfig(Config):
     """The parts are applied in this order: select, rename, map, set."""
 
-    select: list[str] | dict[str, str] | None = Field(
+    select: list[Text] | dict[str, Text] | None = Field(
         default=None,
         description="Keys or dotted paths to keep, each under the last part of its path; or {new name: path}",
     )
-    rename: dict[str, str] | None = Field(default=None, description="{old name: new name}; other fields stay")
+    rename: dict[str, Text] | None = Field(default=None, description="{old name: new name}; other fields stay")
     map: dict[str, Any] | None = Field(
         default=None,
         description="{name: expression} over `item`: a list gives a list of objects, anything else one object",

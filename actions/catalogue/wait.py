@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import ClassVar, Self
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import Field, model_validator
 
 from actions.base import ONCE, Action, Config, Context, Park, Retry
 from actions.durations import Seconds
-from actions.moments import iso
+from actions.moments import ZonedConfig, iso
 
 
-class WaitConfig(Config):
+class WaitConfig(ZonedConfig):
     seconds: Seconds | None = Field(default=None, description="How long, in seconds")
     for_: Seconds | None = Field(default=None, alias="for", description="How long, such as 30s, 5m, 2h or 1d")
-    until: AwareDatetime | None = Field(
-        default=None, description="When, in ISO 8601 with a time zone, such as 2026-03-01T09:00:00Z"
-    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -35,7 +32,7 @@ class Wait(Action[WaitConfig]):
     config_class: ClassVar[type[Config]] = WaitConfig
 
     def perform(self, config: WaitConfig, context: Context) -> Park:
-        wake_at = config.until.astimezone(UTC) if config.until else context.now + timedelta(seconds=_length(config))
+        wake_at = config.until or context.now + timedelta(seconds=_length(config))
         return Park(wake_at=wake_at, output={"until": iso(wake_at)})
 
 

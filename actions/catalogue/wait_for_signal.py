@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from actions.base import ONCE, Action, Config, Context, Json, Park, Retry, Retryable, Woken
 from actions.moments import UntilConfig, iso
+from actions.texts import Text
 
 # A name may not begin with a colon: such names are reserved for the engine, as ":approval".
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,99}")
@@ -25,13 +26,8 @@ def signal_name(value: str) -> str:
     return value
 
 
-def _text(value: object) -> object:
-    """Turn an integer into a string, so that an order number can be given as a key without quotes."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-SignalName = Annotated[str, AfterValidator(signal_name)]
-SignalKey = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=MAX_KEY)]
+SignalName = Annotated[Text, AfterValidator(signal_name)]
+SignalKey = Annotated[Text, Field(min_length=1, max_length=MAX_KEY)]
 
 
 class SignalConfig(UntilConfig):

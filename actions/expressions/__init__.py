@@ -1,5 +1,6 @@
 """The expression language between `{{` and `}}`: checking, references to steps, and evaluation under limits."""
 
+from actions.expressions import all_filters
 from actions.expressions.language import (
     MAX_EXPRESSIONS,
     TOO_MANY,
@@ -23,6 +24,7 @@ __all__ = [
     "WEB_CPU_MILLISECONDS",
     "ExpressionError",
     "Template",
+    "all_filters",
     "check",
     "check_expression",
     "evaluate",

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from minijinja import Environment, TemplateError
 
 from actions.base import Json
-from actions.expressions import filters, hints, operators
+from actions.expressions import filters, hints, operators, step_results
 from actions.expressions.syntax import KEYWORDS, Path, emit
 from actions.expressions.values import TESTS, Refused, kind, refill, weigh
 from actions.nearest import shortened
@@ -48,9 +48,14 @@ class Expression:
     references: frozenset[str] = frozenset()
 
     @property
+    def read(self) -> tuple[Path, ...]:
+        """The paths that it reads."""
+        return self.paths if self.path is None else (self.path,)
+
+    @property
     def names(self) -> frozenset[str]:
         """The top-level names that it reads."""
-        return frozenset(str(path[0]) for path in ([self.path] if self.path is not None else self.paths))
+        return frozenset(str(path[0]) for path in self.read)
 
     def evaluate(self, names: Mapping[str, Json]) -> Json:
         """Return the value. Raises Misses for a path that does not exist, Refused for an operation not permitted."""
@@ -97,6 +102,8 @@ def look_up(path: Path, names: Mapping[str, Json]) -> Json:
     for at, key in enumerate(path):
         found = here.get(key, _NOTHING) if type(here) is dict else _NOTHING
         if found is _NOTHING and (found := _stepped(here, key)) is _NOTHING:
+            if isinstance(here, Mapping) and (why := step_results.left_out(here, key)):
+                raise Refused(why)
             raise Misses(_missing(path, at, here))
         here = found
     return here  # type: ignore[no-any-return]  # what lies in JSON is JSON

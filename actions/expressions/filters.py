@@ -6,7 +6,7 @@ The first argument is the value in front of the `|`. Nothing here reads a Python
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cmp_to_key
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +16,7 @@ import orjson
 from actions.expressions.values import (
     LIST_BYTES,
     TESTS,
+    TEXT_BYTES,
     Refused,
     as_text,
     bounded,
@@ -23,19 +24,21 @@ from actions.expressions.values import (
     each,
     hold,
     items_of,
+    keys_of,
     kind,
     less,
     made,
     number_of,
+    pluck,
+    plucked,
     text_of,
     weigh,
     whole_of,
     work,
 )
 
-# Bytes besides the characters and places that `charge` counts: of a short text, of what an order keeps for each item,
-# of what `unique` keeps for each value, and of a group.
-_TEXT_BYTES = 72
+# Bytes besides the characters and places that `charge` counts: of what an order keeps for each item, of what `unique`
+# keeps for each value, and of a group.
 _ORDER_BYTES = 56
 _SEEN_BYTES = 160
 _GROUP_BYTES = 600
@@ -104,39 +107,9 @@ def _items_of(value: Any) -> list[list[Any]]:
 
 def _join(value: Any, separator: Any = "", attribute: Any = None) -> str:
     between = text_of(separator, what="join")
-    texts = [made(as_text(item)) for item in each(_plucked(value, attribute, what="join"))]
+    texts = [made(as_text(item)) for item in each(plucked(value, attribute, what="join"))]
     charge(len(between) * len(texts))
     return between.join(texts)
-
-
-def _plucked(value: Any, attribute: Any, *, what: str) -> list[Any]:
-    items = items_of(value, what=what)
-    if attribute is None:
-        return items
-    keys = keys_of(attribute)
-    return [pluck(item, keys) for item in each(items)]
-
-
-def keys_of(path: Any) -> list[str]:
-    """Return the keys of a dotted path such as `a.b.0`; a whole number is a position. Split once for all items."""
-    if isinstance(path, bool) or not isinstance(path, (str, int)):
-        raise Refused(f"attribute needs a dotted path, not {kind(path)}")
-    text = str(path)
-    charge(len(text))
-    hold(_TEXT_BYTES * (1 + text.count(".")))
-    return text.split(".")
-
-
-def pluck(value: Any, keys: Sequence[str]) -> Any:
-    """Return the value at these keys in an item; null if it is missing, so that one such item fails no list."""
-    for key in keys:
-        if isinstance(value, dict):
-            value = value.get(key)
-        elif isinstance(value, list) and key.isdecimal() and len(key) < 10 and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            return None
-    return value
 
 
 def _length(value: Any) -> int:
@@ -149,7 +122,7 @@ def _list(value: Any) -> list[Any]:
     if not isinstance(value, str):
         return items_of(value, what="list")
     charge(len(value))
-    hold(0 if value.isascii() else _TEXT_BYTES * len(value))
+    hold(0 if value.isascii() else TEXT_BYTES * len(value))
     return list(value)
 
 
@@ -191,6 +164,10 @@ def _sort(value: Any, reverse: Any = False, attribute: Any = None) -> list[Any]:
     return sorted(items, key=key, reverse=bool(reverse))
 
 
+def _sort_by(value: Any, attribute: Any, reverse: Any = False) -> list[Any]:
+    return _sort(value, reverse, attribute)
+
+
 def _max(value: Any, attribute: Any = None) -> Any:
     items = items_of(value, what="max")
     return max(each(items), key=_order_of(attribute, items), default=None)
@@ -218,7 +195,7 @@ def _split(value: Any, separator: Any = None) -> list[str]:
         raise Refused("split needs a separator")
     at = None if separator is None else text_of(separator, what="split")
     charge(len(text))
-    hold(_TEXT_BYTES * (1 + _breaks(text, at)))
+    hold(TEXT_BYTES * (1 + _breaks(text, at)))
     return text.split(at)
 
 
@@ -230,7 +207,7 @@ def _breaks(text: str, separator: str | None) -> int:
 
 
 def _sum(value: Any, attribute: Any = None) -> int | float:
-    return bounded(sum(number_of(item, what="sum") for item in each(_plucked(value, attribute, what="sum"))))
+    return bounded(sum(number_of(item, what="sum") for item in each(plucked(value, attribute, what="sum"))))
 
 
 def _string(value: Any) -> str:
@@ -305,6 +282,7 @@ def _edge(value: Any, at: int, *, what: str) -> Any:
     return value[at]
 
 
+# Those of actions.expressions.library are added by actions.expressions.all_filters.
 FILTERS: dict[str, Callable[..., Any]] = {
     "abs": _abs,
     "batch": _batch,
@@ -338,13 +316,16 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "unique": _unique,
     "upper": _of_text("upper", str.upper),
     "urlencode": _of_text("urlencode", lambda text: quote(text, safe="")),
+    "chunk": _batch,
+    "group_by": _group,
+    "sort_by": _sort_by,
 }
 
 
 def mapped(value: Any, name: Any = None, *args: Any, attribute: Any = None) -> list[Any]:
     """`map(attribute="a.b")` reads a path of each item; `map("filter", ...)` applies a filter to each item."""
     if attribute is not None:
-        return _plucked(value, attribute, what="map")
+        return plucked(value, attribute, what="map")
     return [FILTERS[name](item, *args) for item in each(items_of(value, what="map"))]
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
 from actions import paths
 from actions.base import Json, Permanent
-from actions.expressions import evaluator, hints
+from actions.expressions import evaluator, hints, step_results
 from actions.expressions.evaluator import Expression, Misses
 from actions.expressions.syntax import MAX_BYTES, Unacceptable
 from actions.expressions.values import Refused, as_text, shared, weigh
@@ -190,7 +190,9 @@ def check(value: Json, *, path: str) -> list[tuple[str, str]]:
             faults.append((where, TOO_MANY))
             break
         try:
-            _refuse_words(part for part in _compiled(text).parts if not isinstance(part, str))
+            for part in _compiled(text).parts:
+                if not isinstance(part, str):
+                    _check_read(*part)
         except _Fault as fault:
             faults.append((where, _fault_message(fault)))
             if len(faults) == _MOST_FAULTS or time.thread_time() - began > _MOST_SECONDS:
@@ -201,16 +203,15 @@ def check(value: Json, *, path: str) -> list[tuple[str, str]]:
 def check_expression(source: str) -> str | None:
     """Return what is wrong with a bare expression, or None if it is valid. Nothing is evaluated."""
     try:
-        _refuse_words([_bare(source)])
+        _check_read(*_bare(source))
     except _Fault as fault:
         return _fault_message(fault)
     return None
 
 
-def _refuse_words(found: Iterable[tuple[Expression, int]]) -> None:
-    for expression, position in found:
-        if message := hints.of_names(expression.names):
-            raise _Fault(message, source=expression.source, position=position)
+def _check_read(expression: Expression, position: int) -> None:
+    if message := hints.of_names(expression.names) or step_results.misread(expression.read):
+        raise _Fault(message, source=expression.source, position=position)
 
 
 def has_expression(value: Json) -> bool:

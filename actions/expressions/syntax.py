@@ -239,11 +239,20 @@ class _Emitter:
             raise Unacceptable(f"uses the unknown filter {name!r}{nearest(name, _KNOWN_FILTERS)}")
         if name in {"default", "d"}:
             return self._default(node)
+        if name == "coalesce":
+            return self._coalesce(node)
         if name in _BY_NAME:
             self._check_named(node)
         _check_arguments(node, {**FILTERS, **LIST_FILTERS}[name])
         arguments = self._arguments(node)
         return f"f_{name}({self.emit(node.node)}{', ' + arguments if arguments else ''})"
+
+    def _coalesce(self, node: nodes.Filter) -> str:
+        """What does not exist counts as null here, as it does for `default`."""
+        if node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None or node.node is None:
+            raise Unacceptable("gives coalesce a named argument; write a|coalesce(b, c)")
+        values = [(self._defined(one), self.emit(one)) for one in (node.node, *node.args)]
+        return f"f_coalesce({', '.join(f'({value} if {there} else none)' for there, value in values)})"
 
     def _check_named(self, node: nodes.Filter) -> None:
         """Refuse map, select and the like unless the filter or test that they apply is a constant, known name."""

@@ -32,8 +32,9 @@ CPU_MILLISECONDS = 2_000
 # The same for everything that one request to the web process evaluates.
 WEB_CPU_MILLISECONDS = 50
 
-# Bytes of an empty list, besides its items.
+# Bytes of an empty list, besides its items, and of a short text, besides its characters.
 LIST_BYTES = 64
+TEXT_BYTES = 72
 
 _BYTES = 16
 _SLICE = 20_000
@@ -179,6 +180,37 @@ def items_of(value: Any, *, what: str) -> list[Any]:
         raise Refused(f"{what} needs a list, not {kind(value)}")
     charge(len(value))
     return list(value)
+
+
+def keys_of(path: Any) -> list[str]:
+    """Return the keys of a dotted path such as `a.b.0`; a whole number is a position. Split once for all items."""
+    if isinstance(path, bool) or not isinstance(path, (str, int)):
+        raise Refused(f"attribute needs a dotted path, not {kind(path)}")
+    text = str(path)
+    charge(len(text))
+    hold(TEXT_BYTES * (1 + text.count(".")))
+    return text.split(".")
+
+
+def pluck(value: Any, keys: Sequence[str]) -> Any:
+    """Return the value at these keys in an item; null if it is missing, so that one such item fails no list."""
+    for key in keys:
+        if isinstance(value, dict):
+            value = value.get(key)
+        elif isinstance(value, list) and key.isdecimal() and len(key) < 10 and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            return None
+    return value
+
+
+def plucked(value: Any, attribute: Any, *, what: str) -> list[Any]:
+    """Return the items of a list, or the values at a path of them."""
+    items = items_of(value, what=what)
+    if attribute is None:
+        return items
+    keys = keys_of(attribute)
+    return [pluck(item, keys) for item in each(items)]
 
 
 def number_of(value: Any, *, what: str) -> int | float:

@@ -18,10 +18,10 @@ from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Protocol
 
 from project.bridge import environ as environs
-from project.bridge.answers import Answer, Refusals, Sender
+from project.bridge.answers import Answer, Headers, Refusals, Sender
 from project.bridge.bodies import BodySource, BrokenOff, LazyBody, Pace, Pieces, TooSlow, buffered
+from project.bridge.connections import Connections
 from project.bridge.environ import Scope
-from project.bridge.slow_readers import SlowReaders
 from project.bridge.threads import Pool
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Bridge:
         self._loop: asyncio.AbstractEventLoop
         self._answered: deque[asyncio.Future[None]] = deque()
         self._waking = False
-        self._watched = False
+        self._connections: Connections | None = None
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by the server once, before the first request."""
@@ -102,25 +102,36 @@ class Bridge:
 
     async def __rsgi__(self, scope: Scope, protocol: RequestProtocol) -> None:
         """Called by the server for each request; returns when the answer was handed over."""
-        path = scope.path
-        if not self._watched:
-            self._watch(scope)
+        if self._connections is None:
+            self._connections = self._watch(scope)
         try:
             await self._receive(scope, protocol)
         except _Refused as refused:
             more = [("Retry-After", "1")] if refused.status == HTTPStatus.SERVICE_UNAVAILABLE else None
-            self._refusals.send(protocol, path=path, status=refused.status, detail=refused.detail, more=more)
+            self._refuse(scope, protocol, status=refused.status, detail=refused.detail, more=more)
         except TooSlow as slow:
-            self._refusals.send(protocol, path=path, status=HTTPStatus.REQUEST_TIMEOUT, detail=str(slow))
+            self._refuse(scope, protocol, status=HTTPStatus.REQUEST_TIMEOUT, detail=str(slow))
         except BrokenOff as broken:
-            self._refusals.send(protocol, path=path, status=HTTPStatus.BAD_REQUEST, detail=str(broken))
+            self._refuse(scope, protocol, status=HTTPStatus.BAD_REQUEST, detail=str(broken))
 
-    def _watch(self, scope: Scope) -> None:
-        """Begin to watch for slow readers: the first request says on which port the server listens."""
-        self._watched = True
+    def _watch(self, scope: Scope) -> Connections:
+        """Begin to watch the connections: the first request says on which port the server listens."""
         port = int(scope.server.rpartition(":")[2])
         limits = self._limits
-        SlowReaders(port, seconds=limits.body_seconds, bytes_per_second=limits.bytes_per_second).start()
+        connections = Connections(port, seconds=limits.body_seconds, bytes_per_second=limits.bytes_per_second)
+        connections.start()
+        return connections
+
+    def _refuse(
+        self, scope: Scope, protocol: RequestProtocol, *, status: int, detail: str, more: Headers | None = None
+    ) -> None:
+        self._refusals.send(protocol, path=scope.path, status=status, detail=detail, more=more)
+        self._end(scope)
+
+    def _end(self, scope: Scope) -> None:
+        """See to it that the connection ends, as the answer says: its body was not received to the end."""
+        if self._connections is not None:
+            self._connections.end(scope.client)
 
     async def _receive(self, scope: Scope, protocol: RequestProtocol) -> None:
         """Receive the body as its size and its address say, and answer. Raises _Refused, TooSlow and BrokenOff."""
@@ -201,9 +212,12 @@ class Bridge:
             pieces = self._application(environs.build(scope, body=body), answer)
             try:
                 content = answer.body(pieces)
-                if lazy is not None and not lazy.ended:
+                unread = lazy is not None and not lazy.ended
+                if unread:
                     answer.headers.append(("Connection", "close"))
                 protocol.response_bytes(answer.status, answer.headers, content)
+                if unread:
+                    self._end(scope)
             finally:
                 if hasattr(pieces, "close"):
                     pieces.close()

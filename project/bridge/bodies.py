@@ -103,7 +103,7 @@ class LazyBody(io.RawIOBase):
         self._pieces = pieces
         self._loop = loop
         self._held = memoryview(b"")
-        self._error: OSError | None = None
+        self._error: tuple[type[OSError], str] | None = None
 
     @property
     def ended(self) -> bool:
@@ -117,12 +117,11 @@ class LazyBody(io.RawIOBase):
         """Fill the buffer, less at the end of the body only, and return the number of bytes."""
         target = memoryview(buffer).cast("B")
         if not self._held:
-            if self._error is not None:
-                raise self._error
+            self._raise()
             received = asyncio.run_coroutine_threadsafe(self._gather(max(len(target), 1)), self._loop)
             self._held = memoryview(received.result())
-            if not self._held and self._error is not None:
-                raise self._error
+            if not self._held:
+                self._raise()
         count = min(len(target), len(self._held))
         target[:count] = self._held[:count]
         self._held = self._held[count:]
@@ -136,9 +135,15 @@ class LazyBody(io.RawIOBase):
                 gathered.append(piece)
                 size -= len(piece)
         except OSError as error:
-            # What came before the fault is good, and is given first.
-            self._error = error
+            # What came before the fault is good, and is given first. The error itself is not kept: its traceback has
+            # this object, and the server keeps a connection open for as long as something can read its body.
+            self._error = type(error), str(error)
         return b"".join(gathered)
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            kind, text = self._error
+            raise kind(text)
 
 
 def buffered(body: LazyBody) -> io.BufferedReader:

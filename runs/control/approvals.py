@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from runs.domain.actor import Actor
 from runs.domain.outcomes import StepKey
 from runs.domain.states import RUN_LIVE, StepState
 from runs.engine import waits
-from runs.engine.config import fitted
+from runs.engine.config import accepted
 from runs.engine.waits import Wait
 from runs.models import Intervention, StepRun
 from runs.planning import plan as plans
@@ -78,7 +78,7 @@ def question(version_id: UUID, step: str, config: Json) -> ApprovalConfig | None
     if planned is None:
         return None
     try:
-        found = fitted(planned, planned.template if config is None else config)
+        found = accepted(planned, planned.template if config is None else config)
     except ActionError:
         return None
     return found if isinstance(found, ApprovalConfig) else None
@@ -94,6 +94,14 @@ def may_decide(row: StepRun, username: str | None) -> bool:
     return _may(asked(row), username)
 
 
+def deciders(row: StepRun) -> str:
+    """Return who may decide about a step that not everybody may decide about, for a message."""
+    config = asked(row)
+    if config is None:
+        return "users of the commands approve_step and reject_step, as its config cannot be read"
+    return ", ".join(config.approvers)
+
+
 def cannot_decide(row: StepRun | None, *, step: str, username: str | None) -> str:
     """Return why a decision about this step changed nothing. `row` is None for a step that has not begun."""
     if row is None:
@@ -101,9 +109,7 @@ def cannot_decide(row: StepRun | None, *, step: str, username: str | None) -> st
     if row.signal != SIGNAL:
         return f"step {step!r} is {row.state} and asks nobody; only a step that waits for approval can be decided"
     if row.state == StepState.WAITING:
-        config = asked(row)
-        names = ", ".join(config.approvers) if config else ""
-        return f"{username!r} may not decide about step {step!r}; those who may are {names}"
+        return f"{username!r} may not decide about step {step!r}; those who may are {deciders(row)}"
     found = decided(row)
     if found is None:
         return f"step {step!r} waits no more: it is {row.state}"
@@ -148,5 +154,7 @@ def _details(decided: Sequence[Wait], *, decision: Decision, actor: Actor) -> di
 
 
 def _may(config: ApprovalConfig | None, username: str | None) -> bool:
-    names: Iterable[str] = config.approvers if config else ()
-    return username is None or not names or username in names
+    """Whether the user may decide. Where nobody can tell who may, only a command can: its user is None."""
+    if username is None or config is None:
+        return username is None
+    return not config.approvers or username in config.approvers

@@ -31,6 +31,12 @@ class Child:
     version_id: UUID | None = None
 
 
+class Streamed(NamedTuple):
+    """The list of a for_each step whose items are the results of another one: they stay in that step's rows."""
+
+    length: int
+
+
 class StepResult(NamedTuple):
     """The result of one attempt at one step, as it is to be recorded.
 
@@ -55,7 +61,7 @@ class StepResult(NamedTuple):
     awaits: int | None = None
     child: Child | None = None
     # The whole list of a for_each step that begins.
-    items: list[Json] | None = None
+    items: list[Json] | Streamed | None = None
     delay_seconds: float | None = None
     dead_reason: str | None = None
     given: Json = None

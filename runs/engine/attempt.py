@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from actions import expressions, payload
 from actions.base import Json, Park, Permanent, Spawn
-from runs.domain.outcomes import Child, HeldClaim, Outcome, StepResult
+from runs.domain.outcomes import Child, HeldClaim, Outcome, StepResult, Streamed
 from runs.domain.states import StepState
 from runs.engine import memory_limit
 from runs.engine.config import fitted, rendered
@@ -154,16 +154,30 @@ def _begin_list(step: PlannedStep, work: Work, *, each: ForEach) -> StepResult:
         condition = None if step.asks_each_item else step.definition.if_
         if condition is not None and not _holds(condition, names):
             return _skipped(step, blocked=False)
-        items = _list_of(step, payload.clean(expressions.render(each.items, names)))
+        items = _items(step, each, work, names)
     except Exception as error:  # as in attempt
         memory_limit.end_if_met(error)
         return failed(step, work, error, Tried(started_at, given))
     result = StepResult(step.id, StepState.WAITING, attempt=work.attempt, attempts=work.attempts, started_at=started_at)
     now = work.clock.now()
-    if items:
+    if items.length if isinstance(items, Streamed) else items:
         return result._replace(wake_at=now, items=items)
     empty: Json = {"count": 0, "succeeded": 0, "failed": 0, "skipped": 0, "results": []}
     return result._replace(state=StepState.SUCCEEDED, output=empty, finished_at=now)
+
+
+def _items(step: PlannedStep, each: ForEach, work: Work, names: dict[str, Json]) -> list[Json] | Streamed:
+    """Return the list of a for_each step, or how long it is if it is the results of another for_each step."""
+    if each.streamed is None:
+        return _list_of(step, payload.clean(expressions.render(each.items, names)))
+    source = work.steps.get(each.streamed) or {}
+    output = source.get("output")
+    if source.get("state") != StepState.SUCCEEDED or not isinstance(output, dict):
+        state = source.get("state") or "not there"
+        message = f"step {step.id!r}: steps.{each.streamed}.results cannot be read: the step is {state}"
+        raise Permanent(f"{message}; give this step an `if` for that case", kind="for_each")
+    count = output.get("count")
+    return Streamed(count if isinstance(count, int) else 0)
 
 
 def _list_of(step: PlannedStep, found: Json) -> list[Json]:

@@ -8,8 +8,8 @@ from actions.base import Config, Json, Permanent
 from runs.planning.steps import PlannedStep
 from workflows.definitions.complaints import complaints
 
-# Faults of a config that an error lists.
-_MOST_FAULTS = 5
+# Faults of one config that its error lists.
+MOST_SHOWN = 20
 
 
 def rendered(step: PlannedStep, scope: dict[str, Json], *, given: Json) -> Json:
@@ -28,9 +28,20 @@ def fitted(step: PlannedStep, used: Json) -> Config:
     if step.config.fixed is not None:
         return step.config.fixed
     try:
-        return step.action.config_class.model_validate(used)
+        return step.config.validated(used)
     except ValidationError as error:
-        found = complaints(error, model=step.action.config_class, given=used, path="with")
-        more = f"; and {len(found) - _MOST_FAULTS} more" if len(found) > _MOST_FAULTS else ""
-        faults = "; ".join(map(str, found[:_MOST_FAULTS])) + more
-        raise Permanent(f"step {step.id!r}: {faults}", kind="config") from None
+        raise _unfit(step, error, used) from None
+
+
+def accepted(step: PlannedStep, used: Json) -> Config:
+    """Return the config of a step that waits, which was validated when the wait began. Raises Permanent."""
+    try:
+        return step.config.accepted(used)
+    except ValidationError as error:
+        raise _unfit(step, error, used) from None
+
+
+def _unfit(step: PlannedStep, error: ValidationError, used: Json) -> Permanent:
+    found = complaints(error, model=step.action.config_class, given=used, path="with")
+    more = f"; and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
+    return Permanent(f"step {step.id!r}: {'; '.join(map(str, found[:MOST_SHOWN]))}{more}", kind="config")

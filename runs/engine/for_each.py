@@ -16,8 +16,9 @@ from uuid import UUID
 from django.db import transaction
 
 from actions.base import Json, Permanent
+from actions.expressions import step_results
 from runs.domain.candidates import Key
-from runs.domain.outcomes import HeldWait, Outcome, RunFacts, StepResult
+from runs.domain.outcomes import HeldWait, Outcome, RunFacts, StepResult, Streamed
 from runs.domain.states import StepState
 from runs.engine import failure
 from runs.engine.work import Clock, Work
@@ -30,9 +31,10 @@ from runs.queries.database import Row, columns, run
 from runs.queries.values import loads
 from workflows.definitions.definition import ForEach
 
-# Up to this number of items and bytes, the step's output contains the results; above it, they are read page by page.
-INLINE_RESULTS = 1000
-INLINE_BYTES = 256 * 1024
+# Up to this number of items, and of bytes of their JSON, the step's output contains the results. They are in the rows
+# of the items in any case.
+COLLECTED_RESULTS = 10_000
+COLLECTED_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,11 @@ def with_values(work: Sequence[Work], *, plan: Plan, step: PlannedStep) -> list[
     if each is None or not work:
         return list(work)
     keys = values_queries.keys([(one.run.id, one.item) for one in work])
-    values = {(row[0], row[1]): loads(row[2]) for row in run(for_each.VALUES, size=each.batch, step=step.id, **keys)}
+    if each.streamed is None:
+        found = run(for_each.VALUES, size=each.batch, step=step.id, **keys)
+    else:
+        found = run(for_each.STREAMED, step=each.streamed, **keys)
+    values = {(row[0], row[1]): loads(row[2]) for row in found}
     runs = list({one.run.id for one in work})
     reads = plan.step_ids(step.item_reads)
     steps = _by_run(run(marks.OUTPUTS, runs=runs, reads=reads)) if reads else {}
@@ -80,16 +86,25 @@ def _by_run(rows: Sequence[Row]) -> dict[UUID, Any]:
 
 
 def begin(live: Sequence[Outcome], *, plan: Plan) -> tuple[int, ...]:
-    """Store the lists of for_each steps that begin now, in batches. Return the ids of their rows, which are due."""
+    """Store the lists of for_each steps that begin now, in batches, except streamed ones, which are stored already.
+
+    Return the ids of their rows, which are due.
+    """
     begun = [(o.run.id, r.step, r.items) for o in live for r in o.results if r.items is not None]
     if not begun:
         return ()
-    batches = [batch for run_id, step, items in begun for batch in _batches(run_id, plan.steps[step], items)]
-    kept = ("runs", "steps", "numbers", "items")
-    run(for_each.KEEP, **dict(zip(kept, columns(batches, len(kept)), strict=True)))
-    rows = [(run_id, step, values_queries.dumps(_nothing_done(len(items)))) for run_id, step, items in begun]
+    lists = [(run_id, plan.steps[step], items) for run_id, step, items in begun if not isinstance(items, Streamed)]
+    if lists:
+        batches = [batch for run_id, step, items in lists for batch in _batches(run_id, step, items)]
+        kept = ("runs", "steps", "numbers", "items")
+        run(for_each.KEEP, **dict(zip(kept, columns(batches, len(kept)), strict=True)))
+    rows = [(run_id, step, values_queries.dumps(_nothing_done(_length(items)))) for run_id, step, items in begun]
     names = ("runs", "steps", "progresses")
     return tuple(row[0] for row in run(for_each.BEGIN, **dict(zip(names, columns(rows, len(names)), strict=True))))
+
+
+def _length(items: list[Json] | Streamed) -> int:
+    return items.length if isinstance(items, Streamed) else len(items)
 
 
 def _batches(run_id: UUID, step: PlannedStep, items: list[Json]) -> Iterator[tuple[UUID, str, int, str]]:
@@ -162,9 +177,14 @@ def turn(row_ids: Sequence[int]) -> Turned:
     return Turned(opened=count, over=over)
 
 
-def finish(row_ids: Sequence[int], *, plan: Plan) -> list[Outcome]:
-    """Return the outcomes of steps whose items have all ended. Their fence is that of a wait whose time has come."""
-    found = run(for_each.FINISH, rows=list(row_ids), results=INLINE_RESULTS, bytes=INLINE_BYTES)
+def finish(row_ids: Sequence[int], *, plan: Plan, step: str) -> list[Outcome]:
+    """Return the outcomes of this step in runs in which its items have all ended.
+
+    Their fence is that of a wait whose time has come.
+    """
+    each = plan.steps[step].definition.for_each
+    most = COLLECTED_RESULTS if each is None or each.collect else -1
+    found = run(for_each.FINISH, rows=list(row_ids), results=most, bytes=COLLECTED_BYTES)
     return [_finished(row, plan=plan) for row in found]
 
 
@@ -247,6 +267,19 @@ def _rest(began: float | None, seconds: float, now: float) -> float | None:
     return left if left > 0 else None
 
 
+def _results(results: Json, *, count: int, collect: bool) -> dict[str, Json]:
+    """Return the results for the step's output, or why they are not in it."""
+    if results is not None:
+        return {step_results.RESULTS: results}
+    if not collect:
+        why = "the step has collect: false"
+    elif count > COLLECTED_RESULTS:
+        why = f"they are {count:,}, more than {COLLECTED_RESULTS:,}"
+    else:
+        why = f"the {count:,} are larger than {COLLECTED_BYTES >> 20} MB as JSON"
+    return {step_results.LEFT_OUT: {"count": count, "why": why}}
+
+
 def _finished(row: Row, *, plan: Plan) -> Outcome:
     run_id, step_id, attempt, attempts, began, now, counted, given, started_at, generation, results, failures = row
     step = plan.steps[step_id]
@@ -267,7 +300,8 @@ def _finished(row: Row, *, plan: Plan) -> Outcome:
         work = Work(run=facts, item=-1, steps={}, clock=Clock(at=now), attempt=attempt, attempts=tries)
         result = failure.failed(step, work, error, failure.Tried(began))
     else:
-        output: Json = {**counts, "results": loads(results)}
+        collect = each is None or each.collect
+        output: Json = {**counts, **_results(loads(results), count=progress["count"], collect=collect)}
         result = StepResult(
             step=step_id, state=StepState.SUCCEEDED, output=output, attempt=attempt, attempts=tries, started_at=began
         )

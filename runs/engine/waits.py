@@ -14,7 +14,7 @@ from runs.domain.candidates import Candidate
 from runs.domain.outcomes import HeldWait, Outcome, RunFacts, StepResult
 from runs.domain.states import StepState
 from runs.engine import failure
-from runs.engine.config import fitted
+from runs.engine.config import accepted
 from runs.engine.failure import Tried
 from runs.engine.work import Clock, Work
 from runs.planning import plan as plans
@@ -87,7 +87,7 @@ def outcome_of(wait: Wait, came: Came | None = None) -> Outcome:
         payload=None if came is None else came.payload,
     )
     try:
-        output = payloads.clean(step.action.woken(fitted(step, used), woken))
+        output = payloads.clean(step.action.woken(accepted(step, used), woken))
     except Exception as error:  # the boundary, as in runs.engine.attempt: what the action raises fails the step
         result = _failed(wait, error, used=used, timed_out=came is None)
     else:

@@ -53,7 +53,7 @@ def _turn(row_ids: Sequence[int]) -> tuple[int, Recorded]:
     for (version_id, step), over in turned.over.items():
         try:
             plan = plans.load(version_id)
-            recorded = recorded.joined(record.record(for_each.finish(over, plan=plan), plan=plan))
+            recorded = recorded.joined(record.record(for_each.finish(over, plan=plan, step=step), plan=plan))
         except Exception:
             log.exception("wake_failed", extra={"version_id": str(version_id), "step": step})
     return turned.opened, recorded

@@ -81,7 +81,7 @@ def _refusal(request: HttpRequest, link: Link, row: StepRun | None) -> HttpRespo
         return _gone(request, row)
     if approvals.may_decide(row, _username(request)):
         return None
-    names = ", ".join(asked.approvers) if (asked := approvals.asked(row)) else ""
+    names = approvals.deciders(row)
     if request.user.is_authenticated:
         return _closed(request, 403, "Not yours to decide", f"This may be decided by {names} only.")
     login = f"{reverse('admin:login')}?{urlencode({'next': request.path})}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 from django.utils.functional import cached_property
 from pydantic import ValidationError
 
 from actions import expressions
-from actions.base import Action, Config, Json
+from actions.base import ACCEPTED, Action, Config, Json
 from workflows.definitions.configs import config_references
 from workflows.definitions.definition import StepDefinition
 
@@ -61,9 +63,35 @@ class WrittenConfig:
         if not self._action.pure or not self.as_written:
             return None
         try:
-            return self._action.config_class.model_validate(self._with)
+            return self.validated(self._with)
         except ValidationError:
             return None
+
+    def validated(self, used: Json) -> Config:
+        """Return a rendered config as the action's config class. Raises ValidationError.
+
+        What is written out in the version, and not computed in the run, is taken as earlier releases took it if it does
+        not fit as it is: the version was accepted when it was published, and is not judged anew.
+        """
+        try:
+            return self._action.config_class.model_validate(used)
+        except ValidationError as error:
+            if self._payload is not None or not all(self._written_out(each["loc"]) for each in error.errors()):
+                raise
+            return self.accepted(used)
+
+    def accepted(self, used: Json) -> Config:
+        """Return a config that was accepted before, by the rules of earlier releases. Raises ValidationError."""
+        return self._action.config_class.model_validate(used, strict=False, context=ACCEPTED)
+
+    def _written_out(self, place: tuple[int | str, ...]) -> bool:
+        """Whether the value at a place of the config has no expressions in it, nor is it part of a value that has."""
+        here: Any = self._with
+        for part in place:
+            inside = isinstance(here, dict) and part in here
+            if inside or (isinstance(here, list) and isinstance(part, int) and part < len(here)):
+                here = here[part]
+        return not expressions.has_expression(here)
 
     @cached_property
     def awaits(self) -> str | None:

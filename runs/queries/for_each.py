@@ -31,6 +31,18 @@ VALUES = Statement(
     """,
 )
 
+# The same for a list that is the results of another for_each step: item 3 is the result of that step's item 3.
+STREAMED = Statement(
+    "streamed_values",
+    """
+    SELECT d.run_id, d.item, s.result
+    FROM unnest(%(runs)s::uuid[], %(items)s::int[]) d(run_id, item)
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN state = 'failed' THEN jsonb_build_object('error', error) ELSE output END AS result
+        FROM runs_steprun WHERE run_id = d.run_id AND step = %(step)s AND item = d.item LIMIT 1) s
+    """,
+)
+
 INPUTS = Statement("run_inputs", "SELECT id, input FROM runs_run WHERE id = ANY(%(runs)s::uuid[])")
 
 KEEP = Statement(
@@ -189,23 +201,19 @@ BEGUN = Statement(
     """,
 )
 
-# What is needed to record a step whose items have all ended; with the results only if they are few and small.
+# What is needed to record a step whose items have all ended; with the results only if they are few and small. The size
+# is that of their text: runs_item_results looks at one item after the other, and no further than to the limit.
 FINISH = Statement(
     "finish_items",
     """
     SELECT s.run_id, s.step, s.attempt, s.attempts, s.started_at, clock_timestamp(), s.progress, r.input, r.started_at,
            r.generation,
-           CASE WHEN size.items <= %(results)s AND size.bytes <= %(bytes)s THEN (
-               SELECT jsonb_agg(CASE WHEN i.state = 'failed' THEN jsonb_build_object('error', i.error)
-                                     ELSE i.output END ORDER BY i.item)
-               FROM runs_steprun i WHERE i.run_id = s.run_id AND i.step = s.step AND i.item >= 0) END,
+           CASE WHEN (s.progress ->> 'count')::int <= %(results)s
+                THEN runs_item_results(s.run_id, s.step, %(bytes)s) END,
            (SELECT jsonb_agg(jsonb_build_object('item', f.item, 'error', f.error) ORDER BY f.item) FROM (
                SELECT item, error FROM runs_steprun
                WHERE run_id = s.run_id AND step = s.step AND item >= 0 AND state = 'failed' ORDER BY item LIMIT 10) f)
-    FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id, LATERAL (
-        SELECT count(*) AS items, coalesce(sum(pg_column_size(output)), 0) AS bytes
-        FROM runs_steprun i WHERE i.run_id = s.run_id AND i.step = s.step AND i.item >= 0
-    ) size
+    FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id
     WHERE s.id = ANY(%(rows)s::bigint[])
     """,
 )

@@ -16,6 +16,7 @@ from actions.expressions.filters import FILTERS, LIST_FILTERS
 from actions.expressions.values import TESTS, Spent
 from tests.actions.contexts import context as given
 
+MOMENT = "2026-03-01T00:00:00Z"
 Arguments = Callable[[int], tuple[Any, ...]]
 
 
@@ -105,6 +106,48 @@ TABLE: dict[str, list[tuple[str, Arguments]]] = {
     "reject": [("made", lambda n: (_items(n), "odd")), ("work", lambda n: ([[0]], "in", _items(n)))],
     "selectattr": [("made", lambda n: (_rows(n), "a", "odd")), ("made", lambda n: ([], "a." * n))],
     "rejectattr": [("made", lambda n: (_rows(n), "a", "odd")), ("made", lambda n: ([], "a." * n))],
+    # The library's.
+    "add_time": [("nothing", lambda n: (MOMENT, n))],
+    "base64_decode": [("made", lambda n: ("YWJj" * n,))],
+    "base64_encode": [("made", lambda n: (_text(n),))],
+    "base64url_decode": [("made", lambda n: ("YWJj" * n,))],
+    "base64url_encode": [("made", lambda n: (_text(n),))],
+    "coalesce": [("nothing", lambda n: (None, _text(n)))],
+    "date_diff": [("nothing", lambda n: (MOMENT, MOMENT))],
+    "decimal_add": [("nothing", lambda n: (n, "0.5"))],
+    "decimal_compare": [("nothing", lambda n: (n, "0.5"))],
+    "decimal_divide": [("nothing", lambda n: (n, "7"))],
+    "decimal_multiply": [("nothing", lambda n: (n, "1"))],
+    "decimal_round": [("nothing", lambda n: (n + 0.5,))],
+    "decimal_subtract": [("nothing", lambda n: (n + 5000, "1"))],
+    "decimal_sum": [("made", lambda n: (_items(n),)), ("made", lambda n: (_rows(n), "a"))],
+    "flatten": [("made", lambda n: ([_items(n)],)), ("made", lambda n: ([[1]] * n,))],
+    "format_date": [("nothing", lambda n: (MOMENT, "%Y"))],
+    "format_number": [("nothing", lambda n: (n,))],
+    "from_items": [("made", lambda n: ([["a", 1]] * n,))],
+    "from_timestamp": [("nothing", lambda n: (n,))],
+    "fromjson": [("made", lambda n: ("[" + "1," * n + "1]",))],
+    "hmac_sha256": [("made", lambda n: (_text(n), "k")), ("made", lambda n: ("x", _text(n)))],
+    "in_timezone": [("nothing", lambda n: (MOMENT, "UTC"))],
+    "keys": [("made", lambda n: (_object(n),))],
+    "merge": [("made", lambda n: (_object(n), {})), ("made", lambda n: ({}, _object(n)))],
+    "parse_date": [("nothing", lambda n: (MOMENT,))],
+    "pick": [("work", lambda n: (_object(n), "k1")), ("made", lambda n: (_rows(n), "a"))],
+    "regex_findall": [("made", lambda n: (_text(n), "b")), ("made", lambda n: (_text(n), "x"))],
+    "regex_replace": [("made", lambda n: (_text(n), "b", "c")), ("made", lambda n: ("b", "b", _text(n)))],
+    "regex_search": [("made", lambda n: (_text(n), "x"))],
+    "round_half_even": [("nothing", lambda n: (n + 0.5,))],
+    "round_half_up": [("nothing", lambda n: (n + 0.5,))],
+    "sha256": [("made", lambda n: (_text(n),))],
+    "slug": [("made", lambda n: (_text(n),))],
+    "sort_by": [("made", lambda n: (_rows(n), "a"))],
+    "start_of": [("nothing", lambda n: (MOMENT, "day"))],
+    "timestamp": [("nothing", lambda n: (MOMENT,))],
+    "urldecode": [("made", lambda n: (_text(n),))],
+    "values": [("made", lambda n: (_object(n),))],
+    "where": [("made", lambda n: (_rows(n), "a", 1)), ("work", lambda n: ([{"t": _text(n)}], "t", _text(n)))],
+    "without": [("made", lambda n: (_object(n), "x"))],
+    "zip": [("made", lambda n: (_items(n), _items(n)))],
     "boolean": [("nothing", lambda n: (_items(n),))],
     "divisibleby": [("nothing", lambda n: (n, 2))],
     "endingwith": [("work", lambda n: (_text(n), _text(n)))],
@@ -136,7 +179,7 @@ TABLE: dict[str, list[tuple[str, Arguments]]] = {
     "startingwith": [("work", lambda n: (_text(n), _text(n)))],
     "true": [("nothing", lambda n: (_items(n),))],
 }
-ALSO = {"equalto": "eq"}  # other names of the same function
+ALSO = {"equalto": "eq", "chunk": "batch", "group_by": "groupby"}  # other names of the same function
 OPERATORS: dict[str, Callable[..., Any]] = {
     "+": operators.add,
     "*": operators.multiply,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import fairness
 from benchmarks.machine import described
 from project.env import BASE_DIR
 from tests.chaos.row import NEVER, Report
@@ -89,6 +90,8 @@ def markdown(results: dict[str, Any]) -> str:
     names = list(dict.fromkeys(row["row"] for row in rows))
     lines = [_line([row for row in rows if row["row"] == name]) for name in names]
     parts = [_HEAD, _summary(rows), _TABLE + "\n".join(lines) + "\n", _LEGEND, _machine(results)]
+    if fairness.RESULT.exists():
+        parts.append(fairness.table(json.loads(fairness.RESULT.read_text(encoding="utf-8"))))
     return "\n".join(parts)
 
 

@@ -108,6 +108,26 @@ _OF_OBJECTS = [
     *("rows|map('items')|length", "rows|sort(attribute='k')|map(attribute='k')|sum", "rows|map('tojson')|join|length"),
     *("rows|selectattr('k', 'in', rows)|length", "rows|select('in', rows[::-1])|length", "rows == rows|list|reverse"),
 ]
+_LIBRARY_OF_TEXT = [
+    *("s|base64_encode", "s|base64_decode", "s|base64url_decode", "s|sha256", "s|hmac_sha256(s)", "s|fromjson"),
+    *("s|urldecode", "s|slug", "s|decimal_add(1)", "s|timestamp", "s|parse_date(s)", "'2026-01-01'|start_of('day', s)"),
+    *("'2026-01-01T00:00Z'|format_date(s)", "'a'|regex_search(s)", "s[:999999]|regex_findall('a|b| ')|length"),
+    *("s[:999999]|regex_search('(a*)*(b*)*c')", "s[:999999]|regex_replace('a|b| ', 'xxxxxxxxxxxxxxxxxxxxx')"),
+    *("s[:999999]|regex_findall('(?:.*y)|.')|length", "s[:999999]|regex_search('((.?){30})*yy')", "1|format_number(s)"),
+]
+_LIBRARY_OF_ITEMS = [
+    *("rows|decimal_sum", "rows|zip(rows)|length", "rows|zip(rows)|flatten|length", "rows|map('from_timestamp')|list"),
+    *(
+        "rows|map('decimal_add', '1')|length",
+        "rows|map('string')|map('regex_search', '1')|length",
+        "rows|batch(2)|flatten",
+    ),
+    *("rows|map('string')|map('slug')|length", "rows|map('string')|zip(rows)|from_items|keys|length", "rows|where(0)"),
+]
+_LIBRARY_OF_OBJECTS = [
+    *("rows|pick('k')|length", "rows|without('x')|length", "rows|where('k', 1)|length", "rows|sort_by('k')|length"),
+    *("rows|map('merge', {'a': 1})|length", "rows|map('values')|flatten|length", "rows|zip(rows)|flatten|pick('k')"),
+]
 _BY_PATH = [
     *(
         "rows|map(attribute=p)|length",
@@ -253,6 +273,10 @@ def _parsings(name: str, config: Any, names: Names) -> list[Case]:
 
 CASES: list[Case] = [
     *_sources("a long text", _OF_TEXT, _text, megabytes=150),
+    *_sources("a long text in the library", _LIBRARY_OF_TEXT, _text, megabytes=150),
+    *_sources("wide characters in the library", _LIBRARY_OF_TEXT, _wide_text, megabytes=150),
+    *_sources("many numbers in the library", _LIBRARY_OF_ITEMS, _numbers, megabytes=150),
+    *_sources("many objects in the library", _LIBRARY_OF_OBJECTS, _objects, megabytes=250),
     *_sources("wide characters", _OF_TEXT[5:15], _wide_text, web=True, megabytes=150),
     *_sources("many numbers", _OF_ITEMS, _numbers, megabytes=150),
     *_sources("many objects", _OF_OBJECTS, _objects, megabytes=200),

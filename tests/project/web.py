@@ -28,7 +28,14 @@ class WebServer:
     def __init__(self, home: Path, *, application: str = "project.rsgi:application", env: Mapping[str, str]) -> None:
         self.port = ports.free()
         plan = Plan(
-            home, self.port, flower_port=self.port, workers=1, web_processes=1, database_url=None, redis_url=None
+            home,
+            self.port,
+            flower_port=self.port,
+            workers=1,
+            web_processes=1,
+            database_url=None,
+            redis_url=None,
+            header_seconds=int(env.get("REQUEST_HEADER_SECONDS", "20")),
         )
         *words, _ = apps.web(plan).argv
         self.log = home / "web.log"

@@ -104,7 +104,7 @@ steps:
 
 @pytest.mark.parametrize("value", ["+491234567", "1.10", "1234567"])
 def test_an_unquoted_number_where_a_text_is_wanted_is_not_shown_as_another_text(value: str) -> None:
-    text = f"name: a\nsteps: [{{action: sub_workflow, with: {{workflow: b, labels: {{phone: {value}}}}}}}]"
+    text = f"name: a\nlabels: {{phone: {value}}}\nsteps: [{{action: default}}]"
     [message] = faults(text).values()
     assert "must be a text, not " in message
     assert message.endswith("; write it in quotes")

@@ -116,7 +116,8 @@ def _message(details: ErrorDetails, parts: list[str | int], model: type[BaseMode
     if isinstance(value, str) and "{{" in value and not issubclass(model, Config):
         return f"takes no expression, as nothing renders it; it must be {_wanted(details, found)}, not {seen}{sample}"
     if kind == "value_error":
-        return f"must not be {HIDDEN}{sample}" if secret else details["msg"].removeprefix("Value error, ")
+        plain = details["msg"].removeprefix("Value error, ")
+        return f"must be {_wanted(details, found)}, not {HIDDEN}{sample}" if secret and found else plain
     if last in _MESSAGES and isinstance(value, str) and kind in {"string_pattern_mismatch", "enum"}:
         return f"{_MESSAGES[str(last)]}, not {seen}"
     if kind in _LIMITS:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from actions.base import Json
 from actions.durations import Seconds
+from actions.expressions import step_results
+from actions.texts import described
 
 STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
@@ -33,6 +35,20 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+# The context for validating a definition that is being published. What is stored is read without it.
+PUBLISHING: Final[dict[str, bool]] = {"publishing": True}
+
+
+def _no_other_type(given: object, info: ValidationInfo) -> object:
+    """Refuse what Pydantic would convert into a number: true is no limit of 1. What is stored is read as before."""
+    if info.context is PUBLISHING and isinstance(given, (bool, str)):
+        raise ValueError(f"must be a number, not {described(given)}")
+    return given
+
+
+_Int = Annotated[int, BeforeValidator(_no_other_type)]
+_Float = Annotated[float, BeforeValidator(_no_other_type)]
+
 # Retry policies by name, as in `retry: ladder`.
 RETRY_PRESETS: dict[str, dict[str, Json]] = {
     "none": {"max_attempts": 1},
@@ -44,11 +60,11 @@ RETRY_PRESETS: dict[str, dict[str, Json]] = {
 class RetryDefinition(_Part):
     """A step's retry policy. A field that is not given has the value of the action's retry policy."""
 
-    max_attempts: int | None = Field(default=None, ge=1, le=1000)
+    max_attempts: _Int | None = Field(default=None, ge=1, le=1000)
     initial: Seconds | None = None
-    factor: float | None = Field(default=None, ge=1, le=100, allow_inf_nan=False)
+    factor: _Float | None = Field(default=None, ge=1, le=100, allow_inf_nan=False)
     max: Seconds | None = None
-    jitter: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
+    jitter: _Float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
     on: tuple[str, ...] | None = Field(default=None, max_length=1000, fail_fast=True)
     delays: tuple[Seconds, ...] | None = Field(default=None, max_length=1000, fail_fast=True)
 
@@ -72,14 +88,23 @@ class Compensation(_Part):
 
 
 class ForEach(_Part):
-    """Performs a step once for each item of a list. `items` is the list, or an expression that gives one."""
+    """Performs a step once for each item of a list. `items` is the list, or an expression that gives one.
+
+    With `collect` the step's output contains the results of the items, if they are few and small.
+    """
 
     items: list[Any] | str
-    max_parallel: int = Field(default=10, ge=1, le=1000)
-    batch: int = Field(default=100, ge=1, le=1000)
+    max_parallel: _Int = Field(default=10, ge=1, le=1000)
+    batch: _Int = Field(default=100, ge=1, le=1000)
     # At least this long passes between the beginnings of two batches.
     min_batch_seconds: Seconds = 0.0
     on_item_error: Literal["fail", "continue"] = "fail"
+    collect: bool = True
+
+    @property
+    def streamed(self) -> str | None:
+        """The id of the for_each step whose results are the list, as `{{ steps.each.results }}` says; else None."""
+        return step_results.streamed(self.items) if isinstance(self.items, str) else None
 
 
 class StepDefinition(_Part):
@@ -130,7 +155,7 @@ class Policy(StrEnum):
 class Concurrency(_Part):
     """A limit on live runs: of the whole workflow, or, with a `key`, of the runs that have the same key."""
 
-    limit: int = Field(ge=1, le=1_000_000)
+    limit: _Int = Field(ge=1, le=1_000_000)
     key: str | None = Field(default=None, min_length=1, max_length=8192)
     policy: Policy = Policy.QUEUE
 
@@ -152,7 +177,7 @@ class Definition(_Part):
         default=(), max_length=1000, fail_fast=True, examples=[[{"webhook": {}}]]
     )
     concurrency: Concurrency | None = Field(default=None, examples=[{"limit": 1}])
-    priority: int = Field(default=0, ge=-100, le=100)
+    priority: _Int = Field(default=0, ge=-100, le=100)
     # Seconds that a run may take from its start to its end. After that it is stopped and fails.
     timeout: Annotated[Seconds, Field(gt=0)] | None = None
     steps: tuple[StepDefinition, ...] = Field(min_length=1, max_length=MAX_STEPS)

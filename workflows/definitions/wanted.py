@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from enum import Enum
 from typing import Annotated, Any, Literal, Union
 
 import orjson
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from actions.durations import Seconds
@@ -25,7 +26,7 @@ _NAMES: dict[Any, tuple[str, Any]] = {
     dict: ("a mapping", {"name": "value"}),
     list: ("a list", ["a", "b"]),
     tuple: ("a list", ["a", "b"]),
-    AwareDatetime: ("a time with its zone", "2030-01-31T12:00:00Z"),
+    datetime.datetime: ("a time with its zone", "2030-01-31T12:00:00Z"),
 }
 _SEVERAL = {"a text": "texts", "a whole number": "whole numbers", "a number": "numbers", "a mapping": "mappings"}
 _MOST_KEYS = 6

@@ -22,7 +22,14 @@ from workflows.definitions.configs import (
     find_action,
     unknown_action,
 )
-from workflows.definitions.definition import Compensation, Definition, ForEach, RetryDefinition, StepDefinition
+from workflows.definitions.definition import (
+    PUBLISHING,
+    Compensation,
+    Definition,
+    ForEach,
+    RetryDefinition,
+    StepDefinition,
+)
 from workflows.definitions.errors import DefinitionError, Problem, first, join_path, nearest, refuse
 from workflows.definitions.graph import Upstream, graph_problems
 from workflows.definitions.labels import label_problems
@@ -90,7 +97,7 @@ def _parse(normalised: Normalised) -> Definition:
     if problems:
         raise located(problems, normalised)
     try:
-        return Definition.model_validate(document)
+        return Definition.model_validate(document, context=PUBLISHING)
     except ValidationError as error:
         problems = complaints(error, model=Definition, given=normalised.document, path="")
         raise located(problems, normalised) from None
@@ -105,7 +112,7 @@ def _parse_steps(document: dict[str, Json]) -> Iterator[Problem]:
         steps: list[Any] = []
         for index, step in enumerate(given):
             try:
-                steps.append(StepDefinition.model_validate(step))
+                steps.append(StepDefinition.model_validate(step, context=PUBLISHING))
             except ValidationError as error:
                 yield from complaints(error, model=StepDefinition, given=step, path=f"{part}[{index}]")
         document[part] = steps
@@ -121,6 +128,7 @@ def _definition_problems(definition: Definition, *, clock: Clock) -> Iterator[Pr
     yield from _top_problems(definition)
     yield from timeout_problems(definition)
     yield from _steps_problems(definition.steps, path="steps", known=frozenset(), clock=clock)
+    yield from _streamed_problems(definition)
     for path, steps in (("on_failure", definition.on_failure), ("finally", definition.finally_)):
         # `finally` cannot read steps of `on_failure`, because in most runs those never ran.
         yield from _steps_problems(steps, path=path, known=frozenset(main), clock=clock)
@@ -186,12 +194,29 @@ def _steps_problems(
 
 
 def _for_each_problems(each: ForEach, *, payload: str | None, path: str) -> Iterator[Problem]:
-    for place, error in expressions.check(each.items, path=f"{path}.items"):
-        yield Problem(place, error)
+    if each.streamed is None:
+        for place, error in expressions.check(each.items, path=f"{path}.items"):
+            yield Problem(place, error)
     if isinstance(each.items, str) and not expressions.has_expression(each.items):
         yield Problem(f"{path}.items", "must be a list, or an expression for one such as '{{ input.rows }}'")
     if payload is not None:
         yield Problem(path, "is given beside payload, which is the step's input; write `with` here")
+
+
+def _streamed_problems(definition: Definition) -> Iterator[Problem]:
+    """Yield a problem for each list that is the results of a step which has none, because it is no for_each."""
+    lists = {step.id: step for step in definition.steps if step.for_each is not None}
+    for path, steps in (
+        ("steps", definition.steps),
+        ("on_failure", definition.on_failure),
+        ("finally", definition.finally_),
+    ):
+        lists |= {step.id: step for step in steps if step.for_each is not None}
+        for index, step in enumerate(steps):
+            source = step.for_each.streamed if step.for_each is not None else None
+            if source is not None and source not in lists:
+                message = f"reads steps.{source}.results, but {source!r} is no for_each step; read its output"
+                yield Problem(f"{path}[{index}].for_each.items", message)
 
 
 def _misplaced_compensations(steps: tuple[StepDefinition, ...], *, path: str) -> Iterator[Problem]:

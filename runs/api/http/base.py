@@ -127,7 +127,8 @@ PROBLEMS = {401: PROBLEM, 403: PROBLEM}
 READ_ONE = {**PROBLEMS, 404: PROBLEM}
 READ_MANY = {**PROBLEMS, 400: PROBLEM}
 CONFLICT = OpenApiResponse(response=ConflictDetails, description="Not legal as things stand; nothing was changed.")
-WRITE = {**PROBLEMS, 400: PROBLEM, 413: PROBLEM, 415: PROBLEM}
+# 408 and 503 are also answered by the web server: a body that stops, and no free thread.
+WRITE = {**PROBLEMS, 400: PROBLEM, 408: PROBLEM, 413: PROBLEM, 415: PROBLEM, 503: PROBLEM}
 # Of one verb on one run.
 VERB = {**WRITE, 404: PROBLEM, 409: CONFLICT}
 

@@ -51,7 +51,7 @@ _Asked = tuple[int, RunRequest]
 @described(
     verbs.START,
     request={"application/json": StartRuns, "application/x-ndjson": StartRun},
-    responses={200: RunsStarted, 201: RunsStarted, **WRITE, 404: PROBLEM, 409: PROBLEM, 503: PROBLEM},
+    responses={200: RunsStarted, 201: RunsStarted, **WRITE, 404: PROBLEM, 409: PROBLEM},
     more="One for each object of an array, or of each line (NDJSON); the good ones are kept. `refusals` says what is "
     "wrong with the others. The runs are committed 1,000 at a time: where the body cannot be read to its end, the "
     "problem has the same members and says what was started.",

@@ -1,4 +1,4 @@
-"""The command that generates docs/states.md from the code."""
+"""The command that generates docs/states.md and docs/expressions.md from the code."""
 
 from __future__ import annotations
 
@@ -9,26 +9,61 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from actions.expressions import reference
 from runs.domain.states import PENDING, RUN_TRANSITIONS, STEP_TRANSITIONS, DeadLetterState
 
-STATES = Path(__file__).resolve().parents[3] / "docs" / "states.md"
+_DOCS = Path(__file__).resolve().parents[3] / "docs"
+STATES = _DOCS / "states.md"
+EXPRESSIONS = _DOCS / "expressions.md"
 _HEAD = """# States
 
 Generated from `runs/domain/states.py` by `make docs`; a test compares the two. Every transition is a guarded statement
 in `runs/queries/records.py`, which returns the rows that it changed. If the guard does not hold, for example because
 another worker was faster, it changes nothing.
 """
+_EXPRESSIONS_HEAD = """# Expressions
+
+The tables are generated from `actions/expressions/reference.py` by `make docs`; tests evaluate each example.
+
+An expression stands between `{{` and `}}` in a text of a definition, or bare where only an expression may stand: in
+`if`, in a condition's `expression` and in a transform's `map`. What it may read, and what it may cost, is in
+[definitions.md](definitions.md). A text that is one expression and nothing else has the type of its value:
+`"{{ input.age }}"` is a number if the age is one. In a longer text, texts stand as they are and all else as JSON.
+
+Values are those of JSON. `a.b`, `a['b']` and `a[0]` lead into objects and lists; a path that does not exist fails, with
+the names that are there, unless `|default(...)` follows. There are `+ - * / // % **`, `~` (joins as text), comparisons
+(`== != < <= > >= in`, `not in`), `and or not`, `a if test else b`, slices (`rows[:3]`), lists and objects, `range(n)`.
+Statements, comments, calls, attributes of Python and anything else of Jinja do not exist.
+
+In texts of an expression a backslash is written twice: `'\\\\d+'` is the regular expression `\\d+`. In YAML, single
+quotes around the whole keep backslashes as they are.
+
+## Filters
+
+A filter stands behind a value: `input.name|trim|upper`. Arguments in brackets may be named: `add_time(days=1)`.
+
+- Moments are texts in ISO 8601 with an offset or a zone (`2026-03-01T09:00:00Z`, `2026-03-01T09:00 Europe/Berlin`); the
+  filters give them in UTC. `run.started_at` is one. Formats are those of strftime: `%Y-%m-%d %H:%M`.
+- Exact decimals are texts with up to 50 digits, `"19.99"`.
+- Regular expressions are those of [RE2](https://github.com/google/re2/wiki/Syntax), up to 500 characters, over texts of
+  up to a million: without backreferences and lookaround, and never slower than the text is long.
+- `attribute` is a dotted path into the items of a list: `customer.address.city`, `rows.0.id`.
+"""
+_TESTS_HEAD = """A test stands behind `is` or `is not`: `input.age is number`. `select`, `reject`, `selectattr` and
+`rejectattr` take its name: `rows|selectattr('age', 'ge', 18)`.
+"""
 
 
 class Command(BaseCommand):
     """`manage.py write_docs`"""
 
-    help = "Write docs/states.md from runs/domain/states.py."
+    help = "Write docs/states.md and docs/expressions.md from the code."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Overwrite the page, and print its name."""
-        STATES.write_text(markdown())
-        self.stdout.write(f"wrote {STATES.name}")
+        """Overwrite the pages, and print their names."""
+        for page, text in ((STATES, markdown()), (EXPRESSIONS, expressions_markdown())):
+            page.write_text(text)
+            self.stdout.write(f"wrote {page.name}")
 
 
 def markdown() -> str:
@@ -49,6 +84,13 @@ def markdown() -> str:
         + ": `open -> retried | discarded`.\n",
     ]
     return "\n".join(parts)
+
+
+def expressions_markdown() -> str:
+    """Return the text of docs/expressions.md."""
+    parts = [_EXPRESSIONS_HEAD]
+    parts += [f"### {title}\n\n{reference.table(entries)}" for title, entries in reference.SECTIONS.items()]
+    return "\n".join([*parts, f"## Tests\n\n{_TESTS_HEAD}\n{reference.table(reference.TESTS_SECTION)}"])
 
 
 def _diagram(transitions: Mapping[Any, frozenset[Any]]) -> str:

@@ -208,6 +208,8 @@ def test_the_schema_names_every_address_without_a_warning(capsys: pytest.Capture
     paths = answer.json()["paths"]
     assert "/api/v1/workflows/{key}/runs" in paths
     assert "/api/v1/dead-letters" in paths
+    posts = {path: found["post"]["responses"].keys() for path, found in paths.items() if "post" in found}
+    assert {path for path, answers in posts.items() if not {"408", "413", "503"} <= answers} == set()
     assert "Warning" not in capsys.readouterr().err
 
 

@@ -241,13 +241,6 @@ def test_a_rate_bound_lets_the_next_batch_wait() -> None:
     assert state(run_id) == "succeeded"
 
 
-def test_many_items_go_through_in_batches_and_their_results_are_left_to_the_pages() -> None:
-    run_id = ran(looped(DOUBLE, each="batch: 500"), list(range(1200)))
-    output = the_run(run_id).output
-    assert output is not None
-    assert (output["count"], output["succeeded"], output["results"]) == (1200, 1200, None)
-
-
 def test_items_are_read_page_by_page_and_by_state() -> None:
     run_id = ran(looped(FAILING, each="on_item_error: continue"), [1, 0, 1])
     client = api()

@@ -1,8 +1,9 @@
-"""Close connections whose clients do not receive their answers.
+"""Close connections whose clients do not receive their answers, and those that should be closed and are not.
 
 The server keeps an answer until its client has received it, however long that takes, and tells nobody. The kernel
-knows: it counts what is queued for a connection and what the other side has acknowledged. Linux only; elsewhere nothing
-is closed, and a proxy has to do it.
+knows: it counts what is queued for a connection and what the other side has acknowledged. And now and then the server
+(hyper) leaves a connection open that it said it would close, if the answer was sent before the body of the request was
+complete. Linux only; elsewhere nothing is closed, and a proxy has to do it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _ACKNOWLEDGED_AT = 120
 _INFO_BYTES = _ACKNOWLEDGED_AT + 8
 # With this, closing a connection discards what is queued for it; the kernel would keep that for a minute or two.
 _DISCARD = struct.pack("ii", 1, 0)
+# Connections to be closed that are remembered at a time: more than a web process has.
+_MOST_ENDING = 20_000
 
 
 @dataclass
@@ -38,11 +41,12 @@ class _Reader:
     acknowledged: int
 
 
-class SlowReaders:
+class Connections:
     """Watches the connections of this process to its own port.
 
     A client with something to receive may pause for `seconds`; each byte that it receives gives it 1 /
-    `bytes_per_second` more, up to `seconds` in all.
+    `bytes_per_second` more, up to `seconds` in all. A connection that was to `end` has time until it is seen for the
+    second time with nothing left to send.
     """
 
     def __init__(self, port: int, *, seconds: float, bytes_per_second: int) -> None:
@@ -52,11 +56,19 @@ class SlowReaders:
         # By the connection's inode: the kernel gives descriptors to the next connection at once, but not these.
         self._readers: dict[str, _Reader] = {}
         self._looked = time.monotonic()
+        # By the client's address, with the inode once the connection was seen.
+        self._ending: dict[str, str] = {}
+        self._seen: set[str] = set()
 
     def start(self) -> None:
         """Look at the connections several times in `seconds`, in a thread that ends with the process."""
         if sys.platform.startswith("linux"):
             threading.Thread(target=self._run, name="slow-readers", daemon=True).start()
+
+    def end(self, client: str) -> None:
+        """Close the connection of this client (`host:port`) if the server does not. May be called in any thread."""
+        if len(self._ending) < _MOST_ENDING:
+            self._ending[client] = ""
 
     def _run(self) -> None:
         while True:
@@ -75,6 +87,7 @@ class SlowReaders:
         now = time.monotonic()
         passed, self._looked = now - self._looked, now
         before, self._readers = self._readers, {}
+        ending, self._seen = list(self._ending), set()
         closed = 0
         for descriptor in _DESCRIPTORS.iterdir():
             # A descriptor may be closed, or given to another connection, at any time: from here on we have our own.
@@ -83,15 +96,23 @@ class SlowReaders:
                 if inode.startswith("socket:"):
                     with socket.socket(fileno=os.dup(int(descriptor.name))) as connection:
                         closed += self._judge(connection, inode, before.get(inode), passed=passed)
+        for client in ending:
+            if client not in self._seen:
+                del self._ending[client]
         return closed
 
     def _judge(self, connection: socket.socket, inode: str, reader: _Reader | None, *, passed: float) -> bool:
-        """Whether this connection was closed. Raises OSError for a socket that is no connection."""
+        """Whether this connection was closed for its slow client. Raises OSError for a socket that is no connection."""
         if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.getsockname()[1] != self._port:
             return False
-        connection.getpeername()
-        if inode in self._readers or not _queued(connection):
+        client = _client(connection)
+        if inode in self._readers:
             return False
+        if not _queued(connection):
+            self._end(connection, client, inode)
+            return False
+        if client in self._ending:
+            self._seen.add(client)
         acknowledged = _acknowledged(connection)
         if reader is None:
             self._readers[inode] = _Reader(self._seconds, acknowledged)
@@ -104,6 +125,21 @@ class SlowReaders:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DISCARD)
         connection.shutdown(socket.SHUT_RDWR)
         return True
+
+    def _end(self, connection: socket.socket, client: str, inode: str) -> None:
+        """Close the connection if it was to end, was so when it was last looked at, and is still there."""
+        seen = self._ending.get(client)
+        if seen is not None:
+            self._seen.add(client)
+            self._ending[client] = inode
+            if seen == inode:
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def _client(connection: socket.socket) -> str:
+    """Return the client's address as the server writes it. Raises OSError without a client."""
+    host, port, *_ = connection.getpeername()
+    return f"[{host}]:{port}" if connection.family == socket.AF_INET6 else f"{host}:{port}"
 
 
 def _queued(connection: socket.socket) -> int:

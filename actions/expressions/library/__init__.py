@@ -1,0 +1,1 @@
+"""Filters by subject: dates, encodings, regular expressions, exact decimals, lists and objects."""
