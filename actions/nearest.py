@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?`, or an empty string when no known word is similar."""
-    matches = get_close_matches(word[:100], list(known), n=1)
+def nearest(word: str, known: Iterable[str], *, similarity: float = 0.6) -> str:
+    """Return `; did you mean 'x'?`, or an empty string when no known word is similar, from 0 to 1."""
+    matches = get_close_matches(word[:100], list(known), n=1, cutoff=similarity)
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from actions.base import Action
+from actions.meanings import meant
 from actions.nearest import nearest
 
 ACTIONS: dict[str, str] = {
@@ -30,8 +31,13 @@ class UnknownAction(LookupError):
     """No action has this name; the message suggests the most similar name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"there is no action {name[:100]!r}{nearest(name, names())}")
+        super().__init__(f"there is no action {name[:100]!r}{suggestion(name)}")
         self.name = name
+
+
+def suggestion(name: str) -> str:
+    """Return a hint for a name that no action has: one that it misspells, or the action that does what it says."""
+    return nearest(name, names(), similarity=0.8) or meant(name)
 
 
 def names() -> list[str]:

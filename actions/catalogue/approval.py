@@ -30,7 +30,9 @@ Approvers = Annotated[
 class ApprovalConfig(UntilConfig):
     uses: ClassVar[Mapping[str, Use]] = {**UntilConfig.uses, "approvers": Use.DECISIVE, "message": Use.PROSE}
 
-    message: Text = Field(min_length=1, max_length=5000, description="The question to be decided, shown to people")
+    message: Text = Field(
+        min_length=1, max_length=5000, description="The question to be decided, shown to people", examples=["Ship it?"]
+    )
     approvers: Approvers = Field(
         default=[], description="Names of the users who may decide; if left out, everybody who may change runs"
     )

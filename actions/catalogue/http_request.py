@@ -39,10 +39,16 @@ class HttpRequestConfig(Config):
         "credential": Use.DECISIVE,
     }
 
-    url: Text = Field(min_length=1, description="http or https; the host must have a public address")
+    url: Text = Field(
+        min_length=1,
+        description="http or https; the host must have a public address",
+        examples=["https://api.example.com/orders"],
+    )
     method: Method = "GET"
     headers: dict[str, TextOrTexts] = Field(
-        default_factory=dict, description="A list sends a header once for each value"
+        default_factory=dict,
+        description="A list sends a header once for each value",
+        examples=[{"Accept": "application/json"}],
     )
     query: dict[str, Scalar | list[Scalar] | None] = Field(
         default_factory=dict, description="Added behind the query of the URL; a list gives a parameter several times"

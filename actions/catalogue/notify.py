@@ -18,7 +18,9 @@ log = logging.getLogger("stepwise.notify")
 class NotifyConfig(Config):
     uses: ClassVar[Mapping[str, Use]] = {"channel": Use.DECISIVE}
 
-    channel: Text = Field(min_length=1, max_length=200, description="Name of the channel, such as slack or ops")
+    channel: Text = Field(
+        min_length=1, max_length=200, description="Name of the channel, such as slack or ops", examples=["ops"]
+    )
     text: Any = Field(default="", description="The message; anything but a text is written as JSON")
 
 

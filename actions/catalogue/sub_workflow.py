@@ -14,7 +14,12 @@ from actions.texts import Text, Whole
 class SubWorkflowConfig(Config):
     uses: ClassVar[Mapping[str, Use]] = dict.fromkeys(("workflow", "version", "labels"), Use.DECISIVE)
 
-    workflow: Text = Field(min_length=1, max_length=100, description="Name or id of a workflow of the same workspace")
+    workflow: Text = Field(
+        min_length=1,
+        max_length=100,
+        description="Name or id of a workflow of the same workspace",
+        examples=["make-invoice"],
+    )
     version: Whole | None = Field(
         default=None, ge=1, le=2**31 - 1, description="Its version; without it, the current one"
     )

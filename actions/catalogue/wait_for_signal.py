@@ -34,7 +34,9 @@ SignalKey = Annotated[Text, Field(min_length=1, max_length=MAX_KEY)]
 class SignalConfig(UntilConfig):
     uses: ClassVar[Mapping[str, Use]] = {**UntilConfig.uses, "name": Use.DECISIVE, "key": Use.DECISIVE}
 
-    name: SignalName = Field(description="The name that the signal is sent under, such as order.paid")
+    name: SignalName = Field(
+        description="The name that the signal is sent under, such as order.paid", examples=["order.paid"]
+    )
     key: SignalKey | None = Field(
         default=None,
         description="A key by which the sender can reach the step without the run's id, as {{ input.order_number }}",

@@ -9,6 +9,7 @@ from actions.expressions.language import (
     check_expression,
     expression_references,
     has_expression,
+    names_in,
     references,
     truthy,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "evaluate",
     "expression_references",
     "has_expression",
+    "names_in",
     "references",
     "render",
     "shared",

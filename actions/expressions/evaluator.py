@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from minijinja import Environment, TemplateError
 
 from actions.base import Json
-from actions.expressions import filters, operators, step_results
+from actions.expressions import filters, hints, operators, step_results
 from actions.expressions.syntax import OMIT_PATH, Path
 from actions.expressions.values import TESTS, Refused, kind, refill, weigh
 from actions.nearest import shortened
@@ -33,6 +33,10 @@ class _Omit:
 
 # The value of `omit`: the field or item whose expression gives it is left out.
 OMIT: Any = _Omit()
+
+
+# Names of ours, in the order in which messages list them, before the keys of inputs.
+_RESERVED = ("input", "steps", "item", "index", "run")
 
 
 class Misses(Exception):
@@ -84,14 +88,18 @@ def _written(path: Path) -> str:
 def _missing(path: Path, at: int, here: Any) -> str:
     """The message of Misses: the key at which the path ends, and the keys or the type found there."""
     what = shortened(_written(path[: at + 1]))
-    if at == 0:
-        return f"needs {what}, which is not there; the names are {_listed(here)}; or write `|default(...)`"
     owner = shortened(_written(path[:at]))
-    if isinstance(here, (dict, Mapping)):
-        there = f"has {_listed(here)}" if here else "is empty"
+    is_object = isinstance(here, (dict, Mapping))
+    hint = hints.of_key(path[at], here, owner=owner) if is_object else ""
+    if at == 0:
+        ours = [name for name in _RESERVED if name in here]
+        there = f"the names are {_listed([*ours, *(name for name in here if name not in _RESERVED)])}"
+    elif is_object:
+        there = f"{owner} has {_listed(here)}" if here else f"{owner} is empty"
     else:
-        there = f"has {len(here)} items" if isinstance(here, list) else f"is {kind(here)}"
-    return f"needs {what}, which is not there; {owner} {there}; or write `|default(...)`"
+        there = f"{owner} has {len(here)} items" if isinstance(here, list) else f"{owner} is {kind(here)}"
+        hint = f"; write `{owner}|length`" if path[at] in hints.LENGTHS and isinstance(here, (list, str)) else ""
+    return f"needs {what}, which is not there{hint}; {there}; or write `|default(...)`"
 
 
 def _listed(keys: Any, *, limit: int = 12) -> str:
@@ -185,11 +193,9 @@ def _run(expression: Expression, names: Mapping[str, Json]) -> Json:
     def present(number: int) -> bool:
         if paths[number] == OMIT_PATH:
             return True
-        try:
-            look_up(paths[number], names)
-        except Misses:
-            return False
-        return True
+        # Not by look_up: the message of Misses takes long.
+        here: Any = names
+        return all((here := _stepped(here, key)) is not _NOTHING for key in paths[number])
 
     refill()
     try:

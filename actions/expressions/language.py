@@ -18,7 +18,7 @@ from typing import Any
 
 from actions import paths
 from actions.base import Json, Permanent
-from actions.expressions import step_results
+from actions.expressions import hints, step_results
 from actions.expressions.syntax import KEYWORDS, MAX_BYTES, OMIT_PATH, Path, Unacceptable, emit
 from actions.nearest import shortened
 
@@ -61,6 +61,11 @@ class Expression:
     def read(self) -> tuple[Path, ...]:
         """The paths that it reads."""
         return self.paths if self.path is None else (self.path,)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The top-level names that it reads."""
+        return frozenset(str(path[0]) for path in self.read)
 
 
 def _compiled_source(source: str) -> Expression:
@@ -131,14 +136,14 @@ def check(value: Json, *, path: str) -> list[tuple[str, str]]:
     length = 0
     began = time.thread_time()
     for where, text in texts(value, path):
-        length += length_of_expressions(text)
+        length += sum(len(part.partition("}}")[0]) for part in text.split("{{")[1:])
         if length > MAX_EXPRESSIONS:
             faults.append((where, TOO_MANY))
             break
         try:
             for part in compiled(text).parts:
                 if not isinstance(part, str):
-                    _check_step_results(*part)
+                    _check_read(*part)
         except Fault as fault:
             faults.append((where, _fault_message(fault)))
             if len(faults) == _MOST_FAULTS or time.thread_time() - began > _MOST_SECONDS:
@@ -146,22 +151,17 @@ def check(value: Json, *, path: str) -> list[tuple[str, str]]:
     return faults
 
 
-def length_of_expressions(text: str) -> int:
-    """Return about how many characters of a text are between `{{` and `}}`."""
-    return sum(len(part.partition("}}")[0]) for part in text.split("{{")[1:])
-
-
 def check_expression(source: str) -> str | None:
     """Return what is wrong with a bare expression, or None if it is valid. Nothing is evaluated."""
     try:
-        _check_step_results(*bare(source))
+        _check_read(*bare(source))
     except Fault as fault:
         return _fault_message(fault)
     return None
 
 
-def _check_step_results(expression: Expression, position: int) -> None:
-    if message := step_results.misread(expression.read):
+def _check_read(expression: Expression, position: int) -> None:
+    if message := hints.of_names(expression.names) or step_results.misread(expression.read):
         raise Fault(message, source=expression.source, position=position)
 
 
@@ -175,6 +175,11 @@ def has_expression(value: Json) -> bool:
 def references(value: Json) -> frozenset[str]:
     """Return the ids of the steps that the value's expressions read; `*` for a step known only when it is evaluated."""
     return frozenset().union(*(expression.references for _, expression in parsed(value, path="")))
+
+
+def names_in(value: Json) -> frozenset[str]:
+    """Return the top-level names that the value's expressions read, such as `steps` and `input`."""
+    return frozenset().union(*(expression.names for _, expression in parsed(value, path="")))
 
 
 def expression_references(source: str) -> frozenset[str]:

@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2.parser import Parser
 
+from actions.expressions import hints
 from actions.expressions.filters import FILTERS, LIST_FILTERS
 from actions.expressions.values import TESTS
 from actions.nearest import nearest
@@ -77,9 +78,10 @@ def _parsed(source: str) -> nodes.Node:
         parser = Parser(_parser, source, state="variable")
         node = parser.parse_expression()
         if not parser.stream.eos:
-            raise Unacceptable(f"has something after its end: {parser.stream.current.value!r}")
+            rest = f"has something after its end: {parser.stream.current.value!r}"
+            raise Unacceptable(f"{rest}{hints.of_source(source)}")
     except TemplateSyntaxError as error:
-        raise Unacceptable(f"does not parse: {error.message}") from None
+        raise Unacceptable(f"does not parse: {error.message}{hints.of_source(source)}") from None
     except (ValueError, OverflowError, AssertionError) as error:
         raise Unacceptable(str(error) if isinstance(error, Unacceptable) else "does not parse") from None
     return node
@@ -221,7 +223,8 @@ class _Emitter:
 
     def _call(self, node: nodes.Call) -> str:
         if not isinstance(node.node, nodes.Name) or node.node.name != "range":
-            raise Unacceptable("may not call anything but range(); use a filter: `x|upper`, `x|length`")
+            method = node.node.attr if isinstance(node.node, nodes.Getattr) else ""
+            raise Unacceptable(f"may not call anything but range(); {hints.of_call(method, known=_KNOWN_FILTERS)}")
         if node.kwargs:
             raise Unacceptable("gives range a named argument; write range(stop) or range(start, stop, step)")
         return f"range_({self._arguments(node)})"

@@ -136,7 +136,7 @@ def _read(environ: WSGIEnvironment) -> tuple[_Place, Recipe, Request] | None:
         key = idempotency.key_of(environ, body=wanted.idempotency_key)
         authorization = Authorization(token, recipe.workflow.name)
         request = Request(wanted.input, key, wanted.labels, wanted.priority, authorization, wanted.compares)
-        starts.check([request], version=recipe.version)
+        [request] = starts.check([request], version=recipe.version)
         concurrency.check_key(recipe.version, request.input)
     except (PayloadError, ValidationError, InvalidInput, Refused, DatabaseError, InterfaceError):
         return None

@@ -5,6 +5,7 @@ The old run is not changed.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -27,6 +28,8 @@ from runs.planning.joins import RELEASED, Mark, behind, ripple
 from runs.planning.plan import Plan
 from runs.queries import records, replays, values
 from runs.queries.database import run
+from workflows.definitions import labels
+from workflows.definitions.errors import InvalidInput
 from workflows.models import Version
 from workflows.publishing.inputs import check_input
 
@@ -52,14 +55,20 @@ def replay(  # noqa: PLR0913 - everything that a replay may be given
     if its workflow is archived, if the version has no such step or if the key belongs to another run; KeyTaken if the
     known replay has another input and `compares`; InvalidInput; Run.DoesNotExist.
     """
-    if key is not None and (known := replayed(run_id, key=key, given=given, compares=compares)) is not None:
-        return known
+    if key is not None:
+        filled = _filled(run_id, latest=latest, given=given) if compares and given is not None else given
+        if (known := replayed(run_id, key=key, given=filled, compares=compares)) is not None:
+            return known
     old = _ended(run_id)
     if (why_not := cannot_start(old.workflow)) is not None:
         raise NotNow(why_not)
-    version = _checked_version(old, latest=latest, given=given)
-    beginning = _beginning(run_id, version=version, step=step)
-    new = _insert_in_gate(old, replace(beginning, key=key), version=version, given=given, actor=actor)
+    version, given = _checked(old, latest=latest, given=given)
+    beginning = replace(_beginning(run_id, version=version, step=step), key=key)
+    if given is not None or latest:
+        beginning = replace(
+            beginning, labels=_labels(old, version=version, given=old.input if given is None else given)
+        )
+    new = _insert_in_gate(old, beginning, version=version, given=given, actor=actor)
     if new is not None:
         transaction.on_commit(dispatcher.after_commit)
         return new
@@ -94,12 +103,43 @@ def _ended(run_id: UUID) -> Run:
     return old
 
 
-def _checked_version(old: Run, *, latest: bool, given: Json) -> Version:
-    """Return the version to replay with. Raises InvalidInput if the input does not match its `inputs` schema."""
+def _filled(run_id: UUID, *, latest: bool, given: Json) -> Json:
+    """Return an input with the defaults that a replay with it would fill in, to be compared with that of another one.
+
+    One that does not match is returned as it is. Raises NotNow and Run.DoesNotExist.
+    """
+    try:
+        return _checked(_ended(run_id), latest=latest, given=given)[1]
+    except InvalidInput:
+        return given
+
+
+def _checked(old: Run, *, latest: bool, given: Json) -> tuple[Version, Json]:
+    """Return the version to replay with, and the new run's input with that version's defaults; None: the old input.
+
+    Raises InvalidInput if the input does not match the version's `inputs` schema.
+    """
     version = (old.workflow.current if latest else None) or old.version
-    if given is not None or latest:
-        check_input(version, old.input if given is None else given)
-    return version
+    if given is not None:
+        return version, check_input(version, given)
+    filled = check_input(version, old.input) if latest else old.input
+    return version, None if filled is old.input else filled
+
+
+def _labels(old: Run, *, version: Version, given: Json) -> dict[str, str] | None:
+    """Return the labels of a replay with this version and input; None: those of the old run.
+
+    Labels that were rendered from the old run's input are rendered again; others stay. Raises InvalidInput.
+    """
+    before = labels.with_expressions(old.version.definition)
+    after = labels.with_expressions(version.definition)
+    if not before and not after:
+        return None
+    stay = dict(old.labels)
+    with suppress(InvalidInput):  # then they were no result of this input
+        was = labels.rendered(before, old.input)
+        stay = {name: text for name, text in stay.items() if was.get(name) != text}
+    return {**labels.rendered({name: text for name, text in after.items() if name not in stay}, given), **stay}
 
 
 def _beginning(run_id: UUID, *, version: Version, step: str | None) -> Replay:
@@ -123,7 +163,7 @@ class Replay:
 
     `entry` are the steps to release, `kept` the steps whose rows are copied. `skipped` and `blocked` are steps that the
     kept ones have decided already: they get rows at once, because no later step would decide them again. `key` is the
-    new run's idempotency key, `gate` its concurrency gate.
+    new run's idempotency key, `gate` its concurrency gate, `labels` its labels (None: those of the old run).
     """
 
     entry: tuple[str, ...]
@@ -132,6 +172,7 @@ class Replay:
     blocked: tuple[str, ...] = field(default_factory=tuple)
     key: str | None = None
     gate: int | None = None
+    labels: dict[str, str] | None = None
 
 
 def _insert_in_gate(old: Run, beginning: Replay, *, version: Version, given: Json, actor: Actor) -> UUID | None:
@@ -161,6 +202,7 @@ def _insert(run_id: UUID, found: Replay, *, version_id: UUID, given: Json, actor
             old=run_id,
             version=version_id,
             input=values.nullable(given),
+            labels=None if found.labels is None else values.dumps({**found.labels}),
             entry=list(found.entry),
             kept=list(found.kept),
             key=found.key,

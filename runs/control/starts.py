@@ -5,8 +5,8 @@ Threads of one process that start one run each at the same time share one statem
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from django.db import DatabaseError, connection, transaction
@@ -18,6 +18,7 @@ from runs.dispatch import dispatcher
 from runs.domain.requests import Request, Started
 from runs.queries import database
 from runs.queries.database import renew
+from workflows.definitions import labels
 from workflows.definitions.errors import InvalidInput
 from workflows.models import Version, Workflow
 from workflows.publishing.inputs import check_input
@@ -40,10 +41,24 @@ class Recipe:
         return self.version.pk.int & _HASHED
 
 
-def check(requests: Sequence[Request], *, version: Version) -> None:
-    """Raises InvalidInput if an input does not match the version's `inputs` schema."""
-    for request in requests:
-        check_input(version, request.input)
+def check(requests: Sequence[Request], *, version: Version) -> Sequence[Request]:
+    """Return the requests with the version's defaults in their inputs, and with its labels that need rendering.
+
+    Raises InvalidInput if an input does not match the version's `inputs` schema, or does not have what a label reads.
+    """
+    definition = version.definition
+    templates = labels.with_expressions(definition) if "labels" in definition else {}
+    if not templates and definition.get("inputs") is None:
+        return requests
+    return [_checked(request, version=version, templates=templates) for request in requests]
+
+
+def _checked(request: Request, *, version: Version, templates: Mapping[str, str]) -> Request:
+    given = check_input(version, request.input)
+    wanted = {name: text for name, text in templates.items() if name not in request.labels}
+    if wanted:
+        return replace(request, input=given, labels={**labels.rendered(wanted, given), **request.labels})
+    return request if given is request.input else replace(request, input=given)
 
 
 def insert(requests: Sequence[Request], *, recipe: Recipe) -> list[Started]:
@@ -99,9 +114,10 @@ def start(requests: Sequence[Request], *, version: Version, workflow: Workflow, 
     """Insert the runs with one statement, and dispatch after the commit. The version belongs to the workflow.
 
     A single request outside a transaction takes part in a group commit with other threads. Raises InvalidInput
-    (workflows.definitions.errors) if an input does not match the version's `inputs` schema; then nothing is started.
+    (workflows.definitions.errors) if an input does not match the version's `inputs` schema, or a label cannot be
+    rendered from it; then nothing is started.
     """
-    check(requests, version=version)
+    requests = check(requests, version=version)
     recipe = Recipe(version, workflow, source)
     if len(requests) == 1 and not connection.in_atomic_block:
         return [insert_together(requests[0], recipe=recipe)]

@@ -7,10 +7,8 @@ import math
 from pydantic import ValidationError
 
 from actions.base import Config, Json, Permanent
-from actions.paths import join
-from actions.texts import described
 from runs.planning.steps import PlannedStep
-from workflows.definitions.complaints import location
+from workflows.definitions.complaints import complaints
 
 # Faults of one config that its error lists.
 MOST_SHOWN = 20
@@ -48,7 +46,7 @@ def fitted(step: PlannedStep, used: Json) -> Config:
     try:
         config = step.config.validated(used)
     except ValidationError as error:
-        raise _unfit(step, used, error) from None
+        raise _unfit(step, error, used) from None
     return config if step.action.timeout_field is None else _within_attempt(step, config)
 
 
@@ -77,16 +75,10 @@ def accepted(step: PlannedStep, used: Json) -> Config:
     try:
         return step.config.accepted(used)
     except ValidationError as error:
-        raise _unfit(step, used, error) from None
+        raise _unfit(step, error, used) from None
 
 
-def _unfit(step: PlannedStep, used: Json, error: ValidationError) -> Permanent:
-    faults: dict[str, str] = {}
-    for fault in error.errors(include_url=False)[:MOST_SHOWN]:
-        # Of the members of a union, the first one says it.
-        path = join("with", *location(fault, used))
-        message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-        given = f", not {described(fault['input'])}" if fault["type"] in _SAY_VALUE else ""
-        faults.setdefault(path, f"{message}{given}")
-    told = "; ".join(f"{path}: {message}" for path, message in faults.items())
-    return Permanent(f"step {step.id!r}: the config does not fit action {step.action.name!r}: {told}", kind="config")
+def _unfit(step: PlannedStep, error: ValidationError, used: Json) -> Permanent:
+    found = complaints(error, model=step.action.config_class, given=used, path="with")
+    more = f"; and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
+    return Permanent(f"step {step.id!r}: {'; '.join(map(str, found[:MOST_SHOWN]))}{more}", kind="config")

@@ -18,6 +18,7 @@ from runs.planning.steps import PlannedStep
 from runs.queries import sub_workflows, values
 from runs.queries.database import Row, columns, run
 from runs.queries.values import loads
+from workflows.definitions import labels
 from workflows.definitions.errors import InputNotChecked, InvalidInput
 from workflows.models import Version
 from workflows.publishing.inputs import check_input
@@ -42,8 +43,8 @@ def resolved(results: Sequence[StepResult], work: Sequence[Work], *, plan: Plan)
     for at, child in asked:
         step = plan.steps[results[at].step]
         try:
-            version = _version(step, child, known=known[at], versions=versions)
-            found[at] = results[at]._replace(child=replace(child, version_id=version.pk))
+            child = _resolved(step, child, known=known[at], versions=versions)  # noqa: PLW2901
+            found[at] = results[at]._replace(child=child)
         except (Permanent, Retryable) as error:
             tried = failure.Tried(work[at].clock.at, used=results[at].config)
             found[at] = failure.failed(step, work[at], error, tried)
@@ -63,9 +64,9 @@ def spawn(live: Sequence[Outcome]) -> bool:
 
 
 def _row(outcome: Outcome, result: StepResult, child: Child) -> tuple[object, ...]:
-    labels, given = values.dumps(dict(child.asked.labels)), values.dumps(child.asked.input)
     step = (outcome.run.id, result.step, outcome.item, result.attempt)
-    return (child.id, *step, child.version_id, labels, given)
+    given = values.dumps(dict(child.asked.labels)), values.dumps(child.asked.input)
+    return (child.id, *step, child.version_id, *given)
 
 
 def wake_parents(run_ids: Sequence[UUID]) -> tuple[int, ...]:
@@ -161,13 +162,14 @@ def _known(asked: Sequence[tuple[int, Child]], work: Sequence[Work]) -> dict[int
     return {row[0]: (row[1], row[2], row[3]) for row in found}
 
 
-def _version(
+def _resolved(
     step: PlannedStep,
     child: Child,
     *,
     known: tuple[int, UUID | None, UUID | None],
     versions: dict[UUID, Version],
-) -> Version:
+) -> Child:
+    """Return the child with its version, with the defaults of its `inputs` in the input, and its rendered labels."""
     depth, workflow_id, version_id = known
     where = f"step {step.id!r}: with"
     limit = settings.SUB_WORKFLOW_DEPTH
@@ -183,13 +185,23 @@ def _version(
         lacks = "has no published version" if child.asked.version is None else f"has no version {child.asked.version}"
         raise Permanent(f"{where}.version: workflow {child.asked.workflow!r} {lacks}", kind=KIND)
     try:
-        check_input(versions[version_id], child.asked.input)
+        given = check_input(versions[version_id], child.asked.input)
     except InputNotChecked as error:
         raise Retryable(f"{where}.{error}", kind=KIND) from None
     except InvalidInput as error:
         faults = "; ".join(map(str, error.problems))
         raise Permanent(f"{where}.{faults}", kind=KIND) from None
-    return versions[version_id]
+    found = _labels(step, child, version=versions[version_id], given=given)
+    return replace(child, asked=replace(child.asked, input=given, labels=found), version_id=version_id)
+
+
+def _labels(step: PlannedStep, child: Child, *, version: Version, given: Json) -> dict[str, str]:
+    """Return the labels that the step gives, with those of the version that need rendering. Raises Permanent."""
+    try:
+        own = labels.rendered(labels.with_expressions(version.definition), given)
+    except InvalidInput as error:
+        raise Permanent(f"step {step.id!r}: workflow {child.asked.workflow!r}: {error}", kind=KIND) from None
+    return {**own, **child.asked.labels}
 
 
 def _failure(

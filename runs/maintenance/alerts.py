@@ -17,7 +17,6 @@ from runs.queries.database import Row, run
 from runs.queries.dead_letters import DUE_ALERTS
 from workflows.definitions.errors import InvalidInput
 from workflows.models import Workflow
-from workflows.publishing.inputs import check_input
 from workflows.workspaces import permissions
 from workflows.workspaces.permissions import Right
 
@@ -54,8 +53,8 @@ def _start(workflow_id: UUID, rows: list[Row]) -> None:
     for row in rows:
         request = Request(input=_input(row), idempotency_key=f"dead-letter:{row[0]}")
         try:
-            check_input(version, request.input)
-            concurrency.check_key(version, request.input)
+            [checked] = starts.check([request], version=version)
+            concurrency.check_key(version, checked.input)
         except InvalidInput as error:
             details = {"workflow": workflow.name, "dead_letter": str(row[0]), "error": str(error)[:500]}
             log.error("alert_refused", extra=details)  # noqa: TRY400 - the message has all that a traceback could add

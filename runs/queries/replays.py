@@ -18,7 +18,8 @@ REPLAY = Statement(
     made AS (
         INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, source, labels, input, generation,
                               replay_of_id, entry, idempotency_key, priority, gate_id, paused_at, paused_through)
-        SELECT %(new)s, o.workspace_id, o.workflow_id, %(version)s, 'queued', 'replay', o.labels,
+        SELECT %(new)s, o.workspace_id, o.workflow_id, %(version)s, 'queued', 'replay',
+               coalesce(%(labels)s::jsonb, o.labels),
                coalesce(%(input)s::jsonb, o.input), o.generation + 1, o.id, %(entry)s::text[], %(key)s, o.priority,
                %(gate)s::bigint, {PAUSED_WITH_RECIPE}
         FROM recipe, runs_run o WHERE o.id = %(old)s FOR KEY SHARE OF o

@@ -50,7 +50,18 @@ ROOMS = {"runs": RUNS, "workflows": WORKFLOWS, "actions": ACTIONS}
 BESIDE = {
     "runs": {"apps"},
     "workflows": {"apps"},
-    "actions": {"base", "durations", "moments", "nearest", "paths", "payload", "registry", "texts", "timezones"},
+    "actions": {
+        "base",
+        "durations",
+        "meanings",
+        "moments",
+        "nearest",
+        "paths",
+        "payload",
+        "registry",
+        "texts",
+        "timezones",
+    },
 }
 # The only faces: an `__init__.py` that is more than a docstring.
 FACES = {

@@ -38,3 +38,8 @@ def faults(given: Json | str) -> dict[str, str]:
 
 def needs(definition: Definition) -> dict[str, list[str]]:
     return {each.id: list(each.needs) for each in definition.steps}
+
+
+def warnings_of(given: Json | str) -> tuple[str, ...]:
+    """The warnings of a text or document that is accepted."""
+    return read(given).warnings if isinstance(given, str) else validate(given).warnings

@@ -117,3 +117,15 @@ def test_a_token_s_days_are_bounded(days: str, capsys: pytest.CaptureFixture[str
     refused("create_token", "ci", "--days", days)
     assert "--days: must be 1 to 36500" in capsys.readouterr().err
     assert not ApiToken.objects.exists()
+
+
+def test_what_yaml_may_read_otherwise_is_told_when_a_file_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text("steps:\n  - {id: a, action: notify, with: {channel: a, text: +49}}\n")
+    call_command("load_workflow", str(file))
+    assert capsys.readouterr().out == (
+        "shop version 1 created; steps[0].with.text (line 2) is read as the number 49, not as the text '+49'; "
+        "quote it to keep that\n"
+    )

@@ -13,7 +13,7 @@ from actions import expressions, registry
 from actions.base import Action, Json
 from actions.expressions.reads import Read, expression_reads, reads
 from workflows.definitions.complaints import MOST_ERRORS, complaints, location, shown
-from workflows.definitions.errors import MOST_PROBLEMS, MOST_SECONDS, Problem, join_path, nearest
+from workflows.definitions.errors import MOST_PROBLEMS, MOST_SECONDS, Problem, join_path
 
 # By action: the config field whose strings are bare expressions, without `{{ }}`.
 _BARE = {"condition": "expression", "transform": "map"}
@@ -32,7 +32,8 @@ def find_action(name: str) -> Action[Any] | None:
 
 def unknown_action(name: str, *, path: str) -> Problem:
     """Return the problem that there is no action with this name."""
-    return Problem(path, f"there is no action {shown(name)}{nearest(name, registry.names())}")
+    hint = registry.suggestion(name) or f"; known are {', '.join(registry.names())}"
+    return Problem(path, f"there is no action {shown(name)}{hint}")
 
 
 def config_problems(action: Action[Any], config: Json, *, path: str) -> list[Problem]:
@@ -105,6 +106,12 @@ def config_reads(action: Action[Any], config: Json, *, path: str) -> list[Read]:
     for where, source in _bare(action, config, path=path):
         found.update(((read.where, read.source), read) for read in expression_reads(source, path=where))
     return [*found.values()]
+
+
+def config_names(action: Action[Any], config: Json) -> frozenset[str]:
+    """Return the top-level names that a config's expressions read, such as `input` and `steps`."""
+    bare = (expressions.names_in(f"{{{{ {source} }}}}") for _, source in _bare(action, config, path=""))
+    return expressions.names_in(config).union(*bare)
 
 
 def works_on_input(action: Action[Any], config: Json) -> bool:

@@ -118,14 +118,14 @@ class StepDefinition(_Part):
     action: str
     with_: dict[str, Any] | str = Field(default_factory=dict, alias="with")
     payload: str | None = None
-    needs: tuple[str, ...] = Field(default=(), fail_fast=True)
+    needs: tuple[str, ...] = Field(default=(), fail_fast=True, examples=[["a", "b"]])
     if_: str | None = Field(default=None, alias="if")
-    for_each: ForEach | None = None
+    for_each: ForEach | None = Field(default=None, examples=[{"items": "{{ input.rows }}"}])
     join: Join = Join.ALL_SUCCEEDED
-    retry: RetryDefinition | None = None
+    retry: RetryDefinition | None = Field(default=None, examples=[{"max_attempts": 5, "initial": "10s"}])
     timeout: Seconds | None = None
     on_error: str = Field(default="fail", pattern=rf"^(fail|continue|goto:{STEP_ID.pattern})$")
-    compensate: Compensation | None = None
+    compensate: Compensation | None = Field(default=None, examples=[{"action": "notify", "with": {"channel": "ops"}}])
 
     def canonical(self) -> dict[str, Json]:
         """Return the step as JSON. Fields with their default value are left out, except `needs`."""
@@ -168,11 +168,15 @@ class Definition(_Part):
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^_\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")
     description: str = Field(default="", max_length=10_000)
-    inputs: dict[str, Any] | None = None
+    inputs: dict[str, Any] | None = Field(
+        default=None, examples=[{"type": "object", "properties": {"email": {"type": "string"}}}]
+    )
     output: Any = None
-    labels: dict[str, str] = Field(default_factory=dict)
-    triggers: tuple[dict[str, Any], ...] = Field(default=(), max_length=1000, fail_fast=True)
-    concurrency: Concurrency | None = None
+    labels: dict[str, str] = Field(default_factory=dict, examples=[{"team": "shop"}])
+    triggers: tuple[dict[str, Any], ...] = Field(
+        default=(), max_length=1000, fail_fast=True, examples=[[{"webhook": {}}]]
+    )
+    concurrency: Concurrency | None = Field(default=None, examples=[{"limit": 1}])
     priority: _Int = Field(default=0, ge=-100, le=100)
     # Seconds that a run may take from its start to its end. After that it is stopped and fails.
     timeout: Annotated[Seconds, Field(gt=0)] | None = None

@@ -8,7 +8,7 @@ is added up along all paths that lead to it.
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -33,6 +33,7 @@ _SAME = ("not", "if", "then", "else")
 _SAME_LISTS = ("allOf", "anyOf", "oneOf")
 _SAME_OBJECTS = ("dependentSchemas", "dependencies")
 _DEFINITIONS = ("$defs", "definitions")
+_ANCHORS = ("$anchor", "$dynamicAnchor")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 # Lists and objects that are compared with one entry after the other.
 _COMPARED = (
@@ -163,7 +164,7 @@ class _Graph:
         while pending:
             part = pending.pop()
             if isinstance(part, dict):
-                for word in ("$anchor", "$dynamicAnchor"):
+                for word in _ANCHORS:
                     if isinstance(part.get(word), str):
                         # Two anchors of one name: which is meant depends on the way that leads there.
                         self.is_followed &= part[word] not in self._anchors
@@ -218,27 +219,42 @@ class _Graph:
             yield from (each for each in _object(schema.get(word)).values() if isinstance(each, dict))
         for word in _REFERENCES:
             if word in schema:
-                found = self._resolve(schema[word])
+                found = resolve(self._root, schema[word], self._anchors)
                 self.is_followed &= found is not None
                 yield found
 
-    def _resolve(self, reference: Any) -> Any:
-        """Return what a reference inside this document refers to; None for any other."""
-        if not isinstance(reference, str) or not reference.startswith("#"):
+
+def anchors_of(root: Any) -> dict[str, Any]:
+    """Return the parts of a schema that references name, by their `$anchor`."""
+    anchors: dict[str, Any] = {}
+    pending = [root]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, dict):
+            anchors |= {part[word]: part for word in _ANCHORS if isinstance(part.get(word), str)}
+            pending.extend(part.values())
+        elif isinstance(part, list):
+            pending.extend(part)
+    return anchors
+
+
+def resolve(root: Any, reference: Any, anchors: Mapping[str, Any]) -> Any:
+    """Return what a reference inside this document refers to; None for any other."""
+    if not isinstance(reference, str) or not reference.startswith("#"):
+        return None
+    fragment = unquote(reference[1:])
+    if fragment and not fragment.startswith("/"):
+        return anchors.get(fragment)
+    here = root
+    for part in fragment.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(here, list) and key.isdecimal() and len(key) < 9 and int(key) < len(here):
+            here = here[int(key)]
+        elif isinstance(here, dict):
+            here = here.get(key)
+        else:
             return None
-        fragment = unquote(reference[1:])
-        if fragment and not fragment.startswith("/"):
-            return self._anchors.get(fragment)
-        here = self._root
-        for part in fragment.split("/")[1:]:
-            key = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(here, list) and key.isdecimal() and len(key) < 9 and int(key) < len(here):
-                here = here[int(key)]
-            elif isinstance(here, dict):
-                here = here.get(key)
-            else:
-                return None
-        return here
+    return here
 
 
 def _subschemas(schema: dict[str, Any], *words: str) -> Iterator[Any]:

@@ -9,7 +9,7 @@ gives in a run is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from actions.base import Json
 from workflows.definitions.errors import Problem, join_path
@@ -38,6 +38,25 @@ _DEEPEST = 200
 def masked(value: Json) -> Json:
     """Return a config, or a part of one, with its secrets replaced by MARKER. What has none is returned as it is."""
     return _masked(value, of_request=False, depth=0)
+
+
+def is_secret(value: Json, parts: Sequence[str | int]) -> bool:
+    """Whether what stands at this path of a config is a secret, or contains one."""
+    here: Json = value
+    of_request = False
+    for part in parts:
+        if isinstance(here, dict) and part in here:
+            here = here[str(part)]
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            here = here[part]
+        else:
+            return False
+        if isinstance(part, str):
+            names = _NAMES.search(part[:200]) if of_request else _ONLY_SECRET.fullmatch(part[:200])
+            if names is not None:
+                return True
+            of_request = of_request or part.lower() in _PARTS_OF_REQUESTS
+    return _masked(here, of_request=of_request, depth=len(parts)) != here
 
 
 def masked_definition(definition: dict[str, Json]) -> dict[str, Json]:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Set
 from dataclasses import dataclass
 
 from actions.base import Json
 from workflows.definitions.complaints import shown
 from workflows.definitions.definition import STEP_ID, Definition
 from workflows.definitions.errors import join_path, nearest
+from workflows.formats.drawing import EDGE_KEYS, NODE_KEYS
 from workflows.formats.steps import Draft, slug
 
-# Keys that only a drawing of the graph needs; they are accepted and dropped.
-_NODE_DRAWING = {"position", "label"}
-_EDGE_DRAWING = {"id", "label"}
+_SIDES = frozenset(["true", "false", "yes", "no"])
 _NODE_KEYS = {"id", "type", "name", "data", "config"}
 _EDGE_KEYS = {"source", "target", "condition"}
 _ACTION_KEYS = {"action", "config", "retry", "max_retries", "timeout", "on_error", "compensate"}
 _WAIT_KEYS = {"seconds", "for", "until", "timezone"}
 _TYPES = ("trigger", "action", "condition", "wait")
+# So many warnings are given at most for one graph.
+_MOST_WARNINGS = 20
 _CONDITIONS = {"true": True, "false": False}
 
 
@@ -39,6 +41,7 @@ def read_graph(nodes: Json, edges: Json, *, draft: Draft) -> list[Json]:
     incoming: dict[str, list[_Edge]] = defaultdict(list)
     for edge in read:
         incoming[edge.target].append(edge)
+    _warn_of_lone_nodes(nodes, ends={end for edge in read for end in (edge.source, edge.target)}, draft=draft)
     taken = set(ids.values())
     steps: list[Json] = []
     for index, node in enumerate(nodes):
@@ -53,6 +56,14 @@ def read_graph(nodes: Json, edges: Json, *, draft: Draft) -> list[Json]:
                 draft.origins[f"steps[{carrier}].if"] = f"{edge.path}.condition"
             steps += [*passes, {**step, **_joined(incoming[key], passes, ids=ids)}]
     return steps
+
+
+def _warn_of_lone_nodes(nodes: list[Json], *, ends: set[str], draft: Draft) -> None:
+    """Warn of the first nodes that no edge leads to or from."""
+    named = ((index, node["id"]) for index, node in enumerate(nodes) if isinstance(node, dict))
+    lone = [(index, key) for index, key in named if str(key) not in ends]
+    for index, key in lone[:_MOST_WARNINGS] if len(nodes) > 1 else ():
+        draft.warnings.append(f"nodes[{index}] ({shown(key)}) has no edge, so it begins at once, beside the others")
 
 
 def _read_ids(nodes: Json, *, draft: Draft) -> tuple[dict[str, str], dict[str, Json]]:
@@ -97,6 +108,7 @@ def _read_edges(edges: Json, *, ids: dict[str, str], kinds: dict[str, Json], dra
         if edge is None:
             continue
         _check_kinds(edge, kinds=kinds, draft=draft)
+        _warn_of_handle(given, edge, kinds=kinds, draft=draft)
         twin = unique.setdefault((edge.source, edge.target, edge.condition), edge)
         if twin is not edge:
             draft.refuse(edge.path, f"is the same as {twin.path}; keep one of them")
@@ -107,11 +119,22 @@ def _read_edge(given: Json, *, ids: dict[str, str], path: str, draft: Draft) -> 
     if not isinstance(given, dict):
         draft.refuse(path, f"must be a mapping with source and target, not {shown(given)}")
         return None
-    _known_keys(given, _EDGE_KEYS, drawing=_EDGE_DRAWING, path=path, draft=draft)
+    data = given.get("data")
+    drawn = {"data"} if data is None or (isinstance(data, dict) and data.keys() <= {"label"}) else set()
+    _known_keys(given, _EDGE_KEYS, drawing=EDGE_KEYS | drawn, path=path, draft=draft)
     source = _end(given, "source", ids=ids, path=path, draft=draft)
     target = _end(given, "target", ids=ids, path=path, draft=draft)
     condition = _condition(given.get("condition"), path=path, draft=draft)
     return None if source is None or target is None else _Edge(source, target, condition, path)
+
+
+def _warn_of_handle(given: Json, edge: _Edge, *, kinds: dict[str, Json], draft: Draft) -> None:
+    """Warn of an edge out of a condition that only its handle gives a side: handles belong to the drawing."""
+    handle = given.get("sourceHandle") if isinstance(given, dict) else None
+    sided = isinstance(handle, str) and handle.lower() in _SIDES
+    if sided and edge.condition is None and kinds[edge.source] == "condition" and len(draft.warnings) < _MOST_WARNINGS:
+        what = f"{edge.path}.sourceHandle ({shown(handle)}) is left out, so this edge is followed on both sides"
+        draft.warnings.append(f"{what} of {shown(edge.source)}; write `condition: true` or `condition: false`")
 
 
 def _check_kinds(edge: _Edge, *, kinds: dict[str, Json], draft: Draft) -> None:
@@ -185,7 +208,7 @@ def _free(identity: str, *, taken: set[str]) -> str:
 
 def _step(node: dict[str, Json], *, identity: str, path: str, position: int, draft: Draft) -> dict[str, Json]:
     """Return the step of one node, without the `needs`, `join` and `if` that its edges give it."""
-    _known_keys(node, _NODE_KEYS, drawing=_NODE_DRAWING, path=path, draft=draft)
+    _known_keys(node, _NODE_KEYS, drawing=NODE_KEYS, path=path, draft=draft)
     word = "config" if "data" not in node and "config" in node else "data"
     if "data" in node and "config" in node:
         draft.refuse(f"{path}.config", "means the same as data, which is given too; keep one of them")
@@ -198,6 +221,7 @@ def _step(node: dict[str, Json], *, identity: str, path: str, position: int, dra
     if not isinstance(data, dict):
         draft.refuse(f"{path}.{word}", f"must be a mapping, not {shown(data)}")
         return step
+    data = {key: value for key, value in data.items() if key != "label"}  # of the drawing
     where = f"{path}.{word}"
     if node.get("type") == "action":
         draft.origins[f"steps[{position}].with"] = f"{where}.config"
@@ -230,6 +254,6 @@ def _identity(value: Json) -> str | None:
     return str(value) or None
 
 
-def _known_keys(given: dict[str, Json], known: set[str], *, drawing: set[str], path: str, draft: Draft) -> None:
+def _known_keys(given: dict[str, Json], known: set[str], *, drawing: Set[str], path: str, draft: Draft) -> None:
     for key in given.keys() - known - drawing:
         draft.refuse(join_path(path, key), f"is not a known key{nearest(key, known)}")

@@ -19,6 +19,7 @@ from workflows.definitions.complaints import shown
 from workflows.definitions.configs import config_problems, find_action, works_on_input
 from workflows.definitions.definition import Definition
 from workflows.definitions.errors import DefinitionError, FoundEnough, Problem, join_path, nearest
+from workflows.formats import foreign
 from workflows.formats.nodes_and_edges import read_graph
 from workflows.formats.steps import Draft, read_steps
 
@@ -59,6 +60,8 @@ class Normalised:
 
 def normalise(document: Json) -> Normalised:
     """Translate a document of plain JSON into a canonical one. Raises DefinitionError with the first 100 faults."""
+    if sentence := foreign.seems_to_be(document):
+        raise DefinitionError([Problem("", sentence)])
     if not isinstance(document, dict):
         raise DefinitionError([Problem("", f"must be a mapping with name and steps, not {shown(document)}")])
     draft = Draft()
@@ -104,6 +107,8 @@ def _top(document: dict[str, Json], *, draft: Draft) -> dict[str, Json]:
     top: dict[str, Json] = {}
     for key, value in document.items():
         word = "triggers" if key in _TRIGGER_ALIASES else key
+        if key.startswith("x-") or (word == "viewport" and "nodes" in document):
+            continue  # kept for anchors of YAML; of a drawing: where its reader looked last
         if word not in KNOWN | _GRAPH:
             draft.refuse(cut(key), f"is not a known key{nearest(key, KNOWN | _GRAPH)}")
         elif word in top:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import yaml
 
 from actions import payload
 from actions.base import Json
 from workflows.definitions.errors import DefinitionError, Problem, join_path, refuse
+from workflows.formats import yaml_traps
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_DEPTH = 64
@@ -41,6 +43,8 @@ class Source:
 
     document: Json
     marks: dict[int, dict[str | int, int]] = field(default_factory=dict)
+    # What YAML may read in another way than it was meant.
+    warnings: tuple[str, ...] = ()
 
     def line(self, path: str) -> int | None:
         """Return the line (from 1) of the deepest part of this path that exists in the text; None for JSON."""
@@ -112,8 +116,11 @@ class _Folder:
         self.anchors: dict[str, tuple[Json, int]] = {}
         self.document: Json = None
         self.documents = 0
+        self.warnings: list[str] = []
+        self._text = ""
 
     def fold(self, text: str) -> Source:
+        self._text = text
         for event in _events(text):
             line = event.start_mark.line + 1 if event.start_mark else 1
             if isinstance(event, yaml.DocumentStartEvent):
@@ -128,7 +135,7 @@ class _Folder:
                 self._scalar(event, line)
             elif isinstance(event, yaml.AliasEvent):
                 self._alias(event, line)
-        return Source(self.document, self.marks)
+        return Source(self.document, self.marks, tuple(self.warnings))
 
     def _path(self, *, of: int = 0) -> str:
         """Return the path of the next value, or, with `of` -1, of the list or mapping that it is put into."""
@@ -141,7 +148,8 @@ class _Folder:
 
     def _open(self, event: yaml.CollectionStartEvent, line: int) -> None:
         if self._wants_key():
-            raise self._fault(line, "has a key that is no text; quote it", of=-1)
+            hint = yaml_traps.quote_hint(_line_of(self._text, line - 1)) or "; quote it"
+            raise self._fault(line, f"has a key that is no text{hint}", of=-1)
         if len(self.stack) >= MAX_DEPTH:
             raise _at(line, "", f"is nested deeper than {MAX_DEPTH} levels; flatten it")
         self._plain_tag(event.tag, line)
@@ -166,9 +174,26 @@ class _Folder:
         self._plain_tag(event.tag, line)
         quoted = not event.implicit[0] or event.tag is not None
         value = event.value if quoted else self._resolve(event.value, line)
+        if event.style in (None, "") and event.end_mark is not None:
+            self._notice(event.value, value, line, end=event.end_mark.index)
         if self.stack:
             self._mark(line)
         self._put(value, line, anchor=event.anchor, values=1)
+
+    def _notice(self, text: str, value: Json, line: int, *, end: int) -> None:
+        """Refuse an unquoted value that a comment certainly cuts; warn of one that it may cut, or that is a number."""
+        comment = yaml_traps.comment_after(self._text, end)
+        if comment is not None:
+            what = f"ends before {comment[:60]!r}, which is a comment to YAML"
+            if yaml_traps.cuts_an_expression(comment):
+                raise self._fault(line, f'{what}; quote the whole text: "{text[:60]} {comment[:60]}"')
+            self._warn(line, f"{what}; quote the whole text if it belongs to it")
+        if isinstance(value, (int, float)) and yaml_traps.loses_something(text):
+            self._warn(line, f"is read as the number {value!r}, not as the text {text[:40]!r}; quote it to keep that")
+
+    def _warn(self, line: int, message: str) -> None:
+        if len(self.warnings) < yaml_traps.MOST_WARNINGS:
+            self.warnings.append(f"{self._path()} (line {line}) {message}")
 
     def _alias(self, event: yaml.AliasEvent, line: int) -> None:
         if event.anchor not in self.anchors:
@@ -245,11 +270,18 @@ def _events(text: str) -> Iterator[yaml.Event]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" at column {mark.column + 1}" if mark else ""
-        message = f"is neither YAML nor JSON: {error.problem or error.context}{where}"
+        marks = (each for each in (error.problem_mark, error.context_mark) if each)
+        hint = next((found for each in marks if (found := yaml_traps.quote_hint(_line_of(text, each.line)))), "")
+        message = f"is neither YAML nor JSON: {error.problem or error.context}{where}{hint}"
         raise _at(mark.line + 1 if mark else None, "", message) from None
     except (yaml.YAMLError, UnicodeEncodeError) as error:
         reason = getattr(error, "reason", "unreadable characters")
         raise refuse("", f"is neither YAML nor JSON: {reason}; save it as plain UTF-8 text") from None
+
+
+def _line_of(text: str, number: int) -> str:
+    """Return a line of a text, counted from 0; the empty text beyond its end."""
+    return next(islice(text.splitlines(), number, None), "")
 
 
 def _at(line: int | None, path: str, message: str) -> DefinitionError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from actions import registry
 from actions.base import Json
+from actions.paths import cut
 from workflows.definitions.complaints import shown
 from workflows.definitions.definition import STEP_ID, Definition, StepDefinition
 from workflows.definitions.errors import Found, Problem, join_path, nearest
@@ -17,6 +18,8 @@ KNOWN = frozenset(f.alias or name for name, f in StepDefinition.model_fields.ite
 ALIASES = {"type": "action", "config": "with", "max_retries": "retry"}
 _GOTO = "goto:"
 _MAX_RETRIES = 999
+# So many steps a warning names.
+_MOST_NAMED = 5
 
 
 @dataclass
@@ -67,6 +70,8 @@ def read_steps(given: Json, *, path: str, draft: Draft) -> list[dict[str, Json]]
         _follow_names(step, by_name=by_name)
     if not any("needs" in step for step in steps):
         _put_in_sequence(steps, path=path, draft=draft)
+    else:
+        _warn_of_roots(steps, path=path, draft=draft)
     for step in steps:
         step.setdefault("needs", [])
     return steps
@@ -172,6 +177,23 @@ def _follow_names(step: dict[str, Json], *, by_name: dict[str, str]) -> None:
         step["needs"] = [by_name.get(need, need) if isinstance(need, str) else need for need in needs]
     if target is not None:
         step["on_error"] = _GOTO + by_name.get(target, target)
+
+
+def _warn_of_roots(steps: list[dict[str, Json]], *, path: str, draft: Draft) -> None:
+    """Warn of steps that begin together with the first one only because another step has `needs`."""
+    targets = {_goto(step) for step in steps}
+    roots = [at for at, step in enumerate(steps) if not step.get("needs") and step["id"] not in targets]
+    unsaid = [at for at in roots[1:] if "needs" not in steps[at]]
+    if unsaid:
+        graph = next(at for at, step in enumerate(steps) if "needs" in step)
+        names = ", ".join(f"{path}[{at}] ({cut(steps[at]['id'])})" for at in unsaid[:_MOST_NAMED])
+        more = f" and {len(unsaid) - _MOST_NAMED} more" if len(unsaid) > _MOST_NAMED else ""
+        begin = "begins" if len(unsaid) == 1 else "begin"
+        draft.warnings.append(
+            f"{path}[{graph}].needs makes {path} a graph, so {names}{more} {begin} together with {path}[{roots[0]}] "
+            f"({cut(steps[roots[0]]['id'])}); write `needs` in each step that comes after another, and `needs: []` in "
+            "one that does not"
+        )
 
 
 def _put_in_sequence(steps: list[dict[str, Json]], *, path: str, draft: Draft) -> None:

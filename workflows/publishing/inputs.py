@@ -1,10 +1,11 @@
-"""Check a run's input against the `inputs` schema of its version.
+"""Check a run's input against the `inputs` schema of its version, with the schema's defaults filled in.
 
 What is cheap, by far the most, is checked in place. What may take long is checked by a helper process.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from workflows.definitions import json_schema
 from workflows.definitions.errors import InputNotChecked, InvalidInput, Problem
 from workflows.definitions.schema import input_problems
 from workflows.definitions.schema_cost import Cost, cost_of
+from workflows.definitions.schema_defaults import Defaults, TooMuch, defaults_of
 from workflows.models import Version
 from workflows.publishing.schema_helper import SECONDS, HelperBusy, TooDear, helper
 
@@ -32,25 +34,56 @@ _MAX_KEPT_BYTES = 200_000_000
 
 @dataclass(frozen=True)
 class _Judged:
-    """A version's schema, its cost, and its validator, None if it is too dear."""
+    """A version's schema, its cost, its validator, None if it is too dear, and the defaults that it fills in."""
 
     schema: dict[str, Any]
     cost: Cost
     validator: jsonschema_rs.Validator | None
+    defaults: Defaults | None
 
 
 _kept: dict[UUID, _Judged] = {}
 
 
-def check_input(version: Version, value: Json) -> None:
-    """Raise InvalidInput if this value does not match the version's `inputs` schema, or would take too long to check.
+def check_input(version: Version, value: Json) -> Json:
+    """Return this value with the defaults of the version's `inputs` schema. The value itself is not changed.
 
-    Raises InputNotChecked if only the helper process may check it, and has too much to do.
+    Raises InvalidInput if it does not match the schema, or would take too long to check, and InputNotChecked if only
+    the helper process may check it, and has too much to do.
     """
     inputs = version.definition.get("inputs")
     if inputs is None:
-        return
+        return value
     judged = _kept.get(version.id) or _judge(version.id, inputs)
+    if judged.defaults is None:
+        _check(judged, value)
+        return value
+    try:
+        filled = judged.defaults.fill(value)
+    except TooMuch as error:
+        raise InvalidInput([Problem("input", str(error))]) from None
+    try:
+        _check(judged, filled)
+    except InputNotChecked:
+        raise
+    except InvalidInput:
+        if filled is not value and _matches(judged, value):
+            return value  # it is the defaults that do not match; such a schema may have been published before
+        raise
+    return filled
+
+
+def _matches(judged: _Judged, value: Json) -> bool:
+    try:
+        _check(judged, value)
+    except InputNotChecked:
+        raise
+    except InvalidInput:
+        return False
+    return True
+
+
+def _check(judged: _Judged, value: Json) -> None:
     if judged.validator is None:
         raise InvalidInput([Problem("input", f"cannot be checked: `inputs` of this version {judged.cost.fault}")])
     text = orjson.dumps(value)
@@ -88,7 +121,10 @@ def _judge(version_id: UUID, inputs: dict[str, Any]) -> _Judged:
     """Judge and compile a schema, and keep the result: it never gets stale, as versions never change."""
     cost = cost_of(inputs)
     validator = None if cost.fault else json_schema.compile_schema(inputs)
+    defaults = None
+    with suppress(TooMuch):  # published before defaults were filled in
+        defaults = None if cost.fault else defaults_of(inputs)
     if sum(each.cost.memory for each in [*_kept.values()]) + cost.memory > _MAX_KEPT_BYTES or len(_kept) >= 1000:
         _kept.clear()
-    judged = _kept[version_id] = _Judged(inputs, cost, validator)
+    judged = _kept[version_id] = _Judged(inputs, cost, validator, defaults)
     return judged

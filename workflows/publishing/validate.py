@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from actions import expressions, payload
 from actions.base import Json
 from workflows.definitions import retry_words, schema
+from workflows.definitions.braces import MOST_WARNINGS, brace_problems, brace_warnings
 from workflows.definitions.complaints import complaints
 from workflows.definitions.configs import (
     config_problems,
@@ -30,7 +31,9 @@ from workflows.definitions.definition import (
     StepDefinition,
 )
 from workflows.definitions.errors import DefinitionError, Problem, first, join_path, nearest, refuse
+from workflows.definitions.foreign_names import name_warnings
 from workflows.definitions.graph import Upstream, graph_problems
+from workflows.definitions.labels import label_problems
 from workflows.definitions.names import name_fault
 from workflows.definitions.secrets import marker_problems
 from workflows.definitions.timeouts import own_timeout_problems, timeout_problems, timeout_warnings
@@ -84,12 +87,7 @@ def validate(document: Json, *, name: str | None = None) -> Checked:
     problems = first(_definition_problems(definition, clock=Clock()))
     if problems:
         raise located(problems, normalised)
-    warnings = (
-        *normalised.warnings,
-        *_unsupported(definition),
-        *_never_reached(definition),
-        *timeout_warnings(definition),
-    )
+    warnings = (*normalised.warnings, *_warnings(definition))
     return Checked(definition, normalised.start_input, warnings)
 
 
@@ -144,6 +142,8 @@ def _top_problems(definition: Definition) -> Iterator[Problem]:
         yield Problem("name", fault)
     if definition.inputs is not None:
         yield from schema.schema_problems(definition.inputs, path="inputs")
+    yield from label_problems(definition.labels, path="labels")
+    yield from brace_problems(definition)
     for where, message in expressions.check(definition.output, path="output"):
         yield Problem(where, message)
     ids = {step.id for step in definition.steps}
@@ -275,6 +275,17 @@ def _references(step: StepDefinition) -> Iterator[tuple[str, frozenset[str]]]:
 def _unknown(references: Iterable[str], ids: set[str], *, path: str) -> Iterator[Problem]:
     for each in sorted(set(references) - {"*"}):
         yield Problem(path, f"looks at steps.{each}, but there is no step {each!r}{nearest(each, ids)}")
+
+
+def _warnings(definition: Definition) -> Iterator[str]:
+    """Yield what is accepted, but does not do what its author may expect."""
+    if definition.inputs is not None:
+        yield from schema.schema_warnings(definition.inputs, path="inputs")
+    yield from islice(brace_warnings(definition), MOST_WARNINGS)
+    yield from islice(name_warnings(definition), MOST_WARNINGS)
+    yield from _unsupported(definition)
+    yield from _never_reached(definition)
+    yield from timeout_warnings(definition)
 
 
 def _unsupported(definition: Definition) -> Iterator[str]:

@@ -35,7 +35,6 @@ from runs.schemas.requests import StartRun, StartRuns
 from workflows.definitions.complaints import complaints
 from workflows.definitions.errors import InvalidInput, Problem
 from workflows.models import Version, Workflow
-from workflows.publishing.inputs import check_input
 
 # A slice, which is one statement, ends at this many runs or bytes of the body.
 SLICE_RUNS = 1000
@@ -190,8 +189,8 @@ class _Starting:
     def _fits(self, asked: _Asked) -> bool:
         line, request = asked
         try:
-            check_input(self.version, request.input)
-            concurrency.check_key(self.version, request.input)
+            [checked] = starts.check([request], version=self.version)
+            concurrency.check_key(self.version, checked.input)
         except InvalidInput as error:
             self._refuse(line, error.problems)
             return False

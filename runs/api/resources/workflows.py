@@ -88,7 +88,8 @@ class Workflows(ScopedView):
                 published = publish(source.document, workspace=self.workspace, owner=self.user)
                 if published.start_input is not None:
                     self.require(PUBLISH_AND_START)
-                answer, made = _published(published, key=idempotency.header_key(request.META))
+                warnings = [*source.warnings, *published.warnings]
+                answer, made = _published(published, warnings=warnings, key=idempotency.header_key(request.META))
         except DefinitionError as error:
             raise source.locate(error) from None
         return Response(answer, status=201 if made else 200)
@@ -136,14 +137,14 @@ class OneWorkflow(ScopedView):
         )
 
 
-def _published(published: Published, *, key: str | None) -> tuple[dict[str, Any], bool]:
+def _published(published: Published, *, warnings: list[str], key: str | None) -> tuple[dict[str, Any], bool]:
     """Return the answer, and whether anything was made. Raises KeyTaken if the short form was to be started."""
     told: dict[str, Any] = {
         "id": published.workflow.pk,
         "name": published.workflow.name,
         "version": published.version.number,
         "hash": published.version.hash,
-        "warnings": list(published.warnings),
+        "warnings": warnings,
     }
     if published.start_input is None:
         made = published.workflow_created or published.version_created

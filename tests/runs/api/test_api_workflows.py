@@ -246,3 +246,11 @@ def test_every_error_is_a_problem() -> None:
         assert answer.json()["status"] == status
     form = anonymous.post("/api/v1/workflows", {"name": "x"}, headers=token)
     assert (form.status_code, form.json()["status"]) == (415, 415)
+
+
+def test_what_yaml_may_read_otherwise_is_a_warning_of_the_publish() -> None:
+    text = "name: shop\nsteps:\n  - {id: a, action: notify, with: {channel: a, text: +49}}\n"
+    status, told = api().post("workflows", text, content_type="application/yaml")
+    assert status == 201
+    [warning] = told["warnings"]
+    assert warning.startswith("steps[0].with.text (line 3) is read as the number 49")

@@ -46,7 +46,7 @@ class Command(BaseCommand):
             published = publish(source.document, workspace=workspace, owner=owner, name=file.stem)
         except DefinitionError as error:
             return self._refused(file, source.locate(error))
-        self.stdout.write(_line(published))
+        self.stdout.write(_line(published, warnings=(*source.warnings, *published.warnings)))
         return True
 
     def _refused(self, file: Path, error: DefinitionError) -> bool:
@@ -55,7 +55,7 @@ class Command(BaseCommand):
         return False
 
 
-def _line(published: Published) -> str:
+def _line(published: Published, *, warnings: tuple[str, ...]) -> str:
     done = "created" if published.version_created else "unchanged"
-    warnings = "".join(f"; {warning}" for warning in published.warnings)
-    return f"{published.workflow.name} {published.version} {done}{warnings}"
+    told = "".join(f"; {warning}" for warning in warnings)
+    return f"{published.workflow.name} {published.version} {done}{told}"
