@@ -37,8 +37,8 @@ def _as_moment(value: Any, info: ValidationInfo) -> Any:
             return within(None, shown=value.isoformat())
     if info.context is ACCEPTED and (found := _of_earlier_release(value)) is not None:
         return found
-    if not isinstance(value, str):
-        raise ValueError(f"must be a moment, not {described(value)}; write {EXAMPLE}")
+    if not isinstance(value, str):  # Pydantic reports a ValueError, and lets a TypeError through
+        raise ValueError(f"must be a moment, not {described(value)}; write {EXAMPLE}")  # noqa: TRY004 - as above
     return moment(value, timezone=info.data.get("timezone"))
 
 
