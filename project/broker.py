@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from kombu import Queue
 from kombu.transport import redis, virtual
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import ResponseError
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +103,9 @@ def mend() -> None:
     """Apply the patches; to be called before this process connects to the broker."""
     redis.Channel.QoS = PatientQoS
     redis.Transport.Channel = PublishingChannel
-    # Treat a broker that is out of memory like one that cannot be reached: the worker waits and reconnects, instead of
-    # ending.
-    redis.Transport.connection_errors = (*redis.Transport.connection_errors, OutOfMemoryError)
+    # A server that answers with an error has refused for a reason that usually passes: UNBLOCKED and READONLY after a
+    # change of roles, MISCONF while its disk is full, OOM, MASTERDOWN, CLUSTERDOWN, NOREPLICAS. redis-py has no classes
+    # for most of them, and Celery ends the worker's main process for what it does not know. So each such answer counts
+    # as a lost connection: the worker stays, connects again, to the new primary if the name leads there, and consumes.
+    # Celery pauses for a second after five connections within one.
+    redis.Transport.connection_errors = (*redis.Transport.connection_errors, ResponseError)

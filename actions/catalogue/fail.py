@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
 
-from actions.base import Action, Config, Context, Json, Permanent
+from actions.base import Action, Config, Context, Json, Permanent, Use
 from actions.texts import Text
 
 
 class FailConfig(Config):
+    uses: ClassVar[Mapping[str, Use]] = {"message": Use.PROSE}
+
     message: Text = Field(default="failed on purpose", max_length=10_000, description="The error's text")
 
 

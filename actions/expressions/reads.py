@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from actions.base import Json
-from actions.expressions.evaluator import Expression
-from actions.expressions.language import parsed, parsed_bare
+from actions.expressions.language import Expression, parsed, parsed_bare
 from actions.expressions.syntax import Path
 
 

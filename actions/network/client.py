@@ -17,22 +17,24 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from actions.base import Permanent, Retryable
+from actions.base import Cancelled, Permanent, Retryable
 from actions.network import addresses, bodies, headers, urls
 from actions.network.addresses import Allowed, Blocked
 from actions.network.bodies import MAX_BODY, Broken, TooLarge
 from actions.network.connection import WITH_LENGTH, Connection, Failed, Received, Sent, TimedOut
+from actions.network.cookies import Cookies
 from actions.network.headers import BadHeader
 from actions.network.pool import Pool
 from actions.network.urls import Url
 
 MAX_REDIRECTS = 3
 MAX_URL = 8 * 1024
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Headers that a redirect to another origin keeps; any other might be a secret.
 _HARMLESS = frozenset({"accept", "accept-encoding", "accept-language", "content-type", "idempotency-key", "user-agent"})
 _METHOD = re.compile(r"[A-Z]{1,20}")
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
+_ANY_URL = urls.parse("http://example.com/")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -63,24 +65,42 @@ atexit.register(_end)
 class Call(NamedTuple):
     """A request. `query` is added to the query of the URL; a HEAD request is sent without its `content`.
 
-    `forward_body`: a redirect with status 307 or 308 may take the content to another origin.
+    A header or parameter may have a list of values. `follow`: redirects are followed. `forward_body`: a redirect with
+    status 307 or 308 may take the content to another origin.
     """
 
     method: str
     url: str
-    headers: Mapping[str, str] = _NOTHING
+    headers: Mapping[str, str | Sequence[str]] = _NOTHING
     query: Mapping[str, Any] = _NOTHING
     content: bytes | None = None
     forward_body: bool = False
+    follow: bool = True
 
 
-class Answer(NamedTuple):
-    """A response. Header names are in lower case; the body is decompressed. `reason` is the status's usual phrase."""
+class _Stop(NamedTuple):
+    """Whether a request is cancelled, and how long the response to one that was sent is waited for after that."""
 
+    cancelled: Callable[[], bool] | None
+    patience_seconds: float
+
+
+class _Answer(NamedTuple):
     status: int
     reason: str
     headers: dict[str, str]
     body: bytes
+
+
+class Answer(_Answer):
+    """A response. Header names are in lower case; the body is decompressed. `reason` is the status's usual phrase.
+
+    `headers` has the values of one name in one text, with commas between them. Beside these four, by which answers are
+    compared: `values` has each value of each header, and `followed` the URLs that redirects led to, without queries.
+    """
+
+    values: Mapping[str, Sequence[str]] = _NOTHING
+    followed: tuple[str, ...] = ()
 
 
 def configure(allow: Sequence[str], *, connections: int = 50) -> None:
@@ -94,26 +114,55 @@ def configure(allow: Sequence[str], *, connections: int = 50) -> None:
     _settings.pool = Pool(connections)
 
 
-def request(call: Call, *, timeout_seconds: float, cancelled: Callable[[], bool] | None = None) -> Answer:
+def request(
+    call: Call,
+    *,
+    timeout_seconds: float,
+    cancelled: Callable[[], bool] | None = None,
+    patience_seconds: float = 0.0,
+) -> Answer:
     """Send a request and return the response, following up to 3 redirects; the timeout covers all of them together.
 
     Raises Permanent of kind `blocked`, `url`, `header`, `redirect` or `too_large`, and Retryable of kind `timeout` or
     `connection`.
-    No status is an error here. `cancelled` is called between reads of the body; Cancelled is raised if it returns true.
+    No status is an error here. `cancelled` is called while anything is waited for, and Cancelled is raised within about
+    a second after it returns true. If the request was sent by then, its response is waited for `patience_seconds` more.
     """
     deadline = time.monotonic() + timeout_seconds
+    stop = _Stop(cancelled, patience_seconds)
     url = _url(call.url)
     if call.query:
         url = urls.with_query(url, call.query)
-    for _ in range(MAX_REDIRECTS):
-        answer = _send(call, url, deadline, cancelled)
-        if answer.status not in _REDIRECTS:
-            return answer
+    answer = _send(call, url, deadline, stop)
+    if answer.status not in REDIRECTS or not call.follow:
+        return answer
+    return _follow(call, url, answer, deadline, stop)
+
+
+def _follow(call: Call, url: Url, answer: Answer, deadline: float, stop: _Stop) -> Answer:
+    """Follow redirects, with the cookies that are set on the way, and return the last response."""
+    cookies = Cookies()
+    followed: tuple[str, ...] = ()
+    while answer.status in REDIRECTS and len(followed) < MAX_REDIRECTS:
+        cookies.take(url, answer.values.get("set-cookie", ()))
         target = _redirect_target(url, answer)
         if target is None:
-            return answer
+            break
         call, url = _redirected(call, url, target, answer.status), target
-    return _send(call, url, deadline, cancelled)
+        followed = (*followed, url.shown)
+        answer = _send(_with_cookies(call, url, cookies), url, deadline, stop)
+    answer.followed = followed
+    return answer
+
+
+def _with_cookies(call: Call, url: Url, cookies: Cookies) -> Call:
+    given = {name: value for name, value in call.headers.items() if name.lower() == "cookie"}
+    own = "; ".join(value if isinstance(value, str) else "; ".join(value) for value in given.values())
+    header = cookies.header(url, given=own)
+    if header == own:
+        return call
+    others = {name: value for name, value in call.headers.items() if name not in given}
+    return call._replace(headers={**others, "Cookie": header})
 
 
 def shown(url: str) -> str:
@@ -122,6 +171,26 @@ def shown(url: str) -> str:
     Raises ValueError for what is no URL.
     """
     return urls.parse(url).shown
+
+
+def url_fault(text: str) -> str | None:
+    """Return why a request to this URL can never be sent, or None."""
+    if len(text) > MAX_URL:
+        return f"is longer than {MAX_URL} characters"
+    try:
+        urls.parse(text)
+    except ValueError as error:
+        return f"cannot be used: {error}"
+    return None
+
+
+def header_fault(name: str, value: str) -> str | None:
+    """Return why this header can never be sent, or None."""
+    try:
+        headers.lines({name: value}, url=_ANY_URL, has_body=False)
+    except BadHeader as error:
+        return f"cannot be sent: {error}"
+    return None
 
 
 def _url(text: str) -> Url:
@@ -168,7 +237,7 @@ def _redirected(call: Call, source: Url, target: Url, status: int) -> Call:
     return call._replace(method=method, url=target.text, headers=given, query=_NOTHING, content=content)
 
 
-def _send(call: Call, url: Url, deadline: float, cancelled: Callable[[], bool] | None) -> Answer:
+def _send(call: Call, url: Url, deadline: float, stop: _Stop) -> Answer:
     sent = _sent(call, url)
     pool = _settings.pool
     connection = pool.take(url.origin)
@@ -178,11 +247,22 @@ def _send(call: Call, url: Url, deadline: float, cancelled: Callable[[], bool] |
     if connection is None:
         connection = Connection(url, allowed=_settings.allowed)
     try:
-        received = connection.exchange(sent, timeout_seconds=deadline - time.monotonic(), cancelled=cancelled)
+        received = connection.exchange(
+            sent,
+            timeout_seconds=deadline - time.monotonic(),
+            cancelled=stop.cancelled,
+            patience_seconds=stop.patience_seconds,
+        )
         answer, ended = _answer(received)
     except BaseException as error:
         connection.close()
-        raise _failure(error, f"{sent.method} {url.shown}") from None
+        where = f"{sent.method} {url.shown}"
+        if isinstance(error, Cancelled) and connection.is_sent and stop.patience_seconds:
+            raise Cancelled(
+                f"the run was stopped, and {where} was not answered within {stop.patience_seconds:g} s after that; it"
+                " was sent, so look at the receiver for whether it had an effect"
+            ) from None
+        raise _failure(error, where) from None
     if ended and connection.descriptor >= 0:
         pool.give(connection)
     else:
@@ -204,7 +284,8 @@ def _sent(call: Call, url: Url) -> Sent:
 
 def _answer(received: Received) -> tuple[Answer, bool]:
     """Return the response, and whether its end is beyond doubt: else the connection cannot be used for another one."""
-    found = headers.parsed(received.headers)
+    values = headers.parsed(received.headers)
+    found = headers.joined(values)
     body, ended = received.body, True
     if body and "transfer-encoding" in found:
         body, ended = _of_chunks(body, found["transfer-encoding"])
@@ -214,7 +295,9 @@ def _answer(received: Received) -> tuple[Answer, bool]:
         raise TooLarge(f"more than {MAX_BODY // 1024 // 1024} MB")
     if body and "content-encoding" in found:
         body = bodies.decompressed(body, found["content-encoding"], most=MAX_BODY)
-    return Answer(received.status, _REASONS.get(received.status, ""), found, body), ended
+    answer = Answer(received.status, _REASONS.get(received.status, ""), found, body)
+    answer.values = values
+    return answer, ended
 
 
 def _of_chunks(body: bytes, coding: str) -> tuple[bytes, bool]:

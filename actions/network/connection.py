@@ -6,11 +6,13 @@ at that very address and refuses the socket if the address may not be reached; l
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Any, NamedTuple
@@ -32,6 +34,10 @@ _STATUS_101 = re.compile(rb"HTTP/\S+ 101\b")
 _LONGEST_MILLISECONDS = 2_000_000_000
 # Requests of these methods say that they have no body, by a Content-Length of 0.
 WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
+# How often `cancelled` is asked, at most. libcurl does not tell descriptors of select's limit (1,024) and beyond: where
+# it tells none, it is asked again after _BLIND_MILLISECONDS.
+_BLIND_MILLISECONDS = 10
+_LOOK_SECONDS = 0.25
 # CURLE_TOO_LARGE: a header of 100 KB, or 5,000 headers.
 _TOO_LARGE = 100
 _KIND = -1
@@ -100,6 +106,9 @@ class Connection:
         self._body: list[bytes] = []
         self._size = self._headers_size = self._statuses = 0
         self._cancelled: Callable[[], bool] | None = None
+        # Whether the request may have been sent; since when it is cancelled, and how long its response is waited for.
+        self._is_sent = False
+        self._cancelled_at = self._patience = self._look_at = 0.0
         # What was set for the request before.
         self._milliseconds, self._target, self._method, self._kind = 0, "", "", -1
         self._arrived = select.poll()
@@ -111,23 +120,31 @@ class Connection:
         curl.setopt(pycurl.SOCKOPTFUNCTION, _keep_from_children)
         curl.setopt(pycurl.HEADERFUNCTION, self._take_header)
         curl.setopt(pycurl.WRITEFUNCTION, self._write)
+        curl.setopt(pycurl.PREREQFUNCTION, self._about_to_send)
+        # Not curl.perform(): it calls nobody back while it resolves, connects and shakes hands.
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, 1)
 
-    def exchange(self, sent: Sent, *, timeout_seconds: float, cancelled: Callable[[], bool] | None) -> Received:
+    def exchange(
+        self, sent: Sent, *, timeout_seconds: float, cancelled: Callable[[], bool] | None, patience_seconds: float = 0.0
+    ) -> Received:
         """Send a request and return its response. The request is sent once at most, also if a kept connection is dead.
 
-        Raises Blocked, TimedOut, Failed, TooLarge, and Cancelled if `cancelled` returns true between reads of the body.
+        Raises Blocked, TimedOut, Failed, TooLarge, and Cancelled within about a second after `cancelled` returns true,
+        whatever is waited for; if the request was sent already, `patience_seconds` after that.
         """
         curl = self._curl
-        self._cancelled = cancelled
+        self._cancelled, self._patience = cancelled, patience_seconds
+        self._is_sent, self._cancelled_at = False, 0.0
+        self._look_at = time.monotonic() + _LOOK_SECONDS
         self._set_request(sent, timeout_seconds)
         try:
-            curl.perform()
+            self._perform()
         except pycurl.error as error:
             raise self._failure(*error.args) from None
         finally:
             if self._sockets:
                 self._close_originals()
-        self.descriptor = curl.getinfo(pycurl.ACTIVESOCKET)
         if not self._kept and self.descriptor >= 0:
             self._kept = True
             self._arrived.register(self.descriptor, select.POLLIN)
@@ -141,6 +158,11 @@ class Connection:
             curl.setopt(pycurl.POSTFIELDS, b"")
         return received
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether the last request was sent, at least in part."""
+        return self._is_sent
+
     def silent(self) -> bool:
         """Whether nothing has come from the server since the last response: it neither closed the connection nor spoke.
 
@@ -151,9 +173,9 @@ class Connection:
     def close(self) -> None:
         """Close the connection. A name that is still being resolved is waited for by another thread."""
         if self._resolving:
-            threading.Thread(target=self._curl.close, name="closing", daemon=True).start()
+            threading.Thread(target=self._close, name="closing", daemon=True).start()
         else:
-            self._curl.close()
+            self._close()
 
     def abandon(self) -> None:
         """Close the connection in a forked child, without a word to the server: its other end is the parent's."""
@@ -161,7 +183,14 @@ class Connection:
             nowhere = os.open(os.devnull, os.O_RDWR)
             os.dup2(nowhere, self.descriptor, inheritable=False)
             os.close(nowhere)
+        self._close()
+
+    def _close(self) -> None:
+        # What failed, or was cut off, is still with the multi handle.
+        with contextlib.suppress(pycurl.error):
+            self._multi.remove_handle(self._curl)
         self._curl.close()
+        self._multi.close()
 
     def _set_request(self, sent: Sent, timeout_seconds: float) -> None:
         """Tell libcurl what to send, as far as that differs from the request before."""
@@ -235,19 +264,63 @@ class Connection:
         if self._size > MAX_BODY + MAX_CHUNK_BYTES:
             self._error = TooLarge(f"more than {MAX_BODY // 1024 // 1024} MB (and 1 MB for the lengths of chunks)")
             return 0
-        if self._cancelled is not None:
-            try:
-                self._error = Cancelled() if self._cancelled() else None
-            except Exception as error:  # an exception cannot pass through libcurl
-                self._error = error
-            if self._error is not None:
-                return 0
+        if self._cancelled is not None and self._is_cut_off():
+            return 0
         self._body.append(data)
         return len(data)
+
+    def _about_to_send(self, *_: object) -> int:
+        """Called when the connection is there, before the first byte of the request."""
+        self._is_sent = True
+        return pycurl.PREREQFUNC_OK
+
+    def _perform(self) -> None:
+        """Perform the exchange. Raises pycurl.error, also if it was cut off, whatever it waited for."""
+        multi, curl = self._multi, self._curl
+        multi.add_handle(curl)
+        while multi.perform()[1]:
+            self._wait()
+            if self._cancelled is not None and (now := time.monotonic()) >= self._look_at:
+                self._look_at = now + _LOOK_SECONDS
+                if self._is_cut_off():
+                    raise pycurl.error(pycurl.E_ABORTED_BY_CALLBACK, "")
+        self.descriptor = curl.getinfo(pycurl.ACTIVESOCKET)
+        _, _, failed = multi.info_read()
+        multi.remove_handle(curl)
+        for _, code, message in failed:
+            raise pycurl.error(code, message)
+
+    def _wait(self) -> None:
+        """Wait until libcurl has something to do, or `cancelled` is to be asked again."""
+        reads, writes, _ = self._multi.fdset()
+        arrived = select.poll()
+        for descriptor in reads:
+            arrived.register(descriptor, select.POLLIN)
+        for descriptor in writes:
+            arrived.register(descriptor, select.POLLOUT | (select.POLLIN if descriptor in reads else 0))
+        most = int(_LOOK_SECONDS * 1000) if reads or writes else _BLIND_MILLISECONDS
+        timeout = self._multi.timeout()
+        arrived.poll(min(most, timeout) if timeout >= 0 else most)
+
+    def _is_cut_off(self) -> bool:
+        """Whether the exchange is to end now, which then raises `_error`, because it was cancelled."""
+        try:
+            if self._cancelled is None or not self._cancelled():
+                return False
+        except Exception as error:  # an exception cannot pass through libcurl
+            self._error = error
+            return True
+        now = time.monotonic()
+        self._cancelled_at = self._cancelled_at or now
+        if self._is_sent and now < self._cancelled_at + self._patience:
+            return False
+        self._error = Cancelled()
+        return True
 
     def _failure(self, code: int, message: str) -> Exception:
         """Return the exception for libcurl's error."""
         if self._error is not None:
+            self._resolving = code == pycurl.E_ABORTED_BY_CALLBACK and not self._sockets and not self._kept
             return self._error
         if code == _TOO_LARGE:
             return TooLarge(f"more than {MAX_HEADERS // 1024} KB of headers, or more than 5,000")

@@ -84,4 +84,4 @@ def _dead_letter(request: HttpRequest, key: UUID) -> DeadLetter:
 def _of_dead_letter(dead_letter: DeadLetter, **told: Any) -> Page:
     detail = f"of {dead_letter.workflow.name}, run {dead_letter.run_id}"
     back = reverse("admin:runs_deadletter_change", args=[dead_letter.pk])
-    return Page(of=DeadLetter, name=dead_letter.step, detail=detail, state=dead_letter.state, back=back, **told)
+    return Page(of=DeadLetter, name=dead_letter.place, detail=detail, state=dead_letter.state, back=back, **told)

@@ -25,16 +25,20 @@ class DeadLetterAdmin(Columns):
     """Dead letters: steps that failed for good, with their input and config. Buttons retry or discard them."""
 
     actions = tuple(map(bulk_actions.of_dead_letters, verbs.OVER_DEAD_LETTERS))
-    list_display = ("step", "workflow_name", "short_run", "state_label", "reason", "error_text", "made")
+    list_display = ("failed_at", "workflow_name", "short_run", "state_label", "reason", "error_text", "made")
     list_filter = ("state", WorkflowFilter)
     list_select_related = ("workflow",)
     search_fields = ("id", "run")
     search_help_text = "A dead letter's id, or its run's"
     search_ids = ("id", "run_id")
     fields = readonly_fields = (
-        "run_page", "workflow_name", "step", "state_label", "reason", "created", "resolved_at", "resolved_by",
+        "run_page", "workflow_name", "failed_at", "state_label", "reason", "created", "resolved_at", "resolved_by",
         "resolution", "error_json", "input_json", "config_json", "attempts_json",
     )  # fmt: skip
+
+    @admin.display(description="step", ordering="step")
+    def failed_at(self, dead_letter: DeadLetter) -> str:
+        return dead_letter.place
 
     @admin.display(description="workflow")
     def workflow_name(self, dead_letter: DeadLetter) -> str:

@@ -65,7 +65,7 @@ def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
         "letters": [
             {
                 "address": reverse("admin:runs_deadletter_change", args=[dead_letter.pk]),
-                "text": f"{dead_letter.step}: {dead_letter.reason}, {dead_letter.state}",
+                "text": f"{dead_letter.place}: {dead_letter.reason}, {dead_letter.state}",
                 "error": error_line(dead_letter.error),
             }
             for dead_letter in letters

@@ -14,7 +14,8 @@ from django.template.response import TemplateResponse
 from runs.admin.formatting import json_text
 from runs.admin.forms import StartForm
 from runs.admin.permissions import START, require
-from runs.control import archives, starts, verbs
+from runs.control import archives, keys, starts, verbs
+from runs.control.keys import KeyTaken
 from runs.domain.requests import Request
 from runs.models import Run
 from workflows.definitions.errors import InvalidInput
@@ -63,14 +64,19 @@ def _started(form: StartForm, *, workflow: Workflow) -> UUID | None:
         idempotency_key=given["idempotency_key"],
         labels=given["labels"],
         priority=given["priority"],
+        compares=True,
     )
     try:
         with transaction.atomic():
-            [started] = starts.start([request], version=workflow.current, workflow=workflow, source="admin")
+            answers = starts.start([request], version=workflow.current, workflow=workflow, source="admin")
+            return keys.only(answers, key=request.idempotency_key).run_id
     except InvalidInput as error:
         form.add_error("input", [str(problem) for problem in error.problems])
-        return None
-    return started.run_id
+    except KeyTaken as error:
+        form.add_error(
+            "idempotency_key", f"Run {error.conflict.id} has this key with another input. Use another key, or none."
+        )
+    return None
 
 
 def _page(request: HttpRequest, template: str, title: str, **context: Any) -> HttpResponse:

@@ -30,7 +30,7 @@ from runs.api.resources.run_verbs import (
     TerminateRun,
     TerminateRuns,
 )
-from runs.api.resources.runs import OneRun, Runs
+from runs.api.resources.runs import OneRun, OneStep, RunOutput, Runs, StepOutput
 from runs.api.resources.signals import RunSignals, Signals
 from runs.api.resources.start_run import StartedRuns
 from runs.api.resources.workflow_verbs import PauseWorkflow, ResumeWorkflow
@@ -64,6 +64,9 @@ urlpatterns = [
     path("runs/<str:key>/steps/<str:step>/approve", ApproveStep.as_view(), name="api-step-approve"),
     path("runs/<str:key>/steps/<str:step>/reject", RejectStep.as_view(), name="api-step-reject"),
     path("runs/<str:key>/steps/<str:step>/items", Items.as_view(), name="api-run-items"),
+    path("runs/<str:key>/steps/<str:step>/output", StepOutput.as_view(), name="api-step-output"),
+    path("runs/<str:key>/steps/<str:step>", OneStep.as_view(), name="api-step"),
+    path("runs/<str:key>/output", RunOutput.as_view(), name="api-run-output"),
     path("runs/<str:key>", OneRun.as_view(), name="api-run"),
     path("jobs", Jobs.as_view(), name="api-jobs"),
     path("jobs/<str:key>", OneJob.as_view(), name="api-job"),

@@ -135,6 +135,8 @@ def cannot_retry_dead_letter(dead_letter: DeadLetter, *, given: Json = None) -> 
         return f"the dead letter is {dead_letter.state}; only an open one can be retried"
     state = dead_letter.run.state
     if state in RETRYABLE:
+        if not dead_letter.step:
+            return "the run itself failed, and no step of it: replay the run, with a version that mends it, or discard"
         fixed = None if given is None else cannot_edit(dead_letter, given=given)
         follows = (
             f"step {dead_letter.step!r} follows the run's work, and comes again when the run is retried or replayed"
@@ -150,8 +152,8 @@ def is_open(dead_letter: DeadLetter) -> bool:
 
 
 def can_retry_dead_letter(dead_letter: DeadLetter) -> bool:
-    """Whether its step may go on: it is open, and its run, which is loaded, has failed."""
-    return is_open(dead_letter) and dead_letter.run.state in RETRYABLE
+    """Whether its step may go on: it is open, and its run, which is loaded, has failed at a step."""
+    return is_open(dead_letter) and bool(dead_letter.step) and dead_letter.run.state in RETRYABLE
 
 
 def cannot_edit(dead_letter: DeadLetter, *, given: Json) -> str | None:
@@ -167,15 +169,23 @@ def can_edit(dead_letter: DeadLetter) -> bool:
 
 
 def can_replay_from(dead_letter: DeadLetter) -> bool:
-    """Whether its run, which is loaded, can be replayed from its step, with another run input if need be."""
+    """Whether its run, which is loaded, can be replayed from its step, with another run input if need be.
+
+    One that no step of the run left is replayed from the beginning.
+    """
     if dead_letter.run.state not in REPLAYABLE:
         return False
+    if not dead_letter.step:
+        return True
     return not plan.load(_version_of(dead_letter.run_id)).steps[dead_letter.step].handler
 
 
 def reads_of(dead_letter: DeadLetter) -> Reads | None:
-    """Return what the step of the dead letter reads; None if its list has begun, which no input changes any more."""
-    if _fixed_list(dead_letter.run_id, [dead_letter.step]) is not None:
+    """Return what the step of the dead letter reads.
+
+    None if there is no step, or if its list has begun, which no input changes any more.
+    """
+    if not dead_letter.step or _fixed_list(dead_letter.run_id, [dead_letter.step]) is not None:
         return None
     return _reads(dead_letter.run_id, dead_letter.step)
 

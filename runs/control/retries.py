@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import transaction
 
 from actions.base import Json
-from runs.control import interventions, preconditions
+from runs.control import interventions, parents_again, preconditions
 from runs.dispatch import dispatcher
 from runs.domain.actor import Actor
 from runs.domain.states import RunState, StepState
@@ -17,7 +17,7 @@ from runs.engine import endings, for_each, sub_workflows
 from runs.engine.marks import whole as marks_of_all
 from runs.planning import plan as plans
 from runs.planning import reads
-from runs.planning.joins import RELEASED, Mark, Verdict, behind, decide
+from runs.planning.joins import Mark
 from runs.planning.plan import Plan
 from runs.planning.steps import UNDO, Part
 from runs.queries import retries, values
@@ -88,17 +88,22 @@ def _retry(
     run_ids: Sequence[UUID], *, choice: _Choice, inputs: Mapping[RunStep, Json], actor: Actor
 ) -> frozenset[UUID]:
     with transaction.atomic():
-        children = [row[0] for row in run(sub_workflow_queries.OF_ENDINGS, runs=list(run_ids), undo=UNDO)]
-        locked = _lock(run_ids, states=preconditions.RETRYABLE, children=children)
+        ways_up = parents_again.ways_up(run_ids)
+        lower, upper = list(run_ids), list({one.parent for one in ways_up} - set(run_ids))
+        children = [row[0] for row in run(sub_workflow_queries.OF_ENDINGS, runs=lower + upper, undo=UNDO)]
+        failed = _lock(lower + upper, states=preconditions.RETRYABLE, children=children)
+        locked = {run_id: failed[run_id] for run_id in lower if run_id in failed}
         selection = _select(locked, choice=choice, inputs=inputs)
         won = _set_going(retries.RETRY, selection.work, inputs=inputs, actor=actor)
         won += _set_going(retries.RETRY_UNDO, selection.undoing, inputs=inputs, actor=actor)
         for_each.again([(one.run_id, step) for one in selection.work for step in one.steps])
-        if children and won:
-            run(sub_workflow_queries.LET_GO, children=children, runs=won)
         details = {one.run_id: one.details(inputs) for one in [*selection.work, *selection.undoing]}
         interventions.write("retry", details, actor=actor)
-        sub_workflows.awaited_again(won)  # the last locks: the rows of parents
+        waiting = parents_again.let_wait(won, ways_up=ways_up, locked=failed, actor=actor) if ways_up else []
+        if children and won:
+            run(sub_workflow_queries.LET_GO, children=children, runs=[*won, *waiting])
+        parents_again.supersede([(one.run_id, step) for one in selection.work for step in one.steps], actor=actor)
+        sub_workflows.awaited_again([*won, *waiting])  # the last locks: the rows of parents
     transaction.on_commit(dispatcher.after_commit)
     return frozenset(won)
 
@@ -155,7 +160,7 @@ def _retried_work(run_id: UUID, plan: Plan, marks: Mapping[str, Mark], *, choice
         and not plan.steps[step].handler
         and choice((run_id, step))
     ]
-    return _Retried(run_id, failed, _blocked_behind(plan, marks, failed))
+    return _Retried(run_id, failed, parents_again.blocked_behind(plan, marks, failed))
 
 
 def _retried_compensation(
@@ -190,18 +195,3 @@ def _set_going(
         why=actor.reason,
     )
     return [row[0] for row in won]
-
-
-def _blocked_behind(plan: Plan, marks: Mapping[str, Mark], steps: Sequence[str]) -> list[str]:
-    """Return the steps that can come again: those that the failure of `steps` blocked, and those of handlers."""
-    after = [step for step in behind(plan, steps) if step in marks and marks[step].blocked]
-    known = {step: mark for step, mark in marks.items() if step not in after} | dict.fromkeys(steps, RELEASED)
-    gone = []
-    for step in plan.steps:
-        if step not in after:
-            continue
-        if decide(plan, plan.steps[step], known) is Verdict.WAIT:
-            gone.append(step)
-        else:  # another failure blocks it too, and no step that comes again would decide about it
-            known[step] = marks[step]
-    return gone + [step for step in marks if plan.steps[step].handler]

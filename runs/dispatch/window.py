@@ -115,6 +115,9 @@ def _asked(command: Callable[[redis.Redis], Any]) -> Any:
             return command(_client())
         except redis.RedisError:
             _pause.until = time.monotonic() + _PAUSE_SECONDS
+            # A server that was demoted keeps its connections open, and refuses every message that comes over them. The
+            # next command connects anew, to the server to which the name leads by then.
+            _client().connection_pool.disconnect()
             raise
 
 

@@ -34,6 +34,7 @@ class Release(NamedTuple):
     `ending` is the outcome of the run's work, if that is over and the run has not ended yet (runs.engine.endings).
     `culprit` is the step whose failure makes the run fail. The run's output or error is made of steps: `at_hand` has
     those that are known, `missing` names those that must be read first. `complete`: `output` is final already.
+    `dead_reason` is the reason of a dead letter of the run itself: it fails, and no step of it has failed.
     """
 
     run: RunFacts
@@ -47,3 +48,4 @@ class Release(NamedTuple):
     culprit: str | None = None
     ending: RunState | None = None
     complete: bool = False
+    dead_reason: str | None = None

@@ -64,7 +64,7 @@ RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.COMPENSATING: frozenset({RunState.COMPENSATED, RunState.FAILED}),
     RunState.SUCCEEDED: frozenset(),
     # By a retry by hand, of its work or of compensations that failed.
-    RunState.FAILED: frozenset({RunState.RUNNING, RunState.COMPENSATING}),
+    RunState.FAILED: frozenset({RunState.RUNNING, RunState.WAITING, RunState.COMPENSATING}),
     RunState.CANCELLED: frozenset(),
     RunState.COMPENSATED: frozenset(),
 }
@@ -100,7 +100,8 @@ STEP_TRANSITIONS: dict[StepState | None, frozenset[StepState]] = {
         }
     ),
     StepState.SUCCEEDED: frozenset({StepState.COMPENSATED}),
-    StepState.FAILED: frozenset({StepState.RETRYING}),  # by a retry by hand
+    # By a retry by hand, of the step or of the sub-workflow run that it had waited for.
+    StepState.FAILED: frozenset({StepState.RETRYING, StepState.WAITING}),
     StepState.SKIPPED: frozenset(),
     StepState.CANCELLED: frozenset(),
     StepState.COMPENSATED: frozenset(),

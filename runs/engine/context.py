@@ -40,13 +40,18 @@ class AttemptContext:
 
     @property
     def timeout_seconds(self) -> float:
-        """The timeout of this attempt."""
-        return self._step.timeout_seconds
+        """The timeout of this attempt, unless its config gives another time to what the action does."""
+        return self._step.usual_seconds
 
     @property
     def item(self) -> int:
         """The item's number in a for_each, else -1."""
         return self._work.item
+
+    @property
+    def has_compensation(self) -> bool:
+        """Whether the definition says how to undo this step."""
+        return self._step.definition.compensate is not None
 
     @property
     def names(self) -> dict[str, Json]:

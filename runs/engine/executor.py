@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import Error, OperationalError, connection
 
 from runs.domain.candidates import Candidate, Key
 from runs.domain.outcomes import Outcome
@@ -75,7 +75,7 @@ def advance(
     """Take candidates through their links, as far as that is quick.
 
     `chain` are the heads to which the message continues. Inputs that are `preloaded` are not loaded again. Raises
-    OperationalError and InterfaceError if the database fails; what could be recorded is recorded then.
+    django.db.Error if the database fails or refuses; what could be recorded is recorded then.
     """
     return _Delivery(candidates, plan=plan, chain=chain, callbacks=callbacks, preloaded=preloaded).perform()
 
@@ -138,14 +138,18 @@ class _Delivery:
 
     def perform(self) -> Delivered:
         """Perform, record and walk on; then let the recorder keep the candidates for which no place was free."""
-        failure: OperationalError | InterfaceError | None = None
+        failure: Error | None = None
         try:
             while self._left() or self._under_way():
                 try:
                     self._round()
-                except (OperationalError, InterfaceError) as error:
+                except Error as error:
                     # Nothing more is begun; but what is under way is recorded nevertheless, if it can be.
                     failure = error
+                    # A session whose prepared statements the server, or a pooler, does not know must not stay. One that
+                    # broke is replaced before the next message.
+                    if not isinstance(error, OperationalError) and not connection.in_atomic_block:
+                        connection.close()
                     self._inline, self._claimable, self._transactional = [], {}, []
                     self._is_over, self._asks_at = True, float("inf")
         finally:

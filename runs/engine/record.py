@@ -17,7 +17,7 @@ from runs.domain.candidates import Candidate
 from runs.domain.outcomes import HeldClaim, HeldTicket, HeldWait, LoadedSteps, Outcome, Recorded, StepResult
 from runs.domain.releases import Release
 from runs.domain.states import RUN_ENDED, RunState
-from runs.engine import columns, endings, failure, fences, for_each, sub_workflows, waits
+from runs.engine import columns, endings, failure, fences, for_each, run_letters, sub_workflows, waits
 from runs.engine import marks as engine_marks
 from runs.engine import release as releasing
 from runs.engine.onward import NOWHERE, Onward
@@ -40,8 +40,8 @@ def record(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward = NOWHERE)
 
     A set may have several outcomes of the same run. `onward` is what the caller takes further itself. If a set fails,
     its outcomes are recorded one by one: one with values that the database refuses is recorded as failed, with reason
-    `unrecordable`; one that a lock kept out is returned in `left`. Raises OperationalError if the database cannot be
-    reached.
+    `unrecordable`; one that a lock kept out is returned in `left`. Raises django.db.Error if the database cannot be
+    reached, or refuses for another reason than the values.
     """
     if not outcomes:
         return Recorded()
@@ -100,6 +100,8 @@ def _record_in_one_statement(outcomes: Sequence[Outcome], *, plan: Plan, onward:
         return None
     ordered = sorted(outcomes, key=lambda outcome: outcome.run.id.int)  # Python compares UUIDs slowly
     releases = _release_linear(ordered, plan=plan, onward=onward)
+    if plan.definition.output is not None and any(release.dead_reason is not None for release in releases):
+        return None
     skipped = _skipped(releases)
     claims = onward.claims(plan, ordered, releases)
     if kind is HeldTicket:
@@ -137,6 +139,8 @@ def _write_steps(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward) -> 
     fenced, releases = fence(ordered, plan=plan, onward=onward)
     acting = [o for o in fenced.live if not (o.plain or endings.after_its_work(plan, o, ending=fenced.ending(o)))]
     dead_letters = _insert_dead_letters(acting)
+    if plan.definition.output is not None:
+        dead_letters += run_letters.of_releases(releases)
     spawned = sub_workflows.spawn(acting)
     begun = for_each.begin(acting, plan=plan)
     recorded = _recorded(fenced, releases, onward=onward, dead_letters=dead_letters)
@@ -307,12 +311,12 @@ def _handed_on(releases: Sequence[Release], onward: Onward) -> tuple[Candidate, 
 def _record_refused(outcome: Outcome, error: Exception, *, plan: Plan, onward: Onward) -> Recorded:
     """Handle a single outcome that could not be recorded: leave it for later, raise, or record it as failed.
 
-    Which of these depends on the error, see by_lock and by_server in runs.queries.database.
+    Which of these depends on the error, see by_lock and by_value in runs.queries.database.
     """
     if database.by_lock(error):
         log.warning("record_locked_out", extra={"run_id": str(outcome.run.id), "error": str(error)})
         return Recorded(left=(outcome,))
-    if database.by_server(error):
+    if not database.by_value(error):
         raise error
     log.error("step_unrecordable", extra={"run_id": str(outcome.run.id), "error": str(error)})
     with transaction.atomic():

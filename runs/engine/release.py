@@ -160,7 +160,7 @@ def finished(plan: Plan, found: Release, *, fetched: LoadedSteps) -> Release:
     except Exception as error:  # one run's expression must not fail the record of a whole set
         described = retry_policy.described(error)
         described["message"] = f"the workflow's output: {described['message']}"
-        return found._replace(state=RunState.FAILED, error=described)
+        return found._replace(state=RunState.FAILED, error=described, dead_reason="output")
 
 
 def _ticket(head: str, *, carried: Carried) -> NextTicket:

@@ -14,7 +14,7 @@ from actions.base import Json
 from runs.domain.outcomes import RunFacts
 from runs.domain.releases import Release
 from runs.domain.states import RUN_ENDED, RunState
-from runs.engine import columns, endings, marks, sub_workflows
+from runs.engine import columns, endings, marks, run_letters, sub_workflows
 from runs.planning import plan as plans
 from runs.planning.plan import Plan
 from runs.queries import records, stops
@@ -116,6 +116,9 @@ def _settle(version_id: UUID, run_ids: Sequence[UUID], *, outcome: RunState) -> 
     if plan is not None and endings.follows(plan, outcome):
         found = endings.followed(plan, found, marks=marks.whole(run_ids))
     run(records.RELEASE, **columns.releases(found))
+    if outcome is RunState.FAILED:
+        for run_id, letter in run_letters.of_timeouts(run_ids, error=error):
+            log.error("dead_letter", extra={"run_id": str(run_id), "step": "", "reason": letter.dead_reason})
     return found
 
 

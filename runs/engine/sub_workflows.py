@@ -128,7 +128,7 @@ def wake_stranded(*, limit: int) -> int:
 def outcome(row: Row, *, plan: Plan) -> Outcome:
     """Return the outcome of a step whose sub-workflow run has ended: success with its output, or a failure."""
     run_id, item, step_id, attempt, attempts, config, began, now, _, given, started_at, generation = row[:12]
-    child, workflow, state, child_input, output, error = row[12:]
+    child, workflow, state, child_input, output, error, letter_run = row[12:]
     facts = RunFacts(id=run_id, input=loads(given), began=started_at.timestamp(), generation=generation)
     tries = loads(attempts) or []
     used = loads(config)
@@ -140,7 +140,11 @@ def outcome(row: Row, *, plan: Plan) -> Outcome:
     else:
         work = Work(run=facts, item=item, steps={}, clock=Clock(at=now), attempt=attempt, attempts=tries)
         tried = failure.Tried(began, given=loads(child_input), used=used)
-        result = failure.failed(plan.steps[step_id], work, _failure(child, workflow, state, loads(error)), tried)
+        cause = _failure(child, workflow, state, loads(error), letter_run=letter_run)
+        result = failure.failed(plan.steps[step_id], work, cause, tried)
+        if letter_run is not None and result.dead_reason == tried.reason:
+            # One fault, one dead letter: that of the run below, whose retry lets this step wait again.
+            result = result._replace(dead_reason=None)
     return Outcome(run=facts, item=item, fence=HeldChildren(), results=(result,))
 
 
@@ -188,18 +192,24 @@ def _version(
     return versions[version_id]
 
 
-def _failure(child: UUID | None, workflow: str | None, state: str | None, error: Json) -> Retryable:
-    """Return the error of a step whose sub-workflow run did not succeed: that run, its failed step and its message."""
+def _failure(
+    child: UUID | None, workflow: str | None, state: str | None, error: Json, *, letter_run: UUID | None
+) -> Retryable:
+    """Return the error of a step whose sub-workflow run did not succeed: that run, its failed step and its message.
+
+    `letter_run` is the run that has the dead letter of the fault: that run, or one below it.
+    """
     if child is None:
         return Retryable("the run that it waited for is gone", kind=KIND)
     known = error if isinstance(error, dict) else {}
     where = f" at step {known['step']!r}" if "step" in known else ""
     why = f": {known['message']}" if "message" in known else ""
+    pointer: dict[str, Json] = {"dead_letter_run": str(letter_run)} if letter_run is not None else {}
     cause: dict[str, Json] = {key: known[key] for key in ("step", "kind", "message") if key in known}
     return Retryable(
         f"run {child} of workflow {workflow!r} {'was ' if state == RunState.CANCELLED else ''}{state}{where}{why}",
         kind=KIND,
-        details={"run": str(child), "state": state, "error": cause or None},
+        details={"run": str(child), "state": state, "error": cause or None, **pointer},
     )
 
 

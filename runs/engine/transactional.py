@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import orjson
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, Error, connection, transaction
 
 from actions.base import Retryable
 from runs.domain.outcomes import Recorded
@@ -19,7 +19,7 @@ from runs.engine.work import Work
 from runs.planning.plan import Plan
 from runs.planning.steps import PlannedStep
 from runs.queries import effects
-from runs.queries.database import run
+from runs.queries.database import passes, run
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +30,14 @@ def perform(work: Sequence[Work], *, plan: Plan, step: PlannedStep, process: UUI
     """Perform claimed attempts one by one, each in a transaction that commits both its effect and its record, or none.
 
     An attempt that fails is rolled back and recorded like any other failure. If the connection breaks, it is unknown
-    whether the transaction was committed. Its row shows that: if it is still running, the sweep takes it up.
+    whether the transaction was committed; if the server refuses to write, it was not. Its row shows that: if it is
+    still running, the sweep takes it up.
     """
     recorded = Recorded()
     for one in work:
         try:
             recorded = recorded.joined(_perform(one, plan=plan, step=step, process=process, onward=onward))
-        except (OperationalError, InterfaceError) as error:
+        except Error as error:
             log.warning("connection_lost", extra={"run_id": str(one.run.id), "step": step.id, "error": str(error)})
             connection.close()
     return recorded
@@ -58,9 +59,9 @@ def _perform(work: Work, *, plan: Plan, step: PlannedStep, process: UUID, onward
                 # The fence was lost: another process has the step now, and this attempt's effect must not be committed.
                 transaction.set_rollback(True)
             return recorded
-    except (OperationalError, InterfaceError):
-        raise
     except (DatabaseError, orjson.JSONEncodeError) as error:
+        if passes(error):
+            raise
         # A deferred constraint on what the effect wrote, or a value that PostgreSQL refuses in the record.
         refused = Retryable(f"PostgreSQL refused the step's transaction: {error}", kind="database")
         failed = failure.failed(step, work, refused, failure.Tried(work.clock.at))

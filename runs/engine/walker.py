@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import Error, connection
 
 from runs.domain.candidates import Candidate
 from runs.domain.outcomes import Outcome, Recorded
@@ -23,7 +24,9 @@ from runs.planning.plan import Plan
 
 log = logging.getLogger(__name__)
 
+# How often an outcome that a lock kept out is recorded again, and the longest pause before a repeated record.
 _RECORD_TRIES = 3
+_MOST_PAUSE_SECONDS = 1.0
 
 After = Callable[[Recorded], None]
 
@@ -190,24 +193,28 @@ def with_values(plan: Plan, work: Sequence[tuple[str, Work]]) -> list[tuple[str,
 
 
 def _record_surely(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward) -> Recorded:
-    """Record effectful attempts, and repeat that if a lock or a broken connection prevented it.
+    """Record effectful attempts; repeat that if a lock, a broken connection or a refusal of the server prevented it.
 
-    After _RECORD_TRIES the attempts remain `running`, and the sweep takes them up at their deadline.
+    A database that is away or read-only, or whose schema a deploy is changing, is asked again for half of a lease: the
+    lease ends soon after, and others repeat the steps. What could not be recorded by then is given up.
     """
     recorded = Recorded()
     left = tuple(outcomes)
-    for number in range(1, _RECORD_TRIES + 1):
+    until = time.monotonic() + settings.PROCESS_LEASE_SECONDS / 2
+    for number in itertools.count(1):
         try:
             part = record.record(left, plan=plan, onward=onward)
             recorded = part if number == 1 else replace(recorded, left=()).joined(part)
-        except (OperationalError, InterfaceError):
-            if number == _RECORD_TRIES:
+        except Error as error:
+            if time.monotonic() >= until:
                 raise
+            log.warning("record_refused", extra={"number": number, "count": len(left), "error": str(error)})
             connection.close()
         else:
             left = recorded.left
-            if not left:
+            if not left or number >= _RECORD_TRIES:
                 break
-        log.warning("record_repeated", extra={"number": number, "count": len(left)})
-        time.sleep(0.2 * number)  # a restarting server needs some time; a thread renews the lease meanwhile
+            log.warning("record_repeated", extra={"number": number, "count": len(left)})
+        # A restarting server needs some time; a thread renews the lease meanwhile.
+        time.sleep(min(0.2 * number, _MOST_PAUSE_SECONDS))
     return recorded

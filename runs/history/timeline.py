@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from actions import expressions
 from actions.base import ActionError, Json
 from runs.domain.outcomes import LoadedSteps, RunFacts
-from runs.domain.states import PENDING, RUN_ENDED, RUN_OUTCOMES
+from runs.domain.states import PENDING, RUN_ENDED, RUN_OUTCOMES, StepState
 from runs.engine.config import rendered
 from runs.engine.scope import names, step_input
-from runs.history import waiting
+from runs.history import never_begun, waiting
 from runs.history.waiting import WaitView
 from runs.models import Intervention, Run, StepRun
 from runs.planning import plan
@@ -27,6 +27,7 @@ from workflows.models import Workflow
 
 log = logging.getLogger(__name__)
 SHOWN_INTERVENTIONS = 200
+_DONE = frozenset({StepState.SUCCEEDED, StepState.SKIPPED, StepState.COMPENSATED})
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class StepView:
 def timeline(run: Run) -> list[StepView]:
     """Return every step of the run's plan in topological order; `pending` if nothing has happened to it yet.
 
+    A step without a row that will never begin, because the run's work is over, is `skipped`, with the reason as error.
     One query, and one more if the plan has sub-workflows. What the rows do not have is computed, all of it within
     WEB_CPU_MILLISECONDS; but not what an attempt was killed over.
     """
@@ -70,8 +72,25 @@ def timeline(run: Run) -> list[StepView]:
     shown = [s for s in planned.steps.values() if s.id in rows or s.part in (Part.MAIN, Part.FINALLY)]
     sub_runs = _sub_runs(run, shown)
     with expressions.shared(cpu_milliseconds=expressions.WEB_CPU_MILLISECONDS):
-        views = [_view(step, rows.get(step.id), facts, seen, version_id=run.version_id) for step in shown]
+        views = [
+            _view(step, rows[step.id], facts, seen, version_id=run.version_id)
+            if step.id in rows
+            else _never_begun(step, never_begun.reason(run, step.part))
+            for step in shown
+        ]
     return [replace(view, child_run=sub_runs.get(view.step)) for view in views] if sub_runs else views
+
+
+def progress(run: Run, views: Iterable[StepView]) -> tuple[int, int]:
+    """Return how many of the run's steps are done, and how many it has; those of on_failure and finally do not count.
+
+    A step is done when it succeeded or was skipped, or when its failure was handled.
+    """
+    main = {step.id: step for step in plan.load(run.version_id).steps.values() if step.part is Part.MAIN}
+    states = {view.step: view.state for view in views if view.step in main}
+    handled = {key for key, step in main.items() if step.definition.on_error != "fail"}
+    done = sum(state in _DONE or (state == StepState.FAILED and key in handled) for key, state in states.items())
+    return done, len(main)
 
 
 def latest(workflow_ids: Iterable[UUID]) -> dict[UUID, Run]:
@@ -111,9 +130,7 @@ def _facts(run: Run) -> RunFacts:
     )
 
 
-def _view(step: PlannedStep, row: StepRun | None, run: RunFacts, seen: LoadedSteps, *, version_id: UUID) -> StepView:
-    if row is None:
-        return _pending(step)
+def _view(step: PlannedStep, row: StepRun, run: RunFacts, seen: LoadedSteps, *, version_id: UUID) -> StepView:
     begun = row.state != "skipped"
     given, config = (_given(step, row, run, seen), _NONE) if begun else (_NONE, _NONE)
     if begun:
@@ -136,17 +153,18 @@ def _view(step: PlannedStep, row: StepRun | None, run: RunFacts, seen: LoadedSte
     )
 
 
-def _pending(step: PlannedStep) -> StepView:
+def _never_begun(step: PlannedStep, reason: Json) -> StepView:
+    """Return a step without a row: `pending`, or `skipped` with the reason for which it will never begin."""
     return StepView(
         step=step.id,
         action=step.definition.action,
-        state=PENDING,
+        state=PENDING if reason is None else StepState.SKIPPED.value,
         attempt=0,
         attempts=[],
         input=None,
         config=None,
         output=None,
-        error=None,
+        error=reason,
         started_at=None,
         finished_at=None,
     )

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError
-
 from actions.base import Permanent, Retryable
 from runs.control import stops as stop_verbs
 from runs.dispatch import dispatcher, unsent
@@ -33,7 +31,7 @@ from runs.planning.steps import PlannedStep
 from runs.queries import leases, stops, values
 from runs.queries import sweep as sweep_queries
 from runs.queries import waits as wait_queries
-from runs.queries.database import Row, run
+from runs.queries.database import Row, by_server, run
 from runs.queries.values import loads
 
 log = logging.getLogger(__name__)
@@ -186,13 +184,13 @@ def _if_due(due: bool, part: Callable[[], int]) -> int:
 def _apart(part: Callable[[], int]) -> int:
     """Do one part of a round; log its failure and return 0, so that a fault in it never stops the other parts.
 
-    Raises OperationalError and InterfaceError, because all parts need the database.
+    Raises what says that the database is away or read-only, because all parts need to write.
     """
     try:
         return part()
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception:
+    except Exception as error:
+        if by_server(error):
+            raise
         log.exception("sweep_part_failed")
         return 0
 

@@ -1,4 +1,4 @@
-"""Dead letters: steps that have failed for good and need a human decision."""
+"""Dead letters: steps, and runs themselves, that have failed for good and need a human decision."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from workflows.models import Workflow, Workspace
 
 
 class DeadLetter(models.Model):
-    """A step whose attempts are used up and whose failure nothing handled."""
+    """A step whose attempts are used up and whose failure nothing handled; or a run that failed without such a step."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -31,6 +31,7 @@ class DeadLetter(models.Model):
         Workflow, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
     labels = models.JSONField(default=dict)
+    # Empty for a dead letter of the run itself, which failed without a failed step.
     step = models.TextField()
     item = models.IntegerField(default=-1)
     state = models.CharField(
@@ -38,7 +39,7 @@ class DeadLetter(models.Model):
         choices=[(s.value, s.value) for s in DeadLetterState],
         default=DeadLetterState.OPEN.value,
     )
-    # failed, poison, timed_out, unrecordable
+    # failed, poison, timed_out, unrecordable, compensation; of the run itself: output, run_timed_out
     reason = models.CharField(max_length=20)
     error = models.JSONField()
     input = models.JSONField(null=True)
@@ -76,4 +77,9 @@ class DeadLetter(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.step} of {self.run_id}: {self.reason}"
+        return f"{self.place} of {self.run_id}: {self.reason}"
+
+    @property
+    def place(self) -> str:
+        """What failed, for people: the step, or the run itself."""
+        return self.step or "the run itself"

@@ -13,8 +13,9 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
+import orjson
 import psycopg
-from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
+from django.db import DEFAULT_DB_ALIAS, DataError, InterfaceError, OperationalError, connections
 from django.utils.functional import cached_property
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
@@ -223,6 +224,11 @@ def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
 
 # Deadlock and lock timeout: another transaction held the run, and the values are not at fault.
 _LOCK_TROUBLE = ("40P01", "55P03")
+# A read-only transaction: the server is a standby, or somebody set default_transaction_read_only.
+_READ_ONLY = "25006"
+# Classes of errors about the schema or the session: feature not supported (a prepared statement's result has other
+# columns now), transaction state, unknown prepared statement, syntax or access rule, internal error.
+_PASSING = ("0A", "25", "26", "42", "XX")
 
 
 def by_lock(error: Exception) -> bool:
@@ -230,10 +236,24 @@ def by_lock(error: Exception) -> bool:
     return _code(error) in _LOCK_TROUBLE
 
 
+def by_value(error: Exception) -> bool:
+    """Whether PostgreSQL, or the driver, refused a value: the same values are refused each time.
+
+    Every other error is about the server, its schema or the connection, and passes: a read-only standby, a table that a
+    rolling deploy has not changed yet, a prepared statement that a pooler does not know.
+    """
+    # Class 22 (data exception) is a DataError; class 54 (program limit exceeded) means that a value is too large.
+    return isinstance(error, (DataError, orjson.JSONEncodeError)) or _code(error).startswith("54")
+
+
+def passes(error: Exception) -> bool:
+    """Whether the error is about the server, the connection, the schema or a prepared statement, and not about rows."""
+    return isinstance(error, (OperationalError, InterfaceError)) or _code(error)[:2] in _PASSING
+
+
 def by_server(error: Exception) -> bool:
-    """Whether the server or the connection failed, so that the values need not be at fault."""
-    # Class 54 (program limit exceeded) means that a value is too large for PostgreSQL.
-    return isinstance(error, OperationalError) and not _code(error).startswith("54")
+    """Whether the server or the connection failed, or no transaction may write: then no other statement will do."""
+    return isinstance(error, (OperationalError, InterfaceError)) or _code(error) == _READ_ONLY
 
 
 def _code(error: Exception) -> str:

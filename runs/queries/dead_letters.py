@@ -47,6 +47,12 @@ DISCARD = Statement(
     """,
 )
 
+# Those of these runs that have an open dead letter. Index of the foreign key.
+WITH_OPEN = Statement(
+    "with_open_dead_letter",
+    "SELECT DISTINCT run_id FROM runs_deadletter WHERE run_id = ANY(%(runs)s::uuid[]) AND state = 'open'",
+)
+
 # For steps that have failed for good, in runs that are locked and live.
 INSERT_DEAD_LETTERS = Statement(
     "insert_dead_letters",

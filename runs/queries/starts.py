@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runs.queries.database import Statement
+from runs.queries.hashes import hashed
 from runs.queries.lanes import free
 from workflows.workspaces.permissions import TOKENS_THAT_MAY_START
 
@@ -72,10 +73,17 @@ START_AUTHORIZED = Statement(
     ),
 )
 
+# Returns the number of each key that is known, from 1, and its run; and the hashes of both inputs where they differ.
+# An input that is NULL is not compared. One index scan for each key.
 KNOWN_KEYS = Statement(
     "known_keys",
-    """
-    SELECT idempotency_key, id, state FROM runs_run
-    WHERE workflow_id = %(workflow)s AND idempotency_key = ANY(%(keys)s::text[])
-    """,
+    f"""
+    SELECT d.n, r.id, r.state, CASE WHEN r.input <> d.input::jsonb THEN {hashed("r.input")} END,
+           CASE WHEN r.input <> d.input::jsonb THEN {hashed("d.input::jsonb")} END
+    FROM unnest(%(keys)s::text[], %(inputs)s::text[]) WITH ORDINALITY AS d(key, input, n)
+    CROSS JOIN LATERAL (
+        SELECT id, state, input FROM runs_run
+        WHERE workflow_id = %(workflow)s AND idempotency_key = d.key LIMIT 1
+    ) r
+    """,  # noqa: S608 - constant text only
 )

@@ -104,7 +104,13 @@ ANSWERS = Statement(
     "answers",
     """
     SELECT s.run_id, s.item, s.step, s.attempt, s.attempts, s.config, s.started_at, clock_timestamp(), r.version_id,
-           r.input, r.started_at, r.generation, c.id, w.name, c.state, c.input, c.output, c.error
+           r.input, r.started_at, r.generation, c.id, w.name, c.state, c.input, c.output, c.error,
+           (SELECT l.run_id FROM runs_deadletter l
+            WHERE l.run_id = CASE
+                WHEN c.error->>'kind' = 'sub_workflow'
+                     AND c.error #>> '{details,dead_letter_run}' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                THEN (c.error #>> '{details,dead_letter_run}')::uuid ELSE c.id END
+              AND c.state = 'failed' AND l.state = 'open' AND l.workspace_id = c.workspace_id LIMIT 1)
     FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id
     LEFT JOIN runs_run c ON c.parent_id = s.run_id AND c.parent_step = s.step AND c.parent_item = s.item
                         AND c.parent_attempt = s.attempt
@@ -180,4 +186,82 @@ OF_ENDINGS = Statement(
 # Detach these children from these parents; all are locked. The parents' steps begin anew, and may start new children.
 LET_GO = Statement(
     "let_go", "UPDATE runs_run SET parent_id = NULL WHERE id = ANY(%(children)s::uuid[]) AND parent_id = ANY(%(runs)s)"
+)
+
+# The failed steps that these failed runs made fail, and those above them, up to the top: child, parent, step, attempt.
+# A parent whose work cannot go on (it timed out, was terminated, or is being compensated) ends the way up. Primary
+# keys; locks nothing.
+ABOVE = Statement(
+    "above",
+    """
+    WITH RECURSIVE above AS (
+        SELECT c.id AS child, c.parent_id, c.parent_step, c.parent_attempt FROM runs_run c
+        WHERE c.id = ANY(%(runs)s::uuid[]) AND c.parent_id IS NOT NULL AND c.parent_item = -1
+        UNION ALL
+        SELECT p.id, p.parent_id, p.parent_step, p.parent_attempt FROM above a JOIN runs_run p ON p.id = a.parent_id
+        WHERE p.state = 'failed' AND p.parent_id IS NOT NULL AND p.parent_item = -1
+    )
+    SELECT a.child, a.parent_id, a.parent_step, a.parent_attempt FROM above a
+    JOIN runs_run p ON p.id = a.parent_id AND p.state = 'failed'
+    JOIN runs_steprun s ON s.run_id = p.id AND s.step = a.parent_step AND s.item = -1 AND s.state = 'failed'
+                       AND s.attempt = a.parent_attempt
+    WHERE coalesce(p.error->>'reason', '') <> 'timed_out' AND p.error->'terminated' IS NULL
+      AND NOT EXISTS (SELECT 1 FROM runs_steprun u WHERE u.run_id = p.id AND starts_with(u.step, %(undo)s))
+    """,
+)
+
+# Let the failed steps of these locked and failed runs wait again for the children that are retried. The rows of the
+# steps that they blocked are deleted, as by RETRY (runs.queries.retries).
+AWAIT_RETRIED = Statement(
+    "await_retried",
+    """
+    WITH again AS (
+        SELECT * FROM unnest(%(runs)s::uuid[], %(steps)s::text[], %(attempts)s::int[], %(children)s::uuid[])
+            AS d(run_id, step, attempt, child)
+    ),
+    steps AS (
+        UPDATE runs_steprun s SET state = 'waiting', awaits = 1, wake_at = NULL, finished_at = NULL, error = NULL,
+            output = jsonb_build_object('run', a.child)
+        FROM again a WHERE s.run_id = a.run_id AND s.step = a.step AND s.item = -1 AND s.state = 'failed'
+            AND s.attempt = a.attempt
+        RETURNING s.run_id
+    ),
+    unblocked AS (
+        DELETE FROM runs_steprun s
+        USING unnest(%(blocked_runs)s::uuid[], %(blocked_steps)s::text[]) AS d(run_id, step)
+        WHERE s.run_id = d.run_id AND s.step = d.step AND s.state <> 'running' RETURNING 1
+    ),
+    letters AS (
+        UPDATE runs_deadletter l SET state = 'retried', resolved_at = clock_timestamp(), resolved_by_id = %(by)s,
+            resolution = %(why)s
+        FROM (SELECT run_id, step FROM again
+              UNION ALL SELECT * FROM unnest(%(blocked_runs)s::uuid[], %(blocked_steps)s::text[])) AS a(run_id, step)
+        WHERE l.run_id = a.run_id AND l.step = a.step AND l.state = 'open' RETURNING 1
+    )
+    UPDATE runs_run r SET state = 'waiting', finished_at = NULL, error = NULL, paused_at = NULL, paused_through = NULL,
+        deadline = clock_timestamp()
+        + (SELECT v.timeout FROM workflows_version v WHERE v.id = r.version_id) * interval '1 second'
+    WHERE r.id IN (SELECT run_id FROM steps) RETURNING r.id
+    """,
+)
+
+# Close the dead letters below these steps, which start new children: those of the failed children that they had, and of
+# the failed runs below these. Index run_child_once.
+SUPERSEDE_LETTERS = Statement(
+    "supersede_letters",
+    """
+    WITH RECURSIVE below AS (
+        SELECT c.id FROM unnest(%(runs)s::uuid[], %(steps)s::text[]) AS d(run_id, step)
+        JOIN runs_run c ON c.parent_id = d.run_id AND c.parent_step = d.step AND c.state = 'failed'
+        UNION ALL
+        SELECT c.id FROM below b JOIN runs_run c ON c.parent_id = b.id AND c.state = 'failed'
+    ),
+    mine AS MATERIALIZED (
+        SELECT l.id FROM runs_deadletter l WHERE l.run_id IN (SELECT id FROM below) AND l.state = 'open'
+        ORDER BY l.id FOR NO KEY UPDATE
+    )
+    UPDATE runs_deadletter l SET state = 'retried', resolved_at = clock_timestamp(), resolved_by_id = %(by)s,
+        resolution = %(why)s
+    FROM mine WHERE l.id = mine.id
+    """,
 )

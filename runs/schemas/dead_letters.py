@@ -13,7 +13,11 @@ from runs.schemas.base import Shape
 
 
 class DeadLetterSummary(Shape):
-    """A dead letter in a list: a step that failed for good, and whose failure nothing handled."""
+    """A dead letter in a list: a step that failed for good, and whose failure nothing handled.
+
+    `step` is empty for a dead letter of the run itself, which exceeded its timeout (`run_timed_out`), or whose output
+    cannot be rendered (`output`). It cannot be retried: discard it, or replay the run.
+    """
 
     id: UUID
     run: UUID

@@ -6,8 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import RootModel
+
 from runs.control import pauses
 from runs.domain.states import RunState
+from runs.domain.statuses import WorkflowStatus, workflow_status
 from runs.models import Run
 from runs.schemas.base import Shape
 from runs.schemas.runs import (
@@ -84,11 +87,38 @@ class WorkflowPublished(Shape):
 
 
 class WorkflowStarted(WorkflowPublished):
-    """The response to a definition in the short form, which is published and started at once."""
+    """The response to a definition in the short form, which is published and started at once.
 
+    `id` is what was started; GET /workflows/{id} shows it. `workflow` and `workflow_id` are the name and id of the
+    workflow, which all starts of the same name share. `status` is in the words of other job engines, `state` is ours.
+    """
+
+    workflow: str
+    workflow_id: UUID
     state: RunState
-    status: RunState
+    status: WorkflowStatus
+    current_step: int
+    total_steps: int
+    completed_at: datetime | None
     run: RunStarted
+
+
+class StartedWorkflow(RunDetail):
+    """One start of a workflow in the short form, with its steps.
+
+    `current_step` is how many of its `total_steps` are done, skipped ones included.
+    """
+
+    name: str
+    status: WorkflowStatus
+    current_step: int
+    total_steps: int
+    completed_at: datetime | None
+    run: RunStarted
+
+
+class WorkflowOrStart(RootModel[WorkflowDetail | StartedWorkflow]):
+    """A workflow, or one start of it: which one depends on the id that is asked for."""
 
 
 def workflow_summary(workflow: Workflow, *, newest: Run | None) -> WorkflowSummary:
@@ -104,6 +134,19 @@ def workflow_detail(workflow: Workflow, *, latest_run: RunDetail | None, secrets
         definition=definition if secrets or definition is None else masked_definition(definition),
         latest_run=latest_run,
         pause=pause_shape(pauses.of_workflow(workflow)),
+    )
+
+
+def started_workflow(detail: RunDetail, *, done: int, total: int) -> StartedWorkflow:
+    """Return a start of the short form: its run's details, and how many of how many steps are done."""
+    return StartedWorkflow(
+        **dict(detail),
+        name=detail.workflow,
+        status=workflow_status(detail.state),
+        current_step=done,
+        total_steps=total,
+        completed_at=detail.finished_at,
+        run=RunStarted(id=detail.id, state=detail.state),
     )
 
 

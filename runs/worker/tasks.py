@@ -15,7 +15,7 @@ from billiard.pool import EX_RECYCLE
 from celery import Task, current_app, shared_task
 from celery.signals import task_postrun, worker_process_init, worker_process_shutdown
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import Error, connection
 
 from runs.dispatch.compiler import ADVANCE
 from runs.engine import memory_limit, thread_pool
@@ -34,8 +34,8 @@ class _Watched(Task[Any, Any]):
     bind=True,
     base=_Watched,
     name=ADVANCE,
-    # Only for a database that cannot be reached before the claim: the ticket is still there then.
-    autoretry_for=(OperationalError, InterfaceError),
+    # Only for a database that cannot be reached, or refuses, before the claim: the ticket is still there then.
+    autoretry_for=(Error,),
     retry_backoff=1,
     retry_backoff_max=30,
     max_retries=10,

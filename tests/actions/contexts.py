@@ -26,6 +26,7 @@ class Given:
     now: datetime = NOW
     timeout_seconds: float = 5.0
     item: int = -1
+    has_compensation: bool = False
     stopped: bool = False
 
     def once(self, _name: str, effect: Callable[[], Json], /) -> Json:

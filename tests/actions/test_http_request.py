@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from actions import registry
-from actions.base import Cancelled, Permanent, Retryable
-from tests.actions.contexts import context, perform
+from actions.base import Permanent, Retryable
+from tests.actions.contexts import perform
 from tests.actions.http_server import Server
 
 
@@ -149,19 +147,6 @@ def test_header_that_cannot_be_sent_fails_for_good(server: Server, headers: dict
         answer(server, "/echo", headers=headers)
     assert failure.value.kind == "header"
     assert server.asked == []
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_cancel_cuts_off_what_only_reads(server: Server, method: str) -> None:
-    action = registry.get("http_request")
-    config = action.config_class.model_validate({"url": server.url("/text"), "method": method})
-    told = replace(context(), stopped=True)
-    if method == "GET":
-        with pytest.raises(Cancelled):
-            action.perform(config, told)
-    else:
-        action.perform(config, told)
-    assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize("keeps", [False, True])

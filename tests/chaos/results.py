@@ -19,7 +19,7 @@ from tests.chaos.size import SEED, SIZE
 JSON_FILE = BASE_DIR / "benchmarks" / "results" / "reliability.json"
 PAGE = BASE_DIR / "docs" / "reliability.md"
 ROWS = (
-    [f"F{number}" for number in (*range(1, 12), 14, *range(17, 24))] + ["L1"] + [f"S{number}" for number in range(1, 6)]
+    [f"F{number}" for number in (*range(1, 12), 14, *range(17, 28))] + ["L1"] + [f"S{number}" for number in range(1, 6)]
 )
 
 _HEAD = """# Reliability

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, InternalError, OperationalError, connection
 
 from runs.domain.states import RUN_ENDED
 from runs.models import Run, StepRun
@@ -256,12 +256,12 @@ def _begun(flow: Published, n: int, key: str) -> UUID:
 
 
 def patiently(ask: Callable[[], T], *, within: float = 60) -> T:
-    """Call a function until the database, which may be away or end connections, answers; return the result."""
+    """Call a function until the database, which may be away or read-only, does what is asked; return the result."""
     deadline = time.monotonic() + within
     while True:
         try:
             return ask()
-        except (OperationalError, InterfaceError):
+        except (OperationalError, InterfaceError, InternalError):
             connection.close()
             if time.monotonic() > deadline:
                 raise

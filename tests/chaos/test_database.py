@@ -43,6 +43,25 @@ def test_a_database_that_crashes_loses_no_run_that_it_accepted(table: Table, wit
             row.all_end()
 
 
+def test_a_database_that_is_read_only_for_moments_fails_no_run(table: Table, witness: Witness) -> None:
+    with table("F27", "PostgreSQL read-only (default_transaction_read_only), again and again under load") as row:
+        row.fleet.ready("a", "b")
+        for number in range(SIZE.of(3, 5)):
+            row.start(workloads.mixed(witness), SIZE.of(20, 50))
+            _read_only("on")
+            time.sleep(1 + number % 3)  # the fault lasts so long
+            _read_only("off")
+            row.fault("PostgreSQL read-only")
+            time.sleep(0.5)  # between two faults some steps are recorded
+
+
+def _read_only(value: str) -> None:
+    """Let every new transaction of the server be read-only, or not."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+        cursor.execute("SELECT pg_reload_conf()")
+
+
 def test_what_waits_is_woken_once_though_everything_was_restarted(table: Table, witness: Witness) -> None:
     with table("F20", "a long wait (compressed), and a restart of everything meanwhile") as row:
         row.fleet.ready("a", "b")

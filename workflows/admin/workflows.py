@@ -18,6 +18,7 @@ from workflows.admin.base import AsksPermissions
 from workflows.admin.fields import StrictJson
 from workflows.definitions.definition import Definition
 from workflows.definitions.errors import DefinitionError
+from workflows.definitions.names import name_fault
 from workflows.definitions.secrets import masked, masked_definition
 from workflows.formats.export import export_yaml
 from workflows.models import Step, Version, Workflow
@@ -56,11 +57,20 @@ class ArchivedFilter(admin.SimpleListFilter):
 
 
 class WorkflowForm(ModelForm):
-    """A workflow's own fields. The workspace is no field of an existing one, so Django would not compare its name."""
+    """A workflow's own fields. The workspace is no field of an existing one, so Django would not compare its name.
+
+    The name counts at once, also where the draft is not published.
+    """
 
     def clean_name(self) -> str:
-        """Return the name, if no other workflow of the workspace has it that is not archived."""
+        """Return the name. Refuse a new one that cannot stand in an address, and one that another workflow has.
+
+        Archived workflows do not count.
+        """
         name: str = self.cleaned_data["name"]
+        fault = name_fault(name) if "name" in self.changed_data else None
+        if fault is not None:
+            raise forms.ValidationError(f"{name} {fault}.")
         workspace = self.cleaned_data.get("workspace") or self.instance.workspace_id
         others = Workflow.objects.filter(workspace=workspace, name=name, archived_at=None).exclude(pk=self.instance.pk)
         if workspace is not None and others.exists():
@@ -116,6 +126,7 @@ class StepInline(StackedInline):
 class WorkflowAdmin(AsksPermissions, ModelAdmin):
     """Editing changes the draft; `publish_draft` makes a version from it, which new runs then use."""
 
+    form = WorkflowForm
     list_display = ("name", "workspace", "owner", "kind", "current", "paused_at", "created_at")
     list_select_related = ("workspace", "owner", "current")
     list_filter = ("workspace", "kind", ArchivedFilter)
@@ -126,7 +137,6 @@ class WorkflowAdmin(AsksPermissions, ModelAdmin):
         "created_at",
     )  # fmt: skip
     inlines = (StepInline,)
-    form = WorkflowForm
     formfield_overrides = _STRICT_JSON
     actions = ("publish_selected",)
     actions_submit_line = ("publish_draft",)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.views import defaults
 from rest_framework.exceptions import APIException
@@ -15,7 +16,10 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from actions.payload import PayloadError
+from runs.control.keys import KeyTaken
 from workflows.definitions.errors import DefinitionError, InputNotChecked, InvalidInput, Problem
+
+log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 API_PREFIX = "/api/"
@@ -141,6 +145,9 @@ def _translated(exc: Exception) -> APIException | None:
         return Refused(_summary(exc.problems), status=503, problems=exc.problems, wait=1)
     if isinstance(exc, (DefinitionError, InvalidInput)):
         return refused(exc.problems)
+    if isinstance(exc, KeyTaken):
+        hashes = {"first_hash": exc.conflict.first, "given_hash": exc.conflict.given}
+        return Refused(str(exc), status=409, members={exc.conflict.what: str(exc.conflict.id), **hashes})
     if isinstance(exc, PayloadError):
         return bad(exc.path, str(exc))
     if isinstance(exc, Http404):
@@ -153,6 +160,10 @@ def _translated(exc: Exception) -> APIException | None:
         return unreadable(exc)
     if isinstance(exc, (OperationalError, InterfaceError)):
         return Refused("the database does not answer; try again in a moment", status=503)
+    if isinstance(exc, InternalError):
+        # It is a standby, say, and read-only.
+        log.error("database_refused", exc_info=exc)
+        return Refused("the database refuses this request now; try again in a moment", status=503)
     return None
 
 

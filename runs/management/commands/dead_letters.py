@@ -60,7 +60,7 @@ def _row(dead_letter: DeadLetter) -> tuple[str, ...]:
         str(dead_letter.pk),
         str(dead_letter.run_id),
         dead_letter.workflow.name,
-        dead_letter.step,
+        dead_letter.place,
         dead_letter.state,
         f"{dead_letter.created_at:%Y-%m-%d %H:%M:%S}",
         words.error_line(dead_letter.error)[:200],

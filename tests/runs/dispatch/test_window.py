@@ -53,6 +53,32 @@ def test_a_start_behind_queued_runs_leaves_them_and_itself_to_who_takes_them(set
     assert {state(run_id) for run_id in (first, second, third)} == {"succeeded"}
 
 
+def test_a_push_finds_the_new_primary_behind_the_broker_s_name(tmp_path: Path, settings: LazySettings) -> None:
+    home = [tmp_path / "old", tmp_path / "new"]
+    servers = [valkey.prepare(one, port=ports.free()) for one in home]
+    children = [Child(one.command(log=tmp_path / "log", settings=valkey.FORGETTING)) for one in servers]
+    try:
+        for one in servers:
+            wait_for(one.answers, what="the Valkey")
+        old, new = (redis.Redis.from_url(one.url) for one in servers)
+        settings.REDIS_URL = servers[0].url
+        window.forget()
+        window.push(["first"])
+        old.replicaof(ports.HOST, servers[1].port)
+        old.config_set("port", ports.free())
+        new.config_set("port", servers[0].port)
+        with pytest.raises(redis.RedisError):
+            window.push(["refused"])
+        window._pause.until = 0.0  # as if a second had passed
+        window.push(["second"])
+        assert new.lrange(window._queue(), 0, -1) == [b"second"]
+    finally:
+        for child in children:
+            child.process.kill()
+            child.process.wait(60)
+        window.forget()
+
+
 def test_a_fork_has_a_connection_to_the_broker_of_its_own() -> None:
     client = window._client()
     assert client.ping()

@@ -94,7 +94,8 @@ def test_a_failed_child_fails_the_step_and_says_where_it_failed() -> None:
     assert error["message"] == f"run {child.pk} of workflow 'child' failed at step 'bad': no paper"
     assert error["details"]["run"] == str(child.pk)
     assert state(run_id) == "failed"
-    assert DeadLetter.objects.filter(run_id=run_id, step="call").count() == 1
+    assert error["details"]["dead_letter_run"] == str(child.pk)
+    assert list(DeadLetter.objects.values_list("run_id", "step")) == [(child.pk, "bad")]
 
 
 def test_a_retry_policy_starts_another_child() -> None:

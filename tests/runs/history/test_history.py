@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from io import StringIO
 from typing import Any
+from uuid import UUID
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
+from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from runs.control import stops
+from runs.domain.actor import Actor
+from runs.engine import stopping
 from runs.history import timeline
-from runs.models import StepRun
+from runs.models import Run, StepRun
 from runs.planning import plan
 from tests.engine import drain
-from tests.flows import begun, published, the_run
+from tests.flows import begun, published, queued, the_run
 from tests.runs.doors import admin, api
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,6 +59,85 @@ def test_steps_without_a_row_are_pending_and_in_topological_order() -> None:
     assert [view.step for view in views] == ["adult", "yes", "no", "after"]
     assert {view.state for view in views} == {"pending"}
     assert {(view.attempt, view.input, view.config) for view in views} == {(0, None, None)}
+
+
+NAPS = """
+name: naps
+steps:
+  - {id: nap, action: wait, with: {for: 1h}}
+  - {id: after, action: default}
+  - {id: last, action: default}
+"""
+
+
+def cancelled(run_id: UUID) -> None:
+    stops.cancel([run_id], actor=Actor())
+
+
+def terminated(run_id: UUID) -> None:
+    stops.terminate([run_id], actor=Actor())
+
+
+def timed_out(run_id: UUID) -> None:
+    Run.objects.filter(pk=run_id).update(deadline=Now())
+    stopping.time_out([run_id])
+
+
+@pytest.mark.parametrize(
+    ("stop", "kind", "begun_before"),
+    [
+        (cancelled, "run_cancelled", True),
+        (terminated, "run_terminated", True),
+        (timed_out, "run_timed_out", True),
+        # A queued run has no deadline, and a terminate of it is a cancel: nothing of it was to follow.
+        (cancelled, "run_cancelled", False),
+        (terminated, "run_cancelled", False),
+    ],
+)
+def test_steps_that_a_stopped_run_never_began_are_skipped_for_that_reason(
+    stop: Callable[[UUID], None], kind: str, *, begun_before: bool
+) -> None:
+    flow = published(NAPS)
+    [run_id] = begun(flow) if begun_before else queued(flow)
+    if begun_before:
+        drain()
+    before = {view.step: view.state for view in timeline.timeline(the_run(run_id))}
+    assert (before["after"], before["last"]) == ("pending", "pending")
+    stop(run_id)
+    views = {view.step: view for view in timeline.timeline(the_run(run_id))}
+    for name in ("after", "last") if begun_before else ("nap", "after", "last"):
+        assert views[name].state == "skipped"
+        error = views[name].error
+        assert isinstance(error, dict)
+        assert error["kind"] == kind
+    assert "pending" not in {step["state"] for step in api().get(f"runs/{run_id}")[1]["steps"]}
+    assert "pending" not in admin().get(reverse("admin:runs_run_change", args=[run_id])).content.decode()
+    told = StringIO()
+    call_command("show_run", str(run_id), stdout=told)
+    assert "pending" not in told.getvalue()
+    assert "before this step began" in told.getvalue()
+    assert StepRun.objects.filter(run_id=run_id).count() == begun_before, "no row is written for them"
+
+
+def test_a_step_that_a_failure_elsewhere_prevented_names_the_failed_step() -> None:
+    text = """
+name: two-branches
+steps:
+  - {id: bad, action: fail, with: {message: no}, retry: none}
+  - {id: nap, needs: [], action: wait, with: {for: 1h}}
+  - {id: after, needs: [nap], action: default}
+finally:
+  - {id: hold, action: wait, with: {for: 1h}}
+"""
+    [run_id] = begun(published(text))
+    drain()
+    stops.cancel([run_id], actor=Actor())
+    drain()
+    views = {view.step: view for view in timeline.timeline(the_run(run_id))}
+    assert the_run(run_id).finished_at is None, "finally is still to be done"
+    assert (views["after"].state, views["hold"].state) == ("skipped", "waiting")
+    stops.terminate([run_id], actor=Actor())
+    assert {view.state for view in timeline.timeline(the_run(run_id))} == {"failed", "cancelled", "skipped"}
 
 
 def test_a_skipped_step_has_neither_input_nor_attempt() -> None:
