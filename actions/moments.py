@@ -38,7 +38,7 @@ def _as_moment(value: Any, info: ValidationInfo) -> Any:
     if info.context is ACCEPTED and (found := _of_earlier_release(value)) is not None:
         return found
     if not isinstance(value, str):
-        raise ValueError(f"must be a moment, not {described(value)}; write {EXAMPLE}")
+        raise ValueError(f"must be a moment, not {described(value)}; write {EXAMPLE}")  # noqa: TRY004 - for Pydantic
     return moment(value, timezone=info.data.get("timezone"))
 
 
