@@ -71,7 +71,7 @@ docs: $(DEV_STAMP) ## Write the pages of docs/ that are generated from the code
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "stepwise: $(PYTHON) is missing or older than 3.11; install Python 3.11 or newer, or run make PYTHON=/path/to/it" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "stepwise: $(PYTHON) has no venv module; install it (Debian, Ubuntu: apt install python3-venv) and run make again" >&2; exit 1; }
-	@echo "making .venv"
+	@echo "making .venv: about 10 seconds"
 	@$(PYTHON) -m venv .venv
 
 lock: $(DEV_STAMP) ## Write the lock files anew: every package with the hashes of its files, for all platforms
@@ -80,11 +80,11 @@ lock: $(DEV_STAMP) ## Write the lock files anew: every package with the hashes o
 
 # What is downloaded has to have one of the hashes of the lock file, wherever it comes from.
 $(STAMP): requirements.lock | $(BIN)/python
-	@echo "installing requirements.lock"
+	@echo "installing requirements.lock: 20 seconds to some minutes, by the speed of the downloads"
 	@$(PIP) --require-hashes -r requirements.lock
 	@touch $@
 
 $(DEV_STAMP): requirements.lock requirements-dev.lock | $(BIN)/python
-	@echo "installing requirements-dev.lock"
+	@echo "installing requirements-dev.lock: 20 seconds to some minutes, by the speed of the downloads"
 	@$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $@ $(STAMP)

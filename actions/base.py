@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Final, Generic, Protocol, TypeVar
+from enum import Enum
+from functools import cache
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,14 +21,52 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 ACCEPTED: Final[dict[str, bool]] = {"accepted": True}
 
 
+class Use(Enum):
+    """What an action does with the value of a config field, and so which computed values it may have.
+
+    - PLAIN: it is an argument. A computed null is refused, because it was taken as "left out"; and a text that an
+      expression is only a part of takes texts, numbers and booleans.
+    - DECISIVE: as PLAIN, and leaving it out changes who may do what, or how long something lasts. A computed value that
+      is empty is refused, too.
+    - QUERY: as DECISIVE, but an empty text among its values is a value.
+    - URL: as DECISIVE, and no part of the text may be empty before the query.
+    - PROSE: a text for people. A computed null is refused; a part of the text may be anything, and is written as JSON.
+    - PAYLOAD: JSON that is handed on. Null, empty values, and JSON in texts are as good as any other.
+    """
+
+    PLAIN = "plain"
+    DECISIVE = "decisive"
+    QUERY = "query"
+    URL = "url"
+    PROSE = "prose"
+    PAYLOAD = "payload"
+
+
 class Config(BaseModel):
     """The schema of a step's `with`, checked after its expressions are rendered. Unknown keys are refused.
 
     So is a value of another type: `5` is no boolean, and `"5"` no number. The types of actions.texts, actions.moments
-    and actions.durations say what they convert.
+    and actions.durations say what they convert. `uses` says what a field is for, as far as that is not PLAIN, or, for
+    a field of any JSON, PAYLOAD.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    uses: ClassVar[Mapping[str, Use]] = {}
+
+    @classmethod
+    def use_of(cls, key: str) -> Use:
+        """Return the use of the field with this key, as it is written in `with`."""
+        return _use_of(cls, key)
+
+
+@cache
+def _use_of(config: type[Config], key: str) -> Use:
+    if key in config.uses:
+        return config.uses[key]
+    field = next((one for name, one in config.model_fields.items() if key in (name, one.alias)), None)
+    # `Any`, and lists and objects of it.
+    any_json = field is not None and (field.annotation is Any or "Any" in str(field.annotation))
+    return Use.PAYLOAD if any_json else Use.PLAIN
 
 
 C = TypeVar("C", bound=Config)
@@ -130,6 +170,9 @@ class Retry:
     delays_seconds: tuple[float, ...] = ()
 
 
+# What an attempt has beside the time that its config gives to what the action does (Action.timeout_field).
+GRACE_SECONDS = 5.0
+
 ONCE = Retry(max_attempts=1)
 
 
@@ -192,7 +235,12 @@ class Action(ABC, Generic[C]):
       that records the step, so both are committed or neither.
     - `raw`: names of the config fields that the engine leaves unrendered, because the action evaluates them itself.
     - `error_kinds`: kinds of its own Retryable failures, which `retry.on` may list besides those of any action.
+    - `own_input`: its `perform` may read `context.input`. If not, a retry by hand refuses an input that nothing reads.
+    - `timeout_field`: the config field that limits what the action does in an attempt, in seconds. An attempt of a step
+      without a `timeout` then has GRACE_SECONDS more than that.
     - `signal_field`: the config field with the name of the signal that the action's steps wait for.
+    - `payload_words`: keys of a `payload` that mean a config field, as in `{"message": "text"}`, unless that is given.
+    - `payload_defaults`: config fields that a `payload` need not give, although `with` must.
     """
 
     name: ClassVar[str]
@@ -207,7 +255,11 @@ class Action(ABC, Generic[C]):
     retry: ClassVar[Retry] = Retry()
     raw: ClassVar[frozenset[str]] = frozenset()
     error_kinds: ClassVar[frozenset[str]] = frozenset()
+    own_input: ClassVar[bool] = True
+    timeout_field: ClassVar[str | None] = None
     signal_field: ClassVar[str | None] = None
+    payload_words: ClassVar[Mapping[str, str]] = {}
+    payload_defaults: ClassVar[Mapping[str, Json]] = {}
     config_class: ClassVar[type[Config]]
 
     @abstractmethod
@@ -219,6 +271,45 @@ class Action(ABC, Generic[C]):
         return woken.output
 
     @classmethod
+    def faults(cls, config: Mapping[str, Json]) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield place and message of what is wrong in every run with a config as written, apart from types.
+
+        It is called when a definition is published. Values may have expressions, and may be of a wrong type.
+        """
+        yield from ()
+
+    @classmethod
     def from_payload(cls, payload: Json) -> Json:
-        """Turn the `payload` of a short-form step into the action's config; by default it is the config already."""
-        return payload
+        """Turn the `payload` of a job or short-form step into the action's config: the keys of it that the config has.
+
+        All other keys are data; see `data_of`. A payload that is no mapping is returned as it is.
+        """
+        if not isinstance(payload, dict):
+            return payload
+        fields = ((cls._field_of(key, payload), value) for key, value in payload.items())
+        return {**cls.payload_defaults, **{field: value for field, value in fields if field is not None}}
+
+    @classmethod
+    def data_of(cls, payload: Json) -> dict[str, Json]:
+        """Return the keys of a payload that the action does not know. Only the step's input has them."""
+        if not isinstance(payload, dict):
+            return {}
+        return {key: value for key, value in payload.items() if cls._field_of(key, payload) is None}
+
+    @classmethod
+    def _field_of(cls, key: str, payload: Mapping[str, Json]) -> str | None:
+        if key in config_keys(cls.config_class):
+            return key
+        field = cls.payload_words.get(key)
+        return None if field in payload else field
+
+    @classmethod
+    def reads_input(cls, config: Json) -> bool:
+        """Whether `perform` may read `context.input`, with this config as written; by default as `own_input` says."""
+        return cls.own_input
+
+
+@cache
+def config_keys(config_class: type[Config]) -> frozenset[str]:
+    """Return the keys that a config may have, as they are written: `for`, not `for_`."""
+    return frozenset(field.alias or name for name, field in config_class.model_fields.items())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import orjson
 from pydantic import (
@@ -17,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from actions.base import ACCEPTED, Config
+from actions.base import ACCEPTED, Config, Use
 from actions.durations import Seconds
 from actions.texts import described
 from actions.timezones import EXAMPLE, known_zone, moment, within
@@ -38,7 +39,8 @@ def _as_moment(value: Any, info: ValidationInfo) -> Any:
     if info.context is ACCEPTED and (found := _of_earlier_release(value)) is not None:
         return found
     if not isinstance(value, str):
-        raise ValueError(f"must be a moment, not {described(value)}; write {EXAMPLE}")  # noqa: TRY004 - for Pydantic
+        # Pydantic takes a TypeError for a fault of the program.
+        raise ValueError(f"must be a moment, not {described(value)}; write {EXAMPLE}")  # noqa: TRY004
     return moment(value, timezone=info.data.get("timezone"))
 
 
@@ -58,6 +60,8 @@ Moment = Annotated[datetime | None, BeforeValidator(_as_moment)]
 
 class ZonedConfig(Config):
     """The config fields of a moment: `until`, and the zone that it is meant in."""
+
+    uses: ClassVar[Mapping[str, Use]] = {"until": Use.DECISIVE, "timezone": Use.DECISIVE, "timeout": Use.DECISIVE}
 
     # Before `until`, which is read in it.
     timezone: Zone | None = Field(

@@ -45,8 +45,11 @@ class PayloadError(ValueError):
         self.path = path
 
 
-def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Json:
-    """Parse a JSON text. Raises PayloadError; for a syntax error its message has line and column."""
+def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH, big_integers_as_text: bool = False) -> Json:
+    """Parse a JSON text. Raises PayloadError; for a syntax error its message has line and column.
+
+    With `big_integers_as_text` an integer beyond 64 bits becomes a text of its digits; else it is refused.
+    """
     raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
     _refuse_many(raw)
     value: Json = _quick_loads(raw, max_depth=max_depth)
@@ -57,7 +60,7 @@ def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Json:
         value = json.loads(
             raw.decode("utf-8-sig"),
             object_pairs_hook=_unique_keys,
-            parse_int=_bounded_int,
+            parse_int=_int_or_text if big_integers_as_text else _bounded_int,
         )
     except UnicodeDecodeError as error:
         raise PayloadError(f"is not UTF-8 (byte {error.start})") from None
@@ -203,6 +206,11 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> Any:
 def _bounded_int(digits: str) -> int:
     # Python refuses to parse thousands of digits; a number with more than 20 is beyond 64 bits anyway.
     return int(digits) if len(digits) <= 20 else _INT_MAX + 1
+
+
+def _int_or_text(digits: str) -> int | str:
+    number = _bounded_int(digits)
+    return number if _INT_MIN <= number <= _INT_MAX else digits
 
 
 def _refuse_many(raw: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from actions.payload import dumps
 
@@ -41,3 +41,14 @@ def _whole(value: object) -> object:
 
 Text = Annotated[str, BeforeValidator(as_text)]
 Whole = Annotated[int, BeforeValidator(_whole)]
+
+
+def _text_or_list(value: object) -> str:
+    return "list" if isinstance(value, list) else "text"
+
+
+# With a tag for each type, so that an error speaks of the type that was meant.
+TextOrTexts = Annotated[
+    Annotated[Text, Tag("text")] | Annotated[list[Text], Field(min_length=1, max_length=1000), Tag("list")],
+    Discriminator(_text_or_list),
+]

@@ -60,9 +60,9 @@ def _configuration() -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": False,
         "worker_enable_remote_control": True,
-        # Task events are three messages for each of ours, and only Flower reads them. Flower switches them on when it
-        # is first used, and never off: they are sent from then on, until the worker restarts or reconnects.
-        "worker_send_task_events": False,
+        # Makes the worker create its dispatcher of events, without which nothing can switch them on, whatever flags it
+        # is started with. project/task_events.py decides when events are sent.
+        "worker_send_task_events": True,
         "task_send_sent_event": False,
         # The next sweep repeats a failed publish, so it may fail fast.
         "task_publish_retry": True,
@@ -100,3 +100,4 @@ app.autodiscover_tasks(["runs.worker"])
 # By name, because the modules need Django to be set up, which the worker does before it builds its boot steps.
 app.steps["worker"].add("runs.worker.sweep_thread:SweepStep")
 app.steps["worker"].add("runs.worker.retention_thread:RetentionStep")
+app.steps["consumer"].add("project.task_events:TaskEvents")

@@ -71,6 +71,20 @@ def home() -> Path:
     return BASE_DIR / Path(given or ".stepwise").expanduser()
 
 
+def home_hint() -> str:
+    """Return a sentence for a command that finds no running installation: where it looked, and how to name another."""
+    if os.environ.get("STEPWISE_HOME"):
+        said_by = "STEPWISE_HOME in the environment"
+    elif read_file(dotenv_path()).get("STEPWISE_HOME"):
+        said_by = f"STEPWISE_HOME in {dotenv_path()}"
+    else:
+        said_by = "the default, as STEPWISE_HOME is not set here"
+    return (
+        f"This command looked at {home()} ({said_by}). If `make up` was started with another STEPWISE_HOME, give the"
+        " same to this command: export STEPWISE_HOME=DIRECTORY, or write it into .env"
+    )
+
+
 @functools.cache
 def _files() -> Mapping[str, str]:
     return {**read_file(home() / CREDENTIALS), **read_file(dotenv_path())}
@@ -96,10 +110,10 @@ def env_str(name: str, *, default: str | None = None) -> str:
     value = lookup(name) or default
     if value is None:
         file = home() / CREDENTIALS
-        hint = "is silent about it" if file.exists() else "does not exist, so `make up` is not running there"
+        hint = "is silent about it" if file.exists() else "does not exist, so `make up` has never run there"
         raise SettingError(
             f"{name} is not set and {file} {hint}; run `make up`, or set {name} in the environment or .env."
-            " If `make up` runs with another STEPWISE_HOME, set STEPWISE_HOME to that directory here too"
+            f" {home_hint()}"
         )
     return value
 

@@ -1,4 +1,4 @@
-"""The security headers of every response, and the admin's badge with the environment's name."""
+"""The security headers of every response; and of the admin's pages, what its theme asks for: badge, icon, styles."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.security import SecurityMiddleware
+from django.templatetags.static import static
 from django.utils.cache import patch_vary_headers
 
 _GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -73,6 +74,16 @@ def environment_label(_: HttpRequest) -> list[str]:
     """Return the text and the colour of the admin's badge: the environment's name, in red for production."""
     name = settings.STEPWISE_ENVIRONMENT
     return [name, "danger" if name == "production" else "info"]
+
+
+def favicon(_: HttpRequest) -> str:
+    """Return the address of the icon that browsers show beside a page's title."""
+    return static("runs/favicon.svg")
+
+
+def phone_styles(_: HttpRequest) -> str:
+    """Return the address of the styles that all pages of the admin need on narrow screens."""
+    return static("runs/phones.css")
 
 
 def _is_admin_page(request: HttpRequest, response: HttpResponseBase) -> bool:

@@ -31,6 +31,8 @@ def is_running(home: Path) -> bool:
 def why_no_database(error: OperationalError) -> str:
     """Return one line for a failed connection: that `make up` is not running, or the driver's message."""
     home = env.home()
-    if "DATABASE_URL" not in os.environ and (home / env.CREDENTIALS).exists() and not is_running(home):
-        return f"the database does not answer: `make up` is not running with {home}; start it first"
+    if not env.told("DATABASE_URL") and (home / env.CREDENTIALS).exists() and not is_running(home):
+        return (
+            f"the database does not answer, as `make up` is not running with {home}; start it first. {env.home_hint()}"
+        )
     return " ".join(str(error).split())

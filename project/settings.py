@@ -98,6 +98,8 @@ try:
 
     # Late acknowledgement is correct too, but takes longer to recover from a lost worker. The tests run with both.
     CELERY_ACKS_LATE = env_bool("CELERY_ACKS_LATE", default=False)
+    # When workers send Celery's events of tasks, which only Flower reads: while Flower is open, or always.
+    TASK_EVENTS = env_choice("TASK_EVENTS", default="while_open", choices=("while_open", "always"))
     # 0 switches the timeout off, for migrations of big tables.
     DATABASE_STATEMENT_TIMEOUT_SECONDS = env_int("DATABASE_STATEMENT_TIMEOUT_SECONDS", default=15)
     # A login is refused when this many failed for its name from its address, or this many for any names from its
@@ -138,7 +140,8 @@ MIDDLEWARE = [
     "project.headers.KeepNothing",
     "django.middleware.security.SecurityMiddleware",
     "project.nul.RefuseNul",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "project.static.StaticFiles",
+    "project.static.CompressPages",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -214,6 +217,12 @@ STATIC_URL = "/static/"
 # Static files are served from the installed packages: no collectstatic, and no second copy that could be outdated.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "project.static.Versioned"},
+}
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 
 _VALIDATION = "django.contrib.auth.password_validation"
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
@@ -278,6 +287,8 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Stepwise",
     "SITE_SYMBOL": "account_tree",
     "SITE_URL": "/admin/",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "project.headers.favicon"}],
+    "STYLES": ["project.headers.phone_styles"],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "project.headers.environment_label",

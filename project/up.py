@@ -100,8 +100,13 @@ def up(stack: Stack) -> None:
         plans.check_ports(plan)
         secrets = write_credentials(plan)
         try:
+            # What follows prints nothing for a while; times are those of two cores.
+            if servers := " and ".join(_own_servers(plan)):
+                say(f"starting {servers}: a few seconds, the first time about 15")
             start_servers(stack, plan, secrets)
+            say("preparing the database, its tables and the examples: a few seconds, the first time about 30")
             prepare_database(stack)
+            say("starting worker and web, and running an example: about 15 seconds")
             start_apps(stack, apps.worker(plan), apps.web(plan))
             show_example(stack)
             start_apps(stack, flower_of(plan, secrets), apps.beat(plan))
@@ -216,6 +221,12 @@ def say(line: str) -> None:
         print(line, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _own_servers(plan: Plan) -> list[str]:
+    """Return the names of the servers that are started, and not given by the user."""
+    given = {"PostgreSQL": plan.database_url, "Valkey": plan.redis_url}
+    return [name for name, url in given.items() if url is None]
 
 
 def _server(stack: Stack, command: Command) -> Child:

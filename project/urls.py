@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView
 
 from project.health import health
+from runs.api.resources.index import Index
 from runs.api.resources.metrics import Metrics
 from runs.pages import approval
 
@@ -14,10 +15,15 @@ admin.autodiscover()
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
+    # What people type without its slash, and what browsers ask for by themselves.
+    path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin/login", RedirectView.as_view(url="/admin/login/", query_string=True)),
+    path("favicon.ico", RedirectView.as_view(url="/static/runs/favicon.svg")),
     path("health", health, name="health"),
     path("metrics", Metrics.as_view(), name="metrics"),
     path("approve/<str:token>", approval.decide, name="approval-link"),
     path("admin/", admin.site.urls),
+    path("api/v1", Index.as_view(), name="api-index-without-slash"),
     path("api/v1/schema", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/v1/", include("runs.api.urls")),
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from actions.base import ACCEPTED, ONCE, Action, Config, Context, Json, Park, Permanent, Retry, Retryable, Woken
+from actions.base import ACCEPTED, ONCE, Action, Config, Context, Json, Park, Permanent, Retry, Retryable, Use, Woken
 from actions.moments import UntilConfig, iso
 from actions.texts import Text
 
@@ -27,6 +28,8 @@ Approvers = Annotated[
 
 
 class ApprovalConfig(UntilConfig):
+    uses: ClassVar[Mapping[str, Use]] = {**UntilConfig.uses, "approvers": Use.DECISIVE, "message": Use.PROSE}
+
     message: Text = Field(min_length=1, max_length=5000, description="The question to be decided, shown to people")
     approvers: Approvers = Field(
         default=[], description="Names of the users who may decide; if left out, everybody who may change runs"
@@ -46,6 +49,7 @@ class Approval(Action[ApprovalConfig]):
     output: ClassVar[str] = '{"approved": bool, "by": name or null, "comment": text, "at": the time in ISO 8601 UTC}'
     parks: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE
+    own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = ApprovalConfig
 
     def perform(self, config: ApprovalConfig, context: Context) -> Park:

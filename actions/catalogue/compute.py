@@ -23,6 +23,7 @@ class Compute(Action[ComputeConfig]):
     output: ClassVar[str] = '{"iterations": number, "result": sha256 in hex}'
     pure: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE
+    own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = ComputeConfig
 
     def perform(self, config: ComputeConfig, context: Context) -> Json:

@@ -21,6 +21,7 @@ class Condition(Action[ConditionConfig]):
     pure: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE
     raw: ClassVar[frozenset[str]] = frozenset({"expression"})
+    own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = ConditionConfig
 
     def perform(self, config: ConditionConfig, context: Context) -> Json:

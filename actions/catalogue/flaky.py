@@ -21,6 +21,7 @@ class Flaky(Action[FlakyConfig]):
     summary: ClassVar[str] = "Fail a given share of attempts; a retry may succeed"
     output: ClassVar[str] = '{"attempt": the attempt that succeeded}'
     error_kinds: ClassVar[frozenset[str]] = frozenset({"flaky"})
+    own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = FlakyConfig
 
     def perform(self, config: FlakyConfig, context: Context) -> Json:

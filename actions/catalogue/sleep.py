@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import ClassVar
 
 from pydantic import Field
 
-from actions.base import Action, Cancelled, Config, Context, Json, Park, Retryable, Woken
+from actions.base import Action, Cancelled, Config, Context, Json, Park, Retryable, Use, Woken
 from actions.durations import Seconds
 
 _LOOK_SECONDS = 0.25
@@ -17,6 +18,8 @@ _LONGEST_HELD_SECONDS = 1.0
 
 
 class SleepConfig(Config):
+    uses: ClassVar[Mapping[str, Use]] = {"seconds": Use.DECISIVE}
+
     seconds: Seconds = Field(default=1.0, description="How long, such as 0.5 or 2s; over 1 s it waits as `wait` does")
 
 
@@ -24,6 +27,7 @@ class Sleep(Action[SleepConfig]):
     name: ClassVar[str] = "sleep"
     summary: ClassVar[str] = "Occupy a worker for up to a second; wait without one beyond that"
     output: ClassVar[str] = '{"seconds": number}'
+    own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = SleepConfig
 
     def perform(self, config: SleepConfig, context: Context) -> Json | Park:

@@ -71,10 +71,21 @@ class Transform(Action[TransformConfig]):
         return _shape(context.input, config, context, "input")
 
     @classmethod
+    def reads_input(cls, config: Json) -> bool:
+        return not isinstance(config, dict) or not {"select", "rename", "map"}.isdisjoint(config)
+
+    @classmethod
     def from_payload(cls, payload: Json) -> Json:
-        if isinstance(payload, dict) and _KEYS.isdisjoint(payload):
-            return {"set": payload}
-        return payload
+        return {"set": payload} if _is_set(payload) else super().from_payload(payload)
+
+    @classmethod
+    def data_of(cls, payload: Json) -> dict[str, Json]:
+        return {} if _is_set(payload) else super().data_of(payload)
+
+
+def _is_set(payload: Json) -> bool:
+    """Whether a payload has none of the action's keys, and so is the object to be returned."""
+    return isinstance(payload, dict) and _KEYS.isdisjoint(payload)
 
 
 def _shaped_list(items: list[Json], config: TransformConfig, context: Context) -> Json:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from actions.base import ONCE, Action, Config, Context, Park, Retry
+from actions.base import ONCE, Action, Config, Context, Park, Retry, Use
 from actions.durations import Seconds
 from actions.moments import ZonedConfig, iso
 
 
 class WaitConfig(ZonedConfig):
+    uses: ClassVar[Mapping[str, Use]] = {**ZonedConfig.uses, "seconds": Use.DECISIVE, "for": Use.DECISIVE}
+
     seconds: Seconds | None = Field(default=None, description="How long, in seconds")
     for_: Seconds | None = Field(default=None, alias="for", description="How long, such as 30s, 5m, 2h or 1d")
 
@@ -29,6 +32,7 @@ class Wait(Action[WaitConfig]):
     output: ClassVar[str] = '{"until": the end of the wait in ISO 8601 UTC}'
     parks: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE
+    own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = WaitConfig
 
     def perform(self, config: WaitConfig, context: Context) -> Park:

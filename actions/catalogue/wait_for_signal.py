@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from actions.base import ONCE, Action, Config, Context, Json, Park, Retry, Retryable, Woken
+from actions.base import ONCE, Action, Config, Context, Json, Park, Retry, Retryable, Use, Woken
 from actions.moments import UntilConfig, iso
 from actions.texts import Text
 
@@ -31,6 +32,8 @@ SignalKey = Annotated[Text, Field(min_length=1, max_length=MAX_KEY)]
 
 
 class SignalConfig(UntilConfig):
+    uses: ClassVar[Mapping[str, Use]] = {**UntilConfig.uses, "name": Use.DECISIVE, "key": Use.DECISIVE}
+
     name: SignalName = Field(description="The name that the signal is sent under, such as order.paid")
     key: SignalKey | None = Field(
         default=None,
@@ -48,6 +51,7 @@ class WaitForSignal(Action[SignalConfig]):
     parks: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE
     signal_field: ClassVar[str | None] = "name"
+    own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = SignalConfig
 
     def perform(self, config: SignalConfig, context: Context) -> Park:

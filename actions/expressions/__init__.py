@@ -5,16 +5,14 @@ from actions.expressions.language import (
     MAX_EXPRESSIONS,
     TOO_MANY,
     ExpressionError,
-    Template,
     check,
     check_expression,
-    evaluate,
     expression_references,
     has_expression,
     references,
-    render,
     truthy,
 )
+from actions.expressions.rendering import Template, evaluate, render
 from actions.expressions.values import WEB_CPU_MILLISECONDS, shared
 
 __all__ = [

@@ -2,89 +2,48 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from minijinja import Environment, TemplateError
 
 from actions.base import Json
 from actions.expressions import filters, operators, step_results
-from actions.expressions.syntax import KEYWORDS, Path, emit
+from actions.expressions.syntax import OMIT_PATH, Path
 from actions.expressions.values import TESTS, Refused, kind, refill, weigh
 from actions.nearest import shortened
 from actions.payload import PayloadError
 from actions.payload import check as check_json
+
+if TYPE_CHECKING:
+    from actions.expressions.language import Expression
 
 FUEL = 10_000
 # A longer text is handed to MiniJinja as a _Long: it would copy the text at every call.
 _LONG = 1_000
 T = TypeVar("T")
 
-_PLAIN_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\.\d{1,9}|\[\d{1,9}\]|\[\"[^\"\\]*\"\]|\['[^'\\]*'\])*")
-_KEY = re.compile(r"(?P<name>[A-Za-z_]\w*)|(?P<index>\d+)|\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'")
+
+class _Omit:
+    """The type of OMIT."""
+
+    __slots__ = ()
+
+
+# The value of `omit`: the field or item whose expression gives it is left out.
+OMIT: Any = _Omit()
 
 
 class Misses(Exception):
     """A path whose value does not exist; the message says at which key it ends and which keys exist there."""
 
 
-@dataclass(frozen=True)
-class Expression:
-    """A checked expression: either a plain `path`, which is looked up, or `emitted` source for MiniJinja."""
-
-    source: str
-    path: Path | None = None
-    emitted: str = ""
-    constants: dict[str, Any] = field(default_factory=dict)
-    paths: tuple[Path, ...] = ()
-    references: frozenset[str] = frozenset()
-
-    @property
-    def read(self) -> tuple[Path, ...]:
-        """The paths that it reads."""
-        return self.paths if self.path is None else (self.path,)
-
-    def evaluate(self, names: Mapping[str, Json]) -> Json:
-        """Return the value. Raises Misses for a path that does not exist, Refused for an operation not permitted."""
-        if self.path is not None:
-            return look_up(self.path, names)
-        return _run(self, names)
-
-
-def compiled(source: str) -> Expression:
-    """Parse and check a source without its braces. Raises Unacceptable. Nothing is evaluated."""
-    if len(source) < 1000 and _PLAIN_PATH.fullmatch(source) and source.isascii():
-        path = tuple(_key(match) for match in _KEY.finditer(source))
-        if KEYWORDS.isdisjoint(part for part in path if isinstance(part, str)):
-            return Expression(source=source, path=path, references=_references([path]))
-    return _emitted(source)
-
-
-@lru_cache(maxsize=4096)
-def _emitted(source: str) -> Expression:
-    out = emit(source)
-    return Expression(
-        source=source,
-        emitted=out.source,
-        constants=out.constants,
-        paths=tuple(out.paths),
-        references=_references(out.paths),
-    )
-
-
-def _key(match: re.Match[str]) -> str | int:
-    if match["index"] is not None:
-        return int(match["index"])
-    return next(text for text in (match["name"], match["double"], match["single"]) if text is not None)
-
-
-def _references(paths: list[Path]) -> frozenset[str]:
-    """Ids of the steps that the paths read. `*` means any step: `steps` alone, or `steps` with a computed key."""
-    return frozenset(str(path[1]) if len(path) > 1 else "*" for path in paths if path and path[0] == "steps")
+def evaluate(expression: Expression, names: Mapping[str, Json]) -> Json:
+    """Return the value. Raises Misses for a path that does not exist, Refused for an operation not permitted."""
+    if expression.path is not None:
+        return look_up(expression.path, names)
+    return _run(expression, names)
 
 
 def look_up(path: Path, names: Mapping[str, Json]) -> Json:
@@ -219,7 +178,13 @@ _local = _Local()
 def _run(expression: Expression, names: Mapping[str, Json]) -> Json:
     paths = expression.paths
 
+    def looked_up(number: int) -> Any:
+        path = paths[number]
+        return OMIT if path == OMIT_PATH else _held(look_up(path, names))
+
     def present(number: int) -> bool:
+        if paths[number] == OMIT_PATH:
+            return True
         try:
             look_up(paths[number], names)
         except Misses:
@@ -230,7 +195,7 @@ def _run(expression: Expression, names: Mapping[str, Json]) -> Json:
     try:
         value = _local.environment.eval_expr(
             expression.emitted,
-            p=lambda number: _held(look_up(paths[number], names)),
+            p=looked_up,
             has=present,
             **expression.constants,
         )
@@ -250,7 +215,7 @@ def _message(error: TemplateError) -> str:
 
 def _checked(value: Any) -> Json:
     """Return a value that MiniJinja computed, if it is JSON and within the budget. Raises Refused."""
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, bool) or value is OMIT:
         return value
     try:
         within_budget(weigh, value)

@@ -1,4 +1,4 @@
-"""Expressions in configs: `{{ steps.pick.output.email }}` in any string, and bare ones without braces, as in `if`.
+"""Parse and check expressions: `{{ steps.pick.output.email }}` in any string, and bare ones without braces, as in `if`.
 
 The language is that of MiniJinja's expressions, without statements. Jinja2's parser checks a source but never runs it
 (actions/expressions/syntax.py). Values are looked up by our own code, in plain JSON; MiniJinja computes the rest, under
@@ -10,32 +10,28 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
 
 from actions import paths
 from actions.base import Json, Permanent
-from actions.expressions import evaluator, step_results
-from actions.expressions.evaluator import Expression, Misses
-from actions.expressions.syntax import MAX_BYTES, Unacceptable
-from actions.expressions.values import Refused, as_text, shared, weigh
+from actions.expressions import step_results
+from actions.expressions.syntax import KEYWORDS, MAX_BYTES, OMIT_PATH, Path, Unacceptable, emit
 from actions.nearest import shortened
 
-MAX_DEPTH = 100
-MAX_TEXT = 1_000_000
 # Characters in the expressions of one config. Checking 1,000 takes about 6 ms.
 MAX_EXPRESSIONS = 200_000
 TOO_MANY = f"here begin more than {MAX_EXPRESSIONS:,} characters of expressions in one config; split the step"
 _MOST_FAULTS = 100
 _MOST_SECONDS = 1.0
-# Looking a value up is not charged to the budget. But a config with many looked-up values is serialised when it is
-# recorded, so its size is checked if more than this many strings have an expression.
-_FREE_LOOKUPS = 8
 _QUOTES = "'\""
 _OPENING, _CLOSING = "([{", ")]}"
 _TAGS = re.compile(r"\{[{%#]")
+_PLAIN_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\.\d{1,9}|\[\d{1,9}\]|\[\"[^\"\\]*\"\]|\['[^'\\]*'\])*")
+_KEY = re.compile(r"(?P<name>[A-Za-z_]\w*)|(?P<index>\d+)|\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'")
 
 
 class ExpressionError(Permanent):
@@ -51,7 +47,56 @@ class ExpressionError(Permanent):
 
 
 @dataclass(frozen=True)
-class _Text:
+class Expression:
+    """A checked expression: either a plain `path`, which is looked up, or `emitted` source for MiniJinja."""
+
+    source: str
+    path: Path | None = None
+    emitted: str = ""
+    constants: dict[str, Any] = field(default_factory=dict)
+    paths: tuple[Path, ...] = ()
+    references: frozenset[str] = frozenset()
+
+    @property
+    def read(self) -> tuple[Path, ...]:
+        """The paths that it reads."""
+        return self.paths if self.path is None else (self.path,)
+
+
+def _compiled_source(source: str) -> Expression:
+    """Parse and check a source without its braces. Raises Unacceptable. Nothing is evaluated."""
+    if len(source) < 1000 and _PLAIN_PATH.fullmatch(source) and source.isascii():
+        path = tuple(_key(match) for match in _KEY.finditer(source))
+        if path != OMIT_PATH and KEYWORDS.isdisjoint(part for part in path if isinstance(part, str)):
+            return Expression(source=source, path=path, references=_references([path]))
+    return _emitted(source)
+
+
+@lru_cache(maxsize=4096)
+def _emitted(source: str) -> Expression:
+    out = emit(source)
+    return Expression(
+        source=source,
+        emitted=out.source,
+        constants=out.constants,
+        paths=tuple(out.paths),
+        references=_references(out.paths),
+    )
+
+
+def _key(match: re.Match[str]) -> str | int:
+    if match["index"] is not None:
+        return int(match["index"])
+    return next(text for text in (match["name"], match["double"], match["single"]) if text is not None)
+
+
+def _references(paths: list[Path]) -> frozenset[str]:
+    """Ids of the steps that the paths read. `*` means any step: `steps` alone, or `steps` with a computed key."""
+    return frozenset(str(path[1]) if len(path) > 1 else "*" for path in paths if path and path[0] == "steps")
+
+
+@dataclass(frozen=True)
+class Text:
     """A string in parts: each is plain text, or an expression with its position in the string."""
 
     parts: tuple[str | tuple[Expression, int], ...]
@@ -62,113 +107,14 @@ class _Text:
         return sum(not isinstance(part, str) and part[0].path is None for part in self.parts)
 
 
-class _Fault(Exception):
+class Fault(Exception):
+    """What is wrong with an expression, before it is known where the text stands."""
+
     def __init__(self, message: str, *, source: str, position: int) -> None:
         super().__init__(message)
         self.message = message
         self.source = source
         self.position = position
-
-
-def render(value: Json, names: Mapping[str, Json]) -> Json:
-    """Return a copy of the value in which each expression is replaced by its result.
-
-    Raises ExpressionError for an expression that does not parse, reads a missing path, or exceeds the budget.
-    """
-    if isinstance(value, str):
-        return _render_text(value, names, "") if has_expression(value) else value
-    if not has_expression(value):
-        return value
-    rendering = _Rendering(names)
-    with shared():
-        rendered = rendering.walk(value, "", 0)
-    if rendering.lookups > _FREE_LOOKUPS:
-        _refuse_huge(rendered)
-    return rendered
-
-
-class _Rendering:
-    """One call of `render`; `lookups` counts the strings that have an expression."""
-
-    def __init__(self, names: Mapping[str, Json]) -> None:
-        self._names = names
-        self.lookups = 0
-
-    def walk(self, part: Json, path: str, depth: int) -> Json:
-        if isinstance(part, str):
-            self.lookups += "{{" in part
-            return _render_text(part, self._names, path) if has_expression(part) else part
-        if not isinstance(part, (dict, list)):
-            return part
-        if depth == MAX_DEPTH:
-            raise Permanent(f"{path}: is nested deeper than {MAX_DEPTH}", kind="expression")
-        if isinstance(part, dict):
-            return {key: self.walk(item, paths.join(path, key), depth + 1) for key, item in part.items()}
-        return [self.walk(item, f"{path}[{at}]", depth + 1) for at, item in enumerate(part)]
-
-
-class Template:
-    """A value that is rendered often. Its expressions are parsed once; the method `render` gives the function's result.
-
-    `raw` names the fields of an object that are left unrendered.
-    """
-
-    def __init__(self, value: Json, *, raw: frozenset[str] = frozenset()) -> None:
-        self._value = value
-        self._raw = raw if isinstance(value, dict) else frozenset()
-        plain = {key: item for key, item in value.items() if key not in raw} if isinstance(value, dict) else value
-        self._texts = [text for _, text in _texts(plain, "")]
-        self._lookups = sum(text.count("{{") > 0 for text in self._texts)
-        self._filler: Callable[[Mapping[str, Json]], Json] | None = None
-        # An expression that does not parse is no error here: each call of render raises it, with its path.
-        with suppress(_Fault, RecursionError):
-            self._filler = _filler(value, "", raw=self._raw)
-        self._shares = self._filler is not None and sum(_compiled(text).computed for text in self._texts) > 1
-
-    def render(self, names: Mapping[str, Json]) -> Json:
-        """Return what the function `render` returns."""
-        if self._filler is None:
-            return self._render_uncompiled(names)
-        if self._shares:
-            with shared():
-                rendered = self._filler(names)
-        else:
-            rendered = self._filler(names)
-        if self._lookups > _FREE_LOOKUPS:
-            _refuse_huge(rendered)
-        return rendered
-
-    @cached_property
-    def roots(self) -> frozenset[str] | None:
-        """The top-level names that the expressions read, as {"steps", "input"}; None unless all are plain paths."""
-        roots = set()
-        for text in self._texts:
-            try:
-                parts = _compiled(text).parts
-            except _Fault:
-                return None
-            for part in parts:
-                if not isinstance(part, str):
-                    if part[0].path is None:
-                        return None
-                    roots.add(str(part[0].path[0]))
-        return frozenset(roots)
-
-    def _render_uncompiled(self, names: Mapping[str, Json]) -> Json:
-        if not isinstance(self._value, dict):
-            return render(self._value, names)
-        plain = render({key: item for key, item in self._value.items() if key not in self._raw}, names)
-        kept = {key: item for key, item in self._value.items() if key in self._raw}
-        return {**plain, **kept} if isinstance(plain, dict) else plain
-
-
-def evaluate(source: str, names: Mapping[str, Json]) -> Json:
-    """Return the value of a bare expression; surrounding `{{ }}` are permitted. Raises ExpressionError."""
-    try:
-        expression, position = _bare(source)
-    except _Fault as fault:
-        raise ExpressionError(fault.message, source=fault.source, position=fault.position) from None
-    return _value(expression, position, "", names)
 
 
 def truthy(value: Json) -> bool:
@@ -184,16 +130,16 @@ def check(value: Json, *, path: str) -> list[tuple[str, str]]:
     faults: list[tuple[str, str]] = []
     length = 0
     began = time.thread_time()
-    for where, text in _texts(value, path):
+    for where, text in texts(value, path):
         length += length_of_expressions(text)
         if length > MAX_EXPRESSIONS:
             faults.append((where, TOO_MANY))
             break
         try:
-            for part in _compiled(text).parts:
+            for part in compiled(text).parts:
                 if not isinstance(part, str):
                     _check_step_results(*part)
-        except _Fault as fault:
+        except Fault as fault:
             faults.append((where, _fault_message(fault)))
             if len(faults) == _MOST_FAULTS or time.thread_time() - began > _MOST_SECONDS:
                 break
@@ -208,142 +154,79 @@ def length_of_expressions(text: str) -> int:
 def check_expression(source: str) -> str | None:
     """Return what is wrong with a bare expression, or None if it is valid. Nothing is evaluated."""
     try:
-        _check_step_results(*_bare(source))
-    except _Fault as fault:
+        _check_step_results(*bare(source))
+    except Fault as fault:
         return _fault_message(fault)
     return None
 
 
 def _check_step_results(expression: Expression, position: int) -> None:
     if message := step_results.misread(expression.read):
-        raise _Fault(message, source=expression.source, position=position)
+        raise Fault(message, source=expression.source, position=position)
 
 
 def has_expression(value: Json) -> bool:
     """Whether any string of the value contains a tag: `{{`, or the refused `{%` and `{#`."""
     if isinstance(value, str):
         return "{" in value and _TAGS.search(value) is not None
-    return any(True for _ in _texts(value, "")) if isinstance(value, (dict, list)) else False
+    return any(True for _ in texts(value, "")) if isinstance(value, (dict, list)) else False
 
 
 def references(value: Json) -> frozenset[str]:
     """Return the ids of the steps that the value's expressions read; `*` for a step known only when it is evaluated."""
-    step_ids: set[str] = set()
-    for _, text in _texts(value, ""):
-        try:
-            parts = _compiled(text).parts
-        except _Fault:
-            continue
-        step_ids.update(*(part[0].references for part in parts if not isinstance(part, str)))
-    return frozenset(step_ids)
+    return frozenset().union(*(expression.references for _, expression in parsed(value, path="")))
 
 
 def expression_references(source: str) -> frozenset[str]:
     """Return the ids of the steps that a bare expression reads; `*` for a step known only when it is evaluated."""
-    try:
-        return _bare(source)[0].references
-    except _Fault:
-        return frozenset()
+    expression = parsed_bare(source)
+    return frozenset() if expression is None else expression.references
 
 
-def _fault_message(fault: _Fault) -> str:
+def parsed(value: Json, *, path: str) -> Iterator[tuple[str, Expression]]:
+    """Yield (path, expression) for each expression of the value's strings; those that are not valid are left out."""
+    for where, text in texts(value, path):
+        with suppress(Fault):
+            yield from ((where, part[0]) for part in compiled(text).parts if not isinstance(part, str))
+
+
+def parsed_bare(source: str) -> Expression | None:
+    """Return a bare expression, None if it is not valid."""
+    with suppress(Fault):
+        return bare(source)[0]
+    return None
+
+
+def _fault_message(fault: Fault) -> str:
     return f"expression `{shortened(fault.source)}` at position {fault.position}: {fault.message}"
 
 
-def _texts(value: Json, path: str) -> Iterator[tuple[str, str]]:
+def texts(value: Json, path: str) -> Iterator[tuple[str, str]]:
     """Yield (path, string) for each string with a tag, in document order. Iterative, as the value may be deep."""
     for trail, part in paths.walk(value):
         if isinstance(part, str) and has_expression(part):
             yield paths.join(path, *trail), part
 
 
-def _filler(value: Json, path: str, *, raw: frozenset[str] = frozenset()) -> Callable[[Mapping[str, Json]], Json]:
-    """Return a function from the names to the rendered value; each call builds new objects and lists."""
-    if isinstance(value, dict):
-        fields = [
-            (key, (lambda _, item=item: item) if key in raw else _filler(item, paths.join(path, key)))
-            for key, item in value.items()
-        ]
-        return lambda names: {key: fill(names) for key, fill in fields}
-    if isinstance(value, list):
-        items = [_filler(item, f"{path}[{at}]") for at, item in enumerate(value)]
-        return lambda names: [fill(names) for fill in items]
-    if not isinstance(value, str) or not has_expression(value):
-        return lambda _: value
-    parts = _compiled(value).parts
-    if len(parts) == 1 and not isinstance(parts[0], str):
-        return partial(_value, *parts[0], path)
-    return lambda names: "".join(_pieces(parts, names, path))
-
-
-def _render_text(text: str, names: Mapping[str, Json], path: str) -> Json:
-    try:
-        compiled = _compiled(text)
-    except _Fault as fault:
-        raise ExpressionError(fault.message, source=fault.source, position=fault.position, path=path) from None
-    parts = compiled.parts
-    if len(parts) == 1 and not isinstance(parts[0], str):
-        return _value(*parts[0], path, names)
-    with shared() if compiled.computed > 1 else nullcontext():
-        return "".join(_pieces(parts, names, path))
-
-
-def _pieces(parts: tuple[str | tuple[Expression, int], ...], names: Mapping[str, Json], path: str) -> Iterator[str]:
-    size = 0
-    for part in parts:
-        if isinstance(part, str):
-            piece = part
-        else:
-            expression, position = part
-            piece = _as_text(_value(expression, position, path, names), part, path)
-        size += len(piece)
-        if size > MAX_TEXT:
-            raise Permanent(f"{path}: the text is longer than {MAX_TEXT:,} characters", kind="expression")
-        yield piece
-
-
-def _as_text(value: Json, part: tuple[Expression, int], path: str) -> str:
-    if isinstance(value, str):
-        return value
-    try:
-        return evaluator.within_budget(as_text, value)
-    except Refused as error:
-        raise ExpressionError(str(error), source=part[0].source, position=part[1], path=path) from None
-
-
-def _value(expression: Expression, position: int, path: str, names: Mapping[str, Json]) -> Json:
-    try:
-        return expression.evaluate(names)
-    except (Misses, Refused) as error:
-        raise ExpressionError(str(error), source=expression.source, position=position, path=path) from None
-
-
-def _refuse_huge(value: Json) -> None:
-    try:
-        evaluator.within_budget(weigh, value)
-    except Refused as error:
-        raise Permanent(f"the rendered config is too large: it {error}", kind="expression") from None
-
-
 @lru_cache(maxsize=2048)
-def _bare(source: str) -> tuple[Expression, int]:
+def bare(source: str) -> tuple[Expression, int]:
     stripped = source.strip()
     if len(stripped) > 2 * MAX_BYTES:
-        raise _Fault(f"is longer than {MAX_BYTES // 1024} KB", source=source, position=0)
+        raise Fault(f"is longer than {MAX_BYTES // 1024} KB", source=source, position=0)
     if not stripped.startswith("{{"):
         return _expression(stripped, position=0), 0
-    parts = _compiled(stripped).parts
+    parts = compiled(stripped).parts
     if len(parts) != 1 or isinstance(parts[0], str):
-        raise _Fault("must be one expression; write `a and b`, not text", source=source, position=0)
+        raise Fault("must be one expression; write `a and b`, not text", source=source, position=0)
     return parts[0]
 
 
-def _compiled(text: str) -> _Text:
+def compiled(text: str) -> Text:
     # A long string is not cached: it would take too much memory.
     return _compiled_short(text) if len(text) < 20_000 else _parts(text)
 
 
-def _parts(text: str) -> _Text:
+def _parts(text: str) -> Text:
     parts: list[str | tuple[Expression, int]] = []
     at = 0
     while (tag := _TAGS.search(text, at)) is not None:
@@ -351,7 +234,7 @@ def _parts(text: str) -> _Text:
         if tag.group() != "{{":
             what = "a statement" if tag.group() == "{%" else "a comment"
             hint = f"only {{{{ }}}} may be used; write {{{{ '{tag.group()}' }}}} for the characters themselves"
-            raise _Fault(f"is {what}; {hint}", source=text[begin:], position=begin)
+            raise Fault(f"is {what}; {hint}", source=text[begin:], position=begin)
         end = _end(text, begin)
         if begin > at:
             parts.append(text[at:begin])
@@ -359,7 +242,7 @@ def _parts(text: str) -> _Text:
         at = end + 2
     if at < len(text):
         parts.append(text[at:])
-    return _Text(tuple(parts))
+    return Text(tuple(parts))
 
 
 _compiled_short = lru_cache(maxsize=2048)(_parts)
@@ -382,14 +265,14 @@ def _end(text: str, begin: int) -> int:
         elif character in _CLOSING:
             depth = max(0, depth - 1)
         at += 1
-    raise _Fault("does not end; close it with }}", source=text[begin:], position=begin)
+    raise Fault("does not end; close it with }}", source=text[begin:], position=begin)
 
 
 def _expression(source: str, *, position: int) -> Expression:
     if source[:1] in ("-", "+") and source[1:2].isspace():
         message = f"uses whitespace control; write {{{{ x }}}} without the {source[0]}"
-        raise _Fault(message, source=source, position=position)
+        raise Fault(message, source=source, position=position)
     try:
-        return evaluator.compiled(source.strip())
+        return _compiled_source(source.strip())
     except Unacceptable as error:
-        raise _Fault(str(error), source=source.strip(), position=position) from None
+        raise Fault(str(error), source=source.strip(), position=position) from None

@@ -27,6 +27,8 @@ MAX_EMITTED = 32 * 1024
 KEYWORDS = frozenset(["true", "false", "none", "True", "False", "None", "not", "and", "or", "if", "else", "in", "is"])
 
 Path = tuple[str | int, ...]
+# The path of `omit`, whose value leaves out the field or item that it is given for.
+OMIT_PATH: Path = ("omit",)
 
 _parser = Environment(autoescape=True)  # Never renders; only its parser is used.
 # Ours, because MiniJinja charges nothing for the size of what it compares. It also compares a string with a number

@@ -1,6 +1,29 @@
 """The only way to other hosts: an HTTP client behind the network guard, bounded in time, size and redirects."""
 
 from actions.network.bodies import text
-from actions.network.client import Answer, Call, configure, request, shown
+from actions.network.client import (
+    MAX_REDIRECTS,
+    REDIRECTS,
+    Answer,
+    Call,
+    configure,
+    header_fault,
+    request,
+    shown,
+    url_fault,
+)
+from actions.network.urls import beginning_fault
 
-__all__ = ["Answer", "Call", "configure", "request", "shown", "text"]
+__all__ = [
+    "MAX_REDIRECTS",
+    "REDIRECTS",
+    "Answer",
+    "Call",
+    "beginning_fault",
+    "configure",
+    "header_fault",
+    "request",
+    "shown",
+    "text",
+    "url_fault",
+]

@@ -10,6 +10,7 @@ import codecs
 import re
 import zlib
 from functools import cache, lru_cache
+from typing import overload
 
 MAX_BODY = 10 * 1024 * 1024
 MAX_CHUNKS = 100_000
@@ -120,12 +121,26 @@ def text(body: bytes, content_type: str) -> str:
     What the charset does not have becomes U+FFFD. A body with more than MAX_WRONG wrong characters is read as UTF-8,
     too. Never raises.
     """
-    said = _CHARSET.search(content_type[:1000])
-    charset = _known(said[1]) if said else "utf-8"
-    if charset in _ONE_BYTE:
-        return codecs.charmap_decode(body, "strict", _table(charset))[0]
-    found = _in_blocks(body, charset) if charset in _MANY_BYTES else None
+    name = charset(content_type)
+    if name in _ONE_BYTE:
+        return codecs.charmap_decode(body, "strict", _table(name))[0]
+    found = _in_blocks(body, name) if name in _MANY_BYTES else None
     return body.decode(errors="replace") if found is None else found
+
+
+@overload
+def charset(content_type: str) -> str: ...
+@overload
+def charset(content_type: str, *, unknown: None) -> str | None: ...
+def charset(content_type: str, *, unknown: str | None = "utf-8") -> str | None:
+    """Return Python's name of the charset that a Content-Type names; UTF-8 if it names none, `unknown` for others.
+
+    Others are those that are none of the web's.
+    """
+    said = _CHARSET.search(content_type[:1000])
+    if said is None:
+        return "utf-8"
+    return _known(said[1]) or unknown
 
 
 def _in_blocks(body: bytes, charset: str) -> str | None:
@@ -153,13 +168,13 @@ def _in_blocks(body: bytes, charset: str) -> str | None:
 
 
 @lru_cache(maxsize=64)
-def _known(name: str) -> str:
-    """Return Python's name of a charset; utf-8 for one that is not of the web."""
+def _known(name: str) -> str | None:
+    """Return Python's name of a charset; None for one that is not of the web."""
     try:
         known = codecs.lookup(name).name
     except LookupError:
-        return "utf-8"
-    return known if known in _ONE_BYTE or known in _MANY_BYTES else "utf-8"
+        return None
+    return known if known == "utf-8" or known in _ONE_BYTE or known in _MANY_BYTES else None
 
 
 @cache

@@ -22,17 +22,19 @@ from actions.network import addresses, bodies, headers, urls
 from actions.network.addresses import Allowed, Blocked
 from actions.network.bodies import MAX_BODY, Broken, TooLarge
 from actions.network.connection import WITH_LENGTH, Connection, Failed, Received, Sent, TimedOut
+from actions.network.cookies import Cookies
 from actions.network.headers import BadHeader
 from actions.network.pool import Pool
 from actions.network.urls import Url
 
 MAX_REDIRECTS = 3
 MAX_URL = 8 * 1024
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Headers that a redirect to another origin keeps; any other might be a secret.
 _HARMLESS = frozenset({"accept", "accept-encoding", "accept-language", "content-type", "idempotency-key", "user-agent"})
 _METHOD = re.compile(r"[A-Z]{1,20}")
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
+_ANY_URL = urls.parse("http://example.com/")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -63,15 +65,17 @@ atexit.register(_end)
 class Call(NamedTuple):
     """A request. `query` is added to the query of the URL; a HEAD request is sent without its `content`.
 
-    `forward_body`: a redirect with status 307 or 308 may take the content to another origin.
+    A header or parameter may have a list of values. `follow`: redirects are followed. `forward_body`: a redirect with
+    status 307 or 308 may take the content to another origin.
     """
 
     method: str
     url: str
-    headers: Mapping[str, str] = _NOTHING
+    headers: Mapping[str, str | Sequence[str]] = _NOTHING
     query: Mapping[str, Any] = _NOTHING
     content: bytes | None = None
     forward_body: bool = False
+    follow: bool = True
 
 
 class _Stop(NamedTuple):
@@ -81,13 +85,22 @@ class _Stop(NamedTuple):
     patience_seconds: float
 
 
-class Answer(NamedTuple):
-    """A response. Header names are in lower case; the body is decompressed. `reason` is the status's usual phrase."""
-
+class _Answer(NamedTuple):
     status: int
     reason: str
     headers: dict[str, str]
     body: bytes
+
+
+class Answer(_Answer):
+    """A response. Header names are in lower case; the body is decompressed. `reason` is the status's usual phrase.
+
+    `headers` has the values of one name in one text, with commas between them. Beside these four, by which answers are
+    compared: `values` has each value of each header, and `followed` the URLs that redirects led to, without queries.
+    """
+
+    values: Mapping[str, Sequence[str]] = _NOTHING
+    followed: tuple[str, ...] = ()
 
 
 def configure(allow: Sequence[str], *, connections: int = 50) -> None:
@@ -120,15 +133,36 @@ def request(
     url = _url(call.url)
     if call.query:
         url = urls.with_query(url, call.query)
-    for _ in range(MAX_REDIRECTS):
-        answer = _send(call, url, deadline, stop)
-        if answer.status not in _REDIRECTS:
-            return answer
+    answer = _send(call, url, deadline, stop)
+    if answer.status not in REDIRECTS or not call.follow:
+        return answer
+    return _follow(call, url, answer, deadline, stop)
+
+
+def _follow(call: Call, url: Url, answer: Answer, deadline: float, stop: _Stop) -> Answer:
+    """Follow redirects, with the cookies that are set on the way, and return the last response."""
+    cookies = Cookies()
+    followed: tuple[str, ...] = ()
+    while answer.status in REDIRECTS and len(followed) < MAX_REDIRECTS:
+        cookies.take(url, answer.values.get("set-cookie", ()))
         target = _redirect_target(url, answer)
         if target is None:
-            return answer
+            break
         call, url = _redirected(call, url, target, answer.status), target
-    return _send(call, url, deadline, stop)
+        followed = (*followed, url.shown)
+        answer = _send(_with_cookies(call, url, cookies), url, deadline, stop)
+    answer.followed = followed
+    return answer
+
+
+def _with_cookies(call: Call, url: Url, cookies: Cookies) -> Call:
+    given = {name: value for name, value in call.headers.items() if name.lower() == "cookie"}
+    own = "; ".join(value if isinstance(value, str) else "; ".join(value) for value in given.values())
+    header = cookies.header(url, given=own)
+    if header == own:
+        return call
+    others = {name: value for name, value in call.headers.items() if name not in given}
+    return call._replace(headers={**others, "Cookie": header})
 
 
 def shown(url: str) -> str:
@@ -137,6 +171,26 @@ def shown(url: str) -> str:
     Raises ValueError for what is no URL.
     """
     return urls.parse(url).shown
+
+
+def url_fault(text: str) -> str | None:
+    """Return why a request to this URL can never be sent, or None."""
+    if len(text) > MAX_URL:
+        return f"is longer than {MAX_URL} characters"
+    try:
+        urls.parse(text)
+    except ValueError as error:
+        return f"cannot be used: {error}"
+    return None
+
+
+def header_fault(name: str, value: str) -> str | None:
+    """Return why this header can never be sent, or None."""
+    try:
+        headers.lines({name: value}, url=_ANY_URL, has_body=False)
+    except BadHeader as error:
+        return f"cannot be sent: {error}"
+    return None
 
 
 def _url(text: str) -> Url:
@@ -230,7 +284,8 @@ def _sent(call: Call, url: Url) -> Sent:
 
 def _answer(received: Received) -> tuple[Answer, bool]:
     """Return the response, and whether its end is beyond doubt: else the connection cannot be used for another one."""
-    found = headers.parsed(received.headers)
+    values = headers.parsed(received.headers)
+    found = headers.joined(values)
     body, ended = received.body, True
     if body and "transfer-encoding" in found:
         body, ended = _of_chunks(body, found["transfer-encoding"])
@@ -240,7 +295,9 @@ def _answer(received: Received) -> tuple[Answer, bool]:
         raise TooLarge(f"more than {MAX_BODY // 1024 // 1024} MB")
     if body and "content-encoding" in found:
         body = bodies.decompressed(body, found["content-encoding"], most=MAX_BODY)
-    return Answer(received.status, _REASONS.get(received.status, ""), found, body), ended
+    answer = Answer(received.status, _REASONS.get(received.status, ""), found, body)
+    answer.values = values
+    return answer, ended
 
 
 def _of_chunks(body: bytes, coding: str) -> tuple[bytes, bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from actions.network.bodies import Broken
@@ -27,22 +27,25 @@ class BadHeader(ValueError):
     """A header that cannot be sent."""
 
 
-def lines(given: Mapping[str, str], *, url: Url, has_body: bool) -> list[str]:
+def lines(given: Mapping[str, str | Sequence[str]], *, url: Url, has_body: bool) -> list[str]:
     """Return a request's headers as libcurl's lines: Host, the defaults, and those given, which replace the defaults.
 
-    Raises BadHeader for a name that is no token, and for a value with a line break or with characters beyond ASCII.
+    A header with several values is several lines. Raises BadHeader for a name that is no token, and for a value with a
+    line break or with characters beyond ASCII.
     """
     added, sent = _names(tuple(given), has_body=has_body)
     found = [f"Host: {url.authority}", *added]
     for name in sent:
-        value = given[name]
-        if not _VALUE.fullmatch(value):
-            raise BadHeader(
-                f"the value of {name!r} has a line break, a character that is not ASCII, or a space at one end"
-            )
-        # For libcurl a semicolon means: send this header, though it is empty.
-        found.append(f"{name}: {value}" if value else f"{name};")
+        values = given[name]
+        found.extend(_line(name, value) for value in ((values,) if isinstance(values, str) else values))
     return found
+
+
+def _line(name: str, value: str) -> str:
+    if not _VALUE.fullmatch(value):
+        raise BadHeader(f"the value of {name!r} has a line break, a character that is not ASCII, or a space at one end")
+    # For libcurl a semicolon means: send this header, though it is empty.
+    return f"{name}: {value}" if value else f"{name};"
 
 
 # The names are the same for all requests of a step.
@@ -60,8 +63,8 @@ def _names(given: tuple[str, ...], *, has_body: bool) -> tuple[tuple[str, ...], 
     return tuple(added), tuple(name for name in given if name.lower() not in _OURS)
 
 
-def parsed(received: bytes) -> dict[str, str]:
-    """Return the headers of a response by their names in lower case; several of one name are joined with commas.
+def parsed(received: bytes) -> dict[str, list[str]]:
+    """Return the headers of a response by their names in lower case, each with its values in their order.
 
     `received` is all that libcurl takes for headers: responses with a status of 1xx, the response itself from its
     status line to the empty line, and trailers. Raises Broken if the empty line is missing.
@@ -76,7 +79,7 @@ def parsed(received: bytes) -> dict[str, str]:
         name, colon, value = line.partition(":")
         if ended:
             if not line.startswith("HTTP/"):
-                return _joined(found)
+                return found
             found, ended = {}, False
         elif colon:
             found.setdefault(name.rstrip(" \t").lower(), []).append(value.strip(" \t\r"))
@@ -85,6 +88,7 @@ def parsed(received: bytes) -> dict[str, str]:
     raise Broken("the response ends within its headers")
 
 
-def _joined(found: Mapping[str, list[str]]) -> dict[str, str]:
+def joined(found: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return the headers with the values of one name in one text, with commas between them."""
     # In one go: 25,000 headers of one name, each added to a growing text, would hold the interpreter for long.
     return {name: ", ".join(values) for name, values in found.items()}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, quote, urlencode, urljoin
+from urllib.parse import quote, urlencode, urljoin
 
 # Any text matches; a part that is missing is None, except for the path, which is then ''.
 _URL = re.compile(r"(?:([a-zA-Z][a-zA-Z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
@@ -18,6 +18,8 @@ _AUTHORITY = re.compile(r"(?:(.*)@)?(\[.*\]|[^:@]*):?(.*)", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOST = re.compile(r"[a-z0-9_.-]{1,255}")
 _FOUR_NUMBERS = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
+_BEGINNINGS = ("http://", "https://")
+_USERINFO = "it holds a user or password; send them as a header instead"
 _PORTS = {"http": 80, "https": 443}
 # What stays as it is beside letters, digits and -._~; the rest is percent-encoded.
 _PATH = "!$%&'()*+,/:;=@[\\]^|"
@@ -62,7 +64,7 @@ def parse(text: str) -> Url:
     match = _AUTHORITY.fullmatch(authority)
     userinfo, host, port_text = match.groups() if match else ("", "", "")
     if userinfo:
-        raise ValueError("it holds a user or password; send them as a header instead")
+        raise ValueError(_USERINFO)
     host = _host(host)
     port = _port(port_text) or _PORTS[scheme]
     shown = f"[{host}]" if ":" in host else host
@@ -70,12 +72,25 @@ def parse(text: str) -> Url:
     return Url(scheme, host, port, authority, f"{scheme}://{authority}", path, query, _target(path, query))
 
 
+def beginning_fault(text: str) -> str | None:
+    """Return why no URL that begins with this text can be used, or None."""
+    lower = text.lower()
+    if not any(lower.startswith(begin) or begin.startswith(lower) for begin in _BEGINNINGS):
+        return "cannot be used: it must begin with http:// or https:// and name a host"
+    authority = re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0]
+    return f"cannot be used: {_USERINFO}" if "@" in authority else None
+
+
 def with_query(url: Url, query: Mapping[str, Any]) -> Url:
-    """Return the URL with these parameters, which replace parameters of the same name; a list gives several."""
-    found: dict[str, list[str]] = parse_qs(url.query, keep_blank_values=True) if url.query else {}
-    for name, value in query.items():
-        found[name] = [_scalar(one) for one in value] if isinstance(value, (list, tuple)) else [_scalar(value)]
-    text = urlencode(found, doseq=True)
+    """Return the URL with these parameters after those that it has, which stay as they are; a list gives several."""
+    added = urlencode(
+        [
+            (name, _scalar(one))
+            for name, value in query.items()
+            for one in (value if isinstance(value, (list, tuple)) else [value])
+        ]
+    )
+    text = "&".join(part for part in (url.query, added) if part)
     return url._replace(query=text, target=_target(url.path, text))
 
 

@@ -44,12 +44,17 @@ def dead_letter_buttons(request: HttpRequest, dead_letter: DeadLetter) -> list[B
     if not may_change_dead_letter(request):
         return []
     offered = [(verb.title, verb.name, verb.icon) for verb in verbs.OVER_DEAD_LETTERS if verb.legal(dead_letter)]
-    if verbs.RETRY_DEAD_LETTER.legal(dead_letter) and preconditions.cannot_edit(dead_letter) is None:
+    if verbs.RETRY_DEAD_LETTER.legal(dead_letter) and preconditions.can_edit(dead_letter):
         offered.insert(1, ("Retry with edited input…", "edit", "edit"))
-    return [
+    found = [
         Button(title, reverse(f"admin:runs_deadletter_{name}", args=[dead_letter.pk]), icon)
         for title, name, icon in offered
     ]
+    if may_change_run(request) and preconditions.can_replay_from(dead_letter):
+        address = reverse("admin:runs_run_replay", args=[dead_letter.run_id])
+        step = urlencode({"step": dead_letter.step})
+        found.append(Button("Replay from this step…", f"{address}?{step}", verbs.REPLAY.icon))
+    return found
 
 
 def approval_buttons(request: HttpRequest, row: int, *, approvers: Sequence[str]) -> list[Button]:

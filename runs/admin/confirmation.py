@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django import forms
@@ -16,6 +16,7 @@ from django.template.response import TemplateResponse
 from runs.admin.formatting import colour
 from runs.admin.forms import WhyForm
 from runs.domain.actor import Actor
+from runs.planning.reads import Reading
 
 Won = TypeVar("Won")
 
@@ -32,8 +33,9 @@ class Page:
     says: str
     back: str
     form: type[forms.Form] = WhyForm
-    steps: list[str] = field(default_factory=list)
+    steps: Sequence[str] = ()
     stored: str = ""
+    readings: Sequence[Reading] = ()
     danger: bool = False
 
     @property

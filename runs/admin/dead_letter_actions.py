@@ -17,6 +17,8 @@ from runs.control import dead_letters, preconditions, verbs
 from runs.history import masking
 from runs.models import DeadLetter
 
+_SHOWN_READINGS = 100
+
 
 def retry_dead_letter(request: HttpRequest, key: UUID) -> HttpResponse:
     """Let the letter's run go on from its step."""
@@ -26,7 +28,10 @@ def retry_dead_letter(request: HttpRequest, key: UUID) -> HttpResponse:
 
 def edit_dead_letter(request: HttpRequest, key: UUID) -> HttpResponse:
     """Let the letter's run go on from its step with another input."""
-    says = f"{verbs.RETRY_DEAD_LETTER.does} Here it is given the input below; the run's own input stays as it is."
+    says = (
+        f"{verbs.RETRY_DEAD_LETTER.does} Here its step is given the input below. The run's own input stays as it is,"
+        " and so does what other steps put out: to change those, replay the run from this step with another run input."
+    )
     return _retried(request, key, EditedRetryForm, title="Retry with edited input", says=says)
 
 
@@ -48,16 +53,20 @@ def discard(request: HttpRequest, key: UUID) -> HttpResponse:
 
 def _retried(request: HttpRequest, key: UUID, shape: type[WhyForm], *, title: str, says: str) -> HttpResponse:
     dead_letter = _dead_letter(request, key)
-    page = _of_dead_letter(dead_letter, verb=title, says=says, form=shape)
+    reads = preconditions.reads_of(dead_letter) if shape is EditedRetryForm else None
+    readings = () if reads is None else reads.readings[:_SHOWN_READINGS]
+    page = _of_dead_letter(dead_letter, verb=title, says=says, form=shape, readings=readings)
     if not verbs.RETRY_DEAD_LETTER.legal(dead_letter):
         return refused(request, preconditions.cannot_retry_dead_letter(dead_letter), to=page.back)
+    if reads is not None and not reads.something:
+        return refused(request, reads.unread(None) or "", to=page.back)
     form = filled(request, page, input=as_json(masking.config(dead_letter.input, secrets=sees_secrets(request))))
     if not form.is_valid():
         return show(request, form, page)
     why, given = form.cleaned_data["why"], form.cleaned_data.get("input")
     if not dead_letters.retry([key], actor=actor_of(request, why), given=given):
-        why_not = preconditions.cannot_retry_dead_letter(_dead_letter(request, key), edited=given is not None)
-        if given is not None and preconditions.cannot_edit(dead_letter) is not None:
+        why_not = preconditions.cannot_retry_dead_letter(_dead_letter(request, key), given=given)
+        if given is not None and preconditions.cannot_edit(dead_letter, given=given) is not None:
             form.add_error("input", f"{why_not}.")
             return show(request, form, page)
         return refused(request, why_not, to=page.back)

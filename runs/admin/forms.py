@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
 from django import forms
 from unfold.widgets import (
@@ -49,7 +50,7 @@ class EditedRetryForm(WhyForm):
 
 
 class ReplayForm(WhyForm):
-    """From where, with which version, with which input."""
+    """From where, with which version, with which input. Steps are typed, with suggestions, where there are too many."""
 
     step = forms.CharField(
         label="From step",
@@ -63,9 +64,23 @@ class ReplayForm(WhyForm):
         widget=UnfoldAdminSelectWidget(),
     )
     input = JsonField(
-        label="Input of the run (JSON)", rows=8, required=False, help_text="Empty: the input of the old run."
+        label="Input of the run (JSON)",
+        rows=14,
+        required=False,
+        help_text="It begins with the input of the old run. Empty: the same.",
     )
     field_order = ("step", "version", "input", "why")
+
+    def choose_from(self, steps: Sequence[tuple[str, str]]) -> None:
+        """Make the step a select of these (step, title)."""
+        self.fields["step"] = forms.ChoiceField(
+            label="From step",
+            required=False,
+            choices=[("", "the beginning"), *steps],
+            widget=UnfoldAdminSelectWidget(),
+            help_text="Steps before it keep what they did in the old run.",
+        )
+        self.order_fields(self.field_order)
 
 
 def as_json(value: Json) -> str:

@@ -12,6 +12,7 @@ from workflows.workspaces.permissions import Right, Way
 
 START = permissions.way("admin: start a run", Right.START)
 CHANGE_RUNS = permissions.way("admin: change runs", Right.CHANGE_RUNS)
+ARCHIVE = permissions.way("admin: archive workflows", Right.PUBLISH)
 CHANGE_DEAD_LETTERS = permissions.way("admin: change dead letters", Right.CHANGE_DEAD_LETTERS)
 
 

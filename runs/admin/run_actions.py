@@ -11,13 +11,14 @@ from django.shortcuts import get_object_or_404
 
 from runs.admin.buttons import run_page
 from runs.admin.confirmation import Page, actor_of, ask, filled, refused, show, succeeded
-from runs.admin.formatting import json_text
-from runs.admin.forms import ReplayForm
-from runs.admin.permissions import CHANGE_RUNS, require
+from runs.admin.formatting import SHOWN_CHARACTERS, json_text
+from runs.admin.forms import ReplayForm, as_json
+from runs.admin.permissions import CHANGE_RUNS, require, sees_secrets
 from runs.control import preconditions, replays, verbs
 from runs.control.replays import NotNow
 from runs.control.verbs import RunVerb
 from runs.domain.states import RUN_ENDED
+from runs.history import masking
 from runs.models import Run
 from runs.planning import plan
 from workflows.definitions.errors import InvalidInput
@@ -45,12 +46,21 @@ def replay(request: HttpRequest, key: UUID) -> HttpResponse:
     run = _run(request, key)
     if run.state not in verbs.REPLAY.states:
         return refused(request, f"the run is {run.state}; only a run that has ended can be replayed", to=run_page(key))
-    steps = [step.id for step in plan.load(run.version_id).steps.values() if not step.handler][:OFFERED_STEPS]
+    steps = _steps(run)
+    few = steps if len(steps) <= OFFERED_STEPS else []
+    stored = json_text(run.input)
     page = _of_run(
-        run, verb=verbs.REPLAY.title, says=verbs.REPLAY.does, form=ReplayForm, steps=steps, stored=json_text(run.input)
+        run,
+        verb=verbs.REPLAY.title,
+        says=verbs.REPLAY.does,
+        form=ReplayForm,
+        steps=[] if few else [step for step, _ in steps[:OFFERED_STEPS]],
+        stored=stored,
     )
-    form = filled(request, page)
-    new = _replayed(request, form, key=key) if form.is_valid() else None
+    form = filled(request, page, step=request.GET.get("step", ""), input=_prefilled(request, run))
+    if few and isinstance(form, ReplayForm):
+        form.choose_from(few)
+    new = _replayed(request, form, run=run) if form.is_valid() else None
     if new is None:
         return show(request, form, page)
     return succeeded(request, "This is the new run.", to=run_page(new))
@@ -62,15 +72,35 @@ def _done(key: UUID, *, verb: RunVerb) -> str:
     return f"The run is {'being ' if ends_later else ''}{verb.past}."
 
 
-def _replayed(request: HttpRequest, form: forms.Form, *, key: UUID) -> UUID | None:
+def _steps(run: Run) -> list[tuple[str, str]]:
+    """The steps of the run's version and of the current one that a replay may begin from, each with its title."""
+    own = _replayable(run.version_id)
+    current = _replayable(run.workflow.current_id) if run.workflow.current_id else own
+    titled = [(step, step if step in set(current) else f"{step} (not in the current version)") for step in own]
+    return titled + [(step, f"{step} (in the current version only)") for step in current if step not in set(own)]
+
+
+def _replayable(version_id: UUID) -> list[str]:
+    return [step.id for step in plan.load(version_id).steps.values() if not step.handler]
+
+
+def _prefilled(request: HttpRequest, run: Run) -> str:
+    """The old run's input, to be edited; nothing where it is too long for a page, or has secrets that are masked."""
+    shown = masking.run_input(run, secrets=sees_secrets(request))
+    text = as_json(shown)
+    return text if shown == run.input and len(text) <= SHOWN_CHARACTERS else ""
+
+
+def _replayed(request: HttpRequest, form: forms.Form, *, run: Run) -> UUID | None:
     """The new run's id; None, and the problem at its field, where it is refused."""
     asked = form.cleaned_data
     try:
         return replays.replay(
-            key,
+            run.pk,
             step=asked["step"] or None,
             latest=asked["version"] == "latest",
-            given=asked["input"],
+            # Compared as text: to Python, 1 and true are equal.
+            given=None if as_json(asked["input"]) == as_json(run.input) else asked["input"],
             actor=actor_of(request, asked["why"]),
         )
     except NotNow as refusal:

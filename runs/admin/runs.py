@@ -104,6 +104,10 @@ class RunAdmin(Columns):
             path("start/", site.admin_view(start_run.choose), name="runs_run_choose"),
             path("start/<uuid:workflow_id>/", site.admin_view(start_run.start), name="runs_run_start"),
             path("<uuid:key>/signal/", site.admin_view(send_signal.send), name="runs_run_signal"),
+            *(
+                path(f"of/<uuid:key>/{verb.name}/", site.admin_view(page), name=f"runs_workflow_{verb.name}")
+                for verb, page in workflow_actions.ARCHIVING.items()
+            ),
             path("of/<uuid:key>/pause/", site.admin_view(workflow_actions.pause_workflow), name="runs_workflow_pause"),
             path(
                 "of/<uuid:key>/resume/", site.admin_view(workflow_actions.resume_workflow), name="runs_workflow_resume"

@@ -14,7 +14,8 @@ from django.template.response import TemplateResponse
 from runs.admin.formatting import json_text
 from runs.admin.forms import StartForm
 from runs.admin.permissions import START, require
-from runs.control import starts, verbs
+from runs.control import archives, keys, starts, verbs
+from runs.control.keys import KeyTaken
 from runs.domain.requests import Request
 from runs.models import Run
 from workflows.definitions.errors import InvalidInput
@@ -27,7 +28,7 @@ def choose(request: HttpRequest) -> HttpResponse:
     """Show the published workflows by name; the query parameter `q` searches in the names."""
     require(request, START)
     wanted = request.GET.get("q", "").replace("\x00", "")
-    found = Workflow.objects.filter(kind=Workflow.Kind.WORKFLOW, current__isnull=False)
+    found = Workflow.objects.filter(kind=Workflow.Kind.WORKFLOW, current__isnull=False, archived_at=None)
     if wanted:
         found = found.filter(name__icontains=wanted)
     shown = found.order_by("name").select_related("workspace")[: OFFERED + 1]
@@ -54,8 +55,8 @@ def start(request: HttpRequest, workflow_id: UUID) -> HttpResponse:
 
 def _started(form: StartForm, *, workflow: Workflow) -> UUID | None:
     """Start the run and return its id; if it is refused, add the problems to the form's fields and return None."""
-    if workflow.current is None:
-        form.add_error(None, f"{workflow.name} is not published yet; publish it first")
+    if workflow.current is None or workflow.archived_at is not None:
+        form.add_error(None, archives.cannot_start(workflow) or "")
         return None
     given = form.cleaned_data
     request = Request(
@@ -63,14 +64,19 @@ def _started(form: StartForm, *, workflow: Workflow) -> UUID | None:
         idempotency_key=given["idempotency_key"],
         labels=given["labels"],
         priority=given["priority"],
+        compares=True,
     )
     try:
         with transaction.atomic():
-            [started] = starts.start([request], version=workflow.current, workflow=workflow, source="admin")
+            answers = starts.start([request], version=workflow.current, workflow=workflow, source="admin")
+            return keys.only(answers, key=request.idempotency_key).run_id
     except InvalidInput as error:
         form.add_error("input", [str(problem) for problem in error.problems])
-        return None
-    return started.run_id
+    except KeyTaken as error:
+        form.add_error(
+            "idempotency_key", f"Run {error.conflict.id} has this key with another input. Use another key, or none."
+        )
+    return None
 
 
 def _page(request: HttpRequest, template: str, title: str, **context: Any) -> HttpResponse:

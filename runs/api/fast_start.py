@@ -24,8 +24,9 @@ from pydantic import ValidationError
 
 from actions import payload
 from actions.payload import PayloadError
-from runs.api.http import problems
+from runs.api.http import idempotency, problems
 from runs.api.http.lookups import named_workflows
+from runs.api.http.problems import Refused
 from runs.control import concurrency, starts
 from runs.control.starts import Recipe
 from runs.domain.requests import Authorization, Request
@@ -101,6 +102,8 @@ def _answer(environ: WSGIEnvironment) -> _Answer | None:
         _workspaces.pop(request.authorization.token, None)
         _recipes.pop(place, None)
         return None
+    if started.conflict is not None:
+        return None
     if request.authorization is not None:
         tokens.note_use(request.authorization.token)
     content = orjson.dumps({"id": started.run_id, "state": started.state})
@@ -130,11 +133,12 @@ def _read(environ: WSGIEnvironment) -> tuple[_Place, Recipe, Request] | None:
         body = _body(environ)
         environ["wsgi.input"] = io.BytesIO(body)
         wanted = StartRun.model_validate(payload.loads(body))
+        key = idempotency.key_of(environ, body=wanted.idempotency_key)
         authorization = Authorization(token, recipe.workflow.name)
-        request = Request(wanted.input, wanted.idempotency_key, wanted.labels, wanted.priority, authorization)
+        request = Request(wanted.input, key, wanted.labels, wanted.priority, authorization, wanted.compares)
         starts.check([request], version=recipe.version)
         concurrency.check_key(recipe.version, request.input)
-    except (PayloadError, ValidationError, InvalidInput, DatabaseError, InterfaceError):
+    except (PayloadError, ValidationError, InvalidInput, Refused, DatabaseError, InterfaceError):
         return None
     return place, recipe, request
 
@@ -212,7 +216,7 @@ def _find_recipe(place: tuple[UUID, str]) -> Recipe | None:
     if "\x00" in key:
         return None
     found = named_workflows(key, workspace=workspace).filter(kind=Workflow.Kind.WORKFLOW).select_related("current")
-    if len(found) != 1 or found[0].current is None:
+    if len(found) != 1 or found[0].current is None or found[0].archived_at is not None:
         return None
     if len(_recipes) >= _MOST_KEPT:
         _recipes.clear()

@@ -5,6 +5,7 @@ from django.urls import path, re_path
 import runs.api.http.openapi  # noqa: F401 - registers itself
 from runs.api.http.base import Nowhere
 from runs.api.resources.approvals import Approvals, ApproveStep, RejectStep
+from runs.api.resources.archiving import ArchiveWorkflow, DeleteWorkflow, RestoreWorkflow
 from runs.api.resources.bulk_start import StartedInBulk
 from runs.api.resources.dead_letter_verbs import (
     DiscardDeadLetters,
@@ -13,6 +14,7 @@ from runs.api.resources.dead_letter_verbs import (
     RetryOneDeadLetter,
 )
 from runs.api.resources.dead_letters import DeadLetters, OneDeadLetter
+from runs.api.resources.index import Index
 from runs.api.resources.items import Items
 from runs.api.resources.jobs import Jobs, OneJob
 from runs.api.resources.run_verbs import (
@@ -28,17 +30,21 @@ from runs.api.resources.run_verbs import (
     TerminateRun,
     TerminateRuns,
 )
-from runs.api.resources.runs import OneRun, Runs
+from runs.api.resources.runs import OneRun, OneStep, RunOutput, Runs, StepOutput
 from runs.api.resources.signals import RunSignals, Signals
 from runs.api.resources.start_run import StartedRuns
 from runs.api.resources.workflow_verbs import PauseWorkflow, ResumeWorkflow
 from runs.api.resources.workflows import OneWorkflow, Workflows
 
 urlpatterns = [
+    path("", Index.as_view(), name="api-index"),
     path("workflows", Workflows.as_view(), name="api-workflows"),
     # A workflow's name may hold a slash.
     path("workflows/<path:key>/pause", PauseWorkflow.as_view(), name="api-workflow-pause"),
     path("workflows/<path:key>/resume", ResumeWorkflow.as_view(), name="api-workflow-resume"),
+    path("workflows/<path:key>/archive", ArchiveWorkflow.as_view(), name="api-workflow-archive"),
+    path("workflows/<path:key>/restore", RestoreWorkflow.as_view(), name="api-workflow-restore"),
+    path("workflows/<path:key>/delete", DeleteWorkflow.as_view(), name="api-workflow-delete"),
     path("workflows/<path:key>/runs/bulk", StartedInBulk.as_view(), name="api-workflow-runs-bulk"),
     path("workflows/<path:key>/runs", StartedRuns.as_view(), name="api-workflow-runs"),
     path("workflows/<path:key>", OneWorkflow.as_view(), name="api-workflow"),
@@ -58,6 +64,9 @@ urlpatterns = [
     path("runs/<str:key>/steps/<str:step>/approve", ApproveStep.as_view(), name="api-step-approve"),
     path("runs/<str:key>/steps/<str:step>/reject", RejectStep.as_view(), name="api-step-reject"),
     path("runs/<str:key>/steps/<str:step>/items", Items.as_view(), name="api-run-items"),
+    path("runs/<str:key>/steps/<str:step>/output", StepOutput.as_view(), name="api-step-output"),
+    path("runs/<str:key>/steps/<str:step>", OneStep.as_view(), name="api-step"),
+    path("runs/<str:key>/output", RunOutput.as_view(), name="api-run-output"),
     path("runs/<str:key>", OneRun.as_view(), name="api-run"),
     path("jobs", Jobs.as_view(), name="api-jobs"),
     path("jobs/<str:key>", OneJob.as_view(), name="api-job"),

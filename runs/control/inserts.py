@@ -14,7 +14,7 @@ from django.db import OperationalError, transaction
 from uuid_utils.compat import uuid7
 
 from runs.domain.releases import REPEAT_SECONDS
-from runs.domain.requests import Due, Preloaded, Request, Started
+from runs.domain.requests import Conflict, Due, Preloaded, Request, Started
 from runs.domain.states import RunState
 from runs.engine.preload import short
 from runs.queries import starts, values
@@ -83,9 +83,10 @@ def _insert(batch: Batch) -> list[Started | None]:
     if authorizations:
         decided = _outdated(rows, requests=requests, ids=ids) | decided
     pairs = list(zip(ids, requests, strict=True))
-    taken = [request.idempotency_key for run_id, request in pairs if run_id not in decided]
-    known = _known(taken, workflow=batch.workflow)
-    return [decided.get(run_id) or known.get(request.idempotency_key) for run_id, request in pairs]
+    open_ids = [run_id for run_id in ids if run_id not in decided]
+    known = _known([request for run_id, request in pairs if run_id not in decided], workflow=batch.workflow)
+    decided |= {run_id: one for run_id, one in zip(open_ids, known, strict=True) if one is not None}
+    return [decided.get(run_id) for run_id in ids]
 
 
 def _run_insert(batch: Batch, *, ids: list[UUID], authorizations: dict[str, list[str | None]]) -> list[Row]:
@@ -157,9 +158,17 @@ def _outdated(rows: Sequence[Row], *, requests: Sequence[Request], ids: Sequence
     }
 
 
-def _known(keys: Sequence[str | None], *, workflow: Workflow) -> dict[str | None, Started]:
-    """Return the workflow's runs with these idempotency keys, by key."""
-    if not keys:
-        return {}
-    found = run(starts.KNOWN_KEYS, workflow=workflow.pk, keys=list(keys))
-    return {key: Started(run_id, created=False, state=state) for key, run_id, state in found}
+def _known(requests: Sequence[Request], *, workflow: Workflow) -> list[Started | None]:
+    """Return the workflow's run with the idempotency key of each request; None where there is none."""
+    if not requests:
+        return []
+    inputs = [values.dumps(request.input) if request.compares else None for request in requests]
+    keys = [request.idempotency_key for request in requests]
+    found = {row[0]: row for row in run(starts.KNOWN_KEYS, workflow=workflow.pk, keys=keys, inputs=inputs)}
+    return [_first(found[n]) if n in found else None for n in range(1, len(requests) + 1)]
+
+
+def _first(row: Row) -> Started:
+    _, run_id, state, first, given = row
+    conflict = None if first is None else Conflict("run", run_id, first, given)
+    return Started(run_id, created=False, state=state, conflict=conflict)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
+from actions.base import Json
 from runs.domain.states import RUN_ENDED, RUN_LIVE, DeadLetterState, RunState, StepState
 from runs.models import DeadLetter, Run, Signal, StepRun
-from runs.planning import plan
+from runs.planning import plan, reads
+from runs.planning.reads import Reads
 from runs.planning.steps import UNDO
 from runs.planning.written_config import ANY_SIGNAL
 from workflows.definitions.errors import nearest
@@ -102,14 +104,14 @@ def cannot_resume(_: UUID, state: str) -> str:
     return f"the run is {state} and not paused"
 
 
-def cannot_retry(run_id: UUID, state: str, *, edited: Iterable[str] = ()) -> str:
-    """Return why a retry changed nothing; `edited` are the steps that were given another input."""
+def cannot_retry(run_id: UUID, state: str, *, edited: Mapping[str, Json] | None = None) -> str:
+    """Return why a retry changed nothing; `edited` has the steps that were given another input."""
     if state not in RETRYABLE:
         hint = "a replay makes a new run of it" if state in RUN_ENDED else "wait for its end"
         return f"the run is {state}; only a failed run can be retried: {hint}"
     if (past := _past_retry(run_id)) is not None:
         return past
-    edited = list(edited)
+    edited = {step: given for step, given in (edited or {}).items() if given is not None}
     failed = _failed_steps(run_id)
     if edited and any(step.startswith(UNDO) for step in failed):
         return "compensations go again one after the other: give one another input by the retry of its dead letter"
@@ -118,18 +120,24 @@ def cannot_retry(run_id: UUID, state: str, *, edited: Iterable[str] = ()) -> str
         return f"step {wrong[0][:80]!r} did not fail, so its input stays; failed {_listed(failed)}"
     if (fixed := _fixed_list(run_id, edited)) is not None:
         return fixed
+    for step, given in edited.items():
+        if (unread := _reads(run_id, step).unread(given)) is not None:
+            return unread
     return "the run failed, but no step of it can go on like this: a replay makes a new run of it"
 
 
-def cannot_retry_dead_letter(dead_letter: DeadLetter, *, edited: bool = False) -> str:
-    """Return why a retry changed nothing; `edited`: it came with another input. The dead letter has its run loaded."""
+def cannot_retry_dead_letter(dead_letter: DeadLetter, *, given: Json = None) -> str:
+    """Return why a retry changed nothing; `given` is the other input that it came with, if any.
+
+    The dead letter has its run loaded.
+    """
     if dead_letter.state not in OPEN:
         return f"the dead letter is {dead_letter.state}; only an open one can be retried"
     state = dead_letter.run.state
     if state in RETRYABLE:
         if not dead_letter.step:
             return "the run itself failed, and no step of it: replay the run, with a version that mends it, or discard"
-        fixed = cannot_edit(dead_letter) if edited else None
+        fixed = None if given is None else cannot_edit(dead_letter, given=given)
         follows = (
             f"step {dead_letter.step!r} follows the run's work, and comes again when the run is retried or replayed"
         )
@@ -148,9 +156,38 @@ def can_retry_dead_letter(dead_letter: DeadLetter) -> bool:
     return is_open(dead_letter) and bool(dead_letter.step) and dead_letter.run.state in RETRYABLE
 
 
-def cannot_edit(dead_letter: DeadLetter) -> str | None:
-    """Return why the step of the dead letter cannot be given another input, or None if it can."""
-    return _fixed_list(dead_letter.run_id, [dead_letter.step])
+def cannot_edit(dead_letter: DeadLetter, *, given: Json) -> str | None:
+    """Return why the step of the dead letter cannot be given this input, or None if it can."""
+    fixed = _fixed_list(dead_letter.run_id, [dead_letter.step])
+    return fixed or _reads(dead_letter.run_id, dead_letter.step).unread(given)
+
+
+def can_edit(dead_letter: DeadLetter) -> bool:
+    """Whether another input of its step could change anything: its list has not begun, and it reads some of it."""
+    found = reads_of(dead_letter)
+    return found is not None and found.something
+
+
+def can_replay_from(dead_letter: DeadLetter) -> bool:
+    """Whether its run, which is loaded, can be replayed from its step, with another run input if need be.
+
+    One that no step of the run left is replayed from the beginning.
+    """
+    if dead_letter.run.state not in REPLAYABLE:
+        return False
+    if not dead_letter.step:
+        return True
+    return not plan.load(_version_of(dead_letter.run_id)).steps[dead_letter.step].handler
+
+
+def reads_of(dead_letter: DeadLetter) -> Reads | None:
+    """Return what the step of the dead letter reads.
+
+    None if there is no step, or if its list has begun, which no input changes any more.
+    """
+    if not dead_letter.step or _fixed_list(dead_letter.run_id, [dead_letter.step]) is not None:
+        return None
+    return _reads(dead_letter.run_id, dead_letter.step)
 
 
 def cannot_discard(dead_letter: DeadLetter) -> str:
@@ -210,6 +247,14 @@ def _fixed_list(run_id: UUID, steps: Iterable[str]) -> str | None:
         f"step {step!r} has begun its list, which another input does not change: retry it without one, "
         "for the failed items and those not begun, or replay the run with another input"
     )
+
+
+def _reads(run_id: UUID, step: str) -> Reads:
+    return reads.of(plan.load(_version_of(run_id)).steps[step])
+
+
+def _version_of(run_id: UUID) -> UUID:
+    return Run.objects.values_list("version_id", flat=True).get(pk=run_id)
 
 
 def _listed(steps: list[str]) -> str:

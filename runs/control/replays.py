@@ -13,8 +13,11 @@ from uuid_utils.compat import uuid7
 
 from actions.base import Json
 from runs.control import concurrency, interventions
+from runs.control.archives import cannot_start
+from runs.control.keys import KeyTaken
 from runs.dispatch import dispatcher
 from runs.domain.actor import Actor
+from runs.domain.requests import Conflict
 from runs.domain.states import RUN_ENDED, StepState
 from runs.engine import columns, marks
 from runs.engine.release import skips
@@ -40,16 +43,20 @@ def replay(  # noqa: PLR0913 - everything that a replay may be given
     given: Json = None,
     actor: Actor,
     key: str | None = None,
+    compares: bool = False,
 ) -> UUID:
     """Start a new run from a step of an ended run (None: from the beginning), and return its id.
 
     `latest` uses the workflow's current version instead of the run's own; `given` replaces the run's input. If the
     idempotency key is known, the replay that was started with it is returned. Raises NotNow if the run has not ended,
-    if the version has no such step or if the key belongs to another run; InvalidInput; Run.DoesNotExist.
+    if its workflow is archived, if the version has no such step or if the key belongs to another run; KeyTaken if the
+    known replay has another input and `compares`; InvalidInput; Run.DoesNotExist.
     """
-    if key is not None and (known := replayed(run_id, key=key)) is not None:
+    if key is not None and (known := replayed(run_id, key=key, given=given, compares=compares)) is not None:
         return known
     old = _ended(run_id)
+    if (why_not := cannot_start(old.workflow)) is not None:
+        raise NotNow(why_not)
     version = _checked_version(old, latest=latest, given=given)
     beginning = _beginning(run_id, version=version, step=step)
     new = _insert_in_gate(old, replace(beginning, key=key), version=version, given=given, actor=actor)
@@ -59,16 +66,24 @@ def replay(  # noqa: PLR0913 - everything that a replay may be given
     if key is None:
         raise NotNow(f"version {version.number} was deleted meanwhile; replay with the version that is current now")
     # Another replay has this key. It may be deleted before it is looked up, so the call is repeated with all arguments.
-    return replay(run_id, step=step, latest=latest, given=given, actor=actor, key=key)
+    return replay(run_id, step=step, latest=latest, given=given, actor=actor, key=key, compares=compares)
 
 
-def replayed(run_id: UUID, *, key: str) -> UUID | None:
-    """Return the replay of this run that has the idempotency key, or None. Raises NotNow if another run has the key."""
-    old = Run.objects.only("workflow_id").get(pk=run_id)
-    first = Run.objects.filter(workflow_id=old.workflow_id, idempotency_key=key).only("replay_of_id").first()
-    if first is not None and first.replay_of_id != run_id:
-        raise NotNow(f"the idempotency key is known, and run {first.pk} of it is no replay of this one; use another")
-    return first.pk if first is not None else None
+def replayed(run_id: UUID, *, key: str, given: Json = None, compares: bool = False) -> UUID | None:
+    """Return the replay of this run that has the idempotency key, or None.
+
+    Raises NotNow if another run has the key; KeyTaken if the replay has another input and `compares`.
+    """
+    rows = run(replays.KNOWN_REPLAY, old=run_id, key=key, input=values.nullable(given))
+    if not rows:
+        return None
+    [(first, replay_of, first_hash, given_hash)] = rows
+    if replay_of != run_id:
+        raise NotNow(f"the idempotency key is known, and run {first} of it is no replay of this one; use another")
+    if compares and first_hash is not None:
+        raise KeyTaken(key, Conflict("run", first, first_hash, given_hash))
+    found: UUID = first
+    return found
 
 
 def _ended(run_id: UUID) -> Run:

@@ -16,6 +16,7 @@ from runs.domain.states import RunState, StepState
 from runs.engine import endings, for_each, sub_workflows
 from runs.engine.marks import whole as marks_of_all
 from runs.planning import plan as plans
+from runs.planning import reads
 from runs.planning.joins import Mark
 from runs.planning.plan import Plan
 from runs.planning.steps import UNDO, Part
@@ -37,10 +38,10 @@ class _Retried:
     steps: Sequence[str]
     later: Sequence[str]
 
-    def is_possible(self, *, inputs: Iterable[RunStep], lists: frozenset[RunStep]) -> bool:
-        """Whether there are steps to retry, and each new input is for one of them, whose for_each has not begun."""
+    def is_possible(self, *, inputs: Iterable[RunStep], fixed: frozenset[RunStep]) -> bool:
+        """Whether there are steps to retry, and each new input is for one of them that is not `fixed`."""
         edited = {step for run_id, step in inputs if run_id == self.run_id}
-        return bool(self.steps) and edited <= set(self.steps) and lists.isdisjoint((self.run_id, s) for s in edited)
+        return bool(self.steps) and edited <= set(self.steps) and fixed.isdisjoint((self.run_id, s) for s in edited)
 
     def details(self, inputs: Mapping[RunStep, Json]) -> dict[str, Json]:
         """Return the details of the run's intervention."""
@@ -56,11 +57,11 @@ class _Selection:
     work: Sequence[_Retried]
     undoing: Sequence[_Retried]
 
-    def possible(self, *, inputs: Iterable[RunStep], lists: frozenset[RunStep]) -> _Selection:
+    def possible(self, *, inputs: Iterable[RunStep], fixed: frozenset[RunStep]) -> _Selection:
         """Return the selection without the runs that cannot be retried, or not with the inputs given."""
         return _Selection(
-            [one for one in self.work if one.is_possible(inputs=inputs, lists=lists)],
-            [one for one in self.undoing if one.is_possible(inputs=inputs, lists=lists)],
+            [one for one in self.work if one.is_possible(inputs=inputs, fixed=fixed)],
+            [one for one in self.undoing if one.is_possible(inputs=inputs, fixed=fixed)],
         )
 
 
@@ -70,7 +71,7 @@ def retry(run_ids: Sequence[UUID], *, actor: Actor, inputs: Mapping[RunStep, Jso
     The failed steps get tickets, and their retry policy begins again with the first attempt. Steps that were blocked by
     the failure can be released again. If the compensation of a run failed, the failed compensations are retried, one
     after the other. `inputs` replaces the input of a step; a run is not retried if it has an input for a step that is
-    not retried now, or whose for_each has begun.
+    not retried now, whose for_each has begun, or which reads nothing of it.
     """
     return _retry(run_ids, choice=lambda _: True, inputs=inputs or {}, actor=actor)
 
@@ -118,8 +119,16 @@ def _lock(run_ids: Sequence[UUID], *, states: Iterable[RunState], children: Sequ
 def _select(locked: Mapping[UUID, UUID], *, choice: _Choice, inputs: Mapping[RunStep, Json]) -> _Selection:
     """Return what can be retried in these runs. `locked` has the version of each run."""
     past: dict[UUID, bool] = dict(run(retries.PAST_RETRY, runs=list(locked), undo=UNDO)) if locked else {}
-    lists = for_each.begun([key for key, given in inputs.items() if given is not None and key[0] in locked])
-    return _failed(locked, past=past, choice=choice).possible(inputs=inputs, lists=lists)
+    edited = {key: given for key, given in inputs.items() if given is not None and key[0] in locked}
+    fixed = for_each.begun(list(edited)) | {key for key, given in edited.items() if _unread(locked, key, given)}
+    return _failed(locked, past=past, choice=choice).possible(inputs=inputs, fixed=fixed)
+
+
+def _unread(locked: Mapping[UUID, UUID], key: RunStep, given: Json) -> bool:
+    """Whether the step reads nothing of the input given for it, so that the retry would do the same again."""
+    run_id, step = key
+    planned = plans.load(locked[run_id]).steps.get(step)
+    return planned is not None and reads.of(planned).unread(given) is not None
 
 
 def _failed(locked: Mapping[UUID, UUID], *, past: Mapping[UUID, bool], choice: _Choice) -> _Selection:

@@ -14,10 +14,12 @@ from django.db import OperationalError, transaction
 from uuid_utils.compat import uuid7
 
 from actions.base import Json
+from runs.control.keys import KeyTaken
 from runs.control.preconditions import AT_ONCE, SIGNALLABLE
 from runs.dispatch import dispatcher
 from runs.domain.actor import Actor
 from runs.domain.outcomes import Recorded
+from runs.domain.requests import Conflict
 from runs.engine import endings, record, report, waits
 from runs.engine.waits import Came, Wait
 from runs.planning import plan as plans
@@ -38,11 +40,15 @@ class TooMany(Exception):
 
 @dataclass(frozen=True)
 class Message:
-    """A signal to be sent. If its idempotency key is known, for the run or for the name and key, nothing is changed."""
+    """A signal to be sent. If its idempotency key is known, for the run or for the name and key, nothing is changed.
+
+    `compares`: it is an error if the known signal has another name or payload.
+    """
 
     name: str
     payload: Json = None
     idempotency_key: str | None = None
+    compares: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Sent:
 def send(run_ids: Sequence[UUID], *, message: Message, actor: Actor) -> list[Sent]:
     """Send the signal to these runs, and return one Sent for each run that took it.
 
-    A run takes it if a step waits for the name, or may still come to wait for it.
+    A run takes it if a step waits for the name, or may still come to wait for it. Raises KeyTaken.
     """
     with transaction.atomic():
         found = run(signals.LOCK_RUNS, runs=list(run_ids))
@@ -74,23 +80,24 @@ def send(run_ids: Sequence[UUID], *, message: Message, actor: Actor) -> list[Sen
 def send_by_key(key: str, *, workspace_id: UUID, message: Message, actor: Actor) -> list[Sent]:
     """Send the signal to every run of the workspace that waits for its name with this correlation key.
 
-    If no run waits for it, it is kept for KEEP_SECONDS. Raises TooMany.
+    If no run waits for it, it is kept for KEEP_SECONDS. Raises TooMany and KeyTaken.
     """
     with transaction.atomic():
         run(signals.LOCK_KEYS, names=[message.name], keys=[key])
         address = {"workspace": workspace_id, "name": message.name, "key": key}
         if message.idempotency_key is not None:
-            known = run(signals.KNOWN_BY_KEY, once=message.idempotency_key, **address)
-            if known:
-                return [Sent(signal_id, run_id, created=False) for signal_id, run_id in known]
-        found = [row[0] for row in run(signals.WAITING_WITH_KEY, limit=AT_ONCE + 1, **address)]
-        if len(found) > AT_ONCE:
+            payload = values.nullable(message.payload)
+            found = run(signals.KNOWN_BY_KEY, once=message.idempotency_key, payload=payload, **address)
+            if found:
+                return [Sent(row[0], row[1], created=False) for row in _same(found, message)]
+        runs = [row[0] for row in run(signals.WAITING_WITH_KEY, limit=AT_ONCE + 1, **address)]
+        if len(runs) > AT_ONCE:
             raise TooMany(
                 f"more than {AT_ONCE} runs wait for {message.name!r} with this key; send to them by their ids"
             )
-        run(signals.LOCK_RUNS, runs=found)
+        run(signals.LOCK_RUNS, runs=runs)
         # Read again now that the locks are held: meanwhile a timer or a cancel may have ended a wait.
-        waiting = _waiting(found, message=message, key=key)
+        waiting = _waiting(runs, message=message, key=key)
         takers: Mapping[UUID | None, Wait | None] = waiting or {None: None}  # type: ignore[assignment]  # keys are read
         sent = _insert(takers, message=message, actor=actor, workspace_id=workspace_id, key=key)
         wake(list(waiting.values()), dict.fromkeys(waiting, message.payload))
@@ -136,8 +143,17 @@ def _known(message: Message, *, runs: Sequence[UUID]) -> dict[UUID, UUID]:
     """Return the signals that have the message's idempotency key, by run."""
     if message.idempotency_key is None or not runs:
         return {}
-    found = run(signals.KNOWN, runs=list(runs), once=message.idempotency_key)
-    return {run_id: signal_id for signal_id, run_id in found}
+    given = {"name": message.name, "payload": values.nullable(message.payload)}
+    found = run(signals.KNOWN, runs=list(runs), once=message.idempotency_key, **given)
+    return {row[1]: row[0] for row in _same(found, message)}
+
+
+def _same(found: Sequence[Row], message: Message) -> Sequence[Row]:
+    """Return the rows of known signals. Raises KeyTaken if one has another name or payload and the message compares."""
+    for signal_id, _, first, given in found:
+        if message.compares and first is not None:
+            raise KeyTaken(message.idempotency_key, Conflict("signal", signal_id, first, given))
+    return found
 
 
 def _waiting(runs: Sequence[UUID], *, message: Message, key: str | None = None) -> dict[UUID, Wait]:

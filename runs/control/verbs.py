@@ -14,7 +14,18 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from runs.control import approvals, dead_letters, pauses, preconditions, replays, retries, signals, starts, stops
+from runs.control import (
+    approvals,
+    archives,
+    dead_letters,
+    pauses,
+    preconditions,
+    replays,
+    retries,
+    signals,
+    starts,
+    stops,
+)
 from runs.domain.actor import Actor
 from runs.domain.states import StepState
 from runs.models import DeadLetter, Run
@@ -35,6 +46,13 @@ _RIGHTS = {
     Target.STEP: Right.DECIDE,
     Target.DEAD_LETTER: Right.CHANGE_DEAD_LETTERS,
     Target.WORKFLOW: Right.CHANGE_RUNS,
+}
+
+
+# Whatever it is done to.
+_RIGHTS_BY_NAME = {
+    "start": Right.START,
+    **dict.fromkeys(("archive", "restore", "delete"), Right.PUBLISH),
 }
 
 
@@ -75,7 +93,7 @@ class Verb:
     @property
     def right(self) -> Right:
         """The right that a door asks for before it does it."""
-        return Right.START if self.name == "start" else _RIGHTS[self.target]
+        return _RIGHTS_BY_NAME.get(self.name) or _RIGHTS[self.target]
 
     @property
     def command_name(self) -> str:
@@ -267,6 +285,33 @@ RESUME_WORKFLOW = Verb(
     icon="play_arrow",
 )
 
+ARCHIVE_WORKFLOW = Verb(
+    "archive",
+    "archived",
+    Target.WORKFLOW,
+    "Archive a workflow: it takes no new runs, is left out of lists, and its name is free for another. Its runs go on, "
+    "and everything is kept.",
+    archives.archive,
+    icon="archive",
+)
+RESTORE_WORKFLOW = Verb(
+    "restore",
+    "restored",
+    Target.WORKFLOW,
+    "Take a workflow out of the archive, under its old name, if no other has taken it.",
+    archives.restore,
+    icon="unarchive",
+)
+DELETE_WORKFLOW = Verb(
+    "delete",
+    "deleted",
+    Target.WORKFLOW,
+    "Delete a workflow that has no runs any more, with its versions, its draft and its history.",
+    archives.delete,
+    dangerous=True,
+    icon="delete",
+)
+
 OVER_RUNS = (CANCEL, TERMINATE, PAUSE, RESUME, RETRY)
 OVER_DEAD_LETTERS = (RETRY_DEAD_LETTER, DISCARD)
 VERBS: tuple[Verb, ...] = (
@@ -279,6 +324,9 @@ VERBS: tuple[Verb, ...] = (
     *OVER_DEAD_LETTERS,
     PAUSE_WORKFLOW,
     RESUME_WORKFLOW,
+    ARCHIVE_WORKFLOW,
+    RESTORE_WORKFLOW,
+    DELETE_WORKFLOW,
 )
 
 
@@ -301,9 +349,9 @@ ABSENT = (
         (APPROVE, REJECT), (Door.BULK,), "a program decides a step by its run and id; people decide many in the list"
     ),
     Absence(
-        (PAUSE_WORKFLOW, RESUME_WORKFLOW),
+        (PAUSE_WORKFLOW, RESUME_WORKFLOW, ARCHIVE_WORKFLOW, RESTORE_WORKFLOW, DELETE_WORKFLOW),
         (Door.LIST, Door.BULK),
-        "workflows are few, and to hold several is a decision about each of them",
+        "workflows are few, and to hold, archive or delete several is a decision about each of them",
     ),
     Absence((START,), (Door.LIST,), "a start needs an input, so it begins on the page of one workflow"),
 )

@@ -10,6 +10,9 @@ from uuid import UUID
 from actions.base import Json
 from runs.domain.candidates import Candidate
 
+# `source` of runs that were started by publishing a workflow in the short form.
+SHORT_FORM = "short_form"
+
 
 class Authorization(NamedTuple):
     """What a start request was authorized by: its API token's sha256, and the workflow's name at that time.
@@ -33,6 +36,20 @@ class Request:
     priority: int | None = None
     # Checked again in the statement that inserts the run; None where the caller has just checked it.
     authorization: Authorization | None = None
+    # Whether a run with this key and another input is a conflict. Else it is the result, whatever its input was.
+    compares: bool = False
+
+
+class Conflict(NamedTuple):
+    """`what` (a run or a signal) has the idempotency key of a request, but another input.
+
+    `first` is the sha256 of its input as jsonb writes it, `given` that of the request's.
+    """
+
+    what: str
+    id: UUID
+    first: str
+    given: str
 
 
 class Preloaded(NamedTuple):
@@ -70,7 +87,8 @@ class Started:
     it was admitted at once; then `due` are its first tickets, which are written as sent: the caller must send them
     after the commit. `behind`: when it was inserted, other runs of its workspace, which has no limits, were queued
     before it; always false inside a caller's transaction, which may last. `outdated`: no run was started or looked up,
-    because the request's authorization no longer holds.
+    because the request's authorization no longer holds. `conflict`: the key is known with another input, and
+    the request compares; then `run_id` is the first run, and the request has no result.
     """
 
     run_id: UUID
@@ -79,3 +97,4 @@ class Started:
     due: tuple[Due, ...] = ()
     behind: bool = False
     outdated: bool = False
+    conflict: Conflict | None = None

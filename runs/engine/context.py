@@ -40,8 +40,8 @@ class AttemptContext:
 
     @property
     def timeout_seconds(self) -> float:
-        """The timeout of this attempt."""
-        return self._step.timeout_seconds
+        """The timeout of this attempt, unless its config gives another time to what the action does."""
+        return self._step.usual_seconds
 
     @property
     def item(self) -> int:

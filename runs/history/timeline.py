@@ -27,6 +27,7 @@ from workflows.models import Workflow
 
 log = logging.getLogger(__name__)
 SHOWN_INTERVENTIONS = 200
+_DONE = frozenset({StepState.SUCCEEDED, StepState.SKIPPED, StepState.COMPENSATED})
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,18 @@ def timeline(run: Run) -> list[StepView]:
             for step in shown
         ]
     return [replace(view, child_run=sub_runs.get(view.step)) for view in views] if sub_runs else views
+
+
+def progress(run: Run, views: Iterable[StepView]) -> tuple[int, int]:
+    """Return how many of the run's steps are done, and how many it has; those of on_failure and finally do not count.
+
+    A step is done when it succeeded or was skipped, or when its failure was handled.
+    """
+    main = {step.id: step for step in plan.load(run.version_id).steps.values() if step.part is Part.MAIN}
+    states = {view.step: view.state for view in views if view.step in main}
+    handled = {key for key, step in main.items() if step.definition.on_error != "fail"}
+    done = sum(state in _DONE or (state == StepState.FAILED and key in handled) for key, state in states.items())
+    return done, len(main)
 
 
 def latest(workflow_ids: Iterable[UUID]) -> dict[UUID, Run]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from django.utils.functional import cached_property
 
 from actions import expressions
-from actions.base import Action, Config, Context, Json, Permanent, Retry
+from actions.base import GRACE_SECONDS, Action, Config, Context, Json, Permanent, Retry
 from workflows.definitions.definition import Join, StepDefinition
 from workflows.definitions.timeouts import longest_seconds
 
@@ -158,10 +158,19 @@ class PlannedStep:
 
     @cached_property
     def timeout_seconds(self) -> float:
-        """The timeout of one attempt: what the definition says or else the action, but no longer than is allowed.
+        """The timeout of one attempt: what the definition says, else the config and a few seconds, else the action.
 
-        Publishing refuses a longer one; a version that was published before that was so is held to the bound here.
+        But no longer than is allowed. Publishing refuses a longer one; a version that was published before that was so
+        is held to the bound here.
         """
+        own = self.config.own_seconds
+        if self.definition.timeout or own is None:
+            return self.usual_seconds
+        return min(own + GRACE_SECONDS, longest_seconds(self.action))
+
+    @cached_property
+    def usual_seconds(self) -> float:
+        """The same for a config that gives no time to what the action does."""
         return min(self.definition.timeout or self.action.timeout_seconds, longest_seconds(self.action))
 
     @cached_property

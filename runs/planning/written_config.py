@@ -2,19 +2,55 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any
 
 import orjson
 from django.utils.functional import cached_property
 from pydantic import ValidationError
 
-from actions import expressions
-from actions.base import ACCEPTED, Action, Config, Json
+from actions import expressions, paths
+from actions.base import ACCEPTED, Action, Config, Json, Use
+from actions.durations import seconds
 from workflows.definitions.configs import config_references
 from workflows.definitions.definition import StepDefinition
 
 # What `WrittenConfig.awaits` is where only the run can tell which signal is meant.
 ANY_SIGNAL = "*"
+
+
+_TEXT_MAY_BE_EMPTY = frozenset({Use.PLAIN, Use.PROSE, Use.QUERY})
+_MAY_BE_EMPTY = frozenset({Use.PLAIN, Use.PROSE})
+
+
+def _emptied(used: Any, place: tuple[str, ...], use: Use) -> tuple[tuple[str, ...], str] | None:
+    """Return the place and the kind of a value, `null` or empty, that is refused for this use.
+
+    It is the value at the given place, or null in an object there.
+    """
+    here = used
+    for key in place:
+        if not isinstance(here, dict) or key not in here:
+            return None
+        here = here[key]
+    if isinstance(here, dict):
+        null = next((key for key, part in here.items() if part is None), None)
+        if null is not None:
+            return (*place, null), "null"
+    what = _nothing(here, use, whole=len(place) == 1)
+    return None if what is None else (place, what)
+
+
+def _nothing(here: Any, use: Use, *, whole: bool) -> str | None:
+    if here is None:
+        return "null"
+    if here == "" and (use not in _TEXT_MAY_BE_EMPTY or (use is Use.QUERY and whole)):
+        return "an empty text"
+    if isinstance(here, (list, dict)) and not here and use not in _MAY_BE_EMPTY:
+        return "an empty list" if isinstance(here, list) else "an empty object"
+    return None
 
 
 class WrittenConfig:
@@ -47,7 +83,44 @@ class WrittenConfig:
     @cached_property
     def rendering(self) -> expressions.Template:
         """`with` as a parsed template. Fields that the action evaluates itself are left as they are."""
-        return expressions.Template(self._with, raw=self._action.raw)
+        return expressions.Template(self._with, raw=self._action.raw, uses=self._uses)
+
+    @cached_property
+    def _uses(self) -> Mapping[str, Use]:
+        keys = self._with if isinstance(self._with, dict) else ()
+        return {key: self._action.config_class.use_of(key) for key in keys}
+
+    @cached_property
+    def _computed(self) -> tuple[tuple[tuple[str, ...], Use], ...]:
+        """Places of values that expressions give, by their keys; one in a list is the place of the list.
+
+        Those whose values may be null or empty are left out.
+        """
+        if not isinstance(self._with, dict):
+            return ()
+        asked = {key: part for key, part in self._with.items() if key not in self._action.raw and self._checks(key)}
+        found: dict[tuple[str, ...], Use] = {}
+        for trail, part in paths.walk(asked):
+            if isinstance(part, str) and expressions.has_expression(part):
+                found[tuple(takewhile(lambda key: isinstance(key, str), trail))] = self._uses[trail[0]]
+        return tuple(found.items())
+
+    def _checks(self, key: str) -> bool:
+        return self._action.config_class.use_of(key) is not Use.PAYLOAD
+
+    def emptied(self, used: Json) -> tuple[str, str] | None:
+        """Return path and kind of a field that an expression made null or empty, where that would mean "left out".
+
+        None if there is no such field. A field that `omit` has left out is none.
+        """
+        places = self._computed
+        if isinstance(self._with, str) and isinstance(used, dict):
+            places = tuple(((key,), self._action.config_class.use_of(key)) for key in used if self._checks(key))
+        for place, use in places:
+            fault = _emptied(used, place, use)
+            if fault is not None:
+                return paths.join("with", *fault[0]), fault[1]
+        return None
 
     @cached_property
     def asks_steps_only(self) -> bool:
@@ -92,6 +165,25 @@ class WrittenConfig:
             if inside or (isinstance(here, list) and isinstance(part, int) and part < len(here)):
                 here = here[part]
         return not expressions.has_expression(here)
+
+    @cached_property
+    def own_seconds(self) -> float | None:
+        """The seconds that the config gives to what the action does (Action.timeout_field).
+
+        Infinite if only the run can tell; None if it gives none.
+        """
+        field = self._action.timeout_field
+        if field is None:
+            return None
+        if not isinstance(self.template, dict):
+            return math.inf
+        value = self.template.get(field)
+        if expressions.has_expression(value):
+            return math.inf
+        try:
+            return None if value is None else seconds(value)
+        except ValueError:
+            return None  # every attempt fails, and says so
 
     @cached_property
     def awaits(self) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runs.queries.database import Statement
+from runs.queries.hashes import hashed
 from runs.queries.starts import PAUSED_WITH_RECIPE
 
 # Insert a queued run, with the rows of the steps that the replay keeps.
@@ -33,5 +34,20 @@ REPLAY = Statement(
         RETURNING 1
     )
     SELECT id FROM made
+    """,  # noqa: S608 - constant text only
+)
+
+# The run that has a key in the workflow of this run: what it is a replay of, and where its input is not the one that is
+# given (NULL: that of this run), the hashes of both. Two index scans.
+KNOWN_REPLAY = Statement(
+    "known_replay",
+    f"""
+    SELECT f.id, f.replay_of_id, CASE WHEN f.input <> o.input THEN {hashed("f.input")} END,
+           CASE WHEN f.input <> o.input THEN {hashed("o.input")} END
+    FROM (SELECT workflow_id, coalesce(%(input)s::jsonb, input) AS input FROM runs_run WHERE id = %(old)s) o
+    CROSS JOIN LATERAL (
+        SELECT id, replay_of_id, input FROM runs_run
+        WHERE workflow_id = o.workflow_id AND idempotency_key = %(key)s LIMIT 1
+    ) f
     """,  # noqa: S608 - constant text only
 )

@@ -8,7 +8,14 @@ if it was sent by key and has no run yet, under the advisory lock.
 from __future__ import annotations
 
 from runs.queries.database import Statement
+from runs.queries.hashes import hashed
 from runs.queries.waits import WAIT_COLUMNS
+
+
+def written(name: str, payload: str) -> str:
+    """Return the SQL of a signal's name and payload as one jsonb value, to be compared and hashed."""
+    return f"jsonb_build_object('name', {name}, 'payload', {payload})"
+
 
 # Taken in the order of the locks' ids. The same name and key in another workspace only shares the lock.
 LOCK_KEYS = Statement(
@@ -81,20 +88,26 @@ SIGNALLED_RUNS = Statement(
     """,
 )
 
+_GIVEN = f"(SELECT {written('%(name)s::text', '%(payload)s::jsonb')} AS message) d"
+_WRITTEN = written("g.name", "g.payload")
+_HASHES = f"""CASE WHEN {_WRITTEN} <> d.message THEN {hashed(_WRITTEN)} END,
+           CASE WHEN {_WRITTEN} <> d.message THEN {hashed("d.message")} END"""
+
+# Signals that have an idempotency key; and where name and payload are not those that are given, the hashes of both.
 KNOWN = Statement(
     "known_signals",
-    """
-    SELECT id, run_id FROM runs_signal
-    WHERE run_id = ANY(%(runs)s::uuid[]) AND key IS NULL AND idempotency_key = %(once)s
-    """,
+    f"""
+    SELECT g.id, g.run_id, {_HASHES} FROM runs_signal g, {_GIVEN}
+    WHERE g.run_id = ANY(%(runs)s::uuid[]) AND g.key IS NULL AND g.idempotency_key = %(once)s
+    """,  # noqa: S608 - constant text only
 )
 
 KNOWN_BY_KEY = Statement(
     "known_signals_by_key",
-    """
-    SELECT id, run_id FROM runs_signal
-    WHERE workspace_id = %(workspace)s AND name = %(name)s AND key = %(key)s AND idempotency_key = %(once)s
-    """,
+    f"""
+    SELECT g.id, g.run_id, {_HASHES} FROM runs_signal g, {_GIVEN}
+    WHERE g.workspace_id = %(workspace)s AND g.name = %(name)s AND g.key = %(key)s AND g.idempotency_key = %(once)s
+    """,  # noqa: S608 - constant text only
 )
 
 # One row for each run; or a single row without a run, which is kept for the first step that waits for its key.

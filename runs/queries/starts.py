@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runs.queries.database import Statement
+from runs.queries.hashes import hashed
 from runs.queries.lanes import free
 from workflows.workspaces.permissions import TOKENS_THAT_MAY_START
 
@@ -11,8 +12,8 @@ PAUSED_WITH_RECIPE = """
     CASE WHEN recipe.paused_at IS NOT NULL THEN clock_timestamp() END,
     CASE WHEN recipe.paused_at IS NOT NULL THEN 'workflow' END
 """
-# `recipe` takes the locks that foreign keys would take for each run. So a pause of the workflow, or a deletion of the
-# version, comes either wholly before this start or wholly after it.
+# `recipe` takes the locks that foreign keys would take for each run. So a pause of the workflow, its archiving, or a
+# deletion of the version, comes either wholly before this start or wholly after it.
 # A run is admitted at once if runs.queries.admission.ADMIT would take it next: no run of its workspace is queued, and
 # no limit applies.
 _START = f"""
@@ -23,7 +24,7 @@ _START = f"""
         JOIN workflows_workspace s ON s.id = w.workspace_id, LATERAL (SELECT EXISTS (
             SELECT 1 FROM runs_run r WHERE {free("r")} AND r.workspace_id = s.id) AS waits,
             s.concurrent_runs IS NULL AND s.runs_per_minute IS NULL AS unlimited OFFSET 0) line
-        WHERE w.id = %(workflow)s FOR KEY SHARE OF w, v
+        WHERE w.id = %(workflow)s AND w.archived_at IS NULL FOR KEY SHARE OF w, v
     ),
     started AS (
         INSERT INTO runs_run (id, workspace_id, workflow_id, version_id, state, idempotency_key, source, labels, input,
@@ -72,10 +73,17 @@ START_AUTHORIZED = Statement(
     ),
 )
 
+# Returns the number of each key that is known, from 1, and its run; and the hashes of both inputs where they differ.
+# An input that is NULL is not compared. One index scan for each key.
 KNOWN_KEYS = Statement(
     "known_keys",
-    """
-    SELECT idempotency_key, id, state FROM runs_run
-    WHERE workflow_id = %(workflow)s AND idempotency_key = ANY(%(keys)s::text[])
-    """,
+    f"""
+    SELECT d.n, r.id, r.state, CASE WHEN r.input <> d.input::jsonb THEN {hashed("r.input")} END,
+           CASE WHEN r.input <> d.input::jsonb THEN {hashed("d.input::jsonb")} END
+    FROM unnest(%(keys)s::text[], %(inputs)s::text[]) WITH ORDINALITY AS d(key, input, n)
+    CROSS JOIN LATERAL (
+        SELECT id, state, input FROM runs_run
+        WHERE workflow_id = %(workflow)s AND idempotency_key = d.key LIMIT 1
+    ) r
+    """,  # noqa: S608 - constant text only
 )

@@ -10,8 +10,8 @@ from __future__ import annotations
 from runs.queries.database import Statement
 from runs.queries.starts import PAUSED_WITH_RECIPE
 
-# Find the workflow in the parent's workspace, by name or else by id, and its version. NULLs if there is none. One row
-# for each child requested; indexes workflow_name_once and the primary keys.
+# Find the workflow in the parent's workspace, by name, by id, or by an old name, and its version. NULLs if there is
+# none. One row for each child requested; indexes workflow_name_once, workflow_alias_once and the primary keys.
 RESOLVE = Statement(
     "resolve_children",
     """
@@ -21,8 +21,11 @@ RESOLVE = Statement(
     JOIN runs_run p ON p.id = d.run_id
     LEFT JOIN LATERAL (
         SELECT w.id, w.current_id FROM workflows_workflow w
-        WHERE w.workspace_id = p.workspace_id AND w.kind = 'workflow' AND (w.name = d.name OR w.id = d.key)
-        ORDER BY w.name = d.name DESC LIMIT 1
+        WHERE w.workspace_id = p.workspace_id AND w.kind = 'workflow' AND w.archived_at IS NULL
+              AND (w.name = d.name OR w.id = d.key OR w.id = (
+                  SELECT a.workflow_id FROM workflows_workflowalias a
+                  WHERE a.workspace_id = p.workspace_id AND a.name = d.name))
+        ORDER BY w.name = d.name DESC, coalesce(w.id = d.key, false) DESC LIMIT 1
     ) w ON true
     LEFT JOIN workflows_version v
         ON v.workflow_id = w.id AND CASE WHEN d.version IS NULL THEN v.id = w.current_id ELSE v.number = d.version END

@@ -10,10 +10,11 @@ from actions.catalogue.wait_for_signal import SignalKey, SignalName
 from runs.control.preconditions import AT_ONCE
 from runs.schemas.base import Body
 
+MAX_KEY = 255
 MAX_LABELS = 64
 _NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
 
-Key = Annotated[str, Field(min_length=1, max_length=255, pattern=_NO_CONTROL)]
+Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY, pattern=_NO_CONTROL)]
 LabelKey = Annotated[str, Field(min_length=1, max_length=63, pattern=_NO_CONTROL)]
 LabelValue = Annotated[str, Field(max_length=255)]
 Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=MAX_LABELS)]
@@ -22,16 +23,31 @@ Why = Annotated[str, Field(max_length=2000)]
 Reason = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"\S")]
 
 
-class StartRun(Body):
+class Keyed(Body):
+    """A request with an idempotency key. The header Idempotency-Key means the same.
+
+    If the key is known with another input, `on_conflict` says what happens: by default the request is refused (409),
+    with `return` its result is what the first request has made.
+    """
+
+    idempotency_key: Key | None = None
+    on_conflict: Literal["refuse", "return"] = "refuse"
+
+    @property
+    def compares(self) -> bool:
+        """Whether a known key with another input is a conflict."""
+        return self.on_conflict == "refuse"
+
+
+class StartRun(Keyed):
     """The start of one run. `input` must match the workflow's `inputs` schema.
 
-    If the workflow already has a run with this `idempotency_key`, that run is returned, and none is started. Within a
-    workspace, runs with a higher `priority` are admitted first; if it is left out, the definition's priority counts,
-    else 0.
+    If the workflow already has a run with this `idempotency_key`, that run is returned, and none is started; if its
+    input was another one, the request is refused (409), unless `on_conflict` is `return`. Within a workspace, runs
+    with a higher `priority` are admitted first; if it is left out, the definition's priority counts, else 0.
     """
 
     input: Any = Field(default_factory=dict)
-    idempotency_key: Key | None = None
     labels: Labels = Field(default_factory=dict)
     priority: Priority | None = None
 
@@ -40,7 +56,7 @@ class StartRuns(RootModel[list[StartRun]]):
     """A list with one start per run; each is parsed on its own, so that one that is refused leaves the others."""
 
 
-class StartJob(Body):
+class StartJob(Keyed):
     """A job: one action as a run of its own, with `payload` as its config.
 
     `max_retries` is the number of attempts after the first; if it is left out, the action's own retry policy holds.
@@ -49,7 +65,6 @@ class StartJob(Body):
     type: Annotated[str, Field(min_length=1, max_length=64)]
     payload: Any = Field(default_factory=dict)
     max_retries: Annotated[int, Field(ge=0, le=999)] | None = None
-    idempotency_key: Key | None = None
     priority: Priority | None = None
 
 
@@ -65,7 +80,7 @@ class RetryRun(ByHand):
     inputs: dict[str, Any] = Field(default_factory=dict, max_length=1000)
 
 
-class ReplayRun(ByHand):
+class ReplayRun(ByHand, Keyed):
     """A replay: a new run from `step` on (from the beginning if it is left out), with the `same` or `latest` version.
 
     `input` is the new run's input; null means that of the old run. If a replay with this `idempotency_key` exists
@@ -75,10 +90,9 @@ class ReplayRun(ByHand):
     step: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     version: Literal["same", "latest"] = "same"
     input: Any = None
-    idempotency_key: Key | None = None
 
 
-class SendSignal(Body):
+class SendSignal(Keyed):
     """A signal to one run.
 
     If the run already has a signal with this `idempotency_key`, that signal is returned, and nothing changes.
@@ -86,7 +100,6 @@ class SendSignal(Body):
 
     name: SignalName
     payload: Any = None
-    idempotency_key: Key | None = None
 
 
 class SendSignalByKey(SendSignal):

@@ -17,6 +17,7 @@ from runs.history import masking
 from runs.history.timeline import StepView
 from runs.models import Intervention, Run
 from runs.schemas.base import Shape, Site
+from runs.schemas.outputs import Outputs
 
 
 class WaitShape(Shape):
@@ -42,7 +43,9 @@ class StepShape(Shape):
     `run_cancelled`, `run_terminated`, `run_failed`, `run_timed_out` or `not_reached`.
 
     `child_run` is the run that a sub_workflow step started. `not_kept` names `input` or `config` where it is null
-    because nobody can tell it any more: its attempt was killed, or computing it again takes too long.
+    because nobody can tell it any more: its attempt was killed, or computing it again takes too long. `left_out` names
+    those of `input`, `config` and `output` that are null because they are large, or were not asked for; then `step_url`
+    is the address of the whole step.
     """
 
     step: str
@@ -53,6 +56,7 @@ class StepShape(Shape):
     input: Any
     config: Any
     output: Any
+    output_url: str | None
     error: Any
     started_at: datetime | None
     finished_at: datetime | None
@@ -62,6 +66,8 @@ class StepShape(Shape):
     child_run: UUID | None
     items: Any
     not_kept: list[str]
+    left_out: list[str]
+    step_url: str | None
 
 
 class PauseShape(Shape):
@@ -104,23 +110,42 @@ class InterventionShape(Shape):
     details: dict[str, Any]
 
 
+class ParentShape(BaseModel):
+    """The step of another run that started this run; `item` is the index in a for_each, else -1."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: UUID
+    step: str
+    item: int
+    attempt: int
+
+
 class RunDetail(RunSummary):
     """A run with its input, its output, and every step of its plan in topological order.
 
     `ending` is the outcome of the run's work while compensation, `on_failure` or `finally` are still to be done, else
-    null. A run that has not ended at its `deadline` fails. A step `undo:<step>` is the compensation of that step.
+    null. A run that has not ended at its `deadline` fails. A step `undo:<step>` is the compensation of that step. An
+    `output` that is large, or was left out, is null, and `output_url` is its address.
     """
 
     ending: RunState | None
     deadline: datetime | None
     input: Any
     output: Any
+    output_url: str | None
     steps: list[StepShape]
     replay_of: UUID | None
     concurrency_key: str | None
     pause: PauseShape | None
     parent: ParentShape | None
     interventions: list[InterventionShape]
+
+
+class OutputShape(Shape):
+    """The output of a run or of a step; null while there is none."""
+
+    output: Any
 
 
 class RunStarted(Shape):
@@ -130,14 +155,30 @@ class RunStarted(Shape):
     state: RunState
 
 
-def step(view: StepView, *, site: Site | None = str) -> StepShape:
-    """Return a step of a timeline; `site` turns a path into a full URL, and None leaves out the link of an approval."""
+def step(view: StepView, *, site: Site | None = str, outputs: Outputs | None = None) -> StepShape:
+    """Return a step of a timeline; `site` turns a path into a full URL, and None leaves out the link of an approval.
+
+    Without `outputs` it has its output, however large it is.
+    """
     fields = {field.name: getattr(view, field.name) for field in dataclasses.fields(view)}
     waits = view.waiting_for
     fields["waiting_for"] = WaitShape.model_validate(dataclasses.asdict(waits)) if waits else None
     fields["not_kept"] = list(view.not_kept)
     link = waits.approve_url if waits else None
+    fields |= _parts(view, outputs)
     return StepShape(**fields, approve_url=site(link) if link and site else None)
+
+
+def _parts(view: StepView, outputs: Outputs | None) -> dict[str, Any]:
+    """Return input, config and output of a step, without what is left out, and where that is."""
+    found: dict[str, Any] = {"input": view.input, "config": view.config, "output": view.output, "output_url": None}
+    if outputs is None:
+        return {**found, "left_out": [], "step_url": None}
+    left_out = [name for name in ("input", "config") if not outputs.fits(found[name])]
+    found["output"], found["output_url"] = outputs.split(view.output, step=view.step)
+    left_out += ["output"] if found["output_url"] else []
+    address = outputs.links.step(view.step) if left_out else None
+    return {**found, **dict.fromkeys(left_out), "left_out": left_out, "step_url": address}
 
 
 def run_summary(run: Run) -> RunSummary:
@@ -145,25 +186,28 @@ def run_summary(run: Run) -> RunSummary:
     return RunSummary(**_run(run))
 
 
-def run_detail(
+def run_detail(  # noqa: PLR0913 - everything that decides what an answer shows
     run: Run,
     *,
     steps: Iterable[StepView],
     interventions: Iterable[Intervention],
     secrets: bool,
     site: Site | None = str,
+    outputs: Outputs | None = None,
 ) -> RunDetail:
-    """Return all details of a run; its workflow and version should be loaded. `site`: see `step`.
+    """Return all details of a run; its workflow and version should be loaded. `site` and `outputs`: see `step`.
 
     Secrets in the steps' configs are masked unless `secrets`.
     """
+    output, address = outputs.split(run.output, step=None) if outputs else (run.output, None)
     return RunDetail(
         **_run(run),
         ending=RunState(run.ending) if run.ending else None,
         deadline=run.deadline,
         input=masking.run_input(run, secrets=secrets),
-        output=run.output,
-        steps=[step(view, site=site) for view in masking.steps(steps, secrets=secrets)],
+        output=output,
+        output_url=address,
+        steps=[step(view, site=site, outputs=outputs) for view in masking.steps(steps, secrets=secrets)],
         replay_of=run.replay_of_id,
         concurrency_key=concurrency.key_of(run),
         pause=pause_shape(pauses.of_run(run)),
@@ -216,17 +260,6 @@ class ItemShape(Shape):
     error: Any
     started_at: Any
     finished_at: Any
-
-
-class ParentShape(BaseModel):
-    """The step of another run that started this run; `item` is the index in a for_each, else -1."""
-
-    model_config = ConfigDict(frozen=True)
-
-    run: UUID
-    step: str
-    item: int
-    attempt: int
 
 
 def parent(run: Run) -> ParentShape | None:

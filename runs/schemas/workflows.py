@@ -6,8 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import RootModel
+
 from runs.control import pauses
 from runs.domain.states import RunState
+from runs.domain.statuses import WorkflowStatus, workflow_status
 from runs.models import Run
 from runs.schemas.base import Shape
 from runs.schemas.runs import (
@@ -34,6 +37,7 @@ class WorkflowSummary(Shape):
     status: RunState | None
     latest_run: RunSummary | None
     paused_at: datetime | None
+    archived_at: datetime | None
     created_at: datetime
 
 
@@ -51,6 +55,7 @@ class WorkflowDetail(Shape):
     latest_run: RunDetail | None
     paused_at: datetime | None
     pause: PauseShape | None
+    archived_at: datetime | None
     created_at: datetime
 
 
@@ -61,6 +66,14 @@ class WorkflowStateShape(Shape):
     name: str
     paused_at: datetime | None
     runs: int
+
+
+class WorkflowArchived(Shape):
+    """A workflow that was archived, restored or deleted; `detail` says so, and which workflows start it."""
+
+    id: UUID
+    name: str
+    detail: str
 
 
 class WorkflowPublished(Shape):
@@ -74,11 +87,38 @@ class WorkflowPublished(Shape):
 
 
 class WorkflowStarted(WorkflowPublished):
-    """The response to a definition in the short form, which is published and started at once."""
+    """The response to a definition in the short form, which is published and started at once.
 
+    `id` is what was started; GET /workflows/{id} shows it. `workflow` and `workflow_id` are the name and id of the
+    workflow, which all starts of the same name share. `status` is in the words of other job engines, `state` is ours.
+    """
+
+    workflow: str
+    workflow_id: UUID
     state: RunState
-    status: RunState
+    status: WorkflowStatus
+    current_step: int
+    total_steps: int
+    completed_at: datetime | None
     run: RunStarted
+
+
+class StartedWorkflow(RunDetail):
+    """One start of a workflow in the short form, with its steps.
+
+    `current_step` is how many of its `total_steps` are done, skipped ones included.
+    """
+
+    name: str
+    status: WorkflowStatus
+    current_step: int
+    total_steps: int
+    completed_at: datetime | None
+    run: RunStarted
+
+
+class WorkflowOrStart(RootModel[WorkflowDetail | StartedWorkflow]):
+    """A workflow, or one start of it: which one depends on the id that is asked for."""
 
 
 def workflow_summary(workflow: Workflow, *, newest: Run | None) -> WorkflowSummary:
@@ -97,6 +137,19 @@ def workflow_detail(workflow: Workflow, *, latest_run: RunDetail | None, secrets
     )
 
 
+def started_workflow(detail: RunDetail, *, done: int, total: int) -> StartedWorkflow:
+    """Return a start of the short form: its run's details, and how many of how many steps are done."""
+    return StartedWorkflow(
+        **dict(detail),
+        name=detail.workflow,
+        status=workflow_status(detail.state),
+        current_step=done,
+        total_steps=total,
+        completed_at=detail.finished_at,
+        run=RunStarted(id=detail.id, state=detail.state),
+    )
+
+
 def _workflow(workflow: Workflow, newest: Run | RunDetail | None) -> dict[str, Any]:
     current: Version | None = workflow.current
     state = newest.state if newest else None
@@ -109,5 +162,6 @@ def _workflow(workflow: Workflow, newest: Run | RunDetail | None) -> dict[str, A
         "state": state,
         "status": state,
         "paused_at": workflow.paused_at,
+        "archived_at": workflow.archived_at,
         "created_at": workflow.created_at,
     }

@@ -76,7 +76,35 @@ def test_transform_config_that_makes_no_sense_is_refused(config: dict[str, Any])
 def test_transform_payload_without_its_keys_is_what_to_set() -> None:
     transform = registry.get("transform")
     assert transform.from_payload({"source": "db"}) == {"set": {"source": "db"}}
-    assert transform.from_payload({"select": ["a"], "x": 1}) == {"select": ["a"], "x": 1}
+    assert transform.data_of({"source": "db"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("action", "given", "config", "data"),
+    [
+        ("compute", {"iterations": 100, "index": 7, "load_test": True}, {"iterations": 100}, ["index", "load_test"]),
+        ("flaky", {"failure_rate": 0.5, "index": 1}, {"failure_rate": 0.5}, ["index"]),
+        ("transform", {"select": ["a"], "x": 1}, {"select": ["a"]}, ["x"]),
+        ("wait", {"for": "1s", "for_": "2s"}, {"for": "1s"}, ["for_"]),
+        ("http_request", {"url": "https://a.example", "tag": "t"}, {"url": "https://a.example"}, ["tag"]),
+        ("notify", {"message": "done"}, {"channel": "log", "text": "done"}, []),
+        ("notify", {"channel": "ops", "text": "a", "message": "b"}, {"channel": "ops", "text": "a"}, ["message"]),
+        ("notify", {}, {"channel": "log"}, []),
+        ("fail", {"reason": "x"}, {}, ["reason"]),
+    ],
+)
+def test_keys_of_a_payload_that_the_action_does_not_know_are_data(
+    action: str, given: dict[str, Json], config: Json, data: list[str]
+) -> None:
+    found = registry.get(action)
+    assert found.from_payload(given) == config
+    assert [*found.data_of(given)] == data
+
+
+@pytest.mark.parametrize("given", [None, 5, "text", ["iterations"]])
+def test_a_payload_that_is_no_mapping_has_no_data(given: Json) -> None:
+    assert registry.get("compute").from_payload(given) == given
+    assert registry.get("compute").data_of(given) == {}
 
 
 @pytest.mark.parametrize(

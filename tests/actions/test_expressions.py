@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import threading
 from typing import Any
 
 import pytest
 
-from actions import expressions
+from actions import expressions, payload
 from actions.base import Json
 from actions.expressions import ExpressionError
+from actions.expressions.filters import FILTERS, LIST_FILTERS
 
 NAMES: dict[str, Any] = {
     "input": {"items": [1, 2], "keys": 7, "email": "a@b", "n": 5, "rows": [{"a": 2, "b": "x"}, {"a": 1, "b": "y"}]},
@@ -181,3 +183,36 @@ def test_threads_evaluate_side_by_side() -> None:
     for thread in threads:
         thread.join(timeout=60)
     assert answers == [3] * 1200
+
+
+@pytest.mark.parametrize("filter_", sorted({*FILTERS, *LIST_FILTERS, "default"}))
+def test_omit_is_no_value_for_any_filter(filter_: str) -> None:
+    for source in (f"omit|{filter_}", f"omit|{filter_}(1)", f"'a'|{filter_}(omit)", f"[1, 2]|{filter_}(omit)"):
+        if expressions.check_expression(source) is None:
+            _only_json(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *(f"omit {operator} omit" for operator in ("+", "-", "*", "/", "//", "%", "**", "~", "==", "<", "in", "and")),
+        *("not omit", "-omit", "omit[0]", "omit.a", "omit[1:2]", "[1][omit]", "{'a': 1}[omit]", "range(omit)"),
+        *(
+            "{'a': omit}",
+            "[omit]",
+            "[[omit]]",
+            "omit is defined",
+            "omit is none",
+            "[omit, 1]|sort",
+            "omit if omit else 1",
+        ),
+    ],
+)
+def test_omit_is_no_value_for_any_operator(source: str) -> None:
+    _only_json(source)
+
+
+def _only_json(source: str) -> None:
+    """What an expression gives is JSON, or it fails as an expression; `omit` itself is left out."""
+    with contextlib.suppress(ExpressionError):
+        payload.check(expressions.render({"a": f"{{{{ {source} }}}}"}, {"input": {}}))

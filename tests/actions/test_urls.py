@@ -93,9 +93,9 @@ def test_redirect_is_read_relative_to_its_source(reference: str, text: str | Non
     assert urls.join(urls.parse("http://x:81/a/b?q"), reference) == text
 
 
-def test_query_replaces_parameters_of_the_same_name() -> None:
+def test_query_is_added_behind_that_of_the_url() -> None:
     url = urls.with_query(urls.parse("http://x/?a=1&b=%20&c"), {"a": [2, True, None], "d": 1.5, "e&": "=ü"})
-    assert url.target == "/?a=2&a=true&a=&b=+&c=&d=1.5&e%26=%3D%C3%BC"
+    assert url.target == "/?a=1&b=%20&c&a=2&a=true&a=&d=1.5&e%26=%3D%C3%BC"
 
 
 @pytest.mark.parametrize("text", ["http://me:s3cret@x/", "http://x:y/?token=s3cret", "s3cret@x"])

@@ -23,6 +23,19 @@ def test_it_shows_one_example_that_ran_to_its_end(running: Installation) -> None
     assert said.index("order-intake") < said.index("\nready")
 
 
+def test_it_says_before_each_long_silence_what_happens_and_for_how_long(running: Installation) -> None:
+    lines = running.said().splitlines()
+    for begin in ("starting PostgreSQL and Valkey: ", "preparing the database", "starting worker and web"):
+        [line] = [line for line in lines if line.startswith(begin)]
+        assert "seconds" in line
+
+
+def test_the_addresses_that_it_prints_answer(running: Installation) -> None:
+    assert f"http://127.0.0.1:{running.port}/api/v1/ " in running.said()
+    for path in ("/api/v1/", "/api/v1", "/admin", "/favicon.ico"):
+        assert running.status(path) == 200
+
+
 def test_health_is_ok(running: Installation) -> None:
     assert running.status("/health") == 200
 

@@ -194,6 +194,14 @@ MUTANTS = (
         ("tests/runs/engine/test_engine_paths.py",),
     ),
     Mutant(
+        "any-input-under-a-known-key",
+        "a start with an idempotency key that is known with another input is refused",
+        "runs/control/inserts.py",
+        'None if first is None else Conflict("run", run_id, first, given)',
+        "None",
+        ("tests/runs/api/test_idempotency_keys.py",),
+    ),
+    Mutant(
         "no-suspicion",
         "after a child died, each run of its delivery is repeated alone, so that a poison step is blamed and no other",
         "runs/queries/sweep.py",

@@ -38,8 +38,21 @@ def test_the_environment_wins_over_dotenv_and_dotenv_over_credentials(
     assert env.env_str("REDIS_URL") == "from-environment"
 
 
-def test_a_missing_secret_says_that_make_up_is_not_running(places: Path) -> None:
-    with pytest.raises(env.SettingError, match="`make up` is not running there"):
+def test_a_missing_secret_says_that_make_up_has_never_run_there(places: Path) -> None:
+    with pytest.raises(env.SettingError, match="`make up` has never run there"):
+        env.env_str("REDIS_URL")
+
+
+def test_a_command_that_finds_no_installation_says_where_it_looked_and_why_there(
+    places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert f"looked at {places / 'home'} (STEPWISE_HOME in the environment)" in env.home_hint()
+    monkeypatch.delenv("STEPWISE_HOME")
+    assert f"looked at {env.BASE_DIR / '.stepwise'} (the default, as STEPWISE_HOME is not set here)" in env.home_hint()
+    _write(places / ".env", f"STEPWISE_HOME={places / 'other'}\n")
+    assert f"looked at {places / 'other'} (STEPWISE_HOME in {places / '.env'})" in env.home_hint()
+    assert "export STEPWISE_HOME=DIRECTORY" in env.home_hint()
+    with pytest.raises(env.SettingError, match="export STEPWISE_HOME=DIRECTORY"):
         env.env_str("REDIS_URL")
 
 

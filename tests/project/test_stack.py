@@ -97,8 +97,14 @@ def test_a_long_path_puts_the_socket_where_it_fits(tmp_path: Path) -> None:
     assert len(os.fsencode(postgres._socket_directory(deep))) < 80
 
 
-def test_manage_py_says_that_make_up_is_not_running(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stopped", [False, True], ids=["never started", "stopped"])
+def test_manage_py_says_that_make_up_does_not_run_in_the_home_that_it_looked_at(
+    tmp_path: Path, *, stopped: bool
+) -> None:
     clean = {key: value for key, value in os.environ.items() if key not in {"DATABASE_URL", "SECRET_KEY"}}
+    if stopped:
+        gone = f"postgresql://u:p@127.0.0.1:{ports.free()}/stepwise"
+        (tmp_path / "credentials.env").write_text(f"SECRET_KEY={'x' * 50}\nDATABASE_URL={gone}\n")
     done = subprocess.run(
         [sys.executable, "manage.py", "showmigrations"],
         check=False,
@@ -107,8 +113,9 @@ def test_manage_py_says_that_make_up_is_not_running(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 2
-    assert "`make up` is not running" in done.stderr
+    assert done.returncode == (1 if stopped else 2)
+    assert ("is not running with" if stopped else "`make up` has never run there") in done.stderr
+    assert f"looked at {tmp_path} (STEPWISE_HOME in the environment)" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from runs.models import DeadLetter, Run, StepRun
 from tests.engine import drain
-from tests.flows import begun, owner, published, workspace
+from tests.flows import begun, of_earlier_release, owner, workspace
 from tests.runs.doors import Api
 from workflows.definitions.secrets import MARKER
 from workflows.models import Step, Version, Workflow
@@ -22,6 +22,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SECRET = "hunter2"
 # Port 9 of this host answers nobody; and the guard refuses it anyway.
 _WITH = {"url": f"http://user:{SECRET}@127.0.0.1:9/", "headers": {"Authorization": f"Bearer {SECRET}"}}
+# A job is refused with a user or password in its URL, and so is a workflow unless an earlier release published it.
+_JOB = {**_WITH, "url": f"http://127.0.0.1:9/?token={SECRET}"}
 # With an expression, so that the config that an attempt had is stored.
 _ASKED = {**_WITH, "query": {"n": "{{ 1 + 1 }}"}}
 _ASK = {"action": "http_request", "retry": "none", "with": _ASKED}
@@ -31,8 +33,8 @@ ASKS = {"name": "asks", "steps": [{"id": "ask", **_ASK}], "on_failure": [{"id": 
 @pytest.fixture
 def run() -> Run:
     """A failed run of a step whose config has secrets, and the same step as a job."""
-    [run_id] = begun(published(json.dumps(ASKS)))
-    status, _ = _api().post("jobs", {"type": "http_request", "payload": _WITH})
+    [run_id] = begun(of_earlier_release(json.dumps(ASKS)))
+    status, _ = _api().post("jobs", {"type": "http_request", "payload": _JOB})
     assert status == 201
     drain()
     return Run.objects.get(pk=run_id)

@@ -64,6 +64,7 @@ ADMIN = {
     "admin: start a run": "runs.add_run",
     "admin: change runs": "runs.change_run",
     "admin: change dead letters": "runs.change_deadletter",
+    "admin: archive workflows": "workflows.change_workflow",
 }
 
 
@@ -240,6 +241,7 @@ def test_who_may_at_the_admin(caller: str, run: Run) -> None:
         "admin: start a run": reverse("admin:runs_run_start", args=[run.workflow_id]),
         "admin: change runs": reverse("admin:runs_run_replay", args=[run.pk]),
         "admin: change dead letters": reverse("admin:runs_deadletter_discard", args=[DeadLetter.objects.get().pk]),
+        "admin: archive workflows": reverse("admin:runs_workflow_archive", args=[run.workflow_id]),
     }
     may = {way: browser(caller, ADMIN[way]).get(page).status_code == 200 for way, page in pages.items()}
     assert may == dict.fromkeys(ADMIN, caller in ("superuser", "staff with the permission"))
@@ -307,6 +309,7 @@ VERBS = {
     "signals": {"send", "send_by_key"},
     "approvals": {"decide"},
     "dead_letters": {"retry", "discard"},
+    "archives": {"archive", "restore", "delete"},
 }
 # Calls by which a module asks, itself or through what it shares with others of its room, and classes that do.
 ASKS = {"way", "described", "described_many", "require", "may", "actor", "user_id", "action"}

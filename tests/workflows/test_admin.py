@@ -98,6 +98,20 @@ def test_saving_a_draft_publishes_nothing_and_the_button_publishes_it(browser: C
     assert [each["id"] for each in current.definition["steps"]] == ["first", "b"]
 
 
+@pytest.mark.parametrize("name", ["a/pause", "a/../b", "a/", "0197f0aa-7c1e-7f5e-8a00-000000000001"])
+def test_a_workflow_is_not_renamed_to_what_an_address_cannot_hold(
+    name: str, browser: Client, workflow: Workflow
+) -> None:
+    url = reverse("admin:workflows_workflow_change", args=[workflow.pk])
+    form = form_of(browser.get(url).content.decode())
+    browser.post(url, {**form, "name": name, "_save": "Save"})
+    assert Workflow.objects.get(pk=workflow.pk).name == form["name"]
+    # A name that it has already stays, and the draft can be saved.
+    Workflow.objects.update(name=name)
+    browser.post(url, {**form, "name": name, "description": "changed", "_save": "Save"})
+    assert Workflow.objects.get(pk=workflow.pk).description == "changed"
+
+
 def test_a_bad_draft_is_kept_and_its_problems_are_shown_at_their_path(browser: Client, workflow: Workflow) -> None:
     url = reverse("admin:workflows_workflow_change", args=[workflow.pk])
     form = form_of(browser.get(url).content.decode())

@@ -239,7 +239,8 @@ def test_a_short_form_payload_is_checked_before_anything_is_stored() -> None:
         return {"name": "x", "steps": [{"name": "a", "type": kind, "payload": payload}]}
 
     assert "integer" in faults(short({"iterations": "many"}))["steps[0].payload.iterations"]
-    assert "is not a known key" in faults(short({"iterations": 1, "more": 1}))["steps[0].payload.more"]
+    assert "must be a text" in faults(short({"message": 1, "channel": []}, kind="notify"))["steps[0].payload.channel"]
+    assert "is required" in faults(short({"adress": "x"}, kind="http_call"))["steps[0].payload.url"]
     assert "steps[0].payload.b" in faults(short({"b": "{{ 1 + }}"}, kind="transform"))
     assert "did you mean 'compute'?" in faults(short({}, kind="compte"))["steps[0].type"]
 
@@ -276,7 +277,10 @@ LONG = "{{ " + "1 + " * 2000 + "}}"
             "nodes": [{"id": "n", "type": "trigger"}],
             "edges": [{"source": n, "target": n} for n in range(1000)],
         },
-        {"name": "x", "steps": [{"name": f"s{n}", "type": "compute", "payload": {"more": n}} for n in range(1000)]},
+        {
+            "name": "x",
+            "steps": [{"name": f"s{n}", "type": "compute", "payload": {"iterations": "x"}} for n in range(1000)],
+        },
     ],
     ids=str.split("expressions config bare keys types needs need actions top nodes edges short"),
 )

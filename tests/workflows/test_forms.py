@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from actions.base import Json
 from tests.workflows.definitions import document, needs, read, step
+from workflows.definitions.errors import DefinitionError
 from workflows.publishing.validate import validate
 
 PIPELINE: dict[str, Json] = {
@@ -126,6 +129,52 @@ def test_a_short_form_payload_with_expressions_is_part_of_the_recipe() -> None:
     assert checked.definition.steps[3].with_ == {"expression": "steps.pick.output.email"}
 
 
+def test_keys_of_a_short_form_payload_that_the_action_does_not_know_are_data() -> None:
+    payloads: dict[str, Json] = {
+        "compute": {"iterations": 500, "pipeline_id": 3},
+        "notify": {"channel": "slack", "message": "step {{ steps.compute.output.iterations }}", "pipeline_id": 3},
+        "transform": {"select": ["iterations"], "pipeline_id": 3, "note": "{{ no expression"},
+        "http_call": {"url": "https://a.example", "metod": "POST"},
+    }
+    checked = validate({"name": "x", "steps": [{"type": kind, "payload": given} for kind, given in payloads.items()]})
+    assert checked.start_input == {
+        "compute": payloads["compute"],
+        "notify": {"pipeline_id": 3},
+        "transform": {"pipeline_id": 3, "note": "{{ no expression"},
+        "http_request": payloads["http_call"],
+    }
+    tell, keep = checked.definition.steps[1:3]
+    assert tell.with_ == {"channel": "slack", "text": "step {{ steps.compute.output.iterations }}"}
+    assert keep.with_ == {"select": ["iterations"]}
+    assert checked.definition.inputs == {"type": "object", "required": ["compute", "http_request"]}
+    [warning] = checked.warnings
+    assert warning.startswith("steps[3].payload.metod is data, because http_request has no such key")
+    assert "did you mean 'method'?" in warning
+
+
+def test_the_faults_of_a_payload_are_told_under_the_key_that_was_written() -> None:
+    given: Json = {"name": "x", "steps": [{"type": "notify", "payload": {"message": "{{ 1 + }}"}}]}
+    with pytest.raises(DefinitionError) as refused:
+        validate(given)
+    assert [problem.path for problem in refused.value.problems] == ["steps[0].payload.message"]
+
+
+@pytest.mark.parametrize("key", ["pipeline_id", "message", "chanel"])
+def test_with_takes_the_keys_of_the_action_only(key: str) -> None:
+    config: Json = {"channel": "ops", key: "x"}
+    with pytest.raises(DefinitionError) as refused:
+        validate({"name": "x", "steps": [{"id": "a", "action": "notify", "with": config}]})
+    assert [problem.path for problem in refused.value.problems] == [f"steps[0].with.{key}"]
+
+
+def test_a_payload_of_very_many_keys_is_read_quickly() -> None:
+    keys: dict[str, Json] = {f"iteration_{n}": n for n in range(100_000)}
+    began = time.thread_time()
+    checked = validate({"name": "x", "steps": [{"type": "compute", "payload": keys}]})
+    assert len(checked.warnings) == 500
+    assert time.thread_time() - began < 5
+
+
 def test_a_transform_payload_with_none_of_its_own_keys_is_read_as_set() -> None:
     given: Json = {"name": "x", "steps": [{"name": "a", "type": "transform", "payload": {"b": "{{ input.b }}"}}]}
     assert validate(given).definition.steps[0].with_ == {"set": {"b": "{{ input.b }}"}}
@@ -192,3 +241,11 @@ def test_a_failure_to_try_again_is_named_in_any_letter_case(word: str) -> None:
 def test_an_action_names_kinds_of_its_own() -> None:
     said: Json = {"id": "a", "action": "flaky", "retry": {"on": ["flaky", "timeout"]}}
     assert validate({"name": "n", "steps": [said]}).definition.steps[0].retry is not None
+
+
+@pytest.mark.parametrize("data", [{"until": "2026-12-01", "timezone": "UTC"}, {"until": "2026-12-01T09:00 Asia/Tokyo"}])
+def test_node_that_waits_may_name_a_time_zone(data: dict[str, Json]) -> None:
+    nodes: list[Json] = [{"id": "start", "type": "trigger"}, {"id": "nap", "type": "wait", "data": {**data}}]
+    edges: list[Json] = [{"source": "start", "target": "nap"}]
+    found = validate({"name": "n", "nodes": nodes, "edges": edges}).definition
+    assert found.steps[-1].with_ == data

@@ -92,3 +92,34 @@ def test_the_bounds_are_settings(settings: LazySettings) -> None:
 
 def test_the_timeout_of_a_run_is_no_attempt_and_may_be_long() -> None:
     assert validate(document(step("a"), timeout="30d")).definition.timeout == MONTH
+
+
+@pytest.mark.parametrize(
+    ("config", "timeout", "says"),
+    [
+        (60, 30, "is 60 s, longer than the step's timeout of 30 s"),
+        ("2m", "90s", "is 120 s, longer than the step's timeout of 90 s"),
+        ("1.5", 1, "is 1.5 s, longer than the step's timeout of 1 s"),
+        ("2h", None, "is 7200 s, longer than 3600 s (STEP_MAX_SECONDS)"),
+    ],
+)
+def test_a_request_may_not_take_longer_than_its_step(config: Any, timeout: Any, says: str) -> None:
+    asked: dict[str, Json] = {"action": "http_request", "with": {"url": "https://example.com", "timeout": config}}
+    given = {**asked, "timeout": timeout} if timeout is not None else asked
+    assert says in _refused(document({"id": "a", **given}), "steps[0].with.timeout")
+    undone = document(step("a", compensate=given))
+    assert says in _refused(undone, "steps[0].compensate.with.timeout")
+    assert says in _refused(document(step("a"), finally_=[{"id": "b", **given}]), "finally[0].with.timeout")
+
+
+@pytest.mark.parametrize(("config", "timeout"), [(30, 30), ("1m", "61s"), ("1h", None), ("{{ input.t }}", 1)])
+def test_a_request_may_take_as_long_as_its_step(config: Any, timeout: Any) -> None:
+    asked: Json = {"url": "https://example.com", "timeout": config}
+    validate(document({"id": "a", "action": "http_request", "with": asked, "timeout": timeout}))
+
+
+def test_a_window_that_its_batch_makes_smaller_is_a_warning() -> None:
+    each: dict[str, Json] = {"items": [1], "max_parallel": 50, "batch": 20}
+    [warning] = validate(document(step("a", for_each=each))).warnings
+    assert "max_parallel is 50, but no more than 20 items are open at once" in warning
+    assert validate(document(step("a", for_each={"items": [1], "batch": 5}))).warnings == ()

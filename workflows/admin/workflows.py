@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import Field, JSONField, QuerySet, TextField
@@ -17,9 +18,11 @@ from workflows.admin.base import AsksPermissions
 from workflows.admin.fields import StrictJson
 from workflows.definitions.definition import Definition
 from workflows.definitions.errors import DefinitionError
+from workflows.definitions.names import name_fault
 from workflows.definitions.secrets import masked, masked_definition
 from workflows.formats.export import export_yaml
 from workflows.models import Step, Version, Workflow
+from workflows.publishing.names import renamed, taken
 from workflows.publishing.publish import publish_draft
 from workflows.workspaces.permissions import at_admin, sees_secrets
 
@@ -27,13 +30,52 @@ if TYPE_CHECKING:
     # Unfold ships no type hints; its classes extend Django's and change their look only.
     ModelAdmin = admin.ModelAdmin[Any]
     StackedInline = admin.StackedInline[Step, Workflow]
+    ModelForm = forms.ModelForm[Workflow]
 else:
+    from django.forms import ModelForm
     from unfold.admin import ModelAdmin, StackedInline
 
 _PUBLISH_BUTTON = "workflows_workflow_publish_draft"
 # What stands in the place of a step's fields for those who may not edit the workflow.
 _MASKED = {"config": "masked_config", "more": "masked_more"}
 _STRICT_JSON: dict[type[Field[Any, Any]], dict[str, Any]] = {JSONField: {"form_class": StrictJson}}
+
+
+class ArchivedFilter(admin.SimpleListFilter):
+    """Archived workflows are left out of the list unless they are asked for."""
+
+    title = "archived"
+    parameter_name = "archived"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "archived only"), ("all", "all")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Workflow]) -> QuerySet[Workflow]:
+        """Only those of the list: a workflow's own page shows it in any case."""
+        value = self.value()
+        return queryset if value == "all" else queryset.filter(archived_at__isnull=value != "yes")
+
+
+class WorkflowForm(ModelForm):
+    """A workflow's own fields. The workspace is no field of an existing one, so Django would not compare its name.
+
+    The name counts at once, also where the draft is not published.
+    """
+
+    def clean_name(self) -> str:
+        """Return the name. Refuse a new one that cannot stand in an address, and one that another workflow has.
+
+        Archived workflows do not count.
+        """
+        name: str = self.cleaned_data["name"]
+        fault = name_fault(name) if "name" in self.changed_data else None
+        if fault is not None:
+            raise forms.ValidationError(f"{name} {fault}.")
+        workspace = self.cleaned_data.get("workspace") or self.instance.workspace_id
+        others = Workflow.objects.filter(workspace=workspace, name=name, archived_at=None).exclude(pk=self.instance.pk)
+        if workspace is not None and others.exists():
+            raise forms.ValidationError(f"another workflow of the workspace is named {name!r}; rename that one first")
+        return name
 
 
 class StepInline(StackedInline):
@@ -84,13 +126,15 @@ class StepInline(StackedInline):
 class WorkflowAdmin(AsksPermissions, ModelAdmin):
     """Editing changes the draft; `publish_draft` makes a version from it, which new runs then use."""
 
+    form = WorkflowForm
     list_display = ("name", "workspace", "owner", "kind", "current", "paused_at", "created_at")
     list_select_related = ("workspace", "owner", "current")
-    list_filter = ("workspace", "kind")
+    list_filter = ("workspace", "kind", ArchivedFilter)
     search_fields = ("name", "description")
-    readonly_fields = ("current", "paused_at", "created_at")
+    readonly_fields = ("current", "paused_at", "archived_at", "created_at")
     fields = (
-        "workspace", "owner", "name", "description", "settings", "keep_days", "current", "paused_at", "created_at",
+        "workspace", "owner", "name", "description", "settings", "keep_days", "current", "paused_at", "archived_at",
+        "created_at",
     )  # fmt: skip
     inlines = (StepInline,)
     formfield_overrides = _STRICT_JSON
@@ -104,17 +148,35 @@ class WorkflowAdmin(AsksPermissions, ModelAdmin):
             workflow.settings = masked_definition(workflow.settings)
         return workflow
 
+    def get_fields(self, request: HttpRequest, obj: Workflow | None = None) -> Any:
+        """Leave out what a new workflow does not have yet."""
+        return self.fields if obj else tuple(name for name in self.fields if name not in self.readonly_fields)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Workflow | None = None) -> tuple[str, ...]:
         """A workflow cannot move to another workspace, because its runs could not follow."""
         return (*self.readonly_fields, "workspace") if obj else self.readonly_fields
 
     def has_change_permission(self, request: HttpRequest, obj: Workflow | None = None) -> bool:
-        """Nobody edits the workflow that holds a workspace's jobs."""
-        return not _holds_jobs(obj) and super().has_change_permission(request, obj)
+        """Nobody edits the workflow that holds a workspace's jobs, or one that is archived."""
+        fixed = obj is not None and (obj.kind == Workflow.Kind.JOBS or obj.archived_at is not None)
+        return not fixed and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Workflow | None = None) -> bool:
+        """Deleting is a verb with a page of its own, which says what keeps a workflow."""
+        return False
 
     @admin.action(description="Save and publish")
     def publish_draft(self, request: HttpRequest, obj: Workflow) -> None:
         """Do nothing: unfold needs the method for the button. `save_related` publishes, once the steps are saved."""
+
+    def save_model(self, request: HttpRequest, obj: Workflow, form: Any, change: bool) -> None:
+        """Keep the old name of a workflow that is renamed, and say who uses it. A new name is no alias any more."""
+        old = Workflow.objects.values_list("name", flat=True).get(pk=obj.pk) if change else None
+        super().save_model(request, obj, form, change)
+        if old is None:
+            taken(obj.name, workspace=obj.workspace_id)
+        elif old != obj.name:
+            messages.info(request, renamed(obj, old=old))
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
@@ -176,10 +238,6 @@ class VersionAdmin(AsksPermissions, ModelAdmin):
 
 def _as_json(value: Json) -> SafeString:
     return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _holds_jobs(workflow: Workflow | None) -> bool:
-    return workflow is not None and workflow.kind == Workflow.Kind.JOBS
 
 
 def _publish(request: HttpRequest, workflow: Workflow) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, cast
 
 from pydantic import ValidationError
 
 from actions import expressions, registry
 from actions.base import Action, Json
+from actions.expressions.reads import Read, expression_reads, reads
 from workflows.definitions.complaints import MOST_ERRORS, complaints, location, shown
 from workflows.definitions.errors import MOST_PROBLEMS, MOST_SECONDS, Problem, join_path, nearest
 
@@ -46,12 +48,14 @@ def config_problems(action: Action[Any], config: Json, *, path: str) -> list[Pro
     problems = expression_problems(action, config, path=path)
     error = _validation_error(action, config)
     if error is None:
-        return problems
+        return problems + _faults(action, config, path=path)
     if error.error_count() > MOST_ERRORS:
         return problems + complaints(error, model=action.config_class, given=config, path=path)
     ignored = {problem.path for problem in problems} | _unrendered(action, config, error, path=path)
     type_problems = complaints(error, model=action.config_class, given=config, path=path)
-    return problems + [each for each in type_problems if each.path not in ignored]
+    problems += [each for each in type_problems if each.path not in ignored]
+    known = {problem.path for problem in problems}
+    return problems + [each for each in _faults(action, config, path=path) if each.path not in known]
 
 
 def payload_problems(action: Action[Any], config: Json, *, path: str) -> list[Problem]:
@@ -64,7 +68,9 @@ def payload_problems(action: Action[Any], config: Json, *, path: str) -> list[Pr
     raw: Json = {key: value for key, value in config.items() if key in action.raw}
     problems = expression_problems(action, raw, path=path)
     known = {problem.path for problem in problems}
-    return problems + [each for each in _type_problems(action, config, path=path) if each.path not in known]
+    problems += [each for each in _type_problems(action, config, path=path) if each.path not in known]
+    # What looks like an expression is none here.
+    return problems or _faults(action, config, path=path)
 
 
 def expression_problems(action: Action[Any], config: Json, *, path: str) -> list[Problem]:
@@ -93,9 +99,23 @@ def config_references(action: Action[Any], config: Json) -> frozenset[str]:
     return step_ids
 
 
+def config_reads(action: Action[Any], config: Json, *, path: str) -> list[Read]:
+    """Return what each of a config's expressions reads, both those in `{{ }}` and bare ones."""
+    found = {(read.where, read.source): read for read in reads(config, path=path)}
+    for where, source in _bare(action, config, path=path):
+        found.update(((read.where, read.source), read) for read in expression_reads(source, path=where))
+    return [*found.values()]
+
+
 def works_on_input(action: Action[Any], config: Json) -> bool:
     """Whether the config makes the action read the step's input, so that the config cannot be the input as well."""
     return isinstance(config, dict) and not (action.raw | _OF_INPUT.get(action.name, frozenset())).isdisjoint(config)
+
+
+def _faults(action: Action[Any], config: dict[str, Json], *, path: str) -> list[Problem]:
+    return [
+        Problem(join_path(path, *place), message) for place, message in islice(action.faults(config), MOST_PROBLEMS)
+    ]
 
 
 def _type_problems(action: Action[Any], config: dict[str, Json], *, path: str) -> list[Problem]:

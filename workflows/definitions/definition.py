@@ -40,7 +40,7 @@ PUBLISHING: Final[dict[str, bool]] = {"publishing": True}
 
 
 def _no_other_type(given: object, info: ValidationInfo) -> object:
-    """Refuse what Pydantic would convert to a number: true is no limit of 1. Stored definitions are read as before."""
+    """Refuse what Pydantic would convert into a number, such as true. Stored definitions are read as before."""
     if info.context is PUBLISHING and isinstance(given, (bool, str)):
         raise ValueError(f"must be a number, not {described(given)}")
     return given

@@ -1,8 +1,9 @@
 """Find secrets that stand in a config as literal text, and mask them for those who may not edit the workflow.
 
-A secret is what stands in `headers` or `query` under a name such as authorization, cookie or api_key; what stands
-anywhere under a name that can mean nothing else, such as password; the userinfo of a URL; and the value of a URL's
-query parameter with such a name. An expression such as {{ input.token }} is no secret, only what it gives in a run is.
+A secret is what stands in `headers`, `query`, `form` or `multipart` under a name such as authorization, cookie or
+api_key; what stands anywhere under a name that can mean nothing else, such as password; the userinfo of a URL; and the
+value of a URL's query parameter with such a name. An expression such as {{ input.token }} is no secret, only what it
+gives in a run is.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from workflows.definitions.errors import Problem, join_path
 # would replace the secrets.
 MARKER = "[masked: only who may edit the workflow sees this value]"
 
-_PARTS_OF_REQUESTS = frozenset({"headers", "query"})
+_PARTS_OF_REQUESTS = frozenset({"headers", "query", "form", "multipart"})
 _NAMES = re.compile(r"authorization|cookie|key|token|secret|passw|credential|signature", re.IGNORECASE)
 _ONLY_SECRET = re.compile(
     r"passw(or)?d|passphrase|secret|token|(client|shared)[_-]?secret|(access|refresh|bearer|auth)[_-]?token"

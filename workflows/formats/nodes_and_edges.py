@@ -17,7 +17,7 @@ _EDGE_DRAWING = {"id", "label"}
 _NODE_KEYS = {"id", "type", "name", "data", "config"}
 _EDGE_KEYS = {"source", "target", "condition"}
 _ACTION_KEYS = {"action", "config", "retry", "max_retries", "timeout", "on_error", "compensate"}
-_WAIT_KEYS = {"seconds", "for", "until"}
+_WAIT_KEYS = {"seconds", "for", "until", "timezone"}
 _TYPES = ("trigger", "action", "condition", "wait")
 _CONDITIONS = {"true": True, "false": False}
 

@@ -7,16 +7,18 @@ and wrong structure are refused here, each with its path; the content is checked
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from actions import expressions
-from actions.base import Json
+from actions.base import Action, Json, config_keys
+from actions.nearest import nearest as similar
 from actions.paths import cut
 from workflows.definitions.complaints import shown
 from workflows.definitions.configs import config_problems, find_action, works_on_input
 from workflows.definitions.definition import Definition
-from workflows.definitions.errors import DefinitionError, FoundEnough, Problem, nearest
+from workflows.definitions.errors import DefinitionError, FoundEnough, Problem, join_path, nearest
 from workflows.formats.nodes_and_edges import read_graph
 from workflows.formats.steps import Draft, read_steps
 
@@ -24,6 +26,8 @@ KNOWN = frozenset(f.alias or name for name, f in Definition.model_fields.items()
 _GRAPH = frozenset({"nodes", "edges"})
 # A YAML 1.1 parser reads the key `on` as `true`.
 _TRIGGER_ALIASES = frozenset({"on", "true"})
+# So many keys of payloads that no action knows are compared with the keys that it knows.
+_MOST_COMPARED = 500
 _LAST_PART = re.compile(r"(\[[^\[\]]*\]|\.[^.\[\]]*|[^.\[\]]+)$")
 
 
@@ -76,7 +80,8 @@ def _normalised(document: dict[str, Json], *, draft: Draft) -> Normalised:
     steps = read_steps(given, path="steps", draft=draft) if not draft.problems else []
     if _is_short(given) and not draft.problems:
         start_input = _take_payloads(steps, draft=draft)
-        top.setdefault("inputs", {"type": "object", "required": [*start_input]} if start_input else None)
+        needed: list[Json] = [step["id"] for step in steps if "payload" in step]
+        top.setdefault("inputs", {"type": "object", "required": needed} if needed else None)
     else:
         _refuse_payloads(steps, draft=draft)
     top["steps"] = [*steps]
@@ -132,27 +137,50 @@ def _take_payloads(steps: list[dict[str, Json]], *, draft: Draft) -> dict[str, J
     """Replace payloads by references to the run's input, such as `{{ input.fetch }}`, and return that input.
 
     A payload with expressions, or one that makes the action read the step's input, belongs to the workflow instead of
-    the run: it becomes the step's `with`, so that it is checked now and can read the outputs of earlier steps.
+    the run: it becomes the step's `with`, so that it is checked now and can read the outputs of earlier steps. Keys
+    that the action does not know are data: they are part of the run's input in either case.
     """
     start_input: dict[str, Json] = {}
+    unknown: list[tuple[Action[Any], str, str]] = []
     for index, step in enumerate(steps):
         path = f"steps[{index}]"
         payload = step.pop("payload", {})
         action = find_action(str(step["action"]))
         if action is None:
             continue
-        config = action.from_payload(payload)
-        if isinstance(config, dict) and config.get("set") is payload:
-            draft.origins[f"{path}.with.set"] = f"{path}.payload"
-        draft.origins[f"{path}.with"] = f"{path}.payload"
+        config, data = action.from_payload(payload), action.data_of(payload)
+        _note_origins(action, payload, config, path=path, draft=draft)
+        unknown += [(action, f"{path}.payload", key) for key in data]
         if expressions.has_expression(config) or works_on_input(action, config):
             step["with"] = config
+            if data:
+                start_input[str(step["id"])] = data
             continue
         for problem in config_problems(action, config, path=f"{path}.with"):
             draft.problems.add(problem)
         step["payload"] = f"{{{{ input.{step['id']} }}}}"
         start_input[str(step["id"])] = payload
+    draft.warnings += _misspelt(unknown[:_MOST_COMPARED])
     return start_input
+
+
+def _note_origins(action: Action[Any], payload: Json, config: Json, *, path: str, draft: Draft) -> None:
+    """Note where in the payload each part of the config comes from."""
+    draft.origins[f"{path}.with"] = f"{path}.payload"
+    if not isinstance(config, dict) or not isinstance(payload, dict):
+        return
+    if config.get("set") is payload:
+        draft.origins[f"{path}.with.set"] = f"{path}.payload"
+    for word, field_name in action.payload_words.items():
+        if word in payload and field_name in config and field_name not in payload:
+            draft.origins[f"{path}.with.{field_name}"] = f"{path}.payload.{word}"
+
+
+def _misspelt(unknown: Sequence[tuple[Action[Any], str, str]]) -> Iterator[str]:
+    """Yield a warning for each key of a payload, with its action and path, that looks like one of the action's own."""
+    for action, path, key in unknown:
+        if hint := similar(key, config_keys(action.config_class)):
+            yield f"{join_path(path, key)} is data, because {action.name} has no such key{hint}"
 
 
 def _refuse_payloads(steps: list[dict[str, Json]], *, draft: Draft) -> None:

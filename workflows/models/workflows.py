@@ -39,6 +39,8 @@ class Workflow(models.Model):
     concurrent_runs = models.PositiveIntegerField(null=True, editable=False)
     # Since when the workflow is paused. runs.control.pauses writes it to each run as well, and a new run copies it.
     paused_at = models.DateTimeField(null=True, editable=False)
+    # Since when it is archived: no new runs, not in lists unless asked for, and its name is free for another.
+    archived_at = models.DateTimeField(null=True, editable=False)
     keep_days = models.PositiveIntegerField(
         null=True,
         blank=True,
@@ -48,7 +50,9 @@ class Workflow(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["workspace", "name"], name="workflow_name_once"),
+            models.UniqueConstraint(
+                fields=["workspace", "name"], name="workflow_name_once", condition=models.Q(archived_at__isnull=True)
+            ),
             models.CheckConstraint(condition=models.Q(kind__in=["workflow", "jobs"]), name="workflow_kind_known"),
         ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -11,9 +11,12 @@ from django.db.models import Max
 
 from actions.base import Json
 from workflows.definitions.definition import Definition
+from workflows.definitions.errors import refuse
 from workflows.models import Version, Workflow, Workspace
 from workflows.publishing import draft
 from workflows.publishing.jobs import JOBS_WORKFLOW, job_definition
+from workflows.publishing.names import by_alias, taken
+from workflows.publishing.references import unknown_sub_workflows
 from workflows.publishing.validate import Checked, validate
 
 
@@ -42,14 +45,22 @@ def publish(document: Json | Definition, *, workspace: Workspace, owner: User, n
     checked = validate(given, name=name)
     with transaction.atomic():
         workflow, created = Workflow.objects.get_or_create(
-            workspace=workspace, name=checked.definition.name, defaults={"owner": owner}
+            workspace=workspace, name=checked.definition.name, archived_at=None, defaults={"owner": owner}
         )
-        return _publish(workflow, checked, by=owner, workflow_created=created)
+        told = []
+        if created:
+            if (other := by_alias(workflow.name, workspace=workspace)) is not None:
+                told = [f"workflow {other.name!r} had the name {workflow.name!r}, which means this new one from now on"]
+            taken(workflow.name, workspace=workspace)
+        found = _publish(workflow, checked, by=owner, workflow_created=created)
+        return replace(found, warnings=(*found.warnings, *told))
 
 
 def publish_draft(workflow: Workflow, *, by: User) -> Published:
     """Publish a workflow's draft, which is its own fields and its Step rows. Raises DefinitionError."""
     checked = validate(draft.document(workflow))
+    if workflow.archived_at is not None:
+        raise refuse("", f"workflow {workflow.name!r} is archived; restore it before you publish")
     with transaction.atomic():
         return _publish(workflow, checked, by=by, workflow_created=False)
 
@@ -69,7 +80,10 @@ def job_version(
     definition = job_definition(action, max_retries=max_retries)
     with transaction.atomic():
         workflow, _ = Workflow.objects.get_or_create(
-            workspace=workspace, name=JOBS_WORKFLOW, defaults={"owner": owner, "kind": Workflow.Kind.JOBS}
+            workspace=workspace,
+            name=JOBS_WORKFLOW,
+            archived_at=None,
+            defaults={"owner": owner, "kind": Workflow.Kind.JOBS},
         )
         known = Version.objects.filter(workflow=workflow, hash=definition.hash()).first()
         return known or _version(_locked(workflow), definition, by=owner)[0]
@@ -87,7 +101,8 @@ def _publish(workflow: Workflow, checked: Checked, *, by: User, workflow_created
         workflow.settings = draft.settings_of(definition)
         workflow.save(update_fields=["current", "concurrent_runs", "description", "settings"])
         draft.replace_steps(workflow, definition)
-    return Published(workflow, version, workflow_created, created, checked.start_input, checked.warnings)
+    warnings = (*checked.warnings, *unknown_sub_workflows(definition, workspace=workflow.workspace))
+    return Published(workflow, version, workflow_created, created, checked.start_input, warnings)
 
 
 def _locked(workflow: Workflow) -> Workflow:

@@ -31,8 +31,9 @@ from workflows.definitions.definition import (
 )
 from workflows.definitions.errors import DefinitionError, Problem, first, join_path, nearest, refuse
 from workflows.definitions.graph import Upstream, graph_problems
+from workflows.definitions.names import name_fault
 from workflows.definitions.secrets import marker_problems
-from workflows.definitions.timeouts import timeout_problems, timeout_warnings
+from workflows.definitions.timeouts import own_timeout_problems, timeout_problems, timeout_warnings
 from workflows.formats.normalise import Normalised, located, normalise
 
 _TRIGGERS = ("webhook", "schedule", "event")
@@ -83,7 +84,12 @@ def validate(document: Json, *, name: str | None = None) -> Checked:
     problems = first(_definition_problems(definition, clock=Clock()))
     if problems:
         raise located(problems, normalised)
-    warnings = (*normalised.warnings, *_unsupported(definition), *timeout_warnings(definition))
+    warnings = (
+        *normalised.warnings,
+        *_unsupported(definition),
+        *_never_reached(definition),
+        *timeout_warnings(definition),
+    )
     return Checked(definition, normalised.start_input, warnings)
 
 
@@ -124,6 +130,7 @@ def _definition_problems(definition: Definition, *, clock: Clock) -> Iterator[Pr
         taken = taken | {step.id for step in steps}
     yield from _top_problems(definition)
     yield from timeout_problems(definition)
+    yield from own_timeout_problems(definition)
     yield from _steps_problems(definition.steps, path="steps", known=frozenset(), clock=clock)
     yield from _streamed_problems(definition)
     for path, steps in (("on_failure", definition.on_failure), ("finally", definition.finally_)):
@@ -133,6 +140,8 @@ def _definition_problems(definition: Definition, *, clock: Clock) -> Iterator[Pr
 
 
 def _top_problems(definition: Definition) -> Iterator[Problem]:
+    if (fault := name_fault(definition.name)) is not None:
+        yield Problem("name", fault)
     if definition.inputs is not None:
         yield from schema.schema_problems(definition.inputs, path="inputs")
     for where, message in expressions.check(definition.output, path="output"):
@@ -275,6 +284,17 @@ def _unsupported(definition: Definition) -> Iterator[str]:
     for step in definition.steps:
         if isinstance(step.with_, dict) and "credential" in step.with_:
             yield f"steps.{step.id}.with.credential {_LATER}"
+
+
+def _never_reached(definition: Definition) -> Iterator[str]:
+    """Yield a warning for each `max_parallel` that a smaller `batch` keeps from having an effect."""
+    for step in definition.steps:
+        each = step.for_each
+        if each is not None and each.max_parallel > each.batch and "max_parallel" in each.model_fields_set:
+            yield (
+                f"steps.{step.id}.for_each.max_parallel is {each.max_parallel}, but no more than {each.batch} items "
+                "are open at once, because that is its batch"
+            )
 
 
 __all__ = ["Checked", "DefinitionError", "validate"]

@@ -133,6 +133,9 @@ WRITE = {**PROBLEMS, 400: PROBLEM, 408: PROBLEM, 413: PROBLEM, 415: PROBLEM, 503
 VERB = {**WRITE, 404: PROBLEM, 409: CONFLICT}
 
 
+_OFFSET: dict[str, Any] = {"offset": (int, ...)}
+
+
 def without_length(meta: Mapping[str, Any]) -> bool:
     """Whether the body comes in chunks (Transfer-Encoding), so that only its end tells how long it is."""
     return "chunked" in meta.get("HTTP_TRANSFER_ENCODING", "") and not meta.get("CONTENT_LENGTH")
@@ -141,23 +144,26 @@ def without_length(meta: Mapping[str, Any]) -> bool:
 def parameters(**described: str) -> list[OpenApiParameter]:
     """The query parameters of a list, `limit` and `cursor` included."""
     paging = {
-        "limit": f"How many, from 1 to {MAX_LIMIT}; {DEFAULT_LIMIT} unless told, more is clamped.",
+        "limit": f"How many, from 1 to {MAX_LIMIT}; {DEFAULT_LIMIT} unless told. The answer says what was used.",
         "cursor": "Where the page begins; comes from `next`.",
     }
     return [
-        OpenApiParameter(name, int if name == "limit" else str, description=text)
+        OpenApiParameter(name, int if name in ("limit", "offset") else str, description=text)
         for name, text in {**described, **paging}.items()
     ]
 
 
-def listed(shape: type[Shape]) -> type[BaseModel]:
-    """The shape of a page of these."""
-    return create_model(f"{shape.__name__}Page", results=(list[shape], ...), next=(str | None, None))  # type: ignore[valid-type]  # a type made at run time
+def listed(shape: type[Shape], *, offsets: bool = False) -> type[BaseModel]:
+    """The shape of a page of these, with the `offset` where the list takes one."""
+    fields: dict[str, Any] = {"results": (list[shape], ...), "next": (str | None, None), "limit": (int, ...)}  # type: ignore[valid-type]  # a type made at run time
+    made: type[BaseModel] = create_model(f"{shape.__name__}Page", **fields, **_OFFSET if offsets else {})
+    return made
 
 
 def answer_page(page: Page[Any], shapes: list[Shape]) -> Response:
     """The page as an answer."""
-    return Response({"results": [shape.as_json() for shape in shapes], "next": page.next})
+    told = {"results": [shape.as_json() for shape in shapes], "next": page.next, "limit": page.limit}
+    return Response(told if page.offset is None else {**told, "offset": page.offset})
 
 
 def _workspace(caller: Caller) -> Workspace:

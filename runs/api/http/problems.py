@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from actions.payload import PayloadError
+from runs.control.keys import KeyTaken
 from workflows.definitions.errors import DefinitionError, InputNotChecked, InvalidInput, Problem
 
 log = logging.getLogger(__name__)
@@ -144,6 +145,9 @@ def _translated(exc: Exception) -> APIException | None:
         return Refused(_summary(exc.problems), status=503, problems=exc.problems, wait=1)
     if isinstance(exc, (DefinitionError, InvalidInput)):
         return refused(exc.problems)
+    if isinstance(exc, KeyTaken):
+        hashes = {"first_hash": exc.conflict.first, "given_hash": exc.conflict.given}
+        return Refused(str(exc), status=409, members={exc.conflict.what: str(exc.conflict.id), **hashes})
     if isinstance(exc, PayloadError):
         return bad(exc.path, str(exc))
     if isinstance(exc, Http404):

@@ -17,15 +17,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from actions import payload
+from actions.base import Json
 from actions.payload import PayloadError
-from runs.api.http import filters, streams
+from runs.api.http import filters, idempotency, streams
 from runs.api.http.base import PROBLEM, WRITE, ScopedView, without_length
 from runs.api.http.lookups import find_workflow
 from runs.api.http.parsers import MAX_BYTES, declared_length, read_body
 from runs.api.http.problems import Refused, bad, unreadable
 from runs.api.http.streams import Broken, Entry
 from runs.api.resources.bulk_verbs import described
-from runs.control import concurrency, starts, verbs
+from runs.control import archives, concurrency, starts, verbs
+from runs.control.keys import KeyTaken
 from runs.domain.requests import Request as RunRequest
 from runs.domain.requests import Started
 from runs.schemas.bulk import RunsStarted
@@ -58,6 +60,12 @@ _Asked = tuple[int, RunRequest]
     "problem has the same members and says what was started.",
     operation_id="workflows_start_bulk",
     parameters=[
+        OpenApiParameter(
+            idempotency.HEADER,
+            str,
+            OpenApiParameter.HEADER,
+            description="Names the request: a line without a key of its own has this one, a colon and its number.",
+        ),
         OpenApiParameter("ids", bool, description="`true`: answer the id of every line's run, in their order."),
         OpenApiParameter("label.<key>", str, description="A label for all of the runs, to find them by."),
     ],
@@ -70,11 +78,15 @@ class StartedInBulk(ScopedView):
     def post(self, request: Request, key: str) -> Response:
         """Start them, and return how many were started, known and refused."""
         workflow = find_workflow(key, workspace=self.workspace)
-        if workflow.current is None:
-            raise Refused(f"workflow {workflow.name!r} is not published yet; publish it first", status=409)
+        if workflow.current is None or workflow.archived_at is not None:
+            raise Refused(archives.cannot_start(workflow) or "", status=409)
         given = filters.read(request, known=["ids", "label.<key>"])
-        common = read_body({"labels": {**given.labels}}, model=StartRun).labels
-        started = _Starting(workflow, workflow.current, common, ids=_wants_ids(given.get("ids")))
+        if several := [name for name, values in given.labels.items() if len(values) > 1]:
+            raise bad(f"label.{several[0]}", "has several values; a run has one of each label")
+        labels: dict[str, Json] = {name: values[0] for name, values in given.labels.items()}
+        common = read_body({"labels": labels}, model=StartRun).labels
+        once = idempotency.header_key(request.META, longest=idempotency.MAX_KEY_IN_BULK)
+        started = _Starting(workflow, workflow.current, common, ids=_wants_ids(given.get("ids")), key=once)
         try:
             started.read(_entries(request))
         except (Broken, UnreadablePostError, OperationalError, InterfaceError, InternalError) as error:
@@ -91,6 +103,8 @@ class _Starting:
     version: Version
     labels: Mapping[str, str]
     ids: bool
+    # That of the request; a line without one of its own has this one and its number.
+    key: str | None = None
     created: int = 0
     known: int = 0
     refused: int = 0
@@ -136,7 +150,8 @@ class _Starting:
             self._refuse(line, error.problems)
             return None
         labels = {**self.labels, **wanted.labels} if self.labels else wanted.labels
-        return RunRequest(wanted.input, wanted.idempotency_key, labels, wanted.priority)
+        key = wanted.idempotency_key or (f"{self.key}:{line}" if self.key is not None else None)
+        return RunRequest(wanted.input, key, labels, wanted.priority, compares=wanted.compares)
 
     def _commit(self, asked: list[_Asked]) -> None:
         """Start these runs with one statement. If an input is invalid, refuse its line and start the others."""
@@ -163,9 +178,14 @@ class _Starting:
         if made:
             self.first, self.last = self.first or made[0], made[-1]
         self.created += len(made)
-        self.known += len(answers) - len(made)
-        if self.ids:
-            self.found += [(line, answer.run_id) for (line, _), answer in zip(asked, answers, strict=True)]
+        for (line, request), answer in zip(asked, answers, strict=True):
+            if answer.conflict is not None:
+                message = str(KeyTaken(request.idempotency_key, answer.conflict))
+                self._refuse(line, [Problem("idempotency_key", message)])
+                continue
+            self.known += not answer.created
+            if self.ids:
+                self.found.append((line, answer.run_id))
 
     def _fits(self, asked: _Asked) -> bool:
         line, request = asked

@@ -38,7 +38,7 @@ class RetryOneDeadLetter(ScopedView):
         if not dead_letters.retry([found.pk], actor=Actor(self.user.pk, asked.why), given=asked.input):
             dead_letter = _again(found)
             raise conflict(
-                preconditions.cannot_retry_dead_letter(dead_letter, edited=asked.input is not None),
+                preconditions.cannot_retry_dead_letter(dead_letter, given=asked.input),
                 state=dead_letter.state,
                 run=str(dead_letter.run_id),
                 run_state=dead_letter.run.state,

@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs.api.http import filters, lookups
+from runs.api.http import filters, lookups, ranges
 from runs.api.http.base import READ_MANY, READ_ONE, ScopedView, answer_page, listed, parameters
 from runs.api.http.filters import Filters
 from runs.api.http.pagination import page
@@ -17,7 +17,7 @@ from runs.models import DeadLetter
 from runs.schemas import dead_letters
 from workflows.models import Workspace
 
-FILTERS = ("run", "workflow", "label.<key>")
+FILTERS = ("run", "workflow", "label.<key>", *ranges.CREATED)
 
 
 class DeadLetters(ScopedView):
@@ -28,6 +28,7 @@ class DeadLetters(ScopedView):
         parameters=parameters(
             run="Id of a run.",
             workflow="Id or name of a workflow.",
+            **ranges.described(*ranges.CREATED),
             state="open, retried or discarded; several separated by commas. `label.<key>` filters by the run's label.",
         ),
         responses={200: listed(dead_letters.DeadLetterSummary), **READ_MANY},
@@ -63,5 +64,5 @@ def matching(given: Filters, *, workspace: Workspace) -> QuerySet[DeadLetter]:
     if given.states:
         found = found.filter(state__in=given.states)
     if given.labels:
-        found = found.filter(labels__contains=given.labels)
-    return found
+        found = found.filter(ranges.with_labels(given.labels))
+    return ranges.within(ranges.span_of(given), of=found)

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from actions.base import Json
+from runs.api.http import idempotency
 from runs.api.http.base import VERB, ScopedView
 from runs.api.http.filters import Filters
 from runs.api.http.lookups import find_run
@@ -113,7 +114,8 @@ class RetryOneRun(ScopedView):
     verbs.REPLAY,
     request=ReplayRun,
     responses={201: runs.RunStarted, **DONE},
-    more="200 and the first replay when the idempotency key is known.",
+    more="200 and the first replay when the idempotency key is known; 409 when it is known with another input.",
+    parameters=[idempotency.DESCRIBED],
 )
 class ReplayOneRun(ScopedView):
     """The replay of one run."""
@@ -125,11 +127,13 @@ class ReplayOneRun(ScopedView):
         """Do it; 409 and the run's state where it is not legal."""
         asked = read_body(request.data, model=ReplayRun)
         run_id = find_run(key, workspace=self.workspace)
+        once = idempotency.key_of(request.META, body=asked.idempotency_key)
         try:
-            known = replays.replayed(run_id, key=asked.idempotency_key) if asked.idempotency_key else None
+            known = replays.replayed(run_id, key=once, given=asked.input, compares=asked.compares) if once else None
             new = known or replays.replay(
                 run_id,
-                key=asked.idempotency_key,
+                key=once,
+                compares=asked.compares,
                 step=asked.step,
                 latest=asked.version == "latest",
                 given=asked.input,

@@ -9,6 +9,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from runs.api.http import idempotency
 from runs.api.http.base import PROBLEM, VERB, WRITE, ScopedView
 from runs.api.http.lookups import find_run
 from runs.api.http.parsers import read_body
@@ -31,7 +32,8 @@ FILTERS = ("workflow", "run")
     verbs.SIGNAL,
     request=SendSignal,
     responses=SENT,
-    more="200 and the first signal when the idempotency key is known.",
+    more="200 and the first signal when the idempotency key is known; 409 when it is known with another payload.",
+    parameters=[idempotency.DESCRIBED],
 )
 class RunSignals(ScopedView):
     """The signals of one run."""
@@ -40,7 +42,7 @@ class RunSignals(ScopedView):
         """Send it; 409 and the run's state where the run does not take it."""
         asked = read_body(request.data, model=SendSignal)
         run_id = find_run(key, workspace=self.workspace)
-        message = Message(asked.name, asked.payload, asked.idempotency_key)
+        message = _message(request, asked)
         sent = signals.send([run_id], message=message, actor=Actor(self.user.pk))
         if not sent:
             state = preconditions.state_of(run_id)
@@ -57,11 +59,12 @@ class Signals(ScopedView):
         operation_id="signals_send",
         request=SendSignalByKey,
         responses={200: signals_schemas.SentByKey, 201: signals_schemas.SentByKey, **WRITE, 409: PROBLEM},
+        parameters=[idempotency.DESCRIBED],
     )
     def post(self, request: Request) -> Response:
         """Wake every run that waits for the name with the key; where none does, keep it for the first that will."""
         asked = read_body(request.data, model=SendSignalByKey)
-        message = Message(asked.name, asked.payload, asked.idempotency_key)
+        message = _message(request, asked)
         try:
             sent = signals.send_by_key(
                 asked.key, workspace_id=self.workspace.pk, message=message, actor=Actor(self.user.pk)
@@ -70,6 +73,11 @@ class Signals(ScopedView):
             raise Refused(str(refusal), status=409) from None
         answer = signals_schemas.SentByKey(signals=_told(sent))
         return Response(answer.as_json(), status=201 if sent[0].created else 200)
+
+
+def _message(request: Request, asked: SendSignal) -> Message:
+    key = idempotency.key_of(request.META, body=asked.idempotency_key)
+    return Message(asked.name, asked.payload, key, asked.compares)
 
 
 def _told(sent: Sequence[Sent]) -> list[Any]:

@@ -10,16 +10,20 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs.api.http import filters
-from runs.api.http.base import READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
-from runs.api.http.lookups import find_workflow
+from runs.api.http import filters, idempotency
+from runs.api.http.base import PROBLEM, READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
+from runs.api.http.lookups import find_start, workflow_or_none
+from runs.api.http.outputs import PARAMETERS, outputs_of
 from runs.api.http.pagination import page
 from runs.api.http.parsers import DEFINITION_PARSERS
-from runs.control import starts
+from runs.api.http.problems import bad, missing
+from runs.control import keys, starts
+from runs.domain.requests import SHORT_FORM
 from runs.domain.requests import Request as RunRequest
+from runs.domain.statuses import workflow_status
 from runs.history import timeline
+from runs.history.timeline import StepView
 from runs.models import Run
-from runs.schemas import base
 from runs.schemas import runs as runs_schemas
 from runs.schemas import workflows as workflows_schemas
 from workflows.definitions.errors import DefinitionError
@@ -41,13 +45,19 @@ class Workflows(ScopedView):
 
     @extend_schema(
         operation_id="workflows_list",
-        parameters=parameters(name="Only the workflow of this name."),
+        parameters=parameters(
+            name="Only the workflow of this name.", archived="`true`: the archived ones, which are left out otherwise."
+        ),
         responses={200: listed(workflows_schemas.WorkflowSummary), **READ_MANY},
     )
     def get(self, request: Request) -> Response:
         """List them, newest first, each with its latest run."""
-        given = filters.read(request, known=["name"])
+        given = filters.read(request, known=["name", "archived"])
+        wanted = given.get("archived") or "false"
+        if wanted not in ("true", "false"):
+            raise bad("archived", "must be true or false")
         found = Workflow.objects.filter(workspace=self.workspace, kind=Workflow.Kind.WORKFLOW)
+        found = found.filter(archived_at__isnull=wanted == "false")
         if (name := given.get("name")) is not None:
             found = found.filter(name=name)
         shown = page(request, of=_slim(found))
@@ -63,37 +73,71 @@ class Workflows(ScopedView):
             200: workflows_schemas.WorkflowPublished,
             201: workflows_schemas.WorkflowStarted,
             **WRITE,
+            409: PROBLEM,
         },
+        parameters=[idempotency.DESCRIBED],
     )
     def post(self, request: Request) -> Response:
-        """Publish a definition; the short form is started at once. 200 when nothing was made."""
+        """Publish a definition; the short form is started at once. 200 when nothing was made.
+
+        An idempotency key is that of the start; one that is known answers the first start.
+        """
         source = request.data if isinstance(request.data, Source) else Source(None)
         try:
             with transaction.atomic():
                 published = publish(source.document, workspace=self.workspace, owner=self.user)
                 if published.start_input is not None:
                     self.require(PUBLISH_AND_START)
-                answer = _published(published)
+                answer, made = _published(published, key=idempotency.header_key(request.META))
         except DefinitionError as error:
             raise source.locate(error) from None
-        made = published.workflow_created or published.version_created or "run" in answer
         return Response(answer, status=201 if made else 200)
 
 
 class OneWorkflow(ScopedView):
     """One workflow."""
 
-    @extend_schema(operation_id="workflows_retrieve", responses={200: workflows_schemas.WorkflowDetail, **READ_ONE})
+    @extend_schema(
+        operation_id="workflows_retrieve",
+        parameters=PARAMETERS,
+        responses={200: workflows_schemas.WorkflowOrStart, **READ_ONE, **READ_MANY},
+    )
     def get(self, request: Request, key: str) -> Response:
-        """Show it with its current definition, and its latest run with the state of every step."""
-        workflow = find_workflow(key, workspace=self.workspace)
-        secrets = self.sees_secrets
-        newest = _newest(workflow, site=self.site, secrets=secrets)
-        told = workflows_schemas.workflow_detail(workflow, latest_run=newest, secrets=secrets)
-        return Response(told.as_json())
+        """Show it with its current definition, and its latest run with the state of every step.
+
+        By the id that a definition in the short form was answered with, show that start and its steps.
+        """
+        workflow = workflow_or_none(key, workspace=self.workspace)
+        if workflow is not None:
+            newest = self._newest(workflow)
+            told = workflows_schemas.workflow_detail(workflow, latest_run=newest, secrets=self.sees_secrets)
+            return Response(told.as_json())
+        start = find_start(key, workspace=self.workspace)
+        if start is None:
+            raise missing("workflow", key)
+        steps = timeline.timeline(start)
+        done, total = timeline.progress(start, steps)
+        return Response(workflows_schemas.started_workflow(self._run(start, steps), done=done, total=total).as_json())
+
+    def _newest(self, workflow: Workflow) -> runs_schemas.RunDetail | None:
+        runs = Run.objects.filter(workflow=workflow).select_related("workflow", "version", "gate")
+        run = runs.defer("version__definition").order_by("-id").first()
+        return None if run is None else self._run(run, timeline.timeline(run))
+
+    def _run(self, run: Run, steps: list[StepView]) -> runs_schemas.RunDetail:
+        told = timeline.interventions(run)
+        return runs_schemas.run_detail(
+            run,
+            steps=steps,
+            interventions=told,
+            site=self.site,
+            secrets=self.sees_secrets,
+            outputs=outputs_of(run.pk, request=self.request),
+        )
 
 
-def _published(published: Published) -> dict[str, Any]:
+def _published(published: Published, *, key: str | None) -> tuple[dict[str, Any], bool]:
+    """Return the answer, and whether anything was made. Raises KeyTaken if the short form was to be started."""
     told: dict[str, Any] = {
         "id": published.workflow.pk,
         "name": published.workflow.name,
@@ -102,25 +146,28 @@ def _published(published: Published) -> dict[str, Any]:
         "warnings": list(published.warnings),
     }
     if published.start_input is None:
-        return workflows_schemas.WorkflowPublished(**told).as_json()
-    [started] = starts.start(
-        [RunRequest(published.start_input)],
-        version=published.version,
-        workflow=published.workflow,
-        source="api",
+        made = published.workflow_created or published.version_created
+        return workflows_schemas.WorkflowPublished(**told).as_json(), made
+    asked = RunRequest(published.start_input, key, compares=True)
+    answers = starts.start([asked], version=published.version, workflow=published.workflow, source=SHORT_FORM)
+    started = keys.only(answers, key=key)
+    done, total, completed_at = 0, len(published.version.definition["steps"]), None
+    if not started.created:
+        first = Run.objects.get(pk=started.run_id)
+        completed_at = first.finished_at
+        done, total = timeline.progress(first, timeline.timeline(first))
+    answer = workflows_schemas.WorkflowStarted(
+        **{**told, "id": started.run_id},
+        workflow=published.workflow.name,
+        workflow_id=published.workflow.pk,
+        state=started.state,
+        status=workflow_status(started.state),
+        current_step=done,
+        total_steps=total,
+        completed_at=completed_at,
+        run=runs_schemas.RunStarted(id=started.run_id, state=started.state),
     )
-    run = runs_schemas.RunStarted(id=started.run_id, state=started.state)
-    return workflows_schemas.WorkflowStarted(**told, state=started.state, status=started.state, run=run).as_json()
-
-
-def _newest(workflow: Workflow, *, site: base.Site | None, secrets: bool) -> runs_schemas.RunDetail | None:
-    runs = Run.objects.filter(workflow=workflow).select_related("workflow", "version", "gate")
-    run = runs.defer("version__definition").order_by("-id").first()
-    if run is None:
-        return None
-    told = timeline.interventions(run)
-    steps = timeline.timeline(run)
-    return runs_schemas.run_detail(run, steps=steps, interventions=told, site=site, secrets=secrets)
+    return answer.as_json(), started.created
 
 
 def _slim(workflows: QuerySet[Workflow]) -> QuerySet[Workflow]:

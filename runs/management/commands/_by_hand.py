@@ -36,6 +36,15 @@ def add_by(parser: CommandParser) -> None:
     parser.add_argument("--by", metavar="USER", help="on whose behalf (default: nobody's, a command)")
 
 
+def add_on_conflict(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--on-conflict",
+        choices=["refuse", "return"],
+        default="refuse",
+        help="for an idempotency key that is known with another input: refuse, or return what the first has made",
+    )
+
+
 def actor(command: BaseCommand, why: str, *, by: str | None = None) -> Actor:
     """The actor of a command: nobody by name, or the user `by`.
 

@@ -31,4 +31,5 @@ class Command(OverDeadLetters):
         return dead_letters.retry(ids, actor=actor, given=given)
 
     def why_not(self, dead_letter: DeadLetter, *, options: dict[str, Any]) -> str:
-        return preconditions.cannot_retry_dead_letter(dead_letter, edited=options["input"] is not None)
+        given = None if options["input"] is None else _by_hand.read_json(self, options["input"], name="--input")
+        return preconditions.cannot_retry_dead_letter(dead_letter, given=given)

@@ -14,10 +14,11 @@ from django.db import transaction
 
 from actions import payload
 from actions.base import Json
-from runs.control import starts, verbs
+from runs.control import keys, starts, verbs
+from runs.control.keys import KeyTaken
 from runs.domain.requests import Request
 from runs.domain.states import RUN_ENDED, STEP_ENDED, RunState
-from runs.management.commands import _report
+from runs.management.commands import _by_hand, _report
 from runs.models import Run, StepRun
 from workflows.definitions.errors import InvalidInput
 from workflows.management.commands import _common
@@ -42,6 +43,7 @@ class Command(BaseCommand):
         parser.add_argument("name", metavar="NAME")
         parser.add_argument("--input", default="{}", metavar="JSON|@FILE", help="the run's input (default: {})")
         parser.add_argument("--key", help="idempotency key: a known one shows the first run")
+        _by_hand.add_on_conflict(parser)
         parser.add_argument("--label", action="append", default=[], metavar="KEY=VALUE")
         parser.add_argument("--priority", type=_priority, help="-100 to 100, higher first (default: the definition's)")
         parser.add_argument("--timeout", type=_seconds, default=300.0, help="seconds to wait (default: 300)")
@@ -56,6 +58,7 @@ class Command(BaseCommand):
             idempotency_key=self._key(options["key"]),
             labels=self._labels(options["label"]),
             priority=options["priority"],
+            compares=options["on_conflict"] == "refuse",
         )
         run_id = self._start(request, workflow=workflow)
         if options["no_wait"]:
@@ -77,10 +80,12 @@ class Command(BaseCommand):
             _common.leave(self, [f"workflow {workflow.name!r} is not published yet; publish it first"])
         try:
             with transaction.atomic():
-                [started] = starts.start([request], version=workflow.current, workflow=workflow, source="command")
+                answers = starts.start([request], version=workflow.current, workflow=workflow, source="command")
+                return keys.only(answers, key=request.idempotency_key).run_id
         except InvalidInput as error:
             _common.leave(self, error.problems)
-        return started.run_id
+        except KeyTaken as error:
+            _common.leave(self, [f"--key: {error}"])
 
     def _input(self, given: str) -> Json:
         try:

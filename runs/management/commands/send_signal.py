@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from actions.catalogue.wait_for_signal import MAX_KEY, signal_name
 from runs.control import preconditions, signals, verbs
+from runs.control.keys import KeyTaken
 from runs.control.preconditions import cannot_signal
 from runs.control.signals import Message, Sent, TooMany
 from runs.domain.actor import Actor
@@ -27,6 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--key", help="what the steps wait with, instead of ids")
         parser.add_argument("--payload", metavar="JSON|@FILE", default="null")
         parser.add_argument("--idempotency-key", metavar="KEY", help="sent twice under one key, it counts once")
+        _by_hand.add_on_conflict(parser)
         _by_hand.add_by(parser)
         _common.add_workspace(parser)
 
@@ -35,10 +37,13 @@ class Command(BaseCommand):
         if (options["key"] is None) == (not options["ids"]):
             _common.leave(self, ["name the runs by their ids, or give --key; one of the two"])
         actor = Actor(user_id=_by_hand.user_id(self, options["by"]))
-        if options["key"] is not None:
-            self._by_key(options, message, actor=actor)
-        else:
-            self._by_ids(options, message, actor=actor)
+        try:
+            if options["key"] is not None:
+                self._by_key(options, message, actor=actor)
+            else:
+                self._by_ids(options, message, actor=actor)
+        except KeyTaken as error:
+            _common.leave(self, [f"--idempotency-key: {error}"])
 
     def _message(self, options: dict[str, Any]) -> Message:
         payload = _by_hand.read_json(self, options["payload"], name="--payload")
@@ -46,7 +51,7 @@ class Command(BaseCommand):
         if once is not None and not (0 < len(once) <= MAX_KEY and once.isprintable()):
             _common.leave(self, [f"--idempotency-key: must be 1 to {MAX_KEY} printable characters"])
         try:
-            return Message(signal_name(options["name"]), payload, once)
+            return Message(signal_name(options["name"]), payload, once, options["on_conflict"] == "refuse")
         except ValueError as error:
             _common.leave(self, [f"NAME: {error}"])
 

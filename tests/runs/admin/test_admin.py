@@ -126,6 +126,9 @@ def test_a_run_is_started_from_its_workflow_and_shown() -> None:
     assert run.labels == {"team": "shop", "a": "b"}
     drain()
     assert the_run(run.pk).state == "succeeded"
+    again = client.post(start, {"input": '{"email": "other"}', "idempotency_key": "k"}).content.decode()
+    assert f"Run {run.pk} has this key with another input" in again
+    assert newest_run().pk == run.pk
 
 
 @pytest.mark.parametrize(

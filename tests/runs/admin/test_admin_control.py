@@ -125,6 +125,9 @@ def test_a_replay_leads_to_the_new_run_and_back() -> None:
     client, [run_id] = admin(), failed()
     page = text(client, run_verb("replay", run_id))
     assert '<option value="b">' in page
+    assert "&quot;mail&quot;" in page, "the form begins with the old run's input"
+    chosen = text(client, run_verb("replay", run_id) + "?step=b")
+    assert '<option value="b" selected>' in chosen
     form = {"step": "b", "version": "same", "input": '{"email": "e"}', "why": "corrected"}
     answer = client.post(run_verb("replay", run_id), form)
     new = Run.objects.exclude(pk=run_id).get()
@@ -146,7 +149,7 @@ def test_a_replay_with_the_latest_version_and_the_old_input() -> None:
 @pytest.mark.parametrize(
     ("form", "said"),
     [
-        ({"step": "nope", "version": "same"}, "no step"),
+        ({"step": "nope", "version": "same"}, "nope is not one of the available choices"),
         ({"version": "newest"}, "newest"),
         ({"version": "same", "input": "{"}, "line 1"),
         ({"version": "same", "input": "[]"}, "input"),

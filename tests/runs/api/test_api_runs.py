@@ -44,8 +44,18 @@ def test_a_finished_run_is_told_with_every_step() -> None:
     [step] = run["steps"]
     assert step.keys() == {
         *("step", "action", "state", "attempt", "attempts", "input", "config"),
-        *("output", "error", "started_at", "finished_at", "child_run", "items", "waiting_for", "approve_url"),
-        "not_kept",
+        *(
+            "output",
+            "output_url",
+            "error",
+            "started_at",
+            "finished_at",
+            "child_run",
+            "items",
+            "waiting_for",
+            "approve_url",
+        ),
+        *("not_kept", "left_out", "step_url"),
     }
     assert (step["step"], step["action"], step["state"], step["attempt"]) == (
         "pick",

@@ -7,6 +7,7 @@ import json
 import pytest
 from django.test import Client
 
+from actions.base import Json
 from runs.models import Run
 from tests.engine import drain
 from tests.runs.doors import api, first_error
@@ -52,27 +53,68 @@ def test_a_definition_may_be_sent_as_yaml_and_its_faults_have_lines() -> None:
         assert "default" in problem["errors"][0]["message"]
 
 
-def test_the_short_form_is_started_at_once_and_shown_with_its_steps() -> None:
+def test_the_short_form_is_started_at_once_and_each_start_is_shown_by_its_own_id() -> None:
     client = api()
     status, made = client.post("workflows", SHORT)
     assert status == 201
-    assert made["status"] == made["state"] == made["run"]["state"] == "queued"
-    again, second = client.post("workflows", SHORT)
+    assert (made["status"], made["state"], made["run"]) == ("pending", "queued", {"id": made["id"], "state": "queued"})
+    assert (made["current_step"], made["total_steps"]) == (0, 3)
+    other = {**SHORT, "steps": [{**SHORT["steps"][0], "payload": {"source": "file"}}, *SHORT["steps"][1:]]}  # type: ignore[dict-item]  # a list
+    again, second = client.post("workflows", other)
     assert again == 201
     assert (second["version"], second["hash"]) == (made["version"], made["hash"])
-    assert second["run"]["id"] != made["run"]["id"]
+    assert (second["workflow"], second["workflow_id"]) == (made["workflow"], made["workflow_id"])
+    assert second["id"] != made["id"]
     drain()
-    status, shown = client.get(f"workflows/{made['id']}")
-    assert status == 200
-    assert (shown["state"], shown["status"]) == ("succeeded", "succeeded")
-    steps = shown["latest_run"]["steps"]
-    assert [(s["step"], s["state"]) for s in steps] == [
-        ("extract", "succeeded"),
-        ("process", "succeeded"),
-        ("notify", "succeeded"),
-    ]
-    assert steps[0]["output"] == {"source": "db"}
-    assert shown["definition"]["name"] == "data-pipeline"
+    for one, source in ((made, "db"), (second, "file")):
+        status, shown = client.get(f"workflows/{one['id']}")
+        assert (status, shown["id"], shown["run"]["id"], shown["name"]) == (200, one["id"], one["id"], "data-pipeline")
+        assert (shown["state"], shown["status"]) == ("succeeded", "completed")
+        assert (shown["current_step"], shown["total_steps"]) == (3, 3)
+        assert shown["completed_at"] == shown["finished_at"] is not None
+        assert [(s["step"], s["state"]) for s in shown["steps"]] == [
+            ("extract", "succeeded"),
+            ("process", "succeeded"),
+            ("notify", "succeeded"),
+        ]
+        assert shown["steps"][0]["output"] == {"source": source}
+    # The workflow that both are starts of has its own id, and shows the latest.
+    status, shown = client.get(f"workflows/{made['workflow_id']}")
+    assert (status, shown["definition"]["name"], shown["latest_run"]["id"]) == (200, "data-pipeline", second["id"])
+
+
+@pytest.mark.parametrize(
+    ("last", "state", "status", "done"),
+    [
+        ({"type": "fail"}, "failed", "failed", 1),
+        ({"type": "fail", "on_error": "continue"}, "succeeded", "completed", 2),
+        ({"type": "noop", "if": "false"}, "succeeded", "completed", 2),
+        ({"type": "wait", "payload": {"seconds": 3600}}, "waiting", "running", 1),
+    ],
+)
+def test_a_start_of_the_short_form_tells_how_far_it_is(last: Json, state: str, status: str, done: int) -> None:
+    client = api()
+    first: Json = {"type": "compute", "payload": {"iterations": 1}}
+    _, made = client.post("workflows", {"name": "x", "steps": [first, last]})
+    drain()
+    shown = client.get(f"workflows/{made['id']}")[1]
+    assert (shown["state"], shown["status"]) == (state, status)
+    assert (shown["current_step"], shown["total_steps"]) == (done, 2)
+
+
+def test_the_id_of_a_start_belongs_to_its_workspace_and_no_other_run_is_a_workflow() -> None:
+    client = api()
+    _, made = client.post("workflows", SHORT)
+    assert api("theirs").get(f"workflows/{made['id']}")[0] == 404
+    assert client.post("workflows/data-pipeline/runs", {"input": _input()})[0] == 201
+    [other] = Run.objects.exclude(pk=made["id"])
+    assert client.get(f"workflows/{other.pk}")[0] == 404
+    _, canonical = client.post("workflows", SELECT)
+    assert client.get(f"workflows/{canonical['id']}")[1]["id"] == canonical["id"]
+
+
+def _input() -> Json:
+    return {"extract": {"source": "x"}, "process": {}, "notify": {"channel": "ops"}}
 
 
 def test_a_run_is_started_by_name_or_id_and_a_repeated_key_answers_the_first() -> None:

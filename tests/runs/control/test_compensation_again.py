@@ -99,7 +99,7 @@ def test_the_work_itself_does_not_go_on_once_it_was_undone() -> None:
     assert dead_letters.retry([dead_letter.pk], actor=ACTOR) == frozenset()
     assert "what its steps did is undone" in preconditions.cannot_retry_dead_letter(dead_letter)
     assert retries.retry([run_id], actor=ACTOR, inputs={(run_id, "undo:a"): GIVEN}) == frozenset()
-    assert "one after the other" in preconditions.cannot_retry(run_id, "failed", edited=["undo:a"])
+    assert "one after the other" in preconditions.cannot_retry(run_id, "failed", edited={"undo:a": {}})
     assert state(run_id) == "failed"
 
 

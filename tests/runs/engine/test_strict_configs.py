@@ -80,3 +80,15 @@ def test_value_of_another_type_that_an_expression_gives_fails_the_step(given: An
 )
 def test_numbers_of_a_definition_are_numbers(more: dict[str, Any], path: str) -> None:
     assert "must be a number, not a" in faults({**document(step("a")), **more})[path]
+
+
+@pytest.mark.parametrize("version", [2**31, 2**63 - 1, 1e300, 0, -1])
+def test_version_that_no_workflow_can_have_fails_the_step(version: Any) -> None:
+    flow = published(
+        "name: n\nsteps: [{id: a, action: sub_workflow, with: {workflow: n, version: '{{ input.v }}'}, retry: none}]"
+    )
+    [run_id] = begun(flow, {"v": version})
+    drain()
+    error = steps(run_id)["a"].error
+    assert error is not None
+    assert "with.version" in error["message"]

@@ -157,3 +157,16 @@ def test_durations_are_told_in_the_unit_that_fits() -> None:
     told = [duration(start, start + timedelta(seconds=s)) for s in (0.003, 1.24, 125, 11040)]
     assert told == ["3 ms", "1.24 s", "2 min 5 s", "3 h 4 min"]
     assert duration(start, None) == "-"
+
+
+def test_a_key_that_is_known_with_another_input_is_refused_by_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    published(SELECT)
+    call_command("run_workflow", "select-email", "--no-wait", "--key", "k", "--input", '{"age": 1}')
+    first = newest_run().pk
+    again = ("run_workflow", "select-email", "--no-wait", "--key", "k", "--input", '{"age": 2}')
+    capsys.readouterr()
+    assert status_of(*again) == 2
+    assert "--key: the idempotency key 'k' is known with another input" in capsys.readouterr().err
+    call_command(*again, "--on-conflict", "return")
+    assert capsys.readouterr().out.strip() == str(first)
+    assert Run.objects.count() == 1

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from typing import NoReturn
+from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandParser
 
 from workflows.definitions.errors import nearest
 from workflows.models import Workflow, Workspace
+from workflows.publishing.names import by_alias
 
 # Exit status for bad input: a file, a name or a value that the caller can correct.
 BAD_INPUT = 2
@@ -60,12 +62,29 @@ def find_workspace(command: BaseCommand, name: str) -> Workspace:
 
 def find_workflow(command: BaseCommand, name: str, *, workspace: Workspace) -> Workflow:
     """Return the workspace's workflow with this name, its current version loaded; exits if there is none."""
-    known = Workflow.objects.filter(workspace=workspace, kind=Workflow.Kind.WORKFLOW)
+    known = Workflow.objects.filter(workspace=workspace, kind=Workflow.Kind.WORKFLOW, archived_at=None)
     workflow = known.filter(name=name).select_related("current").first() if "\x00" not in name else None
+    workflow = workflow or by_alias(name, workspace=workspace)
     if workflow is None:
         hint = nearest(name, known.values_list("name", flat=True)[:500])
         leave(command, [f"there is no workflow {name!r} in workspace {workspace.name!r}{hint}"])
     return workflow
+
+
+def find_any_workflow(command: BaseCommand, key: str, *, workspace: Workspace) -> Workflow:
+    """Return the workspace's workflow with this name or id, else the only archived one of this name; else exits."""
+    there = Workflow.objects.filter(workspace=workspace, kind=Workflow.Kind.WORKFLOW)
+    named = list(there.filter(name=key).order_by("-archived_at")[:3]) if "\x00" not in key else []
+    live = [one for one in named if one.archived_at is None]
+    if live or len(named) == 1:
+        return (live or named)[0]
+    if named:
+        leave(command, [f"several archived workflows were named {key!r}; give the id of one, as the admin shows it"])
+    try:
+        found = there.filter(pk=UUID(key)).first()
+    except ValueError:
+        found = None
+    return found or find_workflow(command, key, workspace=workspace)
 
 
 def find_user(command: BaseCommand, name: str) -> User:

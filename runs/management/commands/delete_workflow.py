@@ -1,0 +1,12 @@
+"""Delete a workflow by hand."""
+
+from __future__ import annotations
+
+from runs.control import archives, verbs
+from runs.management.commands._archiving import Archiving
+
+
+class Command(Archiving):
+    control_verb = verbs.DELETE_WORKFLOW
+    verb = staticmethod(archives.delete)
+    help = f"{verbs.DELETE_WORKFLOW.does} Exit status: 0 done, 1 refused, 2 bad input."
