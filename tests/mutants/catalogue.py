@@ -253,7 +253,7 @@ MUTANTS = (
         "retried-child-forgotten",
         "when a sub-workflow is retried before its parent has continued, the parent waits for it again",
         "runs/control/retries.py",
-        "sub_workflows.awaited_again(won)",
+        "sub_workflows.awaited_again([*won, *waiting])",
         "sub_workflows.awaited_again([])",
         (_CHILDREN,),
     ),
