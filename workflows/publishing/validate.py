@@ -31,9 +31,9 @@ from workflows.definitions.definition import (
     StepDefinition,
 )
 from workflows.definitions.errors import DefinitionError, Problem, first, join_path, nearest, refuse
+from workflows.definitions.foreign_names import name_warnings
 from workflows.definitions.graph import Upstream, graph_problems
 from workflows.definitions.labels import label_problems
-from workflows.definitions.names import name_warnings
 from workflows.definitions.secrets import marker_problems
 from workflows.definitions.timeouts import timeout_problems, timeout_warnings
 from workflows.formats.normalise import Normalised, located, normalise
