@@ -83,8 +83,9 @@ def of_names(names: Iterable[str]) -> str | None:
 
 def of_key(key: str | int, keys: Iterable[str], *, owner: str) -> str:
     """Return `; did you mean ...?` for a key that an object does not have; `owner` is empty for a name."""
-    word = str(key)[:100]
-    choices = [each for each, _ in zip(keys, range(500), strict=False) if len(each) <= 200]
+    word = str(key)[:60]
+    # Few and short: a comparison takes about 20 us, and a list may have thousands of items that all fail.
+    choices = [each for each, _ in zip(keys, range(100), strict=False) if len(each) <= 60]
     if dashed := next((each for each in choices if each.startswith(f"{word}-")), None):
         return f"; did you mean {owner or 'input'}['{dashed}']?"
     if not owner and word in NAMES and (word in _NO_VALUE or NAMES[word].partition(".")[0] in choices):

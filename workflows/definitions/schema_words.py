@@ -91,6 +91,8 @@ _FORMATS = frozenset(
     )
 )
 _NO_LIST = "lists names, and stands beside `properties`; write"
+# So many keys of one schema are compared with the words of JSON Schema, in every spelling.
+_MOST_LOOKS = 50
 # So many warnings are given at most for one schema.
 MOST_WARNINGS = 20
 
@@ -108,7 +110,7 @@ def word_problems(schema: Mapping[str, Any], *, path: str) -> Iterator[Problem]:
             continue
         own = [key for key in part if not key.startswith("x-")]
         if own and (_CHECKING | _NOTES).isdisjoint(own):
-            hint = next((word for key in own if (word := _meant(key))), None)
+            hint = next((word for key in own[:_MOST_LOOKS] if (word := _meant(key))), None)
             right = f"did you mean {hint!r}?" if hint else f"write {_form(part, own)}"
             yield Problem(where, f"has no word of JSON Schema, so it would check nothing; {right}")
         elif own and not trail and _CHECKING.isdisjoint(own) and all(_is_type(part[key]) for key in own):
