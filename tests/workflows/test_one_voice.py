@@ -11,7 +11,12 @@ from workflows.definitions.complaints import HIDDEN, shown
 WRONG = [
     ("http_request", {"url": [3]}, "url", "must be a text, a number, true or false, not a list, [3]"),
     ("http_request", {"url": "http://a", "method": "GOT"}, "method", "POST, PUT, PATCH, DELETE or OPTIONS, not 'GOT'"),
-    ("http_request", {"url": "http://a", "headers": [1]}, "headers", "must be a mapping of texts, not [1]; write"),
+    (
+        "http_request",
+        {"url": "http://a", "headers": [1]},
+        "headers",
+        "must be a mapping whose entries are a text or a list of texts, not [1]; write",
+    ),
     (
         "http_request",
         {"url": "http://a", "query": {"b": {"x": None}}},
@@ -45,7 +50,7 @@ def test_a_wrong_config_at_publishing(action: str, config: dict[str, Json], path
 @pytest.mark.parametrize(
     "more",
     [
-        {"headers": {"X-Api-Key": ["hunter2"]}},
+        {"headers": {"X-Api-Key": [["hunter2"]]}},
         {"query": {"token": {"a": "hunter2"}}},
         {"body": 1, "method": ["hunter2"]},
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 # What follows a workflow's name in addresses; tests/runs/api/test_names.py compares them with runs/api/urls.py.
-BEHIND_NAMES = ("pause", "resume", "runs", "runs/bulk")
+BEHIND_NAMES = ("archive", "delete", "pause", "restore", "resume", "runs", "runs/bulk")
 
 
 def name_fault(name: str) -> str | None:
