@@ -80,6 +80,8 @@ try:
     # Limits of one bulk start, measured after decompression. Its body is never in memory as a whole.
     BULK_START_MAX_RUNS = env_int("BULK_START_MAX_RUNS", default=100_000, minimum=1)
     BULK_START_MAX_MEGABYTES = env_int("BULK_START_MAX_MEGABYTES", default=256, minimum=1)
+    # Processor time of the web process that one bulk start may take: its schema and concurrency key may be dear.
+    BULK_START_CPU_SECONDS = env_int("BULK_START_CPU_SECONDS", default=60, minimum=1, maximum=3600)
     # The web server. Threads of each web process for requests whose body is there, and for bodies that are received
     # while they are read (the API's above REQUEST_BUFFER_KILOBYTES, and those in chunks). As many requests as
     # WEB_QUEUE_REQUESTS wait for each kind of thread; one more is answered 503.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -39,6 +40,10 @@ from workflows.models import Version, Workflow
 # A slice, which is one statement, ends at this many runs or bytes of the body.
 SLICE_RUNS = 1000
 SLICE_BYTES = 4 * 1024 * 1024
+# The first slice is small: only then is it known how long the workflow's checks take. A slice is to take no more
+# processor time than this.
+FIRST_RUNS = 50
+SLICE_SECONDS = 0.5
 # Refusals that the response describes; more are only counted.
 MOST_REFUSALS = 100
 ARRAY = ("application/json",)
@@ -118,17 +123,19 @@ class _Starting:
         Raises the error that ends the body; the entries before it are started and counted.
         """
         asked: list[_Asked] = []
-        size = 0
+        size, most, began = 0, FIRST_RUNS, time.thread_time()
         try:
-            for line, raw in _bounded(entries, most=settings.BULK_START_MAX_RUNS):
+            for line, raw in _in_time(_bounded(entries, most=settings.BULK_START_MAX_RUNS)):
                 request = self._checked(line, raw)
                 if request is None:
                     continue
                 asked.append((line, request))
                 size += len(raw or b"")
-                if len(asked) == SLICE_RUNS or size >= SLICE_BYTES:
+                if len(asked) >= most or size >= SLICE_BYTES:
                     self._commit(asked)
-                    asked, size = [], 0
+                    took = time.thread_time() - began
+                    most = max(1, min(SLICE_RUNS, int(len(asked) * SLICE_SECONDS / max(took, 1e-6))))
+                    asked, size, began = [], 0, time.thread_time()
         except (Broken, UnreadablePostError):
             self._commit(asked)  # what came before the fault is good
             raise
@@ -225,6 +232,19 @@ def _bounded(entries: Iterable[Entry], *, most: int) -> Iterator[Entry]:
     for count, entry in enumerate(entries):
         if count == most:
             what = f"more than {most:,} runs in one request; send those from line {entry[0]} on in another"
+            raise Broken(what, status=413)
+        yield entry
+
+
+def _in_time(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Yield the entries, while this thread has processor time left for the request. Raises Broken (413) after that."""
+    most = settings.BULK_START_CPU_SECONDS
+    began = time.thread_time()
+    for entry in entries:
+        if time.thread_time() - began > most:
+            what = (
+                f"more than {most:g} s of processor time for one request; send those from line {entry[0]} on in another"
+            )
             raise Broken(what, status=413)
         yield entry
 

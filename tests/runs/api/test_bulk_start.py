@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import time
 from typing import Any
 
 import pytest
@@ -137,6 +138,7 @@ def test_refusals_are_told_up_to_a_hundred_and_counted_beyond() -> None:
 
 def test_what_was_read_of_a_broken_array_is_kept_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     published(PLAIN)
+    monkeypatch.setattr(bulk_start, "FIRST_RUNS", 2)
     monkeypatch.setattr(bulk_start, "SLICE_RUNS", 2)
     status, told = send('[{"input": 1}, {"input": 2}, {"input": 3}, {"inp', kind="application/json")
     assert (status, told["status"], told["created"]) == (400, 400, 3)
@@ -161,6 +163,20 @@ def test_a_connection_that_breaks_off_keeps_its_whole_lines() -> None:
     answer = stream(body, CONTENT_LENGTH="5000")
     assert (answer.status_code, answer.json()["created"]) == (400, 2)
     assert inputs() == [1, 2]
+
+
+def test_lines_whose_checks_take_long_end_the_request_and_it_says_where_to_go_on(settings: Settings) -> None:
+    key = "{{ input.rows|map('string')|sort|length }}"
+    published(f'name: bulk-me\nconcurrency: {{limit: 1000, key: "{key}"}}\nsteps: [{{id: a, action: default}}]')
+    settings.BULK_START_CPU_SECONDS = 1
+    rows = list(range(600))
+    began = time.thread_time()
+    status, told = send(lines(*({"input": {"rows": rows}} for _ in range(2000))))
+    assert time.thread_time() - began < 20
+    assert (status, told["refused"]) == (413, 0), told
+    assert 0 < told["created"] < 2000
+    assert told["created"] == Run.objects.count()
+    assert f"send those from line {told['created'] + 1} on in another" in told["detail"]
 
 
 def test_more_than_a_request_may_hold_is_413_and_says_where_to_go_on(settings: Settings) -> None:
@@ -237,6 +253,8 @@ def test_a_slice_costs_the_same_statements_however_many_runs_it_has(monkeypatch:
     published(PLAIN)
     client = api()
     seen = []
+    monkeypatch.setattr(bulk_start, "FIRST_RUNS", 1000)
+    monkeypatch.setattr(bulk_start, "SLICE_SECONDS", 1000)
     send(lines({}), client=client)  # the first request looks at its connection, too
     for count in (1, 300):
         with observed() as ours, CaptureQueriesContext(connection) as django:
@@ -244,6 +262,7 @@ def test_a_slice_costs_the_same_statements_however_many_runs_it_has(monkeypatch:
         seen.append((ours.count("start"), ours.count("known_keys"), len(django)))
     assert seen[0] == seen[1]
     assert seen[0][:2] == (1, 0)
+    monkeypatch.setattr(bulk_start, "FIRST_RUNS", 100)
     monkeypatch.setattr(bulk_start, "SLICE_RUNS", 100)
     with observed() as ours:
         send(lines(*({"input": n} for n in range(300))), client=client)
