@@ -195,7 +195,14 @@ def _run(expression: Expression, names: Mapping[str, Json]) -> Json:
             return True
         # Not by look_up: the message of Misses takes long.
         here: Any = names
-        return all((here := _stepped(here, key)) is not _NOTHING for key in paths[number])
+        for key in paths[number]:
+            found = _stepped(here, key)
+            if found is _NOTHING:
+                if isinstance(here, Mapping) and (why := step_results.left_out(here, key)):
+                    raise Refused(why)
+                return False
+            here = found
+        return True
 
     refill()
     try:

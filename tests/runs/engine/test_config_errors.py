@@ -15,7 +15,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.mark.parametrize(
-    ("action", "config", "path", "said"), [each for each in WRONG if each[1] and each[0] != "wait"]
+    ("action", "config", "path", "said"),
+    # A computed null or empty value is another fault (tests/runs/engine/test_left_out.py).
+    [each for each in WRONG if each[0] != "wait" and [*each[1].values()][-1:] not in ([], [None], [[]])],
 )
 def test_the_same_config_in_a_run(action: str, config: dict[str, Any], path: str, said: str) -> None:
     [key] = [path.partition(".")[0].partition("[")[0]]
@@ -33,7 +35,7 @@ def test_the_same_config_in_a_run(action: str, config: dict[str, Any], path: str
 
 def test_a_secret_of_a_run_is_not_shown() -> None:
     text = "{id: a, action: http_request, with: {url: 'http://a', headers: {Authorization: '{{ input.token }}'}}}"
-    [run_id] = begun(published(f"name: voice\nsteps: [{text}]"), {"token": ["hunter2"]})
+    [run_id] = begun(published(f"name: voice\nsteps: [{text}]"), {"token": [["hunter2"]]})
     drain()
-    assert "must be a text, not a value that is not shown" in str(the_run(run_id).error)
+    assert "with.headers.Authorization[0]" in str(the_run(run_id).error)
     assert "hunter2" not in str(DeadLetter.objects.get(run_id=run_id).error)
