@@ -90,7 +90,7 @@ def test_null_in_an_object_that_is_computed_fails_with_its_path(config: Any, pat
             "with.headers.X[0]: must be a text, a number, true or false, not a list, [1]",
         ),
         ({"headers": {"X": ["a", "{{ input.x }}"]}}, "with.headers.X[1]: must be a text, a number, true or false"),
-        ({"forward_body": "{{ input.x }}"}, "with.forward_body: must be true or false, not [[1]]; write forward_body: true"),
+        ({"forward_body": "{{ input.x }}"}, "with.forward_body: must be true or false, not [[1]]; write"),
         (
             {"response": "{{ input.y }}"},
             "with.response: must be auto, json, text, base64 or none, not 5; write response: auto",
