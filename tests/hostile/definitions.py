@@ -291,7 +291,7 @@ _WHOLE: dict[str, Callable[[], Any]] = {
     },
     "10,000 wrong payloads": lambda: {
         "name": "x",
-        "steps": [{"name": f"s{n}", "type": "compute", "payload": {"more": n}} for n in range(10_000)],
+        "steps": [{"name": f"s{n}", "type": "compute", "payload": {"iterations": f"many {n}"}} for n in range(10_000)],
     },
 }
 
