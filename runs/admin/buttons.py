@@ -52,8 +52,11 @@ def dead_letter_buttons(request: HttpRequest, dead_letter: DeadLetter) -> list[B
     ]
     if may_change_run(request) and preconditions.can_replay_from(dead_letter):
         address = reverse("admin:runs_run_replay", args=[dead_letter.run_id])
-        step = urlencode({"step": dead_letter.step})
-        found.append(Button("Replay from this step…", f"{address}?{step}", verbs.REPLAY.icon))
+        if dead_letter.step:
+            step = urlencode({"step": dead_letter.step})
+            found.append(Button("Replay from this step…", f"{address}?{step}", verbs.REPLAY.icon))
+        else:
+            found.append(Button("Replay the run…", address, verbs.REPLAY.icon))
     return found
 
 

@@ -99,6 +99,9 @@ def test_every_door_shows_the_letter_and_says_what_can_be_done() -> None:
         reverse("admin:runs_run_change", args=[run_id]),
     ):
         assert "the run itself" in admin().get(page).content.decode()
+    shown = admin().get(reverse("admin:runs_deadletter_change", args=[letter.pk])).content.decode()
+    assert "Replay the run" in shown
+    assert "Replay from this step" not in shown
     printed = StringIO()
     call_command("dead_letters", stdout=printed)
     assert "the run itself" in printed.getvalue()
