@@ -22,8 +22,8 @@ help: ## List the targets
 up: $(STAMP) ## Start everything: PostgreSQL, Valkey, web, worker, beat, Flower; Ctrl-C stops it
 	@exec $(BIN)/python -m project.up
 
-test: $(DEV_STAMP) ## Run the whole suite on servers of its own, in several processes; fails after 14 minutes
-	@$(BIN)/python -m pytest -n $(PROCESSES) --limit-minutes 14
+test: $(DEV_STAMP) ## Run the whole suite on servers of its own, in several processes; fails after 12 minutes
+	@$(BIN)/python -m pytest -n $(PROCESSES) --limit-minutes 12
 
 test-fast: $(DEV_STAMP) ## Run it without e2e, chaos, property and server tests, in about 90 seconds
 	@$(BIN)/python -m pytest -n $(PROCESSES) -m "not e2e and not chaos" $(SLOW:%=--ignore %)
