@@ -7,8 +7,10 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from pydantic import ValidationError
 
 from actions import registry
+from tests.actions.contexts import perform
 
 
 def test_known_action_is_found_by_name_and_alias() -> None:
@@ -33,6 +35,18 @@ def test_listed_action_says_what_it_is(name: str) -> None:
     assert action.retry.max_attempts == (1 if action.pure or action.parks else 3)
     assert action.config_class.model_config["extra"] == "forbid"
     assert not (action.pure and action.parks)
+
+
+def test_output_model_refuses_fields_that_no_output_has() -> None:
+    action = registry.get("compute")
+    assert action.description
+    assert action.output_class is not None
+    [example] = action.examples
+    given = perform(action.name, example.config, example.input)
+    assert given == example.output
+    assert action.output_class.model_validate(given).model_dump() == given
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        action.output_class.model_validate({"iterations": 2, "result": "", "seconds": 1})
 
 
 def test_command_lists_every_action_for_people_and_for_programs() -> None:
