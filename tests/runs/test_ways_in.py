@@ -123,12 +123,19 @@ def bearer(scopes: Iterable[str] | None = None, *, of: str = "default") -> dict[
     return {"Authorization": f"Bearer {token}"}
 
 
+@cache
+def session(user: User) -> Client:
+    """A browser in which this user has logged in."""
+    client = Client()
+    client.force_login(user)
+    return client
+
+
 def asked(caller: str, path: str, sent: Any) -> tuple[int, Any]:
     """Status and body of a POST by this kind of caller."""
     if "session" in caller:
-        client = Client()
-        client.force_login(User.objects.get_or_create(username=caller, is_superuser="superuser" in caller)[0])
-        answer = client.post(path, sent, content_type="application/json")
+        user = User.objects.get_or_create(username=caller, is_superuser="superuser" in caller)[0]
+        answer = session(user).post(path, sent, content_type="application/json")
         return answer.status_code, answer.json()
     headers = {}
     if "token" in caller and caller != "no token":
