@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from functools import cache
-from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from actions.credentials import Credential
 
 # A value that PostgreSQL's jsonb can hold: no NaN, no NUL, integers of at most 64 bits.
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -237,6 +240,15 @@ class Context(Protocol):
     def item(self) -> int: ...
     @property
     def has_compensation(self) -> bool: ...
+
+    def credential(self, name: str, /) -> Credential:
+        """Open the credential of this name, which the step's config has to name as written in the definition.
+
+        From then on the attempt's requests may go only where it may be sent. Raises Permanent of kind `credential` if
+        there is none, or if it cannot be opened. Nothing that an action returns, raises or stores needs to be searched
+        for its values: the engine takes them out.
+        """
+        ...
 
     def once(self, name: str, effect: Callable[[], Json], /) -> Json:
         """Call `effect`, store its result under `name`, and return it; a later attempt gets the stored result instead.

@@ -63,8 +63,8 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _nothing() -> None:
-    pass
+def _keeps_nothing() -> bool:
+    return False
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,7 +72,8 @@ class Credential:
     """An opened credential: its name, kind and values, and where these may be sent.
 
     `id` is the row's, so that nothing is shared between two credentials. `secrets` are those of its values that nobody
-    may see. `rejected` is to be called when the receiver did not accept it: an access token that is kept is forgotten.
+    may see. `rejected` is to be called when the receiver did not accept it. It returns whether an access token was
+    kept, which is forgotten now, so that another attempt may succeed.
     """
 
     id: str
@@ -81,7 +82,7 @@ class Credential:
     values: Mapping[str, str]
     hosts: tuple[Host, ...] = ()
     secrets: frozenset[str] = frozenset()
-    rejected: Callable[[], None] = field(default=_nothing, compare=False)
+    rejected: Callable[[], bool] = field(default=_keeps_nothing, compare=False)
 
     def __repr__(self) -> str:
         return f"<credential {self.name!r} of kind {self.kind}>"

@@ -13,7 +13,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from actions import expressions, network, payload
 from actions.base import Action, Config, Context, Json, Permanent, Retryable, Use
 from actions.durations import Seconds
-from actions.network import Answer, forms, media
+from actions.network import Answer, authorization, forms, media
+from actions.network.authorization import Authorization
 from actions.texts import Text, TextOrTexts, as_text
 
 _OURS = frozenset({"connection", "content-length", "host", "transfer-encoding"})
@@ -22,6 +23,8 @@ _TRY_AGAIN = frozenset({408, 425, 429})
 _LONGEST_DELAY = 86_400.0
 _LONGEST_DATE = 100
 _PATIENCE_SECONDS = 3.0
+_UNAUTHORIZED = 401
+_NOTHING = Authorization({}, {})
 
 Method = Annotated[
     Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
@@ -82,7 +85,9 @@ class HttpRequestConfig(Config):
     forward_body: bool = Field(
         default=False, description="Whether a redirect that keeps the body (307, 308) may take it to another origin"
     )
-    credential: Text | None = Field(default=None, description="Name of a stored credential")
+    credential: Text | None = Field(
+        default=None, description="Name of a stored credential, as written: it is sent to its own hosts only"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -120,6 +125,7 @@ class HttpRequest(Action[HttpRequestConfig]):
     )
     timeout_seconds: ClassVar[float] = 30.0
     timeout_field: ClassVar[str | None] = "timeout"
+    credential_kinds: ClassVar[tuple[str, ...]] = authorization.KINDS
     raw: ClassVar[frozenset[str]] = frozenset({"body_template"})
     own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = HttpRequestConfig
@@ -140,14 +146,18 @@ class HttpRequest(Action[HttpRequestConfig]):
                 yield ("headers", name), fault
 
     def perform(self, config: HttpRequestConfig, context: Context) -> Json:
-        if config.credential is not None:
-            raise Permanent("credentials are not available yet; leave `credential` out", kind="credential")
+        credential = None if config.credential is None else context.credential(config.credential)
+        added = _NOTHING if credential is None else authorization.authorization(credential, action=self.name)
+        _refuse_twice(config, added)
         content, content_type = _content(config, context)
         call = network.Call(
             method=config.method,
             url=config.url,
-            headers=_headers(config.headers, content_type=content_type, key=context.idempotency_key),
-            query=config.query and {name: value for name, value in config.query.items() if value is not None},
+            headers={
+                **_headers(config.headers, content_type=content_type, key=context.idempotency_key),
+                **added.headers,
+            },
+            query={name: value for name, value in config.query.items() if value is not None} | added.query,
             content=content,
             forward_body=config.forward_body,
             follow=config.follow_redirects,
@@ -159,6 +169,9 @@ class HttpRequest(Action[HttpRequestConfig]):
             cancelled=context.cancelled,
             patience_seconds=_patience_seconds(config, context),
         )
+        if answer.status == _UNAUTHORIZED and credential is not None and credential.rejected():
+            message = f"{config.method} {network.shown(config.url)} did not accept the access token of the credential"
+            raise Retryable(f"{message} {credential.name!r}; the next attempt fetches a new one", kind="http:401")
         _refuse_failure(answer, config, now=context.now)
         read = _read(answer, config)
         return {
@@ -169,6 +182,16 @@ class HttpRequest(Action[HttpRequestConfig]):
             "body_type": read.kind,
             "replaced": read.replaced,
         }
+
+
+def _refuse_twice(config: HttpRequestConfig, added: Authorization) -> None:
+    """Raise Permanent if the config has the header or the parameter that the credential is sent as."""
+    given = {*(name.lower() for name in config.headers)}
+    twice = next((name for name in added.headers if name.lower() in given), None)
+    twice = twice or next((name for name in added.query if name in config.query), None)
+    if twice is not None:
+        message = f"with.credential is sent as {twice!r}, which the config has as well; leave one of them out"
+        raise Permanent(message, kind="credential")
 
 
 def _url_fault(url: str) -> str | None:

@@ -32,7 +32,7 @@ NAMES = {
     **dict.fromkeys(("null", "undefined", "nil", "NULL", "Null"), "none"),
 }
 # No such name has a value here; a step's config that needs one gets it from the run's input.
-NOT_HERE = frozenset(["env", "vars", "secrets"])
+NOT_HERE = frozenset(["env", "vars"])
 # These words are no names in any language.
 _NO_VALUE = frozenset(["null", "undefined", "nil", "NULL", "Null"])
 _METHODS = {

@@ -12,6 +12,7 @@ from actions.network.client import (
     shown,
     url_fault,
 )
+from actions.network.destinations import bind, sending
 from actions.network.urls import beginning_fault
 
 __all__ = [
@@ -20,9 +21,11 @@ __all__ = [
     "Answer",
     "Call",
     "beginning_fault",
+    "bind",
     "configure",
     "header_fault",
     "request",
+    "sending",
     "shown",
     "text",
     "url_fault",

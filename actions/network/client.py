@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from actions.base import Cancelled, Permanent, Retryable
-from actions.network import addresses, bodies, headers, urls
+from actions.network import addresses, bodies, destinations, headers, urls
 from actions.network.addresses import Allowed, Blocked
 from actions.network.bodies import MAX_BODY, Broken, TooLarge
 from actions.network.connection import WITH_LENGTH, Connection, Failed, Received, Sent, TimedOut
@@ -133,6 +133,7 @@ def request(
     url = _url(call.url)
     if call.query:
         url = urls.with_query(url, call.query)
+    destinations.check(url)
     answer = _send(call, url, deadline, stop)
     if answer.status not in REDIRECTS or not call.follow:
         return answer
@@ -233,19 +234,28 @@ def _redirected(call: Call, source: Url, target: Url, status: int) -> Call:
                 " another origin; send the request to that address, or set forward_body: true",
                 kind="redirect",
             )
-        given = {name: value for name, value in given.items() if name.lower() in _HARMLESS}
+        if content and method != "HEAD":
+            destinations.check_body(source, target)
+        given = {name: value for name, value in given.items() if name.lower() in _HARMLESS and not _is_secret(value)}
     return call._replace(method=method, url=target.text, headers=given, query=_NOTHING, content=content)
+
+
+def _is_secret(value: str | Sequence[str]) -> bool:
+    return any(map(destinations.holds_secret, (value,) if isinstance(value, str) else value))
 
 
 def _send(call: Call, url: Url, deadline: float, stop: _Stop) -> Answer:
     sent = _sent(call, url)
     pool = _settings.pool
-    connection = pool.take(url.origin)
+    # Two workspaces, or two credentials, share no connection: a server may take what it was told on one for granted.
+    kept = f"{url.origin} {destinations.sender().key}"
+    connection = pool.take(kept)
     while connection is not None and not connection.silent():
         connection.close()
-        connection = pool.take(url.origin)
+        connection = pool.take(kept)
     if connection is None:
         connection = Connection(url, allowed=_settings.allowed)
+        connection.origin = kept
     try:
         received = connection.exchange(
             sent,

@@ -13,7 +13,7 @@ from actions import expressions, payload
 from actions.base import Json, Park, Permanent, Spawn
 from runs.domain.outcomes import Child, HeldClaim, Outcome, StepResult, Streamed
 from runs.domain.states import StepState
-from runs.engine import memory_limit
+from runs.engine import credentials, memory_limit, redaction
 from runs.engine.config import fitted, rendered
 from runs.engine.context import AttemptContext
 from runs.engine.failure import Tried, failed
@@ -78,19 +78,24 @@ def attempt(step: PlannedStep, work: Work, *, began: datetime | None = None) -> 
     started_at = began or work.clock.now()
     given: Json = None
     used: Json = None
+    context: AttemptContext | None = None
     try:
         given = _given(step, work)
         context = AttemptContext(step, work, given)
         if not step.unconditional and (instead := _instead(step, context, work)) is not None:
             return instead
         used = step.template if step.as_written else rendered(step, context.scope, given=given)
-        answer = step.action.perform(fitted(step, used), context)
+        if step.inline:
+            answer = step.action.perform(fitted(step, used), context)
+        else:
+            answer = credentials.perform(step, context, used, given=given)
         if isinstance(answer, (Park, Spawn)):
+            answer = redaction.of_wait(answer, context.opened)
             return _waiting_or_started(step, work, answer, used=used, started_at=started_at)
-        output = payload.clean(answer)
+        output = context.hidden(payload.clean(answer))
     except Exception as error:  # the one boundary: whatever an action raises fails the step, not the worker
         memory_limit.end_if_met(error)
-        return failed(step, work, error, Tried(started_at, given, used))
+        return failed(step, work, error, Tried(started_at, given, used, opened=context.opened if context else ()))
     return _succeeded(step, work, output, used, started_at)
 
 

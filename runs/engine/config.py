@@ -24,6 +24,9 @@ def rendered(step: PlannedStep, scope: dict[str, Json], *, given: Json) -> Json:
     if step.definition.payload is not None:
         # A payload is the step's input and its config at once; so is an input that replaced it at a retry by hand.
         return step.action.from_payload(given)
+    if step.config.secrets and "secrets" not in scope:
+        # What is recorded and shown names the secrets; runs.engine.credentials renders once more, with their values.
+        scope = {**scope, "secrets": step.config.markers}
     found = step.config.rendering.render(scope)
     if (emptied := step.config.emptied(found)) is not None:
         path, what = emptied

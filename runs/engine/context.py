@@ -12,8 +12,9 @@ from django.conf import settings
 from django.utils.functional import cached_property
 
 from actions.base import Json
+from actions.credentials import Credential
 from runs.domain.outcomes import RunFacts
-from runs.engine import effects
+from runs.engine import credentials, effects, redaction
 from runs.engine.scope import item_names, names, read_by
 from runs.engine.work import Work, stopped
 from runs.planning.steps import PlannedStep
@@ -27,6 +28,8 @@ class AttemptContext:
         self._step = step
         self._work = work
         self._names: dict[str, Json] | None = None
+        # The credentials that the attempt has opened. Their secrets are taken out of all that is recorded of it.
+        self.opened: tuple[Credential, ...] = ()
 
     @property
     def step(self) -> str:
@@ -89,9 +92,28 @@ class AttemptContext:
     def once(self, name: str, effect: Callable[[], Json], /) -> Json:
         """Call `effect` and return its result, or return the result that an earlier attempt kept under this name.
 
-        See runs.engine.effects.
+        See runs.engine.effects. The kept result has no secrets in it.
         """
-        return effects.once(self._work.run.id, step=self._step.id, item=self._work.item, name=name, effect=effect)
+        return effects.once(
+            self._work.run.id, step=self._step.id, item=self._work.item, name=name, effect=lambda: self.hidden(effect())
+        )
+
+    def credential(self, name: str, /) -> Credential:
+        """Open a credential that the step's config names as written. Raises Permanent for any other."""
+        found = self.opened_for_config(name)
+        credentials.bind(found)
+        return found
+
+    def opened_for_config(self, name: str) -> Credential:
+        """Open a credential; whoever sends its values binds it."""
+        found = credentials.opened(self._step, name)
+        if found not in self.opened:
+            self.opened = (*self.opened, found)
+        return found
+
+    def hidden(self, value: Json) -> Json:
+        """Return a value of this attempt as it may be recorded: without the secrets that the attempt has opened."""
+        return redaction.of(self.opened).json(value) if self.opened else value
 
     def cancelled(self) -> bool:
         """Whether the run was cancelled, or timed out, since the attempt began."""

@@ -9,10 +9,11 @@ from typing import Any
 
 from actions import payload
 from actions.base import ActionError, Cancelled, Json, Retryable
+from actions.credentials import Credential
 from actions.moments import iso
 from runs.domain.outcomes import Outcome, StepResult
 from runs.domain.states import StepState
-from runs.engine import retry_policy
+from runs.engine import redaction, retry_policy
 from runs.engine.work import Work, stopped
 from runs.planning.plan import Plan
 from runs.planning.steps import PlannedStep
@@ -22,7 +23,8 @@ from runs.planning.steps import PlannedStep
 class Tried:
     """The facts of an attempt that failed: its start, input and rendered config.
 
-    `outcome` is its outcome in the step's history, `reason` the reason of its dead letter, if it becomes one.
+    `outcome` is its outcome in the step's history, `reason` the reason of its dead letter, if it becomes one. `opened`
+    are the credentials that it opened, whose secrets must not be in what is recorded.
     """
 
     started_at: datetime
@@ -30,6 +32,7 @@ class Tried:
     used: Json = None
     outcome: str = "failed"
     reason: str = "failed"
+    opened: tuple[Credential, ...] = ()
 
 
 def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) -> StepResult:
@@ -56,7 +59,10 @@ def failed(step: PlannedStep, work: Work, error: BaseException, tried: Tried) ->
 
 def _as_failure(step: PlannedStep, work: Work, error: BaseException, tried: Tried) -> StepResult:
     """Return the step as failed, with this attempt added to its history."""
-    described = _cleaned(retry_policy.described(error))
+    hide = redaction.of(tried.opened).text if tried.opened else None
+    described = _cleaned(retry_policy.described(error, hide=hide))
+    if tried.opened:
+        described = _hidden(described, tried.opened)
     finished_at = work.clock.now()
     history = {
         "number": work.attempt,
@@ -78,6 +84,12 @@ def _as_failure(step: PlannedStep, work: Work, error: BaseException, tried: Trie
         used=tried.used,
         suspect=work.suspect,
     )
+
+
+def _hidden(described: dict[str, Json], opened: tuple[Credential, ...]) -> dict[str, Json]:
+    """Return an error without the secrets of these credentials."""
+    found = redaction.of(opened).json(described)
+    return found if isinstance(found, dict) else {}
 
 
 def retried_by_hand(attempts: Sequence[Any]) -> int:

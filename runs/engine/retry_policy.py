@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import traceback
+from collections.abc import Callable
 
 from actions.base import ActionError, Json, Retry, Retryable
 
 MAX_MESSAGE = 10_000
+Hide = Callable[[str], str]
 
 
 def delay_seconds(policy: Retry, *, attempt: int, chance: float | None = None) -> float:
@@ -39,24 +41,29 @@ def wait_seconds(policy: Retry, *, error: ActionError, attempt: int) -> float:
     return asked if asked is not None else delay_seconds(policy, attempt=attempt + 1)
 
 
-def described(error: BaseException) -> dict[str, Json]:
-    """Return an error as it is stored: kind, message and details; an unexpected one with its traceback."""
+def described(error: BaseException, *, hide: Hide | None = None) -> dict[str, Json]:
+    """Return an error as it is stored: kind, message and details; an unexpected one with its traceback.
+
+    `hide` takes secrets out of a text; it is called before the text is cut, so that it sees all of each secret.
+    """
     if isinstance(error, ActionError):
-        found: dict[str, Json] = {"kind": error.kind, "message": message(error)}
+        found: dict[str, Json] = {"kind": error.kind, "message": message(error, hide=hide)}
         if error.details:
             found["details"] = error.details
         return found
+    trace = "".join(traceback.format_exception(error))
     return {
         "kind": "error",
-        "message": f"{type(error).__name__}: {message(error)}",
-        "traceback": "".join(traceback.format_exception(error))[-8000:],
+        "message": f"{type(error).__name__}: {message(error, hide=hide)}",
+        "traceback": (trace if hide is None else hide(trace))[-8000:],
     }
 
 
-def message(error: BaseException) -> str:
+def message(error: BaseException, *, hide: Hide | None = None) -> str:
     """Return the error's text, cut at 10,000 characters; if str() itself fails, a text that says so."""
     try:
-        return str(error)[:MAX_MESSAGE]
+        text = str(error)
+        return (text if hide is None else hide(text))[:MAX_MESSAGE]
     except Exception as fault:
         return f"an error whose text cannot be made ({type(fault).__name__})"
 

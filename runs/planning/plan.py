@@ -17,6 +17,7 @@ from actions import expressions, registry
 from actions.base import Action, Config
 from runs.planning.steps import ANY_STEP, UNDO, Part, PlannedStep, Unavailable
 from runs.planning.written_config import WrittenConfigs
+from workflows.definitions.credential_names import declares_secrets
 from workflows.definitions.definition import Compensation, Definition, StepDefinition
 from workflows.models import Version
 
@@ -62,13 +63,15 @@ class Plan:
         self.version_id = version_id
         self.workspace_id = workspace_id
         self.definition = definition
-        configs = WrittenConfigs()
-        main = _planned(definition.steps, part=Part.MAIN, configs=configs)
+        configs = WrittenConfigs(reads_secrets=not declares_secrets(definition))
+        main = _planned(definition.steps, part=Part.MAIN, configs=configs, workspace_id=workspace_id)
         self.steps = {step.id: step for step in main}
         self.undos = _undos(main, configs=configs)
         self.steps |= {undo.id: undo for undo in self.undos.values()}
         for part, steps in ((Part.ON_FAILURE, definition.on_failure), (Part.FINALLY, definition.finally_)):
-            self.steps |= {step.id: step for step in _planned(steps, part=part, configs=configs)}
+            self.steps |= {
+                step.id: step for step in _planned(steps, part=part, configs=configs, workspace_id=workspace_id)
+            }
         self.links: dict[str, Link] = {}
         self._segments: dict[str, list[PlannedStep]] = {}
         # The place of each step in its segment.
@@ -238,31 +241,34 @@ def _without_garbage_collection() -> Iterator[None]:
 def _undos(steps: Sequence[PlannedStep], *, configs: WrittenConfigs) -> dict[str, PlannedStep]:
     """Return the compensation of each step that has one, in reverse order of the plan."""
     return {
-        step.id: _undo(step.id, step.definition.compensate, configs=configs)
+        step.id: _undo(step, step.definition.compensate, configs=configs)
         for step in reversed(steps)
         if step.definition.compensate is not None
     }
 
 
-def _undo(step: str, said: Compensation, *, configs: WrittenConfigs) -> PlannedStep:
+def _undo(step: PlannedStep, said: Compensation, *, configs: WrittenConfigs) -> PlannedStep:
     """Return the step that compensates another: its input is that step's output, and only a run's end releases it."""
     # Built without validation, because a definition may not use such an id.
     definition = StepDefinition.model_construct(
-        id=f"{UNDO}{step}", action=said.action, with_=said.with_, retry=said.retry, timeout=said.timeout
+        id=f"{UNDO}{step.id}", action=said.action, with_=said.with_, retry=said.retry, timeout=said.timeout
     )
     action = _action(said.action)
     return PlannedStep(
         definition=definition,
         action=action,
         config=configs.of(definition, action),
-        predecessors=(step,),
+        predecessors=(step.id,),
         successors=(),
         jumped_from=(),
         part=Part.UNDO,
+        workspace_id=step.workspace_id,
     )
 
 
-def _planned(steps: Sequence[StepDefinition], *, part: Part, configs: WrittenConfigs) -> list[PlannedStep]:
+def _planned(
+    steps: Sequence[StepDefinition], *, part: Part, configs: WrittenConfigs, workspace_id: UUID | None
+) -> list[PlannedStep]:
     successors: dict[str, list[str]] = {step.id: [] for step in steps}
     jumps: dict[str, list[str]] = {step.id: [] for step in steps}
     for step in steps:
@@ -283,6 +289,7 @@ def _planned(steps: Sequence[StepDefinition], *, part: Part, configs: WrittenCon
             successors=tuple(successors[key]),
             jumped_from=tuple(jumps[key]),
             part=part,
+            workspace_id=workspace_id,
         )
         for key in order.static_order()
     ]

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.utils.functional import cached_property
 
@@ -70,6 +71,8 @@ class PlannedStep:
     successors: tuple[str, ...]
     jumped_from: tuple[str, ...]
     part: Part = Part.MAIN
+    # The workspace of the workflow, which has the credentials.
+    workspace_id: UUID | None = None
 
     @cached_property
     def id(self) -> str:

@@ -16,6 +16,7 @@ from actions.base import ACCEPTED, Action, Config, Json, Use
 from actions.durations import seconds
 from workflows.definitions.configs import config_references
 from workflows.definitions.definition import StepDefinition
+from workflows.definitions.secret_fields import secret_fields
 
 # What `WrittenConfig.awaits` is where only the run can tell which signal is meant.
 ANY_SIGNAL = "*"
@@ -60,8 +61,9 @@ class WrittenConfig:
     of a fan-out. What is derived is computed at its first use.
     """
 
-    def __init__(self, definition: StepDefinition, action: Action[Config]) -> None:
+    def __init__(self, definition: StepDefinition, action: Action[Config], *, reads_secrets: bool = True) -> None:
         self._action = action
+        self._reads_secrets = reads_secrets and not (action.pure or action.parks)
         self._with = definition.with_
         self._payload = definition.payload
 
@@ -195,6 +197,32 @@ class WrittenConfig:
         return ANY_SIGNAL if not isinstance(name, str) or expressions.has_expression(name) else name
 
     @cached_property
+    def secrets(self) -> tuple[tuple[str, str], ...]:
+        """The credentials and fields that its expressions read, `{{ secrets.crm.token }}`; none in a `payload`."""
+        if not self._reads_secrets or self._payload is not None or not self.has_expressions:
+            return ()
+        return tuple(dict.fromkeys(secret_fields(self._with, raw=self._action.raw)))
+
+    @cached_property
+    def markers(self) -> dict[str, Json]:
+        """What is recorded in place of these secrets."""
+        found: dict[str, Json] = {}
+        for name, key in self.secrets:
+            fields = found.setdefault(name, {})
+            if isinstance(fields, dict):
+                fields[key] = f"[secret {name}.{key}]"
+        return found
+
+    @cached_property
+    def credentials(self) -> frozenset[str]:
+        """The names of the credentials that its steps may open: those that stand in `with` as written."""
+        if self._action.pure or self._action.parks or self._payload is not None or not isinstance(self._with, dict):
+            return frozenset()
+        named = self._with.get("credential")
+        own = {named} if isinstance(named, str) and not expressions.has_expression(named) else set()
+        return frozenset(own | {name for name, _ in self.secrets})
+
+    @cached_property
     def references(self) -> frozenset[str]:
         """Ids of the steps that its expressions name; `*` means every step."""
         return config_references(self._action, self.template)
@@ -203,7 +231,8 @@ class WrittenConfig:
 class WrittenConfigs:
     """The written configs of one plan."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, reads_secrets: bool = True) -> None:
+        self._reads_secrets = reads_secrets
         self._known: dict[tuple[str, str | None, bytes], WrittenConfig] = {}
 
     def of(self, definition: StepDefinition, action: Action[Config]) -> WrittenConfig:
@@ -211,8 +240,8 @@ class WrittenConfigs:
         try:
             key = (definition.action, definition.payload, orjson.dumps(definition.with_))
         except TypeError:  # an integer beyond 64 bits, or nested too deep: it is compared with no other
-            return WrittenConfig(definition, action)
+            return WrittenConfig(definition, action, reads_secrets=self._reads_secrets)
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = WrittenConfig(definition, action)
+            found = self._known[key] = WrittenConfig(definition, action, reads_secrets=self._reads_secrets)
         return found

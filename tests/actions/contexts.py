@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from actions import registry
 from actions.base import Json, Park, Spawn
+from actions.credentials import Credential
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -28,6 +29,10 @@ class Given:
     item: int = -1
     has_compensation: bool = False
     stopped: bool = False
+    credentials: Mapping[str, Credential] = field(default_factory=dict)
+
+    def credential(self, name: str, /) -> Credential:
+        return self.credentials[name]
 
     def once(self, _name: str, effect: Callable[[], Json], /) -> Json:
         return effect()

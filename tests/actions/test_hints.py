@@ -60,7 +60,7 @@ def test_what_stands_in_quotes_gets_no_hint() -> None:
         ("inputs.email", "did you mean 'input'?"),
         ("params.email", "did you mean 'input'?"),
         ("outputs.fetch", "did you mean 'steps.<id>.output'?"),
-        ("secrets.token", "there is no 'secrets' here"),
+        ("env.token", "there is no 'env' here"),
         ("input.emial", "did you mean 'email'?"),
         ("emali", "did you mean 'email'?"),
         ("input.rows.length", "write `input.rows|length`"),

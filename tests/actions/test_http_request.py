@@ -119,12 +119,6 @@ def test_bomb_ends_at_ten_megabytes(server: Server) -> None:
     assert failure.value.kind == "too_large"
 
 
-def test_credentials_are_refused_for_now(server: Server) -> None:
-    with pytest.raises(Permanent, match="credentials are not available yet"):
-        answer(server, "/echo", credential="crm")
-    assert server.asked == []
-
-
 @pytest.mark.parametrize(
     "config",
     [

@@ -295,6 +295,7 @@ def test_every_way_that_is_registered_is_tried_here() -> None:
     tried = {f"api: {name}" for name in API} | set(ADMIN)
     others = {
         *LOOKS,
+        "use credentials in workflows",
         "page: approval link",
         "command: verbs by hand",
         "command: run_workflow",

@@ -18,7 +18,7 @@ from tests.workflows.definitions import document, step, warnings_of
         (document(step("a"), output="{{ outputs.a }}"), "output", "`steps.<id>.output`"),
         (document(step("a", for_each={"items": "{{ tasks.rows }}"})), "steps[0].for_each.items", "`steps.<id>.output`"),
         (
-            document(step("a"), finally_=[step("b", action="notify", with_={"channel": "{{ secrets.c }}"})]),
+            document(step("a"), finally_=[step("b", action="notify", with_={"channel": "{{ env.c }}"})]),
             "finally[0].with",
             "give the run",
         ),

@@ -24,7 +24,7 @@ from workflows.formats.export import export_yaml
 from workflows.models import Step, Version, Workflow
 from workflows.publishing.names import renamed, taken
 from workflows.publishing.publish import publish_draft
-from workflows.workspaces.permissions import at_admin, sees_secrets
+from workflows.workspaces.permissions import Forbidden, at_admin, sees_secrets
 
 if TYPE_CHECKING:
     # Unfold ships no type hints; its classes extend Django's and change their look only.
@@ -243,7 +243,10 @@ def _as_json(value: Json) -> SafeString:
 def _publish(request: HttpRequest, workflow: Workflow) -> None:
     """Publish the draft, and show the new version, or each problem with its path, as a message."""
     try:
-        published = publish_draft(workflow, by=cast(User, request.user))
+        published = publish_draft(workflow, by=cast(User, request.user), caller=at_admin(request.user))
+    except Forbidden as error:
+        messages.error(request, f"{workflow.name}: {error}")
+        return
     except DefinitionError as error:
         for problem in error.problems[:20]:
             messages.error(request, f"{workflow.name}: {problem}")

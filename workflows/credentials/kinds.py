@@ -6,7 +6,6 @@ is recorded.
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -254,17 +253,17 @@ def secrets_of(kind: str, values: Mapping[str, Json]) -> frozenset[str]:
     return frozenset(str(values[name]) for name in names if values.get(name))
 
 
+def is_sent(kind: str) -> bool:
+    """Whether a credential of this kind is sent to somebody: a signing secret is not."""
+    return kind != "signing_secret"
+
+
 def servers_of(kind: str, values: Mapping[str, Json]) -> tuple[Host, ...]:
     """Return the servers that the values themselves name."""
     known = KINDS.get(kind)
     if known is None or known.values is None:
         return ()
     return known.values.model_validate(dict(values)).servers()
-
-
-def basic(username: str, password: str) -> str:
-    """Return the value of an Authorization header of scheme Basic (RFC 7617, UTF-8)."""
-    return f"Basic {base64.b64encode(f'{username}:{password}'.encode()).decode()}"
 
 
 def _problem(error: str, place: tuple[int | str, ...], message: str, *, kind: Kind) -> Problem:

@@ -100,7 +100,7 @@ def check(wanted: Wanted) -> None:
     encryption.seal(b"", owner=Owner(_NOWHERE, _NOWHERE, wanted.kind))
 
 
-def find(name: str, *, workspace: Workspace) -> Credential | None:
+def find(name: str, *, workspace: Workspace | UUID) -> Credential | None:
     """Return the workspace's credential of this name."""
     return None if "\0" in name else Credential.objects.filter(workspace=workspace, name=name).first()
 

@@ -70,6 +70,9 @@ def payload_problems(action: Action[Any], config: Json, *, path: str) -> list[Pr
     problems = expression_problems(action, raw, path=path)
     known = {problem.path for problem in problems}
     problems += [each for each in _type_problems(action, config, path=path) if each.path not in known]
+    if config.get("credential") is not None and "credential" in action.config_class.model_fields:
+        message = "cannot be named by data; publish a workflow that names it in the `with` of a step"
+        problems.append(Problem(join_path(path, "credential"), message))
     # What looks like an expression is none here.
     return problems or _faults(action, config, path=path)
 

@@ -10,14 +10,20 @@ from django.db import transaction
 from django.db.models import Max
 
 from actions.base import Json
+from workflows.definitions import credential_names
 from workflows.definitions.definition import Definition
 from workflows.definitions.errors import refuse
 from workflows.models import Version, Workflow, Workspace
 from workflows.publishing import draft
 from workflows.publishing.jobs import JOBS_WORKFLOW, job_definition
 from workflows.publishing.names import by_alias, taken
-from workflows.publishing.references import unknown_sub_workflows
+from workflows.publishing.references import credential_warnings, unknown_sub_workflows
 from workflows.publishing.validate import Checked, validate
+from workflows.workspaces import permissions
+from workflows.workspaces.permissions import Caller, Right
+
+# Asked of whoever publishes a workflow that names credentials, whichever way they come.
+USE_CREDENTIALS = permissions.way("use credentials in workflows", Right.USE_CREDENTIALS)
 
 
 @dataclass(frozen=True)
@@ -35,14 +41,23 @@ class Published:
     warnings: tuple[str, ...]
 
 
-def publish(document: Json | Definition, *, workspace: Workspace, owner: User, name: str | None = None) -> Published:
+def publish(
+    document: Json | Definition,
+    *,
+    workspace: Workspace,
+    owner: User,
+    name: str | None = None,
+    caller: Caller = permissions.SERVER,
+) -> Published:
     """Publish a document of any accepted form into the workspace; `name` is used if the document has none.
 
     A new name creates the workflow, a known name its next version. If the same content was published before, no
-    version is created, and the existing one becomes current again. Raises DefinitionError; then nothing was stored.
+    version is created, and the existing one becomes current again. Raises DefinitionError, and Forbidden if the caller
+    may not use the credentials that it names; then nothing was stored.
     """
     given = document.canonical() if isinstance(document, Definition) else document
     checked = validate(given, name=name)
+    _require_use(checked.definition, caller=caller, workspace=workspace)
     with transaction.atomic():
         workflow, created = Workflow.objects.get_or_create(
             workspace=workspace, name=checked.definition.name, archived_at=None, defaults={"owner": owner}
@@ -56,9 +71,10 @@ def publish(document: Json | Definition, *, workspace: Workspace, owner: User, n
         return replace(found, warnings=(*found.warnings, *told))
 
 
-def publish_draft(workflow: Workflow, *, by: User) -> Published:
-    """Publish a workflow's draft, which is its own fields and its Step rows. Raises DefinitionError."""
+def publish_draft(workflow: Workflow, *, by: User, caller: Caller = permissions.SERVER) -> Published:
+    """Publish a workflow's draft, which is its own fields and its Step rows. Raises DefinitionError and Forbidden."""
     checked = validate(draft.document(workflow))
+    _require_use(checked.definition, caller=caller, workspace=workflow.workspace)
     if workflow.archived_at is not None:
         raise refuse("", f"workflow {workflow.name!r} is archived; restore it before you publish")
     with transaction.atomic():
@@ -101,8 +117,18 @@ def _publish(workflow: Workflow, checked: Checked, *, by: User, workflow_created
         workflow.settings = draft.settings_of(definition)
         workflow.save(update_fields=["current", "concurrent_runs", "description", "settings"])
         draft.replace_steps(workflow, definition)
-    warnings = (*checked.warnings, *unknown_sub_workflows(definition, workspace=workflow.workspace))
+    warnings = (
+        *checked.warnings,
+        *unknown_sub_workflows(definition, workspace=workflow.workspace),
+        *credential_warnings(definition, workspace=workflow.workspace),
+    )
     return Published(workflow, version, workflow_created, created, checked.start_input, warnings)
+
+
+def _require_use(definition: Definition, *, caller: Caller, workspace: Workspace) -> None:
+    """Raises Forbidden if the definition names credentials, and the caller may not use any."""
+    if credential_names.named(definition):
+        permissions.require(caller, USE_CREDENTIALS, workspace=workspace)
 
 
 def _locked(workflow: Workflow) -> Workflow:

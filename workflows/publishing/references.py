@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 from django.db.models import Q
 
 from actions import expressions
 from actions.base import Json
+from workflows.definitions import credential_names
+from workflows.definitions.credential_names import Named
 from workflows.definitions.definition import Compensation, Definition, StepDefinition
 from workflows.definitions.errors import nearest
-from workflows.models import Workflow, WorkflowAlias, Workspace
+from workflows.models import Credential, Workflow, WorkflowAlias, Workspace
 
 # So many are named in one message.
 MOST_NAMED = 20
@@ -47,6 +49,35 @@ def unknown_sub_workflows(definition: Definition, *, workspace: Workspace) -> It
         )
     if len(missing) > MOST_NAMED:
         yield f"{len(missing) - MOST_NAMED} more steps start workflows that there are not"
+
+
+def credential_warnings(definition: Definition, *, workspace: Workspace) -> Iterator[str]:
+    """Yield a warning for each credential that is not there, has not the field, or is of another kind. One query."""
+    asked = credential_names.named(definition)
+    if not asked:
+        return
+    rows = Credential.objects.filter(workspace=workspace).values_list("name", "kind", "fields")
+    known = {name: (kind, fields) for name, kind, fields in rows}
+    found = [told for one in asked if (told := _unlike(one, known, workspace=workspace)) is not None]
+    yield from found[:MOST_NAMED]
+    if len(found) > MOST_NAMED:
+        yield f"{len(found) - MOST_NAMED} more places name credentials in this way"
+
+
+def _unlike(named: Named, known: Mapping[str, tuple[str, list[str]]], *, workspace: Workspace) -> str | None:
+    if named.name not in known:
+        return (
+            f"{named.where}: workspace {workspace.name!r} has no credential {named.name[:100]!r} now"
+            f"{nearest(named.name[:100], known)}; the step fails until there is one"
+        )
+    kind, fields = known[named.name]
+    if named.field is not None and named.field not in fields:
+        hint = nearest(named.field, fields)
+        return f"{named.where}: credential {named.name!r} of kind {kind} has no field {named.field[:100]!r}{hint}"
+    if named.kinds and kind not in named.kinds:
+        takes = ", ".join(named.kinds)
+        return f"{named.where}: credential {named.name!r} is of kind {kind}; the action takes one of {takes}"
+    return None
 
 
 def referring(workflow: Workflow, *, names: Sequence[str] = ()) -> list[str]:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from actions import expressions, payload
 from actions.base import Json
-from workflows.definitions import retry_words, schema
+from workflows.definitions import credential_names, retry_words, schema
 from workflows.definitions.braces import MOST_WARNINGS, brace_problems, brace_warnings
 from workflows.definitions.complaints import complaints
 from workflows.definitions.configs import (
@@ -131,6 +131,7 @@ def _definition_problems(definition: Definition, *, clock: Clock) -> Iterator[Pr
     yield from own_timeout_problems(definition)
     yield from _steps_problems(definition.steps, path="steps", known=frozenset(), clock=clock)
     yield from _streamed_problems(definition)
+    yield from credential_names.problems(definition)
     for path, steps in (("on_failure", definition.on_failure), ("finally", definition.finally_)):
         # `finally` cannot read steps of `on_failure`, because in most runs those never ran.
         yield from _steps_problems(steps, path=path, known=frozenset(main), clock=clock)
@@ -292,9 +293,6 @@ def _unsupported(definition: Definition) -> Iterator[str]:
     """Yield a warning for each part that is stored but not yet performed, so that nothing is ignored in silence."""
     if definition.triggers:
         yield f"triggers {_LATER}"
-    for step in definition.steps:
-        if isinstance(step.with_, dict) and "credential" in step.with_:
-            yield f"steps.{step.id}.with.credential {_LATER}"
 
 
 def _never_reached(definition: Definition) -> Iterator[str]:

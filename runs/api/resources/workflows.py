@@ -16,7 +16,7 @@ from runs.api.http.lookups import find_start, workflow_or_none
 from runs.api.http.outputs import PARAMETERS, outputs_of
 from runs.api.http.pagination import page
 from runs.api.http.parsers import DEFINITION_PARSERS
-from runs.api.http.problems import bad, missing
+from runs.api.http.problems import Refused, bad, missing
 from runs.control import keys, starts
 from runs.domain.requests import SHORT_FORM
 from runs.domain.requests import Request as RunRequest
@@ -85,13 +85,15 @@ class Workflows(ScopedView):
         source = request.data if isinstance(request.data, Source) else Source(None)
         try:
             with transaction.atomic():
-                published = publish(source.document, workspace=self.workspace, owner=self.user)
+                published = publish(source.document, workspace=self.workspace, owner=self.user, caller=self.caller)
                 if published.start_input is not None:
                     self.require(PUBLISH_AND_START)
                 warnings = [*source.warnings, *published.warnings]
                 answer, made = _published(published, warnings=warnings, key=idempotency.header_key(request.META))
         except DefinitionError as error:
             raise source.locate(error) from None
+        except permissions.Forbidden as error:
+            raise Refused(str(error), status=403) from None
         return Response(answer, status=201 if made else 200)
 
 
