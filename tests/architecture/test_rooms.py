@@ -60,6 +60,7 @@ BESIDE = {
         "nearest",
         "paths",
         "payload",
+        "redaction",
         "registry",
         "texts",
         "timezones",

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import orjson
 
+from actions import redaction
 from actions.base import Permanent
 from actions.credentials import Credential, parse_host
 from workflows.credentials import encryption, kinds, oauth2, store
@@ -81,6 +82,7 @@ def opened(workspace: UUID, name: str) -> Credential:
         secrets=secrets,
         rejected=rejected,
     )
+    redaction.remember(name, found.secrets)
     with _kept.lock:
         if len(_kept.open) >= _MOST_KEPT:
             _kept.open.clear()
