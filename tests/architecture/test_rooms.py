@@ -52,6 +52,7 @@ BESIDE = {
     "workflows": {"apps"},
     "actions": {
         "base",
+        "declarations",
         "durations",
         "meanings",
         "moments",
@@ -59,6 +60,7 @@ BESIDE = {
         "paths",
         "payload",
         "registry",
+        "sources",
         "texts",
         "timezones",
     },
