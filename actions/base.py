@@ -87,10 +87,11 @@ class Output(BaseModel):
 class Example:
     """A step that shows what an action is for. It is documentation, and a test performs it.
 
-    `config` is the step's `with`, `input` the run's input, `steps` are the steps before it as a definition has them,
-    and `workflows` the definitions that have to be published. `payload` is that of the signal, or the decision, that
-    ends the step's wait. An object in `output` may leave out keys that the step's output has; all else is exact, and
-    None is compared with nothing. `error` is the kind of the failure that the step ends with, instead of an output.
+    `config` is the step's `with`, `input` the run's input, `steps` are the steps before it as a definition has them
+    (`needs`: those that it needs, unless that is the last one), and `workflows` the definitions that have to be
+    published. `payload` is that of the signal, or the decision, that ends the step's wait. An object in `output` may
+    leave out keys that the step's output has; all else is exact, and None is compared with nothing. `error` is the kind
+    of the failure that the step ends with, instead of an output.
     An address at `https://api.example.com` is answered by the tests' own server.
     """
 
@@ -99,6 +100,7 @@ class Example:
     input: Json = None
     output: Json = None
     steps: tuple[dict[str, Any], ...] = ()
+    needs: tuple[str, ...] = ()
     workflows: tuple[dict[str, Any], ...] = ()
     payload: Json = None
     error: str = ""

@@ -53,6 +53,7 @@ BESIDE = {
     "actions": {
         "base",
         "declarations",
+        "described",
         "durations",
         "meanings",
         "moments",
