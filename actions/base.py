@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -304,8 +304,11 @@ class Action(ABC, Generic[C]):
     config_class: ClassVar[type[Config]]
 
     @abstractmethod
-    def perform(self, config: C, context: Context) -> Json | Park | Spawn:
-        """Perform one attempt. Raises Retryable or Permanent; other exceptions count as Retryable of kind `error`."""
+    def perform(self, config: C, context: Context) -> Json | Park | Spawn | Coroutine[Any, Any, Json | Park | Spawn]:
+        """Perform one attempt. Raises Retryable or Permanent; other exceptions count as Retryable of kind `error`.
+
+        It may be an `async def`, if the action is effectful: it is performed on the event loop of its process.
+        """
 
     def woken(self, config: C, woken: Woken) -> Json:
         """Return the output of a step whose wait (see Park) has ended. Raises as `perform` does."""
