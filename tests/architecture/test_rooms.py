@@ -52,6 +52,8 @@ BESIDE = {
     "workflows": {"apps"},
     "actions": {
         "base",
+        "declarations",
+        "described",
         "durations",
         "meanings",
         "moments",
@@ -59,6 +61,7 @@ BESIDE = {
         "paths",
         "payload",
         "registry",
+        "sources",
         "texts",
         "timezones",
     },
