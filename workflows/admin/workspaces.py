@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from workflows.admin.base import AsksPermissions
 from workflows.models import ApiToken, Scope, Workspace
-from workflows.models.workspaces import usual_scopes
+from workflows.models.workspaces import new_scopes
 from workflows.workspaces import permissions, tokens
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class ApiTokenAdmin(AsksPermissions, ModelAdmin):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """A new token has the usual scopes and ends after a year, unless the form says otherwise."""
-        usual = {"scopes": usual_scopes(), "expires_at": tokens.end_after()}
+        usual = {"scopes": new_scopes(), "expires_at": tokens.end_after()}
         return {**usual, **super().get_changeform_initial_data(request)}
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **options: Any) -> Any:
