@@ -54,6 +54,8 @@ BESIDE = {
     "actions": {
         "base",
         "credentials",
+        "declarations",
+        "described",
         "durations",
         "meanings",
         "moments",
@@ -62,6 +64,7 @@ BESIDE = {
         "payload",
         "redaction",
         "registry",
+        "sources",
         "texts",
         "timezones",
     },
