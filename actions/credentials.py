@@ -72,8 +72,9 @@ class Credential:
     """An opened credential: its name, kind and values, and where these may be sent.
 
     `id` is the row's, so that nothing is shared between two credentials. `secrets` are those of its values that nobody
-    may see. `rejected` is to be called when the receiver did not accept it. It returns whether an access token was
-    kept, which is forgotten now, so that another attempt may succeed.
+    may see. `requests` is the rate at which it may be used, such as `10/s`, empty for none.
+    `rejected` is to be called when the receiver did not accept it. It returns whether an access token was kept, which
+    is forgotten now, so that another attempt may succeed.
     """
 
     id: str
@@ -82,6 +83,7 @@ class Credential:
     values: Mapping[str, str]
     hosts: tuple[Host, ...] = ()
     secrets: frozenset[str] = frozenset()
+    requests: str = ""
     rejected: Callable[[], bool] = field(default=_keeps_nothing, compare=False)
 
     def __repr__(self) -> str:

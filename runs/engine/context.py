@@ -108,6 +108,7 @@ class AttemptContext:
         """Open a credential; whoever sends its values binds it."""
         found = credentials.opened(self._step, name)
         if found not in self.opened:
+            credentials.wait_for_use(found, cancelled=self.cancelled, seconds=self.timeout_seconds / 2)
             self.opened = (*self.opened, found)
         return found
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from types import CoroutineType
 from typing import Any, Protocol
 from uuid import UUID
 
 from actions import network
-from actions.base import Json, Park, Permanent, Spawn
+from actions.base import Cancelled, Json, Park, Permanent, Retryable, Spawn
 from actions.credentials import Credential
 from runs.engine import event_loop
 from runs.engine.config import fitted, rendered
 from runs.engine.thread_pool import borrowed_connection
 from runs.planning.steps import PlannedStep
-from workflows.credentials import kinds, uses, vault
+from workflows.credentials import kinds, rates, uses, vault
 
 KIND = vault.KIND
+# How often a wait for the rate limit asks whether the run was stopped.
+_LOOK_SECONDS = 0.25
 
 
 class Attempt(Protocol):
@@ -42,6 +46,24 @@ def opened(step: PlannedStep, name: str) -> Credential:
             found = vault.opened(workspace, name)
     uses.note(UUID(found.id), flush=borrowed_connection)
     return found
+
+
+def wait_for_use(credential: Credential, *, cancelled: Callable[[], bool], seconds: float) -> None:
+    """Wait until the rate limit of the credential lets it be used once more, and take that use.
+
+    Raises Retryable if that takes longer than so many seconds, with the time until then as its delay.
+    """
+    rate = rates.parse(credential.requests)
+    if rate is None:
+        return
+    until = time.monotonic() + seconds
+    while (wait := rates.wait_seconds(UUID(credential.id), rate, connected=borrowed_connection)) > 0:
+        if cancelled():
+            raise Cancelled
+        if time.monotonic() + wait > until:
+            message = f"credential {credential.name!r} may be used {credential.requests}, and others wait for it, too"
+            raise Retryable(message, kind="rate_limited", delay_seconds=wait)
+        time.sleep(min(wait, _LOOK_SECONDS))
 
 
 def bind(credential: Credential) -> None:

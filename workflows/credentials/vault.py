@@ -81,6 +81,7 @@ def opened(workspace: UUID, name: str) -> Credential:
         values={key: value if isinstance(value, str) else str(value) for key, value in values.items()},
         hosts=hosts,
         secrets=secrets,
+        requests=row.requests,
         rejected=rejected,
     )
     redaction.remember(name, found.secrets)

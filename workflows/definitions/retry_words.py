@@ -9,7 +9,7 @@ from actions.base import Action, Config
 from workflows.definitions.errors import Problem, nearest
 
 # Failures that any action may have. `error` is an exception that the action did not expect.
-_KINDS = frozenset({"connection", "database", "error", "sub_workflow", "timeout"})
+_KINDS = frozenset({"connection", "database", "error", "rate_limited", "sub_workflow", "timeout"})
 _STATUS = re.compile(r"http:[45](?:xx|\d\d)")
 _BARE_STATUS = re.compile(r"(?:http|status)?[ _-]?([45](?:xx|\d\d))")
 

@@ -22,7 +22,7 @@ from runs.models import DeadLetter
 from tests.actions.http_server import Server, serving
 from tests.engine import drain
 from tests.flows import begun, owner, published, steps, workspace
-from workflows.credentials import store, uses, vault
+from workflows.credentials import rates, store, uses, vault
 from workflows.credentials.store import Wanted
 from workflows.definitions.errors import DefinitionError
 from workflows.formats import parse
@@ -273,6 +273,25 @@ def test_steps_cost_no_statement_more_once_a_credential_is_open(server: Server) 
     begun(found)
     drain()
     assert sent(server)["headers"]["authorization"] == f"Bearer {TOKEN}-2"
+
+
+def test_a_rate_limit_holds_an_attempt_back_and_fails_it_when_it_takes_too_long(server: Server) -> None:
+    wanted = Wanted("crm", "bearer", {"token": TOKEN}, [host(server)], requests="3/h")
+    store.create(wanted, workspace=workspace(), by=None)
+    rates.forget()
+    step = {
+        "id": "a",
+        "action": "http_request",
+        "with": {"url": server.url("/echo"), "credential": "crm"},
+        "timeout": 2,
+    }
+    ids = begun(published(f"name: limited\nsteps: [{json.dumps({**step, 'retry': 'none'})}]"), {}, {}, {}, {})
+    drain()
+    errors: list[Any] = [steps(one)["a"].error for one in ids]
+    assert len(server.asked) == 3
+    [error] = [one for one in errors if one]
+    assert error["kind"] == "rate_limited"
+    assert "credential 'crm' may be used 3/h" in error["message"]
 
 
 class _Provider(BaseHTTPRequestHandler):
