@@ -14,6 +14,7 @@ _HOST = re.compile(r"(?:(?P<scheme>https?)://)?(?P<host>\[[0-9a-fA-F:.]+\]|[^:/\
 _NAME = re.compile(r"(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _PORTS = {"https": 443, "http": 80}
 MOST_HOST = 260
+_LONGEST_NAME = 253
 
 
 class Host(NamedTuple):
@@ -35,7 +36,7 @@ class Host(NamedTuple):
 
 def parse_host(text: str) -> Host:
     """Return an entry of `hosts`. Raises ValueError, which says what is wrong, for what is none."""
-    match = _HOST.fullmatch(text.strip().lower()) if len(text) <= MOST_HOST else None
+    match = _HOST.fullmatch(text.lower()) if len(text) <= MOST_HOST else None
     if match is None:
         raise ValueError("is no host; write api.example.com, api.example.com:8443, *.example.com or http://host:port")
     scheme, name = match["scheme"] or "https", match["host"].strip("[]").rstrip(".")
@@ -48,7 +49,7 @@ def parse_host(text: str) -> Host:
         name = name.encode("idna").decode() if not name.isascii() else name
     except UnicodeError:
         raise ValueError("is no host name") from None
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         raise ValueError("is no host name; a * stands only for the names below a domain, as in *.example.com")
     if name.startswith("*.") and "." not in name[2:]:
         raise ValueError("is a whole top-level domain; name one below it, as in *.example.com")
@@ -91,6 +92,8 @@ class Credential:
 
     def permits(self, scheme: str, host: str, port: int) -> bool:
         """Whether it may be sent to this place."""
+        # An IPv6 address can be written in several ways.
+        host = str(ip_address(host)) if ":" in host and _is_address(host) else host
         return any(one.holds(scheme, host, port) for one in self.hosts)
 
     def check(self, scheme: str, host: str, port: int) -> None:

@@ -106,7 +106,7 @@ class ApiKey(Values):
     """A key that is sent in a header or in the query, under a name of the receiver's choice."""
 
     secret = frozenset({"value"})
-    name: Annotated[str, Field(pattern=_HEADER_NAME.pattern)] = "X-API-Key"
+    name: Annotated[str, Field(pattern=f"^{_HEADER_NAME.pattern}$")] = "X-API-Key"
     value: Token
     place: Literal["header", "query"] = "header"
 

@@ -209,5 +209,5 @@ def _fill(row: Credential, wanted: Wanted, values: Mapping[str, Json]) -> None:
     sealed = encryption.seal(orjson.dumps(dict(values)), owner=owner_of(row))
     row.key_id, row.sealed = sealed
     row.fields = sorted(values)
-    row.hosts = [host.strip().lower() for host in wanted.hosts]
+    row.hosts = [host.lower() for host in wanted.hosts]
     row.requests = wanted.requests

@@ -77,7 +77,9 @@ def _credential_problems(action: Action[Config], config: dict[str, Json], *, pat
     name = config.get("credential")
     if name is None or "credential" not in action.config_class.model_fields:
         return
-    if expressions.has_expression(name):
+    if not isinstance(name, str):
+        yield Problem(f"{path}.credential", "must be the name of a credential, a text")
+    elif expressions.has_expression(name):
         yield Problem(
             f"{path}.credential",
             "must be the name as it is: an expression would let whoever starts the run choose the credential",
