@@ -169,6 +169,7 @@ CASES: list[Case] = [
             f"{str(scopes)[:30]} for {right.name}": partial(_forged_scopes, scopes, right)
             for scopes in _NO_SCOPES
             for right in Right
+            if permissions.SCOPE_OF[right].value not in scopes
         },
     ),
     *_cases(
