@@ -141,3 +141,26 @@ class BulkDiscard(Bulk):
     """The discard of many dead letters: `ids` or `filter` as for other verbs, and a reason in `why`."""
 
     why: Reason
+
+
+class ChangeWorkspace(Body):
+    """New settings of the workspace; what is left out stays. null takes a limit away, and keeps runs for ever.
+
+    `alert_workflow` is the id or name of a published workflow, which is started for every new dead letter.
+    """
+
+    concurrent_runs: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    runs_per_minute: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    keep_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    alert_workflow: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+
+class MakeToken(Body):
+    """A new token. Without `scopes` it has those of the token that asks, but not `admin`.
+
+    It ends after `days`, a year unless told otherwise; null: never.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=_NO_CONTROL)]
+    scopes: Annotated[list[str], Field(min_length=1, max_length=20)] | None = None
+    days: Annotated[int, Field(ge=1, le=36_500)] | None = 365
