@@ -53,6 +53,7 @@ BESIDE = {
     "actions": {
         "base",
         "durations",
+        "helper_process",
         "meanings",
         "moments",
         "nearest",
