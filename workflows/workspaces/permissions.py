@@ -33,6 +33,8 @@ class Right(StrEnum):
     CHANGE_DEAD_LETTERS = "change dead letters"
     DECIDE = "decide approvals"
     ADMINISTER = "look into and change the workspace's settings and tokens"
+    USE_CREDENTIALS = "publish workflows that use credentials"
+    CHANGE_CREDENTIALS = "change credentials"
 
 
 # Which of Django's permissions gives the right at the admin. Who may look at rows is decided by may_at_admin.
@@ -43,6 +45,8 @@ _AT_ADMIN: Mapping[Right, str] = {
     Right.DECIDE: "runs.change_run",
     Right.PUBLISH: "workflows.change_workflow",
     Right.ADMINISTER: "workflows.change_workspace",
+    Right.USE_CREDENTIALS: "workflows.use_credential",
+    Right.CHANGE_CREDENTIALS: "workflows.change_credential",
 }
 
 # The scope that a token needs for a right in its own workspace. No right is left out, so a new one must name its scope.
@@ -54,6 +58,8 @@ SCOPE_OF: Mapping[Right, Scope] = {
     Right.DECIDE: Scope.OPERATE,
     Right.PUBLISH: Scope.PUBLISH,
     Right.ADMINISTER: Scope.ADMIN,
+    Right.USE_CREDENTIALS: Scope.USE,
+    Right.CHANGE_CREDENTIALS: Scope.ADMIN,
 }
 
 # What a user of the admin has to be allowed before they may give a token this scope: else a token would be a way
@@ -63,6 +69,7 @@ _TO_GIVE: Mapping[Scope, tuple[str, ...]] = {
     Scope.START: ("runs.add_run",),
     Scope.OPERATE: ("runs.change_run", "runs.change_deadletter"),
     Scope.PUBLISH: ("workflows.add_workflow", "workflows.change_workflow"),
+    Scope.USE: ("workflows.use_credential",),
 }
 
 # The rule for tokens once more, as SQL, for statements that look again in their own snapshot (START_AUTHORIZED): the
