@@ -54,6 +54,7 @@ BODIES: dict[str, Any] = {
     "runs_signal": {"name": "paid"},
     "workspace_change": {"keep_days": 30},
     "tokens_make": {"name": "made here"},
+    "workflows_rename": {"name": "renamed"},
     "credentials_create": {
         "name": "crm",
         "kind": "bearer",
@@ -62,7 +63,7 @@ BODIES: dict[str, Any] = {
     },
 }
 # Those that are no POST.
-METHODS = {"workspace_change": "PATCH", "tokens_delete": "DELETE"}
+METHODS = {"workspace_change": "PATCH", "workflows_rename": "PATCH", "tokens_delete": "DELETE"}
 LOOKS = {
     "api: read",
     "api: see the links of approvals",
