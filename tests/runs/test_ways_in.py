@@ -59,17 +59,13 @@ BODIES: dict[str, Any] = {
         "name": "crm",
         "kind": "bearer",
         "values": {"token": "a-secret-4711"},
-        "hosts": ["api.example.com"],
+        "hosts": ["a.example"],
     },
 }
 # Those that are no POST.
 METHODS = {"workspace_change": "PATCH", "workflows_rename": "PATCH", "tokens_delete": "DELETE"}
-LOOKS = {
-    "api: read",
-    "api: see the links of approvals",
-    "api: see the workspace's settings",
-    "api: see one's own tokens",
-}
+LOOKS = {"api: read", "api: see the links of approvals"}
+LOOKS |= {"api: see the workspace's settings", "api: see one's own tokens"}
 API = [name.removeprefix("api: ") for name in WAYS if name.startswith("api: ") and name not in LOOKS]
 SAME_ADDRESS = {
     "runs_replay as a start": "runs_replay",
@@ -163,8 +159,7 @@ def asked(caller: str, path: str, sent: Any, *, method: str = "POST") -> tuple[i
 
 
 def sent(operation: str, run: Run, headers: dict[str, str]) -> Posted:
-    method = METHODS.get(operation, "POST")
-    return posted(address(operation, run), body(operation, run), headers=headers, method=method)
+    return posted(address(operation, run), body(operation, run), headers=headers, method=METHODS.get(operation, "POST"))
 
 
 def allowed(caller: str, operation: str, run: Run) -> bool:
