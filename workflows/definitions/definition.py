@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from actions.base import Json
 from actions.durations import Seconds
 from actions.expressions import step_results
-from actions.texts import Text, described
+from actions.texts import described
 from workflows.definitions.names import NAME_PATTERN
 
 STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -173,7 +173,7 @@ class Definition(_Part):
         default=None, examples=[{"type": "object", "properties": {"email": {"type": "string"}}}]
     )
     output: Any = None
-    labels: dict[str, Text] = Field(default_factory=dict, examples=[{"team": "shop"}])
+    labels: dict[str, str] = Field(default_factory=dict, examples=[{"team": "shop"}])
     triggers: tuple[dict[str, Any], ...] = Field(
         default=(), max_length=1000, fail_fast=True, examples=[[{"webhook": {}}]]
     )

@@ -1,4 +1,4 @@
-"""Labels take numbers and booleans as texts at every door, and those of sub-workflows have the bounds of a start."""
+"""Labels at starts take numbers and booleans as texts, and those of sub-workflows have the bounds of a start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workflows.definitions.errors import DefinitionError
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-QUICK = "name: quick\nlabels: {order: 4711, vip: true, rate: 0.5, team: shop}\nsteps: [{id: a, action: default}]"
+QUICK = 'name: quick\nlabels: {order: "4711", vip: "true", rate: "0.5", team: shop}\nsteps: [{id: a, action: default}]'
 GIVEN = {"customer": 12, "paid": False, "share": 2.5, "team": "home"}
 TEXTS = {
     "order": "4711",
@@ -47,11 +47,6 @@ def test_null_lists_objects_and_long_texts_are_no_labels(value: Any) -> None:
     published("name: plain\nsteps: [{id: a, action: default}]")
     status, told = api().post("workflows/plain/runs", {"labels": {"a": value}})
     assert (status, told["errors"][0]["path"]) == (400, "labels.a")
-    if not isinstance(value, str):
-        with pytest.raises(DefinitionError, match=r"labels\.a"):
-            published(
-                f"name: plain\nlabels: {{a: {'null' if value is None else value}}}\nsteps: [{{id: a, action: default}}]"
-            )
 
 
 @pytest.mark.parametrize(
