@@ -14,6 +14,7 @@ from axes.models import AccessAttempt
 from django.conf import settings
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 
 # Whoever has one IPv6 address has its network, and so as many addresses as they like.
 _IPV6_NETWORK_BITS = 64
@@ -50,15 +51,11 @@ def address_of(request: HttpRequest) -> str | None:
 
 
 def locked(request: HttpRequest, *_: object) -> HttpResponse:
-    """The answer to a login that is refused because too many failed: 429 in plain words."""
+    """The answer to a login that is refused because too many failed: a page of status 429, in plain words."""
     minutes: int = settings.LOGIN_LOCK_MINUTES
-    text = (
-        f"Too many logins failed from this address: at most {settings.LOGIN_FAILURES} for one name and "
-        f"{_address_bound()} for all names may, until none fails for {minutes} minutes. Wait for {minutes} minutes, "
-        "or let an operator run `manage.py axes_reset` on the server.\n"
-    )
+    bounds = {"minutes": minutes, "of_name": settings.LOGIN_FAILURES, "of_address": _address_bound()}
     headers = {"Retry-After": str(minutes * 60), "Cache-Control": "no-store"}
-    return HttpResponse(text, status=429, content_type="text/plain; charset=utf-8", headers=headers)
+    return HttpResponse(render_to_string("429.html", bounds, request=request), status=429, headers=headers)
 
 
 def _failures_of_address(request: HttpRequest) -> int:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from actions.base import ONCE, Action, Config, Context, Example, Json, Output, Retry, Spawn, Use
+from actions.base import ACCEPTED, ONCE, Action, Config, Context, Example, Json, Output, Retry, Spawn, Use
 from actions.texts import Text, Whole
+
+# The bounds of the labels that a start may give (runs.schemas.requests).
+MAX_LABELS, MAX_LABEL_NAME, MAX_LABEL_TEXT = 64, 63, 255
 
 
 class SubWorkflowConfig(Config):
@@ -25,7 +28,26 @@ class SubWorkflowConfig(Config):
     )
     input: Any = Field(default=None, description="The run's input; without it, the step's own input")
     wait: bool = Field(default=True, description="Wait for the run's end; with false the step succeeds at once")
-    labels: dict[str, Text] = Field(default_factory=dict, description="Labels for the run, added to the workflow's own")
+    labels: dict[str, Text] = Field(
+        default_factory=dict,
+        description="Labels for the run, added to the workflow's own: up to 64, of up to 63 and 255 characters",
+    )
+
+    @field_validator("labels")
+    @classmethod
+    def _bounded(cls, given: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        """Hold the labels to the bounds of a start; not those that an earlier release had published."""
+        if info.context is ACCEPTED:
+            return given
+        if len(given) > MAX_LABELS:
+            raise ValueError(f"has {len(given):,} labels; {MAX_LABELS} are the limit")
+        for name, text in given.items():
+            if not 1 <= len(name) <= MAX_LABEL_NAME or any(ord(one) < 32 or one == "\x7f" for one in name):
+                says = f"a name has 1 to {MAX_LABEL_NAME} characters and no control characters, such as team"
+                raise ValueError(f"has a label {name[:40]!r}; {says}")
+            if len(text) > MAX_LABEL_TEXT and "{{" not in text:
+                raise ValueError(f"has {len(text):,} characters in label {name!r}; {MAX_LABEL_TEXT} are the limit")
+        return given
 
 
 class SubWorkflowOutput(Output):

@@ -35,8 +35,10 @@ from runs.api.resources.run_verbs import (
 from runs.api.resources.runs import OneRun, OneStep, RunOutput, Runs, StepOutput
 from runs.api.resources.signals import RunSignals, Signals
 from runs.api.resources.start_run import StartedRuns
+from runs.api.resources.tokens import OneToken, Tokens
 from runs.api.resources.workflow_verbs import PauseWorkflow, ResumeWorkflow
 from runs.api.resources.workflows import OneWorkflow, Workflows
+from runs.api.resources.workspace import OwnWorkspace
 
 urlpatterns = [
     path("", Index.as_view(), name="api-index"),
@@ -84,5 +86,8 @@ urlpatterns = [
     path("dead-letters/<str:key>/retry", RetryOneDeadLetter.as_view(), name="api-dead-letter-retry"),
     path("dead-letters/<str:key>/discard", DiscardOneDeadLetter.as_view(), name="api-dead-letter-discard"),
     path("dead-letters/<str:key>", OneDeadLetter.as_view(), name="api-dead-letter"),
+    path("workspace", OwnWorkspace.as_view(), name="api-workspace"),
+    path("tokens", Tokens.as_view(), name="api-tokens"),
+    path("tokens/<str:key>", OneToken.as_view(), name="api-token"),
     re_path(r"^", Nowhere.as_view(schema=None), name="api-nowhere"),
 ]

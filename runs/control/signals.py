@@ -20,7 +20,7 @@ from runs.dispatch import dispatcher
 from runs.domain.actor import Actor
 from runs.domain.outcomes import Recorded
 from runs.domain.requests import Conflict
-from runs.engine import endings, record, report, waits
+from runs.engine import endings, record, release, report, waits
 from runs.engine.waits import Came, Wait
 from runs.planning import plan as plans
 from runs.planning.written_config import ANY_SIGNAL
@@ -113,9 +113,10 @@ def wake(waiting: Sequence[Wait], payloads: Mapping[UUID, Json]) -> None:
     for one in waiting:
         groups.setdefault((one.version_id, one.step), []).append(one)
     recorded = Recorded()
-    for (version_id, _), group in groups.items():
-        outcomes = [waits.outcome_of(one, Came(payloads[one.run.id], one.at)) for one in group]
-        recorded = recorded.joined(record.record(outcomes, plan=plans.load(version_id)))
+    with release.for_a_door():
+        for (version_id, _), group in groups.items():
+            outcomes = [waits.outcome_of(one, Came(payloads[one.run.id], one.at)) for one in group]
+            recorded = recorded.joined(record.record(outcomes, plan=plans.load(version_id)))
     if len(recorded.won) < len(waiting):
         raise OperationalError("a step could not be woken now, because something else holds its run; try again")
     if waiting:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, RootModel
 
 from actions.catalogue.wait_for_signal import SignalKey, SignalName
+from actions.texts import Text
 from runs.control.preconditions import AT_ONCE
 from runs.schemas.base import Body
 
@@ -16,7 +17,8 @@ _NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
 
 Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY, pattern=_NO_CONTROL)]
 LabelKey = Annotated[str, Field(min_length=1, max_length=63, pattern=_NO_CONTROL)]
-LabelValue = Annotated[str, Field(max_length=255)]
+# A number or a boolean becomes a text, as JSON writes it.
+LabelValue = Annotated[Text, Field(max_length=255)]
 Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=MAX_LABELS)]
 Priority = Annotated[int, Field(ge=-100, le=100)]
 Why = Annotated[str, Field(max_length=2000)]
@@ -141,3 +143,32 @@ class BulkDiscard(Bulk):
     """The discard of many dead letters: `ids` or `filter` as for other verbs, and a reason in `why`."""
 
     why: Reason
+
+
+class ChangeWorkspace(Body):
+    """New settings of the workspace; what is left out stays. null takes a limit away, and keeps runs for ever.
+
+    `alert_workflow` is the id or name of a published workflow, which is started for every new dead letter.
+    """
+
+    concurrent_runs: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    runs_per_minute: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    keep_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    alert_workflow: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+
+class MakeToken(Body):
+    """A new token. Without `scopes` it has those of the token that asks, but not `admin`.
+
+    It ends after `days`, a year unless told otherwise; null: never.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=_NO_CONTROL)]
+    scopes: Annotated[list[str], Field(min_length=1, max_length=20)] | None = None
+    days: Annotated[int, Field(ge=1, le=36_500)] | None = 365
+
+
+class RenameWorkflow(Body):
+    """A new name for a workflow. Its old name goes on meaning it, until another workflow takes that."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]

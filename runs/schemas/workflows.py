@@ -24,6 +24,8 @@ from runs.schemas.runs import (
 from workflows.definitions.secrets import masked_definition
 from workflows.models import Version, Workflow
 
+MOST_ALIASES = 100
+
 
 class WorkflowSummary(Shape):
     """A workflow in a list. Version and hash are null before the first publish, the state before the first run."""
@@ -42,10 +44,14 @@ class WorkflowSummary(Shape):
 
 
 class WorkflowDetail(Shape):
-    """A workflow with its current definition, and its latest run with all steps."""
+    """A workflow with its current definition, and its latest run with all steps. `aliases` are names that it had.
+
+    They go on meaning it, until another workflow takes them.
+    """
 
     id: UUID
     name: str
+    aliases: list[str]
     description: str
     version: int | None
     hash: str | None
@@ -66,6 +72,15 @@ class WorkflowStateShape(Shape):
     name: str
     paused_at: datetime | None
     runs: int
+
+
+class WorkflowRenamed(Shape):
+    """A workflow that was renamed; `detail` says what becomes of the old name, and which workflows use it."""
+
+    id: UUID
+    name: str
+    aliases: list[str]
+    detail: str
 
 
 class WorkflowArchived(Shape):
@@ -131,10 +146,16 @@ def workflow_detail(workflow: Workflow, *, latest_run: RunDetail | None, secrets
     definition = workflow.current.definition if workflow.current else None
     return WorkflowDetail(
         **_workflow(workflow, latest_run),
+        aliases=aliases(workflow),
         definition=definition if secrets or definition is None else masked_definition(definition),
         latest_run=latest_run,
         pause=pause_shape(pauses.of_workflow(workflow)),
     )
+
+
+def aliases(workflow: Workflow) -> list[str]:
+    """Return the names that the workflow had before, in order; one query."""
+    return list(workflow.aliases.order_by("name").values_list("name", flat=True)[:MOST_ALIASES])
 
 
 def started_workflow(detail: RunDetail, *, done: int, total: int) -> StartedWorkflow:

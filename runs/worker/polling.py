@@ -12,8 +12,8 @@ from django.db import DatabaseError, InterfaceError, connection
 from runs.dispatch import dispatcher
 from runs.dispatch.grouping import spread_over
 from runs.domain.requests import Due
+from runs.engine import memory_limit, tickets
 from runs.engine import recorder as recorders
-from runs.engine import tickets
 from runs.maintenance import suspects, sweep
 from runs.maintenance.sweep import INTERVAL_SECONDS, TICK_SECONDS
 from runs.planning import plan as plans
@@ -43,6 +43,15 @@ def walk(message: Sequence[Due]) -> None:
     """Advance the runs of one message as far as a delivery of it would."""
     plan = plans.load(message[0].version_id)
     delivery.perform([one.candidate for one in message], plan=plan)
+
+
+def serve(stopping: threading.Event) -> None:
+    """As `work`, as the only thing that this process does: under the limit of memory that a worker's child has.
+
+    A process that meets the limit ends, and its steps are found by their lease.
+    """
+    memory_limit.begin()
+    work(stopping)
 
 
 def work(stopping: threading.Event) -> None:

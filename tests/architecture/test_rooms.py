@@ -57,6 +57,7 @@ BESIDE = {
         "declarations",
         "described",
         "durations",
+        "helper_process",
         "meanings",
         "moments",
         "nearest",

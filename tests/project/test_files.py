@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
 from project import env
 from project.env import BASE_DIR
+from project.stack import ports, valkey
+from tests.waiting import wait_for
 
 
 def test_compose_file_names_every_process() -> None:
@@ -26,6 +29,26 @@ def test_compose_hands_on_every_setting_of_dotenv_and_lets_migrations_take_their
         name: one.get("environment", {}).get("DATABASE_STATEMENT_TIMEOUT_SECONDS") for name, one in services.items()
     }
     assert {name: told for name, told in timeouts.items() if told is not None} == {"bootstrap": "0"}
+
+
+def test_the_broker_of_compose_starts_with_a_password_that_no_argument_shows(tmp_path: Path) -> None:
+    services = yaml.safe_load((BASE_DIR / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    assert services["worker"]["environment"]["REDIS_URL"].startswith("redis://:${VALKEY_PASSWORD:?")
+    # Compose makes $ of $$. The server's program, and the image's entry point, are found on the path.
+    [shell, option, script] = services["valkey"]["command"]
+    (tmp_path / "valkey-server").symlink_to(valkey.binary())
+    (tmp_path / "docker-entrypoint.sh").write_text('#!/bin/sh\nexec "$@"\n')
+    (tmp_path / "docker-entrypoint.sh").chmod(0o755)
+    port = ports.free()
+    script = script.replace("$$", "$").replace("/data", str(tmp_path)) + f" --port {port} --dir {tmp_path}"
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "REDISCLI_AUTH": "its-own_password"}
+    with subprocess.Popen([shell, option, script], env=environment, stdout=subprocess.DEVNULL) as server:
+        url = f"redis://:its-own_password@127.0.0.1:{port}/0"
+        wait_for(lambda: valkey.answers(url), what="the broker")
+        assert not valkey.answers(f"redis://127.0.0.1:{port}/0")
+        assert b"its-own_password" not in Path(f"/proc/{server.pid}/cmdline").read_bytes()
+        server.terminate()
+    assert (tmp_path / "password.conf").stat().st_mode & 0o077 == 0
 
 
 def test_units_take_the_number_of_their_processes_from_the_settings() -> None:

@@ -57,6 +57,8 @@ def test_a_locked_login_is_told_the_bound_and_what_to_do() -> None:
     text = answer.content.decode()
     assert all(word in text for word in ("at most 10 for one name", "100 for all names", "15 minutes", "axes_reset"))
     assert (answer.headers["Retry-After"], answer.headers["Cache-Control"]) == ("900", "no-store")
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert "runs/page.css" in text
 
 
 def test_a_name_that_does_not_exist_is_locked_like_one_that_does() -> None:

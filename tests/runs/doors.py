@@ -37,6 +37,12 @@ class Api:
         answer = posted(f"/api/v1/{path}", body, content_type=content_type, headers=self._headers())
         return answer.status, json.loads(answer.content)
 
+    def ask(self, method: str, path: str, body: Any = None) -> Answer:
+        """Status and body of another method: PATCH or DELETE; None for no body."""
+        sent = "" if body is None else body
+        answer = posted(f"/api/v1/{path}", sent, headers=self._headers(), method=method)
+        return answer.status, json.loads(answer.content) if answer.content else None
+
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
@@ -57,11 +63,12 @@ def posted(
     content_type: str = "application/json",
     headers: Mapping[str, str],
     to: WSGIApplication = application,
+    method: str = "POST",
 ) -> Posted:
     """A POST to what the web server serves: Django and what stands in front of it, which its test client passes by."""
     data = body if isinstance(body, (str, bytes)) else json.dumps(body)
     told: list[Any] = []
-    environ = RequestFactory().post(path, data=data, content_type=content_type, headers=headers).environ
+    environ = RequestFactory().generic(method, path, data, content_type=content_type, headers=headers).environ
     pieces = to(environ, lambda *status_and_headers: told.extend(status_and_headers))  # type: ignore[arg-type]  # nobody calls write
     try:
         content = b"".join(pieces)

@@ -33,7 +33,7 @@ from tests.architecture.source import files, place, tree
 from tests.engine import drain
 from tests.flows import begun, owner, published, steps, workspace
 from tests.runs.api.test_api_signals import asking
-from tests.runs.doors import posted
+from tests.runs.doors import Posted, posted
 from workflows.models import ApiToken, Credential, Scope, Workflow
 from workflows.workspaces import permissions, tokens
 from workflows.workspaces.permissions import SCOPE_OF, WAYS, Right
@@ -52,14 +52,20 @@ BODIES: dict[str, Any] = {
     },
     "signals_send": {"name": "paid", "key": "4711"},
     "runs_signal": {"name": "paid"},
+    "workspace_change": {"keep_days": 30},
+    "tokens_make": {"name": "made here"},
+    "workflows_rename": {"name": "renamed"},
     "credentials_create": {
         "name": "crm",
         "kind": "bearer",
         "values": {"token": "a-secret-4711"},
-        "hosts": ["api.example.com"],
+        "hosts": ["a.example"],
     },
 }
+# Those that are no POST.
+METHODS = {"workspace_change": "PATCH", "workflows_rename": "PATCH", "tokens_delete": "DELETE"}
 LOOKS = {"api: read", "api: see the links of approvals"}
+LOOKS |= {"api: see the workspace's settings", "api: see one's own tokens"}
 API = [name.removeprefix("api: ") for name in WAYS if name.startswith("api: ") and name not in LOOKS]
 SAME_ADDRESS = {
     "runs_replay as a start": "runs_replay",
@@ -89,11 +95,14 @@ def run() -> Run:
     return Run.objects.get(pk=run_id)
 
 
-def address(operation: str, run: Run) -> str:
-    """Where the operation is asked of this run, its dead letter or its workflow."""
+def address(operation: str, run: Run, caller: str = "token") -> str:
+    """Where the operation is asked of this run, its dead letter, its workflow, or of a token of the caller's."""
     path = paths()[SAME_ADDRESS.get(operation, operation)]
-    key = run.pk
-    if "dead-letters" in path:
+    key: Any = run.pk
+    if "tokens" in path:
+        user = the_user(caller) if "session" in caller else owner()
+        key = tokens.issue(workspace(), user, "to be deleted")[0].pk
+    elif "dead-letters" in path:
         key = DeadLetter.objects.get(run=run).pk
     elif "workflows" in path:
         key = run.workflow_id
@@ -114,13 +123,19 @@ def body(operation: str, run: Run) -> Any:
 def in_default() -> list[int]:
     """How much there is in the default workspace."""
     mine = {"workspace": workspace()}
-    return [model.objects.filter(**mine).count() for model in (Run, Workflow, Signal, Credential)]
+    counts = [model.objects.filter(**mine).count() for model in (Run, Workflow, Signal, Credential)]
+    return [*counts, ApiToken.objects.filter(**mine, name="made here").count(), workspace().keep_days or 0]
 
 
 def bearer(scopes: Iterable[str] | None = None, *, of: str = "default") -> dict[str, str]:
     """The header of a new token with these scopes in the workspace; None: those that a token has unless told."""
     token = tokens.issue(workspace(of), owner(), "test", scopes=None if scopes is None else list(scopes))[1]
     return {"Authorization": f"Bearer {token}"}
+
+
+def the_user(caller: str) -> User:
+    """The user of a session."""
+    return User.objects.get_or_create(username=caller, is_superuser="superuser" in caller)[0]
 
 
 @cache
@@ -131,24 +146,28 @@ def session(user: User) -> Client:
     return client
 
 
-def asked(caller: str, path: str, sent: Any) -> tuple[int, Any]:
-    """Status and body of a POST by this kind of caller."""
+def asked(caller: str, path: str, sent: Any, *, method: str = "POST") -> tuple[int, Any]:
+    """Status and body of a request by this kind of caller."""
     if "session" in caller:
-        user = User.objects.get_or_create(username=caller, is_superuser="superuser" in caller)[0]
-        answer = session(user).post(path, sent, content_type="application/json")
-        return answer.status_code, answer.json()
+        answer = session(the_user(caller)).generic(method, path, json.dumps(sent), content_type="application/json")
+        return answer.status_code, answer.json() if answer.content else None
     headers = {}
     if "token" in caller and caller != "no token":
         headers = bearer(of="default" if caller == "token" else "theirs")
-    found = posted(path, sent, headers=headers)
-    return found.status, json.loads(found.content)
+    found = posted(path, sent, headers=headers, method=method)
+    return found.status, json.loads(found.content) if found.content else None
+
+
+def sent(operation: str, run: Run, headers: dict[str, str]) -> Posted:
+    return posted(address(operation, run), body(operation, run), headers=headers, method=METHODS.get(operation, "POST"))
 
 
 def allowed(caller: str, operation: str, run: Run) -> bool:
     """Whether the API lets this caller do it to the default workspace. A 409 is no matter of who asks."""
     before = in_default()
-    status, told = asked(caller, address(operation, run), body(operation, run))
-    if status not in (200, 201, 409):
+    method = METHODS.get(operation, "POST")
+    status, told = asked(caller, address(operation, run, caller), body(operation, run), method=method)
+    if status not in (200, 201, 204, 409):
         return False
     if operation.endswith("_many"):
         return "unknown" not in [one["state"] for one in told["lost"]]
@@ -182,7 +201,7 @@ def test_each_way_over_the_api_asks_for_its_own_scope(scope: Scope, run: Run) ->
     headers = bearer(one for one in Scope if one is not scope)
     refused = {}
     for name in API:
-        found = posted(address(name, run), body(name, run), headers=headers)
+        found = sent(name, run, headers)
         if found.status == 403:
             refused[name] = json.loads(found.content)["detail"]
     assert set(refused) == {name for name in API if scope in scopes_of(name)}
@@ -192,7 +211,7 @@ def test_each_way_over_the_api_asks_for_its_own_scope(scope: Scope, run: Run) ->
 @pytest.mark.parametrize("scope", [Scope.START, Scope.OPERATE, Scope.PUBLISH, Scope.ADMIN])
 def test_a_scope_alone_opens_what_takes_it_and_nothing_else(scope: Scope, run: Run) -> None:
     headers = bearer([scope])
-    opened = {name for name in API if posted(address(name, run), body(name, run), headers=headers).status != 403}
+    opened = {name for name in API if sent(name, run, headers).status != 403}
     assert opened == {name for name in API if scopes_of(name) == {scope}}
 
 
@@ -205,7 +224,9 @@ def test_whoever_has_not_the_scope_read_looks_at_nothing(held: set[str], run: Ru
     ]
     assert len(looks) > 10
     codes = {path: Client().get(path, headers=headers).status_code for path in looks if not path.endswith("/schema")}
-    assert {path for path, code in codes.items() if code == 403} == (set() if "read" in held else set(codes))
+    administer = {"/api/v1/workspace", "/api/v1/tokens"}
+    closed = (administer if "admin" not in held else set()) | (set(codes) - administer if "read" not in held else set())
+    assert {path for path, code in codes.items() if code == 403} == closed
 
 
 @pytest.mark.parametrize("door", [application, WSGIHandler()], ids=["quick start", "view"])
@@ -236,6 +257,7 @@ def test_the_openapi_document_says_the_scopes_of_each_operation() -> None:
     }
     assert all(told[SAME_ADDRESS.get(name, name)] == scopes_of(name) for name in API if name not in ALSO)
     assert (told["runs_replay"], told["runs_list"]) == ({"operate", "start"}, {"read"})
+    assert (told["workspace_retrieve"], told["tokens_list"]) == ({"admin"}, {"admin"})
     assert all(scope in found["components"]["securitySchemes"]["token"]["description"] for scope in Scope.labels)
 
 

@@ -14,6 +14,7 @@ from actions.base import Json
 from actions.durations import Seconds
 from actions.expressions import step_results
 from actions.texts import described
+from workflows.definitions.names import NAME_PATTERN
 
 STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
@@ -166,7 +167,7 @@ class Definition(_Part):
     MAX_STEPS: ClassVar[int] = 12_000
     MAX_LABELS: ClassVar[int] = 1_000
 
-    name: str = Field(min_length=1, max_length=100, pattern=r"^[^_\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")
+    name: str = Field(min_length=1, max_length=100, pattern=NAME_PATTERN)
     description: str = Field(default="", max_length=10_000)
     inputs: dict[str, Any] | None = Field(
         default=None, examples=[{"type": "object", "properties": {"email": {"type": "string"}}}]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
+# Of a workflow's name: no control characters, and `_` at its beginning is the engine's own.
+NAME_PATTERN = r"^[^_\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
 # What follows a workflow's name in addresses; tests/runs/api/test_names.py compares them with runs/api/urls.py.
 BEHIND_NAMES = ("archive", "delete", "pause", "restore", "resume", "runs", "runs/bulk")
 

@@ -54,10 +54,12 @@ class Workspace(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Raise ValidationError if the alert workflow is of another workspace, or has no published version."""
+        """Raise ValidationError if the alert workflow is of another workspace, archived, or was never published."""
         alert = self.alert_workflow
         if alert is not None and (alert.workspace_id != self.pk or alert.current_id is None):
             raise ValidationError({"alert_workflow": "must be a workflow of this workspace that has been published"})
+        if alert is not None and alert.archived_at is not None:
+            raise ValidationError({"alert_workflow": "is archived, and starts no runs: restore it, or choose another"})
 
 
 class Scope(models.TextChoices):
@@ -68,7 +70,7 @@ class Scope(models.TextChoices):
     OPERATE = "operate", "operate: cancel, retry, replay, pause, signal, approve, discard"
     PUBLISH = "publish", "publish: publish workflows"
     USE = "use", "use: publish workflows that use credentials"
-    ADMIN = "admin", "admin: change the workspace itself: its credentials"
+    ADMIN = "admin", "admin: see and change the workspace itself: its credentials, its limits, one's own tokens"
 
 
 def usual_scopes() -> list[str]:

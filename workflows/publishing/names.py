@@ -2,10 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID
 
+from django.db import IntegrityError, transaction
+
+from workflows.definitions.errors import InvalidInput, Problem
+from workflows.definitions.names import NAME_PATTERN, name_fault
 from workflows.models import Workflow, WorkflowAlias, Workspace
 from workflows.publishing.references import MOST_NAMED, referring
+
+
+class CannotRename(Exception):
+    """The workflow cannot have this name now; the message says why."""
+
+
+def rename(workflow: Workflow, *, name: str) -> str:
+    """Give a workflow another name, and return what to say of it. Raises InvalidInput for a name that cannot be.
+
+    Raises CannotRename if the workflow is archived, or another has the name.
+    """
+    if not re.match(NAME_PATTERN, name):
+        raise InvalidInput([Problem("name", "must not begin with _, nor have control characters; write a plain name")])
+    if (fault := name_fault(name)) is not None:
+        raise InvalidInput([Problem("name", fault)])
+    with transaction.atomic():
+        now = Workflow.objects.select_for_update(no_key=True).get(pk=workflow.pk)
+        if now.archived_at is not None:
+            raise CannotRename("the workflow is archived, and its name is free for another; restore it first")
+        if now.name == name:
+            return f"The workflow has the name {name!r} already."
+        old, now.name = now.name, name
+        try:
+            with transaction.atomic():
+                now.save(update_fields=["name"])
+        except IntegrityError:
+            raise CannotRename(f"another workflow of this workspace has the name {name!r}; choose another") from None
+        workflow.name = name
+        return renamed(now, old=old)
 
 
 def renamed(workflow: Workflow, *, old: str) -> str:

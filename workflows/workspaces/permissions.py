@@ -32,6 +32,7 @@ class Right(StrEnum):
     CHANGE_RUNS = "change runs"
     CHANGE_DEAD_LETTERS = "change dead letters"
     DECIDE = "decide approvals"
+    ADMINISTER = "look into and change the workspace's settings and tokens"
     USE_CREDENTIALS = "publish workflows that use credentials"
     CHANGE_CREDENTIALS = "change credentials"
 
@@ -43,6 +44,7 @@ _AT_ADMIN: Mapping[Right, str] = {
     Right.CHANGE_DEAD_LETTERS: "runs.change_deadletter",
     Right.DECIDE: "runs.change_run",
     Right.PUBLISH: "workflows.change_workflow",
+    Right.ADMINISTER: "workflows.change_workspace",
     Right.USE_CREDENTIALS: "workflows.use_credential",
     Right.CHANGE_CREDENTIALS: "workflows.change_credential",
 }
@@ -55,6 +57,7 @@ SCOPE_OF: Mapping[Right, Scope] = {
     Right.CHANGE_DEAD_LETTERS: Scope.OPERATE,
     Right.DECIDE: Scope.OPERATE,
     Right.PUBLISH: Scope.PUBLISH,
+    Right.ADMINISTER: Scope.ADMIN,
     Right.USE_CREDENTIALS: Scope.USE,
     Right.CHANGE_CREDENTIALS: Scope.ADMIN,
 }
@@ -183,6 +186,14 @@ def may_give(user: AbstractBaseUser | AnonymousUser, scope: str) -> bool:
     """Whether the user may give a token this scope at the admin: only what Django's permissions let them do, too."""
     needed = _TO_GIVE.get(Scope(scope))
     return _is_superuser(user) or (needed is not None and all(_has_or_changes(user, one) for one in needed))
+
+
+def may_give_over_api(caller: Caller, scope: str) -> bool:
+    """Whether the caller of the API may give a new token of their own this scope: one that the caller has, too.
+
+    Else a token would be a way around its own scopes.
+    """
+    return Scope(scope) in caller.token.scopes if caller.token is not None else _is_superuser(caller.user)
 
 
 def sees_secrets(caller: Caller, *, workspace: Workspace | UUID | None = None) -> bool:

@@ -33,6 +33,8 @@ class ScopedView(APIView):
     parser_classes: Sequence[type[BaseParser]] = (JsonBody,)
     # Whether the view reads the server's stream itself, and so bodies that do not say their length.
     streams: ClassVar[bool] = False
+    # The way in of requests that only look.
+    reads: ClassVar[Way] = READ
     # The way in of requests that change something; a view without one takes none.
     changes: ClassVar[Way | None] = None
     # A second way that those requests take, as a replay, which changes nothing but starts a run.
@@ -49,7 +51,7 @@ class ScopedView(APIView):
             raise Refused("send the body with a Content-Length", status=411)
         self.caller = permissions.over_api(request.user, request.auth)
         self.workspace = _workspace(self.caller)
-        self.require(READ if request.method in SAFE_METHODS else self.changes)
+        self.require(self.reads if request.method in SAFE_METHODS else self.changes)
         if request.method not in SAFE_METHODS and self.changes_also is not None:
             self.require(self.changes_also)
         if isinstance(request.user, User):
@@ -82,7 +84,7 @@ def scopes(view: object, *, method: str) -> list[str]:
     """The scopes that a token needs for this method of the view; none for views that are not of a workspace."""
     if not isinstance(view, ScopedView):
         return []
-    ways = (READ,) if method.upper() in SAFE_METHODS else (view.changes, view.changes_also)
+    ways = (view.reads,) if method.upper() in SAFE_METHODS else (view.changes, view.changes_also)
     return [permissions.SCOPE_OF[way.right].value for way in ways if way is not None]
 
 

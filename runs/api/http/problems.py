@@ -159,7 +159,9 @@ def _translated(exc: Exception) -> APIException | None:
     if isinstance(exc, UnreadablePostError):
         return unreadable(exc)
     if isinstance(exc, (OperationalError, InterfaceError)):
-        return Refused("the database does not answer; try again in a moment", status=503)
+        # One of our own says what there is to do; the driver's speaks of servers and addresses.
+        own = str(exc) if exc.__cause__ is None else ""
+        return Refused(own or "the database does not answer; try again in a moment", status=503)
     if isinstance(exc, InternalError):
         # It is a standby, say, and read-only.
         log.error("database_refused", exc_info=exc)

@@ -12,10 +12,10 @@ from rest_framework.response import Response
 
 from runs.api.http import filters, idempotency
 from runs.api.http.base import PROBLEM, READ_MANY, READ_ONE, WRITE, ScopedView, answer_page, listed, parameters
-from runs.api.http.lookups import find_start, workflow_or_none
+from runs.api.http.lookups import find_start, find_workflow, workflow_or_none
 from runs.api.http.outputs import PARAMETERS, outputs_of
 from runs.api.http.pagination import page
-from runs.api.http.parsers import DEFINITION_PARSERS
+from runs.api.http.parsers import DEFINITION_PARSERS, read_body
 from runs.api.http.problems import Refused, bad, missing
 from runs.control import keys, starts
 from runs.domain.requests import SHORT_FORM
@@ -26,9 +26,11 @@ from runs.history.timeline import StepView
 from runs.models import Run
 from runs.schemas import runs as runs_schemas
 from runs.schemas import workflows as workflows_schemas
+from runs.schemas.requests import RenameWorkflow
 from workflows.definitions.errors import DefinitionError
 from workflows.formats.parse import Source
 from workflows.models import Workflow
+from workflows.publishing.names import CannotRename, rename
 from workflows.publishing.publish import Published, publish
 from workflows.workspaces import permissions
 from workflows.workspaces.permissions import Right
@@ -100,6 +102,8 @@ class Workflows(ScopedView):
 class OneWorkflow(ScopedView):
     """One workflow."""
 
+    changes = permissions.way("api: workflows_rename", Right.PUBLISH)
+
     @extend_schema(
         operation_id="workflows_retrieve",
         parameters=PARAMETERS,
@@ -121,6 +125,22 @@ class OneWorkflow(ScopedView):
         steps = timeline.timeline(start)
         done, total = timeline.progress(start, steps)
         return Response(workflows_schemas.started_workflow(self._run(start, steps), done=done, total=total).as_json())
+
+    @extend_schema(
+        operation_id="workflows_rename",
+        request=RenameWorkflow,
+        responses={200: workflows_schemas.WorkflowRenamed, **WRITE, 404: PROBLEM, 409: PROBLEM},
+    )
+    def patch(self, request: Request, key: str) -> Response:
+        """Rename it. The old name goes on meaning it, until another workflow takes that."""
+        asked = read_body(request.data, model=RenameWorkflow)
+        workflow = find_workflow(key, workspace=self.workspace)
+        try:
+            said = rename(workflow, name=asked.name)
+        except CannotRename as refusal:
+            raise Refused(str(refusal), status=409) from None
+        told = {"id": workflow.pk, "name": asked.name, "aliases": workflows_schemas.aliases(workflow), "detail": said}
+        return Response(workflows_schemas.WorkflowRenamed(**told).as_json())
 
     def _newest(self, workflow: Workflow) -> runs_schemas.RunDetail | None:
         runs = Run.objects.filter(workflow=workflow).select_related("workflow", "version", "gate")

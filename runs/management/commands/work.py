@@ -29,4 +29,4 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopping.set())
         self.stdout.write("polling; Ctrl-C stops")
-        polling.work(stopping)
+        polling.serve(stopping)

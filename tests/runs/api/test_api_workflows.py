@@ -161,7 +161,7 @@ def test_an_input_that_the_schema_refuses_starts_nothing() -> None:
         ({"idempotency_key": ""}, "idempotency_key"),
         ({"idempotency_key": "x" * 256}, "idempotency_key"),
         ({"idempotency_key": "a\nb"}, "idempotency_key"),
-        ({"labels": {"a": 1}}, "labels.a"),
+        ({"labels": {"a": None}}, "labels.a"),
         ({"labels": []}, "labels"),
         ([], ""),
     ],

@@ -94,7 +94,7 @@ def test_a_known_key_answers_the_first_run_and_a_key_twice_in_one_request_makes_
         ('{"idempotency_key": ""}', "idempotency_key", "at least 1"),
         ('{"idempotency_key": "a\\nb"}', "idempotency_key", ""),
         ('{"priority": 101}', "priority", "100"),
-        ('{"labels": {"a": 1}}', "labels.a", "must be a text"),
+        ('{"labels": {"a": null}}', "labels.a", "must be a text"),
     ],
 )
 def test_a_bad_line_is_refused_with_its_reason_and_the_good_ones_are_kept(line: str, path: str, said: str) -> None:

@@ -99,3 +99,41 @@ def test_a_name_that_is_taken_is_refused_at_its_field() -> None:
     workflow = published(QUICK).workflow
     assert "another workflow of the workspace is named" in rename(workflow, "fast")
     assert Workflow.objects.get(pk=workflow.pk).name == "quick"
+
+
+def test_the_api_renames_and_shows_the_names_that_a_workflow_had() -> None:
+    workflow, door = published(QUICK).workflow, api()
+    published(CALLS)
+    assert door.get("workflows/quick")[1]["aliases"] == []
+    status, told = door.ask("PATCH", "workflows/quick", {"name": "fast"})
+    assert (status, told["id"], told["name"], told["aliases"]) == (200, str(workflow.pk), "fast", ["quick"])
+    assert "goes on meaning 'fast' until another workflow takes it. It is used by 'calls'." in told["detail"]
+    assert door.ask("PATCH", "workflows/quick", {"name": "faster"})[1]["aliases"] == ["fast", "quick"]
+    assert door.get("workflows/fast")[1]["name"] == "faster"
+    assert (
+        "has the name 'faster' already"
+        in door.ask("PATCH", f"workflows/{workflow.pk}", {"name": "faster"})[1]["detail"]
+    )
+    assert door.post("workflows/quick/runs", {"input": {}})[0] == 201
+
+
+@pytest.mark.parametrize(
+    "name", ["", "_own", "a/pause", "a//b", "x" * 101, "tab\there", "0197f0aa-0000-7000-8000-000000000000"]
+)
+def test_a_name_that_no_workflow_may_have_is_refused_by_a_rename_too(name: str) -> None:
+    workflow, door = published(QUICK).workflow, api()
+    status, told = door.ask("PATCH", "workflows/quick", {"name": name})
+    assert (status, told["errors"][0]["path"]) == (400, "name")
+    assert Workflow.objects.get(pk=workflow.pk).name == "quick"
+
+
+def test_a_rename_to_a_name_that_is_taken_or_of_an_archived_workflow_is_a_conflict() -> None:
+    workflow, door = published(QUICK).workflow, api()
+    published(CALLS)
+    status, told = door.ask("PATCH", "workflows/quick", {"name": "calls"})
+    assert (status, "another workflow of this workspace has the name 'calls'" in told["detail"]) == (409, True)
+    assert api("theirs").ask("PATCH", f"workflows/{workflow.pk}", {"name": "mine"})[0] == 404
+    archives.archive(workflow, actor=Actor(None, "x"))
+    status, told = door.ask("PATCH", f"workflows/{workflow.pk}", {"name": "fast"})
+    assert (status, "is archived" in told["detail"]) == (409, True)
+    assert not WorkflowAlias.objects.exists()

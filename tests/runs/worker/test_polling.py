@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from django.db import connection
@@ -67,3 +70,18 @@ def test_a_polling_process_works_until_it_is_told_to_stop() -> None:
     stopping.set()
     thread.join(30)
     assert not thread.is_alive()
+
+
+def test_a_process_that_only_polls_has_the_memory_limit_of_a_worker_s_child(settings: Settings) -> None:
+    settings.WORKER_CHILD_ADDRESS_SPACE_MEGABYTES = 7000
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    over = threading.Event()
+    over.set()
+    pid = os.fork()
+    if pid == 0:
+        with suppress(BaseException):
+            polling.serve(over)
+            os._exit(resource.getrlimit(resource.RLIMIT_AS)[0] >> 20 == 7000)
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
