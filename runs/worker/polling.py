@@ -12,8 +12,8 @@ from django.db import DatabaseError, InterfaceError, connection
 from runs.dispatch import dispatcher
 from runs.dispatch.grouping import spread_over
 from runs.domain.requests import Due
+from runs.engine import journal, tickets
 from runs.engine import recorder as recorders
-from runs.engine import tickets
 from runs.maintenance import suspects, sweep
 from runs.maintenance.sweep import INTERVAL_SECONDS, TICK_SECONDS
 from runs.planning import plan as plans
@@ -63,6 +63,7 @@ def work(stopping: threading.Event) -> None:
             pause = INTERVAL_SECONDS
     if (recorder := recorders.existing()) is not None:
         recorder.drain(until=time.monotonic() + DRAIN_SECONDS)
+    journal.flush()
 
 
 def _alone() -> int:
