@@ -42,10 +42,16 @@ def theirs() -> dict[str, str]:
     }
 
 
+# What the addresses lead to is the installation's, and the same for every workspace.
+OF_ALL = ("actions/",)
+
+
 def addresses() -> Iterator[str]:
-    """Every address that takes an id, as a pattern."""
+    """Every address that takes an id of a workspace, as a pattern."""
     for pattern in urlpatterns:
-        if isinstance(pattern, URLPattern) and "key>" in str(pattern.pattern):
+        if not isinstance(pattern, URLPattern) or str(pattern.pattern).startswith(OF_ALL):
+            continue
+        if "key>" in str(pattern.pattern):
             yield str(pattern.pattern).replace("<path:", "<").replace("<str:", "<")
 
 
