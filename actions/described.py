@@ -169,7 +169,7 @@ def _yaml(value: dict[str, Any], *, indent: str, first: str = "") -> list[str]:
         text = _json(item)
         if isinstance(item, dict) and item and len(text) > _WIDTH:
             lines += [f"{lead}{key}:", *_yaml(item, indent=f"{indent}  ")]
-        elif isinstance(item, list) and item and isinstance(item[0], dict):
+        elif isinstance(item, list) and item and all(isinstance(one, dict) for one in item):
             lines.append(f"{lead}{key}:")
             for one in item:
                 lines += _yaml(one, indent=f"{indent}    ", first="- ")

@@ -11,6 +11,8 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.db import connections
 
 from actions import registry
+from workflows.credentials import store
+from workflows.credentials.encryption import KeyMissing
 
 OLDEST_POSTGRES = 15
 _SHORTEST_SECRET = 50
@@ -85,6 +87,22 @@ def check_actions(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[
         )
         for fault in registry.faults()
     ]
+
+
+@register(Tags.database)
+def check_credential_keys(*, databases: Sequence[str] | None, **_: Any) -> list[CheckMessage]:
+    """E018: a key is none. W019: credentials that no key opens, by name. Runs in `check --database default`."""
+    if not databases or "workflows_credential" not in connections["default"].introspection.table_names():
+        return []
+    try:
+        names = store.locked()
+    except KeyMissing as error:
+        return [Error(str(error), hint="Mend CREDENTIAL_KEYS.", id="stepwise.E018")]
+    if not names:
+        return []
+    text = f"No key of CREDENTIAL_KEYS opens these credentials: {', '.join(names)}."
+    hint = "Add the lost key, or give them their values anew (manage.py set_credential)."
+    return [Warning(text, hint=hint, id="stepwise.W019")]
 
 
 @register(Tags.database)

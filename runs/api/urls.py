@@ -8,6 +8,7 @@ from runs.api.resources.actions import Actions, OneAction
 from runs.api.resources.approvals import Approvals, ApproveStep, RejectStep
 from runs.api.resources.archiving import ArchiveWorkflow, DeleteWorkflow, RestoreWorkflow
 from runs.api.resources.bulk_start import StartedInBulk
+from runs.api.resources.credentials import Credentials, OneCredential
 from runs.api.resources.dead_letter_verbs import (
     DiscardDeadLetters,
     DiscardOneDeadLetter,
@@ -72,6 +73,8 @@ urlpatterns = [
     path("runs/<str:key>", OneRun.as_view(), name="api-run"),
     path("jobs", Jobs.as_view(), name="api-jobs"),
     path("jobs/<str:key>", OneJob.as_view(), name="api-job"),
+    path("credentials", Credentials.as_view(), name="api-credentials"),
+    path("credentials/<str:key>", OneCredential.as_view(), name="api-credential"),
     path("signals", Signals.as_view(), name="api-signals"),
     path("actions", Actions.as_view(), name="api-actions"),
     path("actions/<str:key>", OneAction.as_view(), name="api-action"),

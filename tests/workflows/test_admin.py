@@ -226,7 +226,7 @@ ADD, READS = reverse_lazy("admin:workflows_apitoken_add"), (
 def test_a_new_token_s_form_offers_the_usual_scopes_and_a_year(browser: Client, workspace: Workspace) -> None:
     page = browser.get(ADD).content.decode()
     ticked = {scope for scope in Scope.values if re.search(rf'value="{scope}"[^>]*\schecked[\s>]', page)}
-    assert ticked == {"read", "start", "operate", "publish"}
+    assert ticked == {"read", "start", "operate", "publish", "use"}
     form = form_of(page)
     assert form["expires_at_0"] in {(timezone.now() + timedelta(days=days)).date().isoformat() for days in (364, 365)}
 
