@@ -261,6 +261,28 @@ class Context(Protocol):
         """
         ...
 
+    def checkpoint(
+        self, data: Json, *, done: int | None = None, failed: int | None = None, total: int | None = None
+    ) -> None:
+        """Keep how far the attempt got: `data` (up to 256 KB of JSON) for the next attempt, the counts for people.
+
+        At most one a second is written, and the last one is written in any case. For effectful actions only. Raises
+        Cancelled if the step was taken from this attempt meanwhile, and Permanent for data that cannot be kept.
+        """
+        ...
+
+    @property
+    def resume(self) -> Json:
+        """The data of the last checkpoint of an earlier attempt with the same input; None if there is none."""
+        ...
+
+    def log(self, message: str, /, *, level: str = "info", **fields: object) -> None:
+        """Add a line to the log of the step: of the levels debug, info, warning and error, with fields of JSON.
+
+        The first 200 lines and 32 KB of a step are stored, within about a second; more are counted.
+        """
+        ...
+
     def cancelled(self) -> bool:
         """Whether the run was stopped since the attempt began. The call is cheap and safe from any thread.
 

@@ -26,6 +26,7 @@ ACTIONS: dict[str, str] = {
     "fail": "actions.catalogue.fail.Fail",
     "flaky": "actions.catalogue.flaky.Flaky",
     "http_request": "actions.catalogue.http_request.HttpRequest",
+    "log": "actions.catalogue.log.Log",
     "notify": "actions.catalogue.notify.Notify",
     "sleep": "actions.catalogue.sleep.Sleep",
     "sub_workflow": "actions.catalogue.sub_workflow.SubWorkflow",

@@ -14,7 +14,7 @@ from runs.admin.buttons import Button, approval_buttons, signal_buttons
 from runs.admin.formatting import colour, json_text, moment
 from runs.admin.item_tables import ItemsTable
 from runs.control import approvals, pauses
-from runs.history import masking, retried_below, timeline
+from runs.history import masking, retried_below, timeline, told
 from runs.history.timeline import StepView
 from runs.history.waiting import WaitView
 from runs.history.words import duration, error_line, pause_line
@@ -45,16 +45,19 @@ class StepRow:
     buttons: list[Button]
     link: str
     items: ItemsTable | None
+    progress: str
+    log: str
 
 
 def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
     """Return the template's variables.
 
-    Three queries, those for failed items, one if the plan is not cached, and one where a run below was retried by hand.
+    Four queries, those for failed items, one if the plan is not cached, and one where a run below was retried by hand.
     """
     views = masking.steps(timeline.timeline(run), secrets=permissions.sees_secrets(request))
     items = item_tables.tables(run, views[:SHOWN_STEPS])
     by_hand = timeline.interventions(run)
+    logs = told.logs_of_steps(run.pk)
     letters = list(run.dead_letters.order_by("id").only("id", "step", "state", "reason", "error"))
     return {
         "run": run,
@@ -63,7 +66,8 @@ def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
         "run_pause": pause_line(held) if (held := pauses.of_run(run)) else "",
         "run_error": error_line(run.error) if run.error is not None else "",
         "steps": [
-            _row(view, run_id=run.pk, request=request, items=items.get(view.step)) for view in views[:SHOWN_STEPS]
+            _row(view, run_id=run.pk, request=request, items=items.get(view.step), log=logs.get(view.step))
+            for view in views[:SHOWN_STEPS]
         ],
         "steps_left_out": max(0, len(views) - SHOWN_STEPS),
         "letters": [
@@ -81,7 +85,9 @@ def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _row(view: StepView, *, run_id: UUID, request: HttpRequest, items: ItemsTable | None) -> StepRow:
+def _row(
+    view: StepView, *, run_id: UUID, request: HttpRequest, items: ItemsTable | None, log: told.Log | None
+) -> StepRow:
     wait = view.waiting_for
     buttons = _wait_buttons(wait, run_id=run_id, request=request) if wait is not None else []
     titled = (("error", view.error), ("input", view.input), ("config", view.config), ("output", view.output))
@@ -104,6 +110,8 @@ def _row(view: StepView, *, run_id: UUID, request: HttpRequest, items: ItemsTabl
         # Whoever has the link can decide, so it is shown only to users who see the buttons and so can decide anyway.
         link=(wait.approve_url or "") if wait is not None and buttons else "",
         items=items,
+        progress=view.progress.text() if view.progress is not None else "",
+        log="\n".join(log.text()) if log is not None else "",
     )
 
 
@@ -126,12 +134,12 @@ def wait_line(asked: WaitView) -> str:
         "items": "Performs its items",
         "code": "Waits for code that has its action",
     }[asked.kind]
-    told = [said, f"since {moment(asked.since)}"]
+    parts = [said, f"since {moment(asked.since)}"]
     if asked.until is not None:
-        told.append(f"{'the next are due' if asked.kind == 'items' else 'until'} {moment(asked.until)}")
+        parts.append(f"{'the next are due' if asked.kind == 'items' else 'until'} {moment(asked.until)}")
     if asked.approvers:
-        told.append(f"to be decided by {', '.join(asked.approvers)}")
-    return "; ".join(told)
+        parts.append(f"to be decided by {', '.join(asked.approvers)}")
+    return "; ".join(parts)
 
 
 def _intervention(one: Intervention) -> dict[str, str]:
@@ -152,12 +160,12 @@ def _address(run_id: object) -> str:
     return reverse("admin:runs_run_change", args=[run_id])
 
 
-def _attempt(told: Any) -> dict[str, Any]:
-    if not isinstance(told, dict):
-        return {"number": "?", "outcome": "", "error": json_text(told), "finished_at": ""}
+def _attempt(tried: Any) -> dict[str, Any]:
+    if not isinstance(tried, dict):
+        return {"number": "?", "outcome": "", "error": json_text(tried), "finished_at": ""}
     return {
-        "number": told.get("number", "?"),
-        "outcome": told.get("outcome", ""),
-        "error": error_line(told.get("error")),
-        "finished_at": str(told.get("finished_at", ""))[:23].replace("T", " "),
+        "number": tried.get("number", "?"),
+        "outcome": tried.get("outcome", ""),
+        "error": error_line(tried.get("error")),
+        "finished_at": str(tried.get("finished_at", ""))[:23].replace("T", " "),
     }

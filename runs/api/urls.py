@@ -32,7 +32,7 @@ from runs.api.resources.run_verbs import (
     TerminateRun,
     TerminateRuns,
 )
-from runs.api.resources.runs import OneRun, OneStep, RunOutput, Runs, StepOutput
+from runs.api.resources.runs import OneRun, OneStep, RunOutput, Runs, StepLogs, StepOutput
 from runs.api.resources.signals import RunSignals, Signals
 from runs.api.resources.start_run import StartedRuns
 from runs.api.resources.tokens import OneToken, Tokens
@@ -68,6 +68,7 @@ urlpatterns = [
     path("runs/<str:key>/steps/<str:step>/approve", ApproveStep.as_view(), name="api-step-approve"),
     path("runs/<str:key>/steps/<str:step>/reject", RejectStep.as_view(), name="api-step-reject"),
     path("runs/<str:key>/steps/<str:step>/items", Items.as_view(), name="api-run-items"),
+    path("runs/<str:key>/steps/<str:step>/logs", StepLogs.as_view(), name="api-step-logs"),
     path("runs/<str:key>/steps/<str:step>/output", StepOutput.as_view(), name="api-step-output"),
     path("runs/<str:key>/steps/<str:step>", OneStep.as_view(), name="api-step"),
     path("runs/<str:key>/output", RunOutput.as_view(), name="api-run-output"),

@@ -11,13 +11,14 @@ from datetime import datetime
 from django.conf import settings
 from django.utils.functional import cached_property
 
-from actions.base import Json
+from actions.base import Json, Permanent
 from actions.credentials import Credential
 from runs.domain.outcomes import RunFacts
-from runs.engine import credentials, effects, redaction
+from runs.engine import checkpoints, credentials, effects, journal, redaction, step_logs
+from runs.engine.lease import Held
 from runs.engine.scope import item_names, names, read_by
 from runs.engine.work import Work, stopped
-from runs.planning.steps import PlannedStep
+from runs.planning.steps import Kind, PlannedStep
 
 
 class AttemptContext:
@@ -115,6 +116,38 @@ class AttemptContext:
     def hidden(self, value: Json) -> Json:
         """Return a value of this attempt as it may be recorded: without the secrets that the attempt has opened."""
         return redaction.of(self.opened).json(value) if self.opened else value
+
+    def checkpoint(
+        self, data: Json, *, done: int | None = None, failed: int | None = None, total: int | None = None
+    ) -> None:
+        """Keep how far the attempt got, without its secrets, for the next attempt and for people.
+
+        See runs.engine.checkpoints.
+        """
+        if self._step.kind(self._work.item) is not Kind.EFFECTFUL:
+            raise Permanent(
+                f"step {self._step.id!r}: only an effectful action can make checkpoints, and {self._step.action.name} "
+                "is pure, waits, or is performed in the transaction of its record",
+                kind="checkpoint",
+            )
+        kept = checkpoints.checked(self._step.id, data, hide=self.hidden, done=done, failed=failed, total=total)
+        if checkpoints.save(self._held, self._work, kept):
+            journal.begin()
+
+    @cached_property
+    def resume(self) -> Json:
+        """The data of the last checkpoint of an earlier attempt; None if there is none."""
+        return checkpoints.resume(self._held, self._work)
+
+    def log(self, message: str, /, *, level: str = "info", **fields: object) -> None:
+        """Add a line to the log of the step, without the attempt's secrets. See runs.engine.step_logs."""
+        work, key = self._work, (self._work.run.id, self._step.id, self._work.item)
+        step_logs.add(key, step_logs.Line(work.clock.now(), work.attempt, level, message, fields), hide=self.hidden)
+        journal.begin()
+
+    @property
+    def _held(self) -> Held:
+        return self._work.run.id, self._work.item, self._step.id, self._work.attempt
 
     def cancelled(self) -> bool:
         """Whether the run was cancelled, or timed out, since the attempt began."""

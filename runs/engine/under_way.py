@@ -11,7 +11,7 @@ from uuid import UUID
 from actions.base import Retryable
 from runs.domain.outcomes import StepResult
 from runs.engine import attempt as performing
-from runs.engine import lease, thread_pool
+from runs.engine import journal, lease, thread_pool
 from runs.engine.failure import Tried, failed
 from runs.engine.work import Work
 from runs.planning.plan import Plan
@@ -40,9 +40,15 @@ class Attempt:
     def perform(self) -> None:
         """Make the attempt, and keep its result."""
         try:
-            self.result = performing.attempt(self.step, self.work)
+            result = performing.attempt(self.step, self.work)
         except BaseException as error:  # even sys.exit() in an action must not end the thread without a result
-            self.result = failed(self.step, self.work, error, Tried(self.work.clock.at))
+            result = failed(self.step, self.work, error, Tried(self.work.clock.at))
+        self.settle()
+        self.result = result
+
+    def settle(self) -> None:
+        """Let what the attempt told be written, before its record ends its fence."""
+        journal.settle((self.work.run.id, self.work.item, self.step.id, self.work.attempt))
 
     def tell(self) -> None:
         """Put the attempt into the inbox of its owner, which may have changed meanwhile."""
@@ -131,6 +137,7 @@ class UnderWay:
         for one in found:
             if one.result is None:
                 self._threads.abandon(one.job)
+                one.settle()
                 one.result = _timed_out(one.step, one.work)
         self.attempts.difference_update(found)
         return found

@@ -30,6 +30,8 @@ def _row(view: StepView) -> tuple[str, ...]:
         result = error_line(view.error)
     elif view.output is not None:
         result = json_line(view.output)
+    elif view.progress is not None:
+        result = view.progress.text()
     attempt = str(view.attempt) if view.attempt else "-"
     return view.step, view.state, attempt, duration(view.started_at, view.finished_at), result
 

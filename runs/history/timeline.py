@@ -19,6 +19,7 @@ from runs.domain.states import PENDING, RUN_ENDED, RUN_OUTCOMES, StepState
 from runs.engine.config import rendered
 from runs.engine.scope import names, step_input
 from runs.history import never_begun, waiting
+from runs.history.told import Progress, progress_of, with_progress
 from runs.history.waiting import WaitView
 from runs.models import Intervention, Run, StepRun
 from runs.planning import plan
@@ -37,7 +38,7 @@ class StepView:
     A step that never began (pending or skipped) has neither input nor config. `not_kept` names those of the two that
     nobody can tell any more: the attempt was killed before it could record them, or computing them for this view took
     too long. `child_run` is the run that the last attempt of a sub_workflow step started, `items` has the counts of a
-    for_each.
+    for_each, `progress` is that of its last checkpoint.
     """
 
     step: str
@@ -55,6 +56,7 @@ class StepView:
     child_run: UUID | None = None
     items: Json = None
     not_kept: tuple[str, ...] = ()
+    progress: Progress | None = None
 
 
 def timeline(run: Run) -> list[StepView]:
@@ -65,7 +67,7 @@ def timeline(run: Run) -> list[StepView]:
     WEB_CPU_MILLISECONDS; but not what an attempt was killed over.
     """
     planned = plan.load(run.version_id)
-    rows = {row.step: row for row in StepRun.objects.filter(run_id=run.pk, item=-1)}
+    rows = {row.step: row for row in with_progress(StepRun.objects.filter(run_id=run.pk, item=-1))}
     seen = {key: {"output": r.output, "state": r.state, "error": r.error} for key, r in rows.items()}
     facts = _facts(run)
     # Compensations and the steps of on_failure are shown only once they have a row: most runs never need them.
@@ -149,6 +151,7 @@ def _view(step: PlannedStep, row: StepRun, run: RunFacts, seen: LoadedSteps, *, 
         finished_at=row.finished_at,
         items=_counts(row),
         waiting_for=waiting.of(row, version_id=version_id),
+        progress=progress_of(row),
         not_kept=tuple(name for name, part in (("input", given), ("config", config)) if not part.kept),
     )
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from runs.control import concurrency, pauses
 from runs.control.pauses import Paused
@@ -34,6 +34,16 @@ class WaitShape(Shape):
     key: str | None
     message: str | None
     approvers: list[str]
+
+
+class ProgressShape(Shape):
+    """How far a step got, as its action says at each checkpoint; a count that it does not say is null."""
+
+    done: int | None
+    failed: int | None
+    total: int | None
+    at: datetime
+    attempt: int
 
 
 class StepShape(Shape):
@@ -65,6 +75,8 @@ class StepShape(Shape):
     approve_url: str | None
     child_run: UUID | None
     items: Any
+    # Null unless its action makes checkpoints.
+    progress: ProgressShape | None
     not_kept: list[str]
     left_out: list[str]
     step_url: str | None
@@ -150,6 +162,23 @@ class OutputShape(Shape):
     output: Any
 
 
+class LogLine(Shape):
+    """A line that a step logged. `level` is debug, info, warning or error."""
+
+    at: datetime
+    attempt: int
+    level: str
+    message: str
+    fields: dict[str, Any] = Field(default_factory=dict)
+
+
+class LogShape(Shape):
+    """The log of a step: its first 200 lines or 32 KB over all attempts, and how many more there were."""
+
+    lines: list[LogLine]
+    dropped: int
+
+
 class RunRetried(Shape):
     """The state of a run after a retry; `notes` say which run above does not wait for it again, and why."""
 
@@ -174,6 +203,7 @@ def step(view: StepView, *, site: Site | None = str, outputs: Outputs | None = N
     waits = view.waiting_for
     fields["waiting_for"] = WaitShape.model_validate(dataclasses.asdict(waits)) if waits else None
     fields["not_kept"] = list(view.not_kept)
+    fields["progress"] = ProgressShape.model_validate(dataclasses.asdict(view.progress)) if view.progress else None
     link = waits.approve_url if waits else None
     fields |= _parts(view, outputs)
     return StepShape(**fields, approve_url=site(link) if link and site else None)

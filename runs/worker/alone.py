@@ -16,7 +16,7 @@ from django.db import connections
 
 from runs.dispatch import dispatcher
 from runs.domain.requests import Due
-from runs.engine import memory_limit, thread_pool, tickets
+from runs.engine import journal, memory_limit, thread_pool, tickets
 from runs.maintenance import suspects
 
 log = logging.getLogger(__name__)
@@ -83,6 +83,7 @@ def _perform(found: Sequence[Due]) -> None:
         while left and time.monotonic() - began < _BUDGET_SECONDS and not thread_pool.current().stuck:
             suspects.perform([left.pop(0)], before_each=_limit)
             _limit(0)
+        journal.flush()
         tickets.unsend([one.ticket for one in left])
         dispatcher.refill()
         status = 0

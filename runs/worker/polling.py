@@ -12,7 +12,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from runs.dispatch import dispatcher
 from runs.dispatch.grouping import spread_over
 from runs.domain.requests import Due
-from runs.engine import memory_limit, tickets
+from runs.engine import journal, memory_limit, tickets
 from runs.engine import recorder as recorders
 from runs.maintenance import suspects, sweep
 from runs.maintenance.sweep import INTERVAL_SECONDS, TICK_SECONDS
@@ -72,6 +72,7 @@ def work(stopping: threading.Event) -> None:
             pause = INTERVAL_SECONDS
     if (recorder := recorders.existing()) is not None:
         recorder.drain(until=time.monotonic() + DRAIN_SECONDS)
+    journal.flush()
 
 
 def _alone() -> int:

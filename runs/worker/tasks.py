@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import Error, connection
 
 from runs.dispatch.compiler import ADVANCE
-from runs.engine import memory_limit, thread_pool
+from runs.engine import journal, memory_limit, thread_pool
 from runs.engine import recorder as recorders
 from runs.worker import delivery, pulse
 
@@ -91,10 +91,12 @@ def drain(**_: Any) -> None:
     """Claim nothing any more, and record what is under way, for as long as a shutdown may take."""
     recorder = recorders.existing()
     if recorder is None or recorder.draining:
+        journal.flush()
         return  # a child that is replaced has drained before it ended
     left = recorder.drain(until=time.monotonic() + current_app.conf.worker_soft_shutdown_timeout)
     if left:
         log.warning("drain_cut_short", extra={"count": left})
+    journal.flush()
 
 
 def _too_big() -> bool:

@@ -37,6 +37,18 @@ class Given:
     def once(self, _name: str, effect: Callable[[], Json], /) -> Json:
         return effect()
 
+    @property
+    def resume(self) -> Json:
+        return None
+
+    def checkpoint(
+        self, data: Json, *, done: int | None = None, failed: int | None = None, total: int | None = None
+    ) -> None:
+        pass
+
+    def log(self, message: str, /, *, level: str = "info", **fields: object) -> None:
+        pass
+
     def cancelled(self) -> bool:
         return self.stopped
 

@@ -6,7 +6,7 @@ from functools import reduce
 from operator import or_
 
 from django.db.models import Q, QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -17,7 +17,7 @@ from runs.api.http.outputs import PARAMETERS, outputs_of
 from runs.api.http.pagination import Newest, page
 from runs.api.http.problems import bad, missing
 from runs.domain.states import RUN_ENDED, RunState
-from runs.history import lists, masking, timeline
+from runs.history import lists, masking, timeline, told
 from runs.models import Run, StepRun
 from runs.schemas import runs
 from workflows.models import Workspace
@@ -64,7 +64,7 @@ class OneRun(ScopedView):
         one = found.select_related("workflow", "version").defer("version__definition").first()
         if one is None:
             raise missing("run", key)
-        told = runs.run_detail(
+        detail = runs.run_detail(
             one,
             steps=timeline.timeline(one),
             interventions=timeline.interventions(one),
@@ -72,7 +72,7 @@ class OneRun(ScopedView):
             site=self.site,
             outputs=outputs_of(one.pk, request=request),
         )
-        return Response(told.as_json())
+        return Response(detail.as_json())
 
 
 class RunOutput(ScopedView):
@@ -114,6 +114,33 @@ class StepOutput(ScopedView):
         if found is None:
             raise missing("step", step)
         return Response(runs.OutputShape(output=found.output).as_json())
+
+
+class StepLogs(ScopedView):
+    """The log of one step of one run."""
+
+    @extend_schema(
+        operation_id="run_step_logs",
+        parameters=[OpenApiParameter("item", int, description="The index of an item of a for_each step.")],
+        responses={200: runs.LogShape, **READ_ONE, **READ_MANY},
+    )
+    def get(self, request: Request, key: str, step: str) -> Response:
+        """Show what it logged, oldest first; no lines for a step that never did. 404 for one that has not begun."""
+        run_id = lookups.find_run(key, workspace=self.workspace)
+        item = _item(filters.read(request, known=("item",)).get("item"))
+        if not StepRun.objects.filter(run=run_id, step=step, item=item).exists():
+            raise missing("step", step)
+        found = told.log_of(run_id, step=step, item=item)
+        lines = [runs.LogLine.model_validate(line) for line in found.lines]
+        return Response(runs.LogShape(lines=lines, dropped=found.dropped).as_json())
+
+
+def _item(given: str | None) -> int:
+    if given is None:
+        return -1
+    if not (given.isascii() and given.isdecimal() and len(given) < 10):
+        raise bad("item", f"must be the index of an item, from 0, not {given[:40]!r}")
+    return int(given)
 
 
 def matching(given: Filters, *, workspace: Workspace) -> QuerySet[Run]:

@@ -10,7 +10,7 @@ import orjson
 from django.core.management.base import BaseCommand, CommandParser
 
 from runs.control import approvals
-from runs.history import retried_below, timeline, words
+from runs.history import retried_below, timeline, told, words
 from runs.management.commands import _report
 from runs.models import DeadLetter, Run
 from runs.schemas import runs
@@ -23,18 +23,20 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("id", metavar="ID")
         parser.add_argument("--json", action="store_true", help="print it as JSON, steps in full")
+        parser.add_argument("--logs", action="store_true", help="print what its steps logged as well")
 
     def handle(self, **options: Any) -> None:
         run = self._find(options["id"])
         if options["json"]:
-            told = runs.run_detail(
+            detail = runs.run_detail(
                 run, steps=timeline.timeline(run), interventions=timeline.interventions(run), secrets=True
             )
-            text = orjson.dumps(told.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
+            text = orjson.dumps(detail.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
             self.stdout.write(text)
             return
         notes = retried_below.notes(run, steps=timeline.timeline(run), interventions=timeline.interventions(run))
-        for line in [*_report.timeline(run), *_facts(run), *(words.printable(f"note    {note}") for note in notes)]:
+        lines = [*_report.timeline(run), *_facts(run), *(words.printable(f"note    {note}") for note in notes)]
+        for line in [*lines, *(_logs(run) if options["logs"] else ())]:
             self.stdout.write(line)
 
     def _find(self, key: str) -> Run:
@@ -46,6 +48,17 @@ class Command(BaseCommand):
         if run is None:
             _common.leave(self, [f"there is no run {key}"])
         return run
+
+
+def _logs(run: Run) -> Iterator[str]:
+    found = told.logs_of(run.pk)
+    for log in found:
+        yield f"log of {log.step}" + (f", item {log.item}" if log.item >= 0 else "")
+        yield from (f"  {line}" for line in log.text())
+    if not found:
+        yield "no step has logged anything"
+    if len(found) == told.SHOWN_LOGS:
+        yield f"these are the newest {told.SHOWN_LOGS} logs; the API has that of each step"
 
 
 def _facts(run: Run) -> Iterator[str]:

@@ -52,6 +52,7 @@ def test_a_finished_run_is_told_with_every_step() -> None:
             "finished_at",
             "child_run",
             "items",
+            "progress",
             "waiting_for",
             "approve_url",
         ),
