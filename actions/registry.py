@@ -11,15 +11,21 @@ from actions.meanings import meant
 from actions.nearest import nearest
 
 ACTIONS: dict[str, str] = {
+    "aggregate": "actions.catalogue.aggregate.Aggregate",
     "approval": "actions.catalogue.approval.Approval",
     "compute": "actions.catalogue.compute.Compute",
     "condition": "actions.catalogue.condition.Condition",
+    "dedupe": "actions.catalogue.dedupe.Dedupe",
     "default": "actions.catalogue.default.Default",
     "fail": "actions.catalogue.fail.Fail",
+    "filter": "actions.catalogue.filter.Filter",
     "flaky": "actions.catalogue.flaky.Flaky",
     "http_request": "actions.catalogue.http_request.HttpRequest",
+    "merge": "actions.catalogue.merge.Merge",
     "notify": "actions.catalogue.notify.Notify",
     "sleep": "actions.catalogue.sleep.Sleep",
+    "sort": "actions.catalogue.sort.Sort",
+    "split": "actions.catalogue.split.Split",
     "sub_workflow": "actions.catalogue.sub_workflow.SubWorkflow",
     "transform": "actions.catalogue.transform.Transform",
     "wait": "actions.catalogue.wait.Wait",

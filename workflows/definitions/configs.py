@@ -16,9 +16,16 @@ from workflows.definitions.complaints import MOST_ERRORS, complaints, location, 
 from workflows.definitions.errors import MOST_PROBLEMS, MOST_SECONDS, Problem, join_path
 
 # By action: the config field whose strings are bare expressions, without `{{ }}`.
-_BARE = {"condition": "expression", "transform": "map"}
+_BARE = {"condition": "expression", "filter": "where", "transform": "map"}
 # By action: the config fields that make the action read the step's input.
-_OF_INPUT = {"transform": frozenset({"select", "rename"})}
+_OF_INPUT = {
+    "aggregate": frozenset({"fields"}),
+    "dedupe": frozenset({"by", "keep", "missing"}),
+    "merge": frozenset({"mode"}),
+    "sort": frozenset({"by", "order", "as"}),
+    "split": frozenset({"path"}),
+    "transform": frozenset({"select", "rename"}),
+}
 _ABOUT_KEYS = frozenset({"missing", "extra_forbidden"})
 
 
