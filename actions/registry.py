@@ -27,6 +27,7 @@ ACTIONS: dict[str, str] = {
     "sort": "actions.catalogue.sort.Sort",
     "split": "actions.catalogue.split.Split",
     "sub_workflow": "actions.catalogue.sub_workflow.SubWorkflow",
+    "switch": "actions.catalogue.switch.Switch",
     "transform": "actions.catalogue.transform.Transform",
     "wait": "actions.catalogue.wait.Wait",
     "wait_for_signal": "actions.catalogue.wait_for_signal.WaitForSignal",

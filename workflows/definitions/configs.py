@@ -16,7 +16,7 @@ from workflows.definitions.complaints import MOST_ERRORS, complaints, location, 
 from workflows.definitions.errors import MOST_PROBLEMS, MOST_SECONDS, Problem, join_path
 
 # By action: the config field whose strings are bare expressions, without `{{ }}`.
-_BARE = {"condition": "expression", "filter": "where", "transform": "map"}
+_BARE = {"condition": "expression", "filter": "where", "switch": "routes", "transform": "map"}
 # By action: the config fields that make the action read the step's input.
 _OF_INPUT = {
     "aggregate": frozenset({"fields"}),
@@ -175,3 +175,7 @@ def _bare(action: Action[Any], config: Json, *, path: str) -> Iterator[tuple[str
         for key, source in value.items():
             if isinstance(source, str):
                 yield join_path(path, field or "", key), source
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            if isinstance(part, dict) and isinstance(when := part.get("when"), str):
+                yield join_path(path, field or "", index, "when"), when

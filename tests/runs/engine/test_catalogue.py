@@ -39,3 +39,56 @@ def test_lists_are_worked_on_step_after_step() -> None:
     assert (
         "filter: items[0]: expression `item.paid and item.id != 9` at position 0: needs item.paid" in error["message"]
     )
+
+
+_SWITCH = """
+name: shop
+steps:
+  - id: by_land
+    action: switch
+    with:
+      value: "{{ input.land }}"
+      routes:
+        - {is: [DE, AT], goto: german}
+        - {when: "input.total > 100", goto: Big order, name: big}
+      default: english
+  - {id: german, action: transform, with: {set: {told: de}}}
+  - {name: Big order, action: transform, if: "{{ input.total < 1000 }}", with: {set: {told: big}}}
+  - {id: english, action: transform, with: {set: {told: en}}}
+  - {id: done, action: transform, with: {set: {route: "{{ steps.by_land.output.route }}"}}}
+"""
+
+
+def test_a_switch_takes_the_first_route_that_fits_and_skips_the_others() -> None:
+    found = flows.published(_SWITCH)
+    inputs = [{"land": land, "total": total} for land, total in (("DE", 500), ("FR", 101), ("FR", 5000), ("FR", 1))]
+    runs = flows.begun(found, *inputs)
+    drain()
+    told = [flows.states(run) for run in runs]
+    ran = [{step for step, state in states.items() if state == "succeeded"} for states in told]
+    assert ran == [
+        {"by_land", "german", "done"},
+        {"by_land", "Big_order", "done"},
+        {"by_land", "done"},  # its own `if` is asked, too
+        {"by_land", "english", "done"},
+    ]
+    assert [flows.the_run(run).output for run in runs] == [{"route": r} for r in ("german", "big", "big", "default")]
+    assert {flows.the_run(run).state for run in runs} == {"succeeded"}
+
+
+def test_a_switch_without_a_default_skips_every_route_and_fails_with_the_name_of_a_route() -> None:
+    found = flows.published(
+        """
+        name: routes
+        steps:
+          - {id: pick, action: switch, with: {routes: [{when: input.age > 17, goto: adult}]}}
+          - {id: adult, action: default, needs: [pick]}
+          - {id: after, action: default, needs: [adult]}
+        """
+    )
+    [young, odd] = flows.begun(found, {"age": 1}, {"age": "x"})
+    drain()
+    assert flows.states(young) == {"pick": "succeeded", "adult": "skipped", "after": "skipped"}
+    error = flows.the_run(odd).error
+    assert error is not None
+    assert "switch: routes[0], 'adult': expression `input.age > 17`" in error["message"]
