@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from actions.database import Database
+
 # A value that PostgreSQL's jsonb can hold: no NaN, no NUL, integers of at most 64 bits.
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -215,6 +217,7 @@ class Context(Protocol):
     the run's input), and each key of the step's input as a name of its own. `idempotency_key` is the same for every
     attempt of this step of this run, and differs from every other step's. `now` is the database's time. `item` is the
     index of the item in a for_each, else -1. `has_compensation` tells whether the definition says how to undo the step.
+    `database` is for transactional actions of the catalogue.
     """
 
     @property
@@ -237,6 +240,8 @@ class Context(Protocol):
     def item(self) -> int: ...
     @property
     def has_compensation(self) -> bool: ...
+    @property
+    def database(self) -> Database: ...
 
     def once(self, name: str, effect: Callable[[], Json], /) -> Json:
         """Call `effect`, store its result under `name`, and return it; a later attempt gets the stored result instead.

@@ -15,6 +15,7 @@ _WORDS = {
     "dedupe": "deduplicate duplicates removeduplicates distinct unique",
     "filter": "where grep reject",
     "merge": "combine union concat concatenate zip lookup",
+    "set_labels": "label labels tag tags",
     "sort": "order orderby arrange",
     "split": "splitout unwind explode unnest itemlists",
     "approval": "approve human manual review usertask confirm",

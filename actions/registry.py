@@ -23,6 +23,7 @@ ACTIONS: dict[str, str] = {
     "http_request": "actions.catalogue.http_request.HttpRequest",
     "merge": "actions.catalogue.merge.Merge",
     "notify": "actions.catalogue.notify.Notify",
+    "set_labels": "actions.catalogue.set_labels.SetLabels",
     "sleep": "actions.catalogue.sleep.Sleep",
     "sort": "actions.catalogue.sort.Sort",
     "split": "actions.catalogue.split.Split",

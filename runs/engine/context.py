@@ -11,9 +11,10 @@ from datetime import datetime
 from django.conf import settings
 from django.utils.functional import cached_property
 
-from actions.base import Json
+from actions.base import Json, Permanent
 from runs.domain.outcomes import RunFacts
 from runs.engine import effects
+from runs.engine.database_effects import DatabaseEffects
 from runs.engine.scope import item_names, names, read_by
 from runs.engine.work import Work, stopped
 from runs.planning.steps import PlannedStep
@@ -52,6 +53,13 @@ class AttemptContext:
     def has_compensation(self) -> bool:
         """Whether the definition says how to undo this step."""
         return self._step.definition.compensate is not None
+
+    @property
+    def database(self) -> DatabaseEffects:
+        """What the action may do in the transaction that records the step. Raises Permanent if there is none."""
+        if not self._step.action.transactional:
+            raise Permanent(f"action {self._step.action.name!r} is not transactional, and has no transaction")
+        return DatabaseEffects(self._work.run.id)
 
     @property
     def names(self) -> dict[str, Json]:

@@ -28,6 +28,7 @@ class Given:
     item: int = -1
     has_compensation: bool = False
     stopped: bool = False
+    database: Any = None
 
     def once(self, _name: str, effect: Callable[[], Json], /) -> Json:
         return effect()

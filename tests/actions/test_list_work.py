@@ -162,7 +162,7 @@ def test_keys_that_are_null_match_nothing() -> None:
     lists: Json = [[{"id": None, "a": 1}], [{"id": None, "b": 1}, {"b": 2}]]
     config: dict[str, Any] = {"mode": "by_key", "by": "id", "lists": lists, "missing": "unmatched"}
     assert perform("merge", config) == []
-    assert perform("merge", {**config, "keep": "all"}) == [*lists[0], *lists[1]]
+    assert perform("merge", {**config, "keep": "all"}) == [{"id": None, "a": 1}, {"id": None, "b": 1}, {"b": 2}]
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ BESIDE = {
     "workflows": {"apps"},
     "actions": {
         "base",
+        "database",
         "durations",
         "meanings",
         "moments",

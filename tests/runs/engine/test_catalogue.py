@@ -92,3 +92,31 @@ def test_a_switch_without_a_default_skips_every_route_and_fails_with_the_name_of
     error = flows.the_run(odd).error
     assert error is not None
     assert "switch: routes[0], 'adult': expression `input.age > 17`" in error["message"]
+
+
+def test_labels_are_set_with_the_record_of_their_step() -> None:
+    found = flows.published(
+        """
+        name: labelled
+        labels: {team: shop, old: "1"}
+        steps:
+          - {id: mark, action: set_labels, with: {labels: {customer: "{{ input.who }}", team: 7}, remove: [old, none]}}
+          - {id: after, action: default}
+        """
+    )
+    long, many = "x" * 256, {f"l{n}": "" for n in range(999)}
+    [good, refused] = flows.begun(found, {"who": "ada"}, {"who": long})
+    [full] = flows.begun(found, {"who": "bob"}, labels=many)
+    drain()
+    wanted = {"team": "7", "customer": "ada"}
+    assert flows.the_run(good).labels == wanted
+    assert flows.steps(good)["mark"].output == {"labels": wanted}
+    error = flows.the_run(refused).error
+    assert error is not None
+    assert "with.labels.customer: must have at most 255 characters, not 256" in error["message"]
+    assert flows.the_run(refused).labels == {"team": "shop", "old": "1"}
+    # What a failed attempt wrote is rolled back.
+    error = flows.the_run(full).error
+    assert error is not None
+    assert "the run would have 1,001 labels; 1,000 are the limit" in error["message"]
+    assert flows.the_run(full).labels == {"team": "shop", "old": "1", **many}
