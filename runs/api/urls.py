@@ -33,6 +33,7 @@ from runs.api.resources.run_verbs import (
 from runs.api.resources.runs import OneRun, OneStep, RunOutput, Runs, StepOutput
 from runs.api.resources.signals import RunSignals, Signals
 from runs.api.resources.start_run import StartedRuns
+from runs.api.resources.variables import OneVariable, Variables
 from runs.api.resources.workflow_verbs import PauseWorkflow, ResumeWorkflow
 from runs.api.resources.workflows import OneWorkflow, Workflows
 
@@ -71,6 +72,8 @@ urlpatterns = [
     path("jobs", Jobs.as_view(), name="api-jobs"),
     path("jobs/<str:key>", OneJob.as_view(), name="api-job"),
     path("signals", Signals.as_view(), name="api-signals"),
+    path("variables", Variables.as_view(), name="api-variables"),
+    path("variables/<str:name>", OneVariable.as_view(), name="api-variable"),
     path("approvals", Approvals.as_view(), name="api-approvals"),
     path("dead-letters", DeadLetters.as_view(), name="api-dead-letters"),
     path("dead-letters/retry", RetryDeadLetters.as_view(), name="api-dead-letters-retry"),

@@ -67,9 +67,11 @@ class AttemptContext:
         if self._names is None:
             work = self._work
             if work.item >= 0:
-                self._names = item_names(work.run, work.steps, item=work.value, index=work.item)
+                self._names = item_names(
+                    work.run, work.steps, item=work.value, index=work.item, variables=work.variables
+                )
             else:
-                self._names = names(self._step, work.run, work.steps, given=self.input)
+                self._names = names(self._step, work.run, work.steps, given=self.input, variables=work.variables)
         return self._names
 
     @property

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from actions import expressions, paths
 from actions.base import ACCEPTED, Action, Config, Json, Use
 from actions.durations import seconds
-from workflows.definitions.configs import config_references
+from workflows.definitions.configs import config_names, config_references
 from workflows.definitions.definition import StepDefinition
 
 # What `WrittenConfig.awaits` is where only the run can tell which signal is meant.
@@ -193,6 +193,11 @@ class WrittenConfig:
             return None
         name = self.template.get(field) if isinstance(self.template, dict) else None
         return ANY_SIGNAL if not isinstance(name, str) or expressions.has_expression(name) else name
+
+    @cached_property
+    def reads_variables(self) -> bool:
+        """Whether its expressions may read variables of the workspace."""
+        return "vars" in str(self.template) and "vars" in config_names(self._action, self.template)
 
     @cached_property
     def references(self) -> frozenset[str]:

@@ -18,6 +18,7 @@ from workflows.publishing.jobs import JOBS_WORKFLOW, job_definition
 from workflows.publishing.names import by_alias, taken
 from workflows.publishing.references import unknown_sub_workflows
 from workflows.publishing.validate import Checked, validate
+from workflows.publishing.variables import variable_warnings
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,11 @@ def _publish(workflow: Workflow, checked: Checked, *, by: User, workflow_created
         workflow.settings = draft.settings_of(definition)
         workflow.save(update_fields=["current", "concurrent_runs", "description", "settings"])
         draft.replace_steps(workflow, definition)
-    warnings = (*checked.warnings, *unknown_sub_workflows(definition, workspace=workflow.workspace))
+    warnings = (
+        *checked.warnings,
+        *unknown_sub_workflows(definition, workspace=workflow.workspace),
+        *variable_warnings(definition, workspace=workflow.workspace),
+    )
     return Published(workflow, version, workflow_created, created, checked.start_input, warnings)
 
 
