@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from actions.base import ONCE, Action, Config, Context, Example, Json, Retry
+from actions.base import ONCE, Action, Config, Context, Example, Json, Output, Retry
 from actions.expressions.library import decimals
 from actions.expressions.values import Refused, as_text, hold, kind
 from actions.expressions.values import bounded as whole_number
@@ -17,6 +17,7 @@ from actions.lists.items import (
     MAX_PATHS,
     MISSING,
     Items,
+    ListOutput,
     Made,
     Path,
     Paths,
@@ -89,6 +90,7 @@ class Aggregate(Action[AggregateConfig]):
         "groups come first."
     )
     output: ClassVar[str] = "an object with the fields; with group_by, a list of such objects, one for each group"
+    output_class: ClassVar[type[Output] | None] = ListOutput
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
             title="What each country has ordered",

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from actions.base import ONCE, Action, Config, Context, Example, Json, Retry
-from actions.lists.items import MISSING, Items, Paths, Reader, bounded, missing, own_or_given
+from actions.base import ONCE, Action, Config, Context, Example, Json, Output, Retry
+from actions.lists.items import MISSING, Items, ListOutput, Paths, Reader, bounded, missing, own_or_given
 from actions.lists.keys import key_of
 
 
@@ -37,6 +37,7 @@ class Dedupe(Action[DedupeConfig]):
         "first one stays, or the last one with `keep: last`, where it stands."
     )
     output: ClassVar[str] = "the list without the repeated items, in its order"
+    output_class: ClassVar[type[Output] | None] = ListOutput
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
             title="One row for each address, the latest",

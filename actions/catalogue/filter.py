@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from actions import expressions
-from actions.base import ONCE, Action, Config, Context, Example, Json, Permanent, Retry
+from actions.base import ONCE, Action, Config, Context, Example, Json, Output, Permanent, Retry
 from actions.expressions import ExpressionError
 from actions.expressions.values import begin_item
-from actions.lists.items import bounded, own_or_given
+from actions.lists.items import ListOutput, bounded, own_or_given
 
 
 class FilterConfig(Config):
@@ -35,6 +35,7 @@ class Filter(Action[FilterConfig]):
         "`missing: drop` leaves such items out, `missing: keep` keeps them."
     )
     output: ClassVar[str] = "the list of the items that are kept, in their order"
+    output_class: ClassVar[type[Output] | None] = ListOutput
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
             title="Adults only",

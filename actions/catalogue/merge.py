@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from actions import expressions
-from actions.base import ONCE, Action, Config, Context, Example, Json, Permanent, Retry
+from actions.base import ONCE, Action, Config, Context, Example, Json, Output, Permanent, Retry
 from actions.expressions.values import each, same, work
-from actions.lists.items import MAX_PATHS, MISSING, Items, Made, Path, Reader, bounded, content, missing
+from actions.lists.items import MAX_PATHS, MISSING, Items, ListOutput, Made, Path, Reader, bounded, content, missing
 from actions.lists.keys import key_of
 from actions.texts import as_text
 
@@ -73,6 +73,7 @@ class Merge(Action[MergeConfig]):
         "items have. Without `lists`, the step merges the outputs of the steps that it needs."
     )
     output: ClassVar[str] = "the merged list"
+    output_class: ClassVar[type[Output] | None] = ListOutput
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
             title="Orders with the names of their customers",

@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from actions.base import ONCE, Action, Config, Context, Example, Json, Permanent, Retry
+from actions.base import ONCE, Action, Config, Context, Example, Json, Output, Permanent, Retry
 from actions.expressions.values import hold
-from actions.lists.items import MAX_PATHS, MISSING, Items, Path, Reader, bounded, missing, own_or_given
+from actions.lists.items import MAX_PATHS, MISSING, Items, ListOutput, Path, Reader, bounded, missing, own_or_given
 from actions.lists.keys import As, OneKind
 from actions.texts import as_text
 
@@ -72,6 +72,7 @@ class Sort(Action[SortConfig]):
         "`missing` says `first` or `last`; that goes for both orders."
     )
     output: ClassVar[str] = "the list of the items in order"
+    output_class: ClassVar[type[Output] | None] = ListOutput
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
             title="The dearest first, and equal ones by name",

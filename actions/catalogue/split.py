@@ -7,11 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from actions.base import ONCE, Action, Config, Context, Example, Json, Permanent, Retry
+from actions.base import ONCE, Action, Config, Context, Example, Json, Output, Permanent, Retry
 from actions.lists.items import (
     MAX_PATHS,
     MISSING,
     Items,
+    ListOutput,
     Made,
     Path,
     Reader,
@@ -70,6 +71,7 @@ class Split(Action[SplitConfig]):
         "`include` and `as`, the new items are the entries as they are."
     )
     output: ClassVar[str] = "the list of the new items"
+    output_class: ClassVar[type[Output] | None] = ListOutput
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
             title="A row for each line of an order",

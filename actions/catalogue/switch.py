@@ -90,6 +90,10 @@ class Switch(Action[SwitchConfig]):
             },
             input={"country": "AT"},
             output={"route": "german", "goto": "in_german"},
+            steps=(
+                {"id": "in_german", "action": "default", "needs": ["example"]},
+                {"id": "in_english", "action": "default", "needs": ["example"]},
+            ),
         ),
     )
     pure: ClassVar[bool] = True

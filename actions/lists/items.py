@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from actions import expressions, paths, payload
-from actions.base import Context, Json, Permanent
+from actions.base import Context, Json, Output, Permanent
 from actions.expressions.values import Refused, each, kind, work
 from actions.texts import Text, as_text
 
@@ -21,6 +21,12 @@ CPU_MILLISECONDS = 10_000
 # The most characters of a path, and the most paths that a config names.
 MAX_PATH = 1_000
 MAX_PATHS = 50
+
+
+class ListOutput(Output):
+    """A list: its items are what the list that the action is given has, or what the config says."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 class _Missing:

@@ -37,16 +37,7 @@ DEATHS = 2
 ROUNDS = 80
 
 _TABLES = (
-    "ticket",
-    "itembatch",
-    "steprun",
-    "deadletter",
-    "signal",
-    "effect",
-    "intervention",
-    "run",
-    "process",
-    "state",
+    *("ticket", "itembatch", "steprun", "deadletter", "signal", "effect", "intervention", "run", "process", "state"),
 )
 _numbers = itertools.count()
 

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     """A workspace has variables."""
 
     dependencies = [
-        ('workflows', '0012_workflow_alias'),
+        ('workflows', '0013_scope_use'),
     ]
 
     operations = [

@@ -13,13 +13,14 @@ from runs.maintenance import state as maintenance
 from runs.models import State
 from tests import flows
 from tests.engine import deliver, drain
+from workflows.publishing.publish import publish
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def _one(action: str, config: dict[str, Any], *, name: str = "s", given: Any = None) -> Any:
     """The output of a run of one step, or its error."""
-    lines = flows.publish(
+    lines = publish(
         {"name": name, "steps": [{"id": "a", "action": action, "with": config, "retry": "none"}]},
         workspace=flows.workspace(),
         owner=flows.owner(),
@@ -123,13 +124,13 @@ def test_two_runs_that_take_two_keys_in_both_orders_do_not_wait_for_each_other()
     names = ("k1", "k2")
     runs = []
     for order in (names, names[::-1]):
-        steps = [
+        steps: list[Any] = [
             {"id": f"{key}_{n}", "action": "state_increment", "with": {"key": key, "scope": "workspace"}}
             for n in range(3)
             for key in order
         ]
-        document = {"name": "-".join(order), "steps": steps}
-        runs += flows.begun(flows.publish(document, workspace=flows.workspace(), owner=flows.owner()), *[{}] * 3)
+        document: dict[str, Any] = {"name": "-".join(order), "steps": steps}
+        runs += flows.begun(publish(document, workspace=flows.workspace(), owner=flows.owner()), *[{}] * 3)
     failures: list[BaseException] = []
 
     def work() -> None:
