@@ -7,7 +7,7 @@ import re
 _WORDS = {
     "notify": "email mail gmail smtp sendgrid slack teams discord telegram sms twilio message log print echo alert",
     "wait": "delay pause timer hold",
-    "http_request": "http https request fetch get post put patch delete api rest graphql curl wget url webhook respond",
+    "http_request": "http https request fetch get post put patch delete api rest graphql curl wget url respond",
     "condition": "if branch when else decision",
     "state_get": "storage recall staticdata",
     "state_increment": "counter increment",

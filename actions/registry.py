@@ -43,6 +43,7 @@ ACTIONS: dict[str, str] = {
     "transform": "actions.catalogue.transform.Transform",
     "wait": "actions.catalogue.wait.Wait",
     "wait_for_signal": "actions.catalogue.wait_for_signal.WaitForSignal",
+    "webhook": "actions.catalogue.webhook.Webhook",
 }
 # Who brings an action of ours, for people.
 OURS = "stepwise"
