@@ -46,10 +46,11 @@ def theirs() -> dict[str, str]:
 
 
 def addresses() -> Iterator[str]:
-    """Every address that takes an id, as a pattern."""
+    """Every address that takes an id of a workspace, as a pattern. Actions are of no workspace."""
     for pattern in urlpatterns:
-        if isinstance(pattern, URLPattern) and "key>" in str(pattern.pattern):
-            yield str(pattern.pattern).replace("<path:", "<").replace("<str:", "<")
+        path = str(pattern.pattern)
+        if isinstance(pattern, URLPattern) and "key>" in path and not path.startswith("actions/"):
+            yield path.replace("<path:", "<").replace("<str:", "<")
 
 
 def stand() -> list[Any]:
