@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeV
 
 from pydantic import BaseModel, ConfigDict
 
+from actions.database import Database
+
 if TYPE_CHECKING:
     from actions.credentials import Credential
 
@@ -220,6 +222,7 @@ class Context(Protocol):
     the run's input), and each key of the step's input as a name of its own. `idempotency_key` is the same for every
     attempt of this step of this run, and differs from every other step's. `now` is the database's time. `item` is the
     index of the item in a for_each, else -1. `has_compensation` tells whether the definition says how to undo the step.
+    `database` is for transactional actions of the catalogue.
     """
 
     @property
@@ -242,6 +245,8 @@ class Context(Protocol):
     def item(self) -> int: ...
     @property
     def has_compensation(self) -> bool: ...
+    @property
+    def database(self) -> Database: ...
 
     def credential(self, name: str, /) -> Credential:
         """Open the credential of this name, which the step's config has to name as written in the definition.

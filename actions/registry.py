@@ -19,20 +19,32 @@ from actions.nearest import nearest
 from actions.sources import Fault, Listed
 
 ACTIONS: dict[str, str] = {
+    "aggregate": "actions.catalogue.aggregate.Aggregate",
     "approval": "actions.catalogue.approval.Approval",
     "compute": "actions.catalogue.compute.Compute",
     "condition": "actions.catalogue.condition.Condition",
+    "dedupe": "actions.catalogue.dedupe.Dedupe",
     "default": "actions.catalogue.default.Default",
     "fail": "actions.catalogue.fail.Fail",
+    "filter": "actions.catalogue.filter.Filter",
     "flaky": "actions.catalogue.flaky.Flaky",
     "http_request": "actions.catalogue.http_request.HttpRequest",
     "log": "actions.catalogue.log.Log",
+    "merge": "actions.catalogue.merge.Merge",
     "notify": "actions.catalogue.notify.Notify",
+    "set_labels": "actions.catalogue.set_labels.SetLabels",
     "sleep": "actions.catalogue.sleep.Sleep",
+    "sort": "actions.catalogue.sort.Sort",
+    "split": "actions.catalogue.split.Split",
+    "state_get": "actions.catalogue.state_get.StateGet",
+    "state_increment": "actions.catalogue.state_increment.StateIncrement",
+    "state_set": "actions.catalogue.state_set.StateSet",
     "sub_workflow": "actions.catalogue.sub_workflow.SubWorkflow",
+    "switch": "actions.catalogue.switch.Switch",
     "transform": "actions.catalogue.transform.Transform",
     "wait": "actions.catalogue.wait.Wait",
     "wait_for_signal": "actions.catalogue.wait_for_signal.WaitForSignal",
+    "webhook": "actions.catalogue.webhook.Webhook",
 }
 # Who brings an action of ours, for people.
 OURS = "stepwise"

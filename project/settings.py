@@ -56,6 +56,8 @@ try:
     # Preload: if a new run's input is at most this long, its first knock carries it, so that the worker need not load
     # it. With 0, no input is ever stored in the broker.
     KNOCK_INPUT_BYTES = env_int("KNOCK_INPUT_BYTES", default=2000, minimum=0, maximum=2048)
+    # How many keys of state (the action state_set) a workspace may have.
+    STATE_KEYS_PER_WORKSPACE = env_int("STATE_KEYS_PER_WORKSPACE", default=10_000, minimum=1, maximum=1_000_000)
     # How many effectful steps each worker child performs at the same time, each in a thread of its own.
     IO_THREADS = env_int("IO_THREADS", default=50, minimum=1, maximum=1000)
     # A delivery waits this long for the steps that it performs. One that takes longer is left behind: the delivery goes

@@ -295,7 +295,7 @@ def _refuse_failure(answer: Answer, config: HttpRequestConfig, *, now: datetime)
         message += _redirected(answer)
         details["followed"] = list(answer.followed)
     if answer.status in _TRY_AGAIN or answer.status >= 500:
-        delay = _retry_after(answer.headers.get("retry-after"), now=now)
+        delay = retry_after(answer.headers.get("retry-after"), now=now)
         raise Retryable(message, kind=kind, delay_seconds=delay, details=details)
     raise Permanent(message, kind=kind, details=details)
 
@@ -311,7 +311,7 @@ def _redirected(answer: Answer) -> str:
     )
 
 
-def _retry_after(header: str | None, *, now: datetime) -> float | None:
+def retry_after(header: str | None, *, now: datetime) -> float | None:
     """Return the seconds of a Retry-After, given as seconds or as a date, at most a day; None if there is none."""
     if header is None:
         return None

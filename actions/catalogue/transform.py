@@ -201,10 +201,10 @@ def _rename(value: dict[str, Json], new_names: dict[str, str], where: str) -> Js
 
 
 def _map(value: Json, fields: dict[str, Any], names: Mapping[str, Json]) -> Json:
-    """Evaluate each field. A name means, in this order: `item`, `input`, `steps` or `run`, a key of the item, any other
-    name of the step."""
+    """Evaluate each field. A name means, in this order: `item`, `input`, `steps`, `run` or `vars`, a key of the item,
+    any other name of the step."""
     own = value if isinstance(value, dict) else {}
-    reserved = {name: names[name] for name in ("input", "steps", "run") if name in names}
+    reserved = {name: names[name] for name in ("input", "steps", "run", "vars") if name in names}
     known = {**names, **own, **reserved, "item": value}
     return {name: _computed(source, known) for name, source in fields.items()}
 

@@ -36,7 +36,7 @@ OMIT: Any = _Omit()
 
 
 # Names of ours, in the order in which messages list them, before the keys of inputs.
-_RESERVED = ("input", "steps", "item", "index", "run")
+_RESERVED = ("input", "steps", "item", "index", "run", "vars")
 
 
 class Misses(Exception):

@@ -32,7 +32,7 @@ NAMES = {
     **dict.fromkeys(("null", "undefined", "nil", "NULL", "Null"), "none"),
 }
 # No such name has a value here; a step's config that needs one gets it from the run's input.
-NOT_HERE = frozenset(["env", "vars"])
+NOT_HERE = frozenset(["env"])
 # These words are no names in any language.
 _NO_VALUE = frozenset(["null", "undefined", "nil", "NULL", "Null"])
 _METHODS = {
@@ -90,6 +90,8 @@ def of_key(key: str | int, keys: Iterable[str], *, owner: str) -> str:
         return f"; did you mean {owner or 'input'}['{dashed}']?"
     if not owner and word in NAMES and (word in _NO_VALUE or NAMES[word].partition(".")[0] in choices):
         return f"; did you mean {NAMES[word]!r}?"
+    if not owner and word == "vars":
+        return "; no variable is set for this workspace: manage.py set_variable NAME VALUE sets one"
     if not owner and word in NOT_HERE:
         return f"; there is no {word!r} here, so give the run what it needs as input"
     close = get_close_matches(word, choices, n=2)

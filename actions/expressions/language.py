@@ -35,9 +35,13 @@ _KEY = re.compile(r"(?P<name>[A-Za-z_]\w*)|(?P<index>\d+)|\"(?P<double>[^\"]*)\"
 
 
 class ExpressionError(Permanent):
-    """An expression that is not valid, or has no value. The message has its source and its position in the string."""
+    """An expression that is not valid, or has no value. The message has its source and its position in the string.
 
-    def __init__(self, message: str, *, source: str, position: int = 0, path: str = "") -> None:
+    `misses`: it is valid, and reads a path that is not there.
+    """
+
+    def __init__(self, message: str, *, source: str, position: int = 0, path: str = "", misses: bool = False) -> None:
+        self.misses = misses
         where = f"{path}: " if path else ""
         super().__init__(
             f"{where}expression `{shortened(source)}` at position {position}: {message}",

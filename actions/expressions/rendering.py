@@ -232,7 +232,10 @@ def _value(expression: Expression, position: int, path: str, names: Mapping[str,
     try:
         return evaluator.evaluate(expression, names)
     except (Misses, Refused) as error:
-        raise ExpressionError(str(error), source=expression.source, position=position, path=path) from None
+        misses = isinstance(error, Misses)
+        raise ExpressionError(
+            str(error), source=expression.source, position=position, path=path, misses=misses
+        ) from None
 
 
 def _refuse_huge(value: Json) -> None:

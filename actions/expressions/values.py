@@ -103,6 +103,11 @@ def shared(*, cpu_milliseconds: int = CPU_MILLISECONDS) -> Iterator[None]:
         _budget.shared = False
 
 
+def begin_item() -> None:
+    """Give the next item of a list its own memory, inside `shared`: what the items before it took is free again."""
+    _budget.memory = MEMORY_BYTES
+
+
 def charge(units: int) -> None:
     """Subtract characters and items that are about to be made. Raises Refused when a limit is reached."""
     _budget.made -= units

@@ -36,6 +36,7 @@ from runs.api.resources.runs import OneRun, OneStep, RunOutput, Runs, StepLogs, 
 from runs.api.resources.signals import RunSignals, Signals
 from runs.api.resources.start_run import StartedRuns
 from runs.api.resources.tokens import OneToken, Tokens
+from runs.api.resources.variables import OneVariable, Variables
 from runs.api.resources.workflow_verbs import PauseWorkflow, ResumeWorkflow
 from runs.api.resources.workflows import OneWorkflow, Workflows
 from runs.api.resources.workspace import OwnWorkspace
@@ -78,6 +79,8 @@ urlpatterns = [
     path("credentials", Credentials.as_view(), name="api-credentials"),
     path("credentials/<str:key>", OneCredential.as_view(), name="api-credential"),
     path("signals", Signals.as_view(), name="api-signals"),
+    path("variables", Variables.as_view(), name="api-variables"),
+    path("variables/<str:name>", OneVariable.as_view(), name="api-variable"),
     path("actions", Actions.as_view(), name="api-actions"),
     path("actions/<str:key>", OneAction.as_view(), name="api-action"),
     path("approvals", Approvals.as_view(), name="api-approvals"),

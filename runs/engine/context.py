@@ -15,6 +15,7 @@ from actions.base import Json, Permanent
 from actions.credentials import Credential
 from runs.domain.outcomes import RunFacts
 from runs.engine import checkpoints, credentials, effects, journal, redaction, step_logs
+from runs.engine.database_effects import DatabaseEffects
 from runs.engine.lease import Held
 from runs.engine.scope import item_names, names, read_by
 from runs.engine.work import Work, stopped
@@ -58,14 +59,23 @@ class AttemptContext:
         return self._step.definition.compensate is not None
 
     @property
+    def database(self) -> DatabaseEffects:
+        """What the action may do in the transaction that records the step. Raises Permanent if there is none."""
+        if not self._step.action.transactional:
+            raise Permanent(f"action {self._step.action.name!r} is not transactional, and has no transaction")
+        return DatabaseEffects(self._work.run.id)
+
+    @property
     def names(self) -> dict[str, Json]:
         """The names that the step's expressions can use."""
         if self._names is None:
             work = self._work
             if work.item >= 0:
-                self._names = item_names(work.run, work.steps, item=work.value, index=work.item)
+                self._names = item_names(
+                    work.run, work.steps, item=work.value, index=work.item, variables=work.variables
+                )
             else:
-                self._names = names(self._step, work.run, work.steps, given=self.input)
+                self._names = names(self._step, work.run, work.steps, given=self.input, variables=work.variables)
         return self._names
 
     @property

@@ -10,6 +10,7 @@ from runs.domain.requests import Preloaded
 from runs.engine import attempt as performing
 from runs.engine import for_each, now_inline, sub_workflows, tickets
 from runs.engine.preload import loaded, remember_clock
+from runs.engine.variables import with_variables
 from runs.engine.work import Work, clock_of, work_of
 from runs.planning.plan import Link, Plan
 from runs.queries.database import Row
@@ -66,6 +67,7 @@ class Inline:
 
     def _performed(self, work: Sequence[tuple[Link, Work]], held_: Sequence[HeldTicket]) -> list[Outcome]:
         plan = self._plan
+        work = with_variables(work, plan=plan)
         walked: list[tuple[StepResult, ...]] = []
         try:
             for (link, one), ticket in zip(work, held_, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from actions import expressions
@@ -9,6 +10,9 @@ from actions.base import Json
 from actions.moments import iso
 from runs.domain.outcomes import LoadedSteps, RunFacts
 from runs.planning.steps import ANY_STEP, PlannedStep
+
+# The variables of the workspace; None where the version reads none.
+Variables = Mapping[str, Json] | None
 
 
 def step_input(step: PlannedStep, run: RunFacts, steps: LoadedSteps) -> Json:
@@ -22,7 +26,9 @@ def step_input(step: PlannedStep, run: RunFacts, steps: LoadedSteps) -> Json:
     return _handed_down(step, run, steps)
 
 
-def names(step: PlannedStep, run: RunFacts, steps: LoadedSteps, *, given: Json) -> dict[str, Json]:
+def names(
+    step: PlannedStep, run: RunFacts, steps: LoadedSteps, *, given: Json, variables: Variables = None
+) -> dict[str, Json]:
     """Return the names for a step's expressions. A bare name means a key of the step's input, else of the run's."""
     found: dict[str, Json] = {}
     layers = [run.input, given]
@@ -33,13 +39,28 @@ def names(step: PlannedStep, run: RunFacts, steps: LoadedSteps, *, given: Json) 
         if isinstance(layer, dict):
             found.update(layer)
     found.update(_reserved(run, read_by(step, steps)))
+    _add(variables, found)
     return found
 
 
-def item_names(run: RunFacts, steps: LoadedSteps, *, item: Json, index: int) -> dict[str, Json]:
+def item_names(
+    run: RunFacts, steps: LoadedSteps, *, item: Json, index: int, variables: Variables = None
+) -> dict[str, Json]:
     """Return the names for the expressions of one item of a for_each. A bare name means a key of the item."""
     bare = dict(item) if isinstance(item, dict) else {}
+    _add(variables, bare)
     return {**bare, **_reserved(run, steps), "item": item, "index": index}
+
+
+def _add(variables: Variables, names: dict[str, Json]) -> None:
+    """Add `vars`, the variables of the workspace, if there are any.
+
+    An input that has a key `vars` of its own was read by that name before there were variables: what it has, and no
+    variable is named like, stays readable.
+    """
+    if variables:
+        own = names.get("vars")
+        names["vars"] = {**own, **variables} if isinstance(own, dict) else dict(variables)
 
 
 def output_names(run: RunFacts, steps: LoadedSteps) -> dict[str, Json]:

@@ -19,6 +19,7 @@ from runs.engine import for_each, lease, record, sub_workflows, thread_pool
 from runs.engine.onward import Onward, claimed, held
 from runs.engine.release import NOTHING, Carried
 from runs.engine.under_way import Attempt, UnderWay, by_owner
+from runs.engine.variables import with_variables
 from runs.engine.work import Work
 from runs.planning.plan import Plan
 
@@ -139,7 +140,7 @@ class Walker:
     def start_claimed(self, onward: Onward, *, plan: Plan) -> None:
         """Start what a record claimed, and give back the places that it did not need."""
         try:
-            work = onward.complete(plan)
+            work = with_variables(onward.complete(plan), plan=plan)
         except BaseException:
             self.give_up(onward)
             raise
@@ -179,9 +180,10 @@ def _quick_seconds() -> float:
 
 
 def with_values(plan: Plan, work: Sequence[tuple[str, Work]]) -> list[tuple[str, Work]]:
-    """Return the work with the values of items; work that is not of items as it is."""
+    """Return the work with the variables that it reads, and with the values of items, if it is of items."""
+    work = with_variables(work, plan=plan)
     if not work or work[0][1].item < 0:
-        return list(work)
+        return work
     heads: dict[str, list[Work]] = {}
     for head, one in work:
         heads.setdefault(head, []).append(one)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, NamedTuple
@@ -31,6 +31,7 @@ class Work(NamedTuple):
     """One run at one link, as it was loaded or claimed. A tuple, because one is made for every run of every link.
 
     `edited` is the input that replaced the step's own at a retry by hand. `value` is the item itself, in a for_each.
+    `variables` are those of the workspace, if the version reads any.
     """
 
     run: RunFacts
@@ -42,6 +43,7 @@ class Work(NamedTuple):
     suspect: bool = False
     edited: Json = None
     value: Json = None
+    variables: Mapping[str, Json] | None = None
 
 
 def clock_of(rows: Sequence[Row]) -> Clock:

@@ -9,6 +9,7 @@ from runs.models.item_batches import ItemBatch
 from runs.models.processes import Process
 from runs.models.runs import Run
 from runs.models.signals import Signal
+from runs.models.state import State
 from runs.models.step_logs import StepLog
 from runs.models.step_runs import Approval, StepRun
 from runs.models.tickets import Ticket
@@ -24,6 +25,7 @@ __all__ = [
     "Process",
     "Run",
     "Signal",
+    "State",
     "StepLog",
     "StepRun",
     "Ticket",

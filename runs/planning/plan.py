@@ -162,6 +162,11 @@ class Plan:
         return found
 
     @cached_property
+    def reads_variables(self) -> bool:
+        """Whether an expression of a step may read variables of the workspace."""
+        return any(one.config.reads_variables or one.mentions_variables for one in self.steps.values())
+
+    @cached_property
     def linear(self) -> bool:
         """Whether the steps are one path without jumps or lists, so that a step's own result decides what follows.
 

@@ -91,6 +91,8 @@ def _reading(read: Read, *, of_item: bool) -> Reading:
             told.append("the run's input")
         elif root == "steps":
             told.append(f"step {str(path[1])!r}" if len(path) > 1 else "all steps")
+        elif root == "vars":
+            told.append("the workspace's variables")
         elif root == "run":
             told.append("the run")
         elif of_item:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # What actions.expressions.language.references returns where only the run can tell which step is meant.
 ANY_STEP = "*"
+# The name of the variables of the workspace in expressions.
+VARS = "vars"
 
 # The step that compensates step `x` has the id `undo:x`, which no step of a definition can have.
 UNDO = "undo:"
@@ -204,6 +206,13 @@ class PlannedStep:
         """Ids of the steps that the expressions evaluated for each item refer to; `*` means every step."""
         asked = self.definition.if_ if self.asks_each_item else None
         return self.config.references | (expressions.expression_references(asked) if asked else frozenset())
+
+    @cached_property
+    def mentions_variables(self) -> bool:
+        """Whether its `if` or its list may read variables of the workspace."""
+        each = self.definition.for_each
+        items = each.items if each is not None and expressions.has_expression(each.items) else ""
+        return VARS in (self.definition.if_ or "") or VARS in f"{items}"
 
     @cached_property
     def items_read_input(self) -> bool:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from actions import expressions, paths
 from actions.base import ACCEPTED, Action, Config, Json, Use
 from actions.durations import seconds
-from workflows.definitions.configs import config_references
+from workflows.definitions.configs import config_names, config_references
 from workflows.definitions.definition import StepDefinition
 from workflows.definitions.secret_fields import secret_fields
 
@@ -221,6 +221,11 @@ class WrittenConfig:
         named = self._with.get("credential")
         own = {named} if isinstance(named, str) and not expressions.has_expression(named) else set()
         return frozenset(own | {name for name, _ in self.secrets})
+
+    @cached_property
+    def reads_variables(self) -> bool:
+        """Whether its expressions may read variables of the workspace."""
+        return "vars" in str(self.template) and "vars" in config_names(self._action, self.template)
 
     @cached_property
     def references(self) -> frozenset[str]:

@@ -1,10 +1,11 @@
 """The statements that record outcomes and release what follows; and the rules for every statement in this room.
 
-Lock order: gate, signal (advisory), run (ids ascending), ticket, step run, process; a checkpoint or a log after all of
-them. A statement that locks several rows does so in a MATERIALIZED CTE with ORDER BY: `id = ANY(...)` alone locks in
-the order of the plan, and deadlocks. A statement that locks must not decide anything that depends on other rows,
-because its snapshot is older than the lock that it waited for; the next statement decides. Only the database's clock
-counts, read by clock_timestamp(), because now() stands still inside a transaction.
+Lock order: gate, signal (advisory), key of state, run (ids ascending), ticket, step run, process; a checkpoint or a log
+after all of them. A step locks one key of state at most, before its record locks the run. A statement that locks
+several rows does so in a MATERIALIZED CTE with ORDER BY: `id = ANY(...)` alone locks in the order of the plan, and
+deadlocks. A statement that locks must not decide anything that depends on other rows, because its snapshot is older
+than the lock that it waited for; the next statement decides. Only the database's clock counts, read by
+clock_timestamp(), because now() stands still inside a transaction.
 
 The planner keeps the plans of prepared statements, and estimates badly: it takes every array for ten rows, and locked
 runs for one. So each set is unnested once, and the rows that belong to each element are looked up by LATERAL with

@@ -13,7 +13,7 @@ from typing import Any
 from celery import bootsteps
 from django.db import DatabaseError, InterfaceError, connection
 
-from runs.maintenance import retention, token_ends
+from runs.maintenance import retention, state, token_ends
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class RetentionStep(bootsteps.StartStopStep):
                 if time.monotonic() >= tokens_due:
                     token_ends.log_ending_soon()
                     tokens_due = time.monotonic() + TOKENS_SECONDS
+                state.forget_expired()
                 retention.prune_all(wait=self.stopping.wait)
             except (DatabaseError, InterfaceError) as error:
                 log.warning("retention_failed", extra={"error": str(error)})

@@ -30,6 +30,7 @@ class Given:
     has_compensation: bool = False
     stopped: bool = False
     credentials: Mapping[str, Credential] = field(default_factory=dict)
+    database: Any = None
 
     def credential(self, name: str, /) -> Credential:
         return self.credentials[name]

@@ -44,6 +44,14 @@ def test_hostile_values_are_refused_or_performed(name: str) -> None:
         "wait_for_signal": {"name": "n"},
         "sub_workflow": {"workflow": "w"},
         "notify": {"channel": "c"},
+        "webhook": {"url": "http://127.0.0.1:1/", "type": "t", "secret": "whsec_" + "A" * 32},
+        "aggregate": {"fields": {"n": {"op": "count"}}, "items": [{"a": 1}, 2]},
+        "dedupe": {"items": [{"a": 1}, 2]},
+        "filter": {"where": "a", "items": [{"a": 1}, 2]},
+        "merge": {"mode": "by_key", "by": "a", "lists": [[{"a": 1}], [{"a": 1}]]},
+        "sort": {"items": [{"a": 1}, 2]},
+        "split": {"path": "a", "items": [{"a": [1]}, 2]},
+        "switch": {"routes": [{"when": "a", "goto": "b"}]},
     }
     fields = [field.alias or key for key, field in action.config_class.model_fields.items()]
     for field in fields:
@@ -52,8 +60,8 @@ def test_hostile_values_are_refused_or_performed(name: str) -> None:
             try:
                 list(action.faults(config))
                 fitted = action.config_class.model_validate(config)
-                if name in ("compute", "sleep"):
-                    continue  # they take the time that they are given
+                if name in ("compute", "sleep") or action.transactional:
+                    continue  # they take the time that they are given, or need a transaction
                 found = action.perform(fitted, context({"a": 1}, timeout_seconds=0.5))
                 if isinstance(found, Park):
                     action.woken(fitted, Woken(step="a", at=NOW, output=found.output))

@@ -44,7 +44,8 @@ WORKFLOWS: dict[str, tuple[str, ...]] = {
 ACTIONS: dict[str, tuple[str, ...]] = {
     "expressions": (),
     "network": (),
-    "catalogue": ("expressions", "network"),
+    "lists": ("expressions",),
+    "catalogue": ("expressions", "network", "lists"),
 }
 ROOMS = {"runs": RUNS, "workflows": WORKFLOWS, "actions": ACTIONS}
 # Files beside the rooms: Django's app configs, and the contract and words of actions, which every room of it may use.
@@ -53,6 +54,7 @@ BESIDE = {
     "workflows": {"apps"},
     "actions": {
         "base",
+        "database",
         "credentials",
         "declarations",
         "described",

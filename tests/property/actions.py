@@ -64,7 +64,11 @@ class ScriptedPure(Scripted):
 
 
 class ScriptedBooking(Scripted):
-    """Books in the engine's own database, before it fails or not."""
+    """Books in the engine's own database, before it fails or not, and counts that under one of two keys of state.
+
+    The keys take turns from step to step, and every other run begins with the second one: so runs take them in both
+    orders.
+    """
 
     name: ClassVar[str] = "scripted_booking"
     transactional: ClassVar[bool] = True
@@ -72,6 +76,8 @@ class ScriptedBooking(Scripted):
     def perform(self, config: ScriptConfig, context: Context) -> Json:
         with connection.cursor() as cursor:
             cursor.execute("INSERT INTO bookings VALUES (%s, %s)", [context.run_id, context.step])
+        turn = int(context.step[1:]) + int(context.run_id[-1], 16)
+        context.database.increment_state(f"k{turn % 2}", 1, ttl_seconds=None, own=False)
         return super().perform(config, context)
 
 

@@ -359,6 +359,8 @@ class Watch:
         with connection.cursor() as cursor:
             cursor.execute("SELECT run, step FROM bookings ORDER BY run, step")
             booked = cursor.fetchall()
+            cursor.execute("SELECT coalesce(sum(value::int), 0) FROM runs_state")
+            [(counted,)] = cursor.fetchall()
         recorded = [
             place[:2]
             for place, row in now.steps.items()
@@ -367,6 +369,7 @@ class Watch:
             and place[1] not in notes[place[0]].copied
         ]
         assert booked == sorted(recorded)
+        assert counted == len(booked), "a key of state was not counted exactly once with its step"
 
 
 def _nothing_begins(then: Mapping[StepKey, StepRow], now: Mapping[StepKey, StepRow]) -> None:

@@ -36,7 +36,9 @@ AGES = timedelta(days=400)
 DEATHS = 2
 ROUNDS = 80
 
-_TABLES = ("ticket", "itembatch", "steprun", "deadletter", "signal", "effect", "intervention", "run", "process")
+_TABLES = (
+    *("ticket", "itembatch", "steprun", "deadletter", "signal", "effect", "intervention", "run", "process", "state"),
+)
 _numbers = itertools.count()
 
 

@@ -43,6 +43,17 @@ class Api:
         answer = posted(f"/api/v1/{path}", sent, headers=self._headers(), method=method)
         return answer.status, json.loads(answer.content) if answer.content else None
 
+    def put(self, path: str, body: Any) -> Answer:
+        """Status and body of a PUT."""
+        address = f"/api/v1/{path}"
+        answer = Client().put(address, body, content_type="application/json", headers=self._headers())
+        return answer.status_code, answer.json()
+
+    def delete(self, path: str) -> Answer:
+        """Status and body of a DELETE; a 204 has none."""
+        answer = Client().delete(f"/api/v1/{path}", headers=self._headers())
+        return answer.status_code, answer.json() if answer.content else None
+
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 

@@ -83,7 +83,7 @@ def test_the_page_of_a_draft_says_what_each_step_s_action_takes(browser: Client,
     assert "compute: Compute a chain of" in page
     assert "- iterations (whole number, default 1000): How many hashes to chain" in page
     assert "there is no action &#x27;comptue&#x27;; did you mean &#x27;compute&#x27;?" in page
-    assert "One of approval, compute, condition" in page
+    assert "One of aggregate, approval, compute, condition" in page
 
 
 def test_a_version_s_page_shows_its_yaml_and_nothing_can_be_changed(browser: Client, workflow: Workflow) -> None:

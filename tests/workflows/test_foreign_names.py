@@ -14,7 +14,7 @@ from tests.workflows.definitions import document, step, warnings_of
         (document(step("a", action="notify", with_={"channel": "{{ inputs.c }}"})), "steps[0].with", "`input`"),
         (document(step("a", if_="inputs.n > 3")), "steps[0].if", "`input`"),
         (document(step("a", if_="{{ env.N }} ")), "steps[0].if", "give the run what it needs as input"),
-        (document(step("a", action="condition", with_={"expression": "vars.x"})), "steps[0].with", "give the run"),
+        (document(step("a", action="condition", with_={"expression": "env.x"})), "steps[0].with", "give the run"),
         (document(step("a"), output="{{ outputs.a }}"), "output", "`steps.<id>.output`"),
         (document(step("a", for_each={"items": "{{ tasks.rows }}"})), "steps[0].for_each.items", "`steps.<id>.output`"),
         (

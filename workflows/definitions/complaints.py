@@ -120,6 +120,8 @@ def _message(details: ErrorDetails, parts: list[str | int], model: type[BaseMode
         return f"must be {_wanted(details, found)}, not {HIDDEN}{sample}" if secret and found else plain
     if last in _MESSAGES and isinstance(value, str) and kind in {"string_pattern_mismatch", "enum"}:
         return f"{_MESSAGES[str(last)]}, not {seen}"
+    if isinstance(value, str) and kind in ("too_short", "too_long"):
+        kind = f"string_{kind}"
     if kind in _LIMITS:
         limit = _LIMITS[kind].format(**details.get("ctx", {}))
         return f"{_PLURAL.get(limit, limit)}, not {_size(value, kind) or seen}"

@@ -16,9 +16,16 @@ from workflows.definitions.complaints import MOST_ERRORS, complaints, location, 
 from workflows.definitions.errors import MOST_PROBLEMS, MOST_SECONDS, Problem, join_path
 
 # By action: the config field whose strings are bare expressions, without `{{ }}`.
-_BARE = {"condition": "expression", "transform": "map"}
+_BARE = {"condition": "expression", "filter": "where", "switch": "routes", "transform": "map"}
 # By action: the config fields that make the action read the step's input.
-_OF_INPUT = {"transform": frozenset({"select", "rename"})}
+_OF_INPUT = {
+    "aggregate": frozenset({"fields"}),
+    "dedupe": frozenset({"by", "keep", "missing"}),
+    "merge": frozenset({"mode"}),
+    "sort": frozenset({"by", "order", "as"}),
+    "split": frozenset({"path"}),
+    "transform": frozenset({"select", "rename"}),
+}
 _ABOUT_KEYS = frozenset({"missing", "extra_forbidden"})
 
 
@@ -171,3 +178,7 @@ def _bare(action: Action[Any], config: Json, *, path: str) -> Iterator[tuple[str
         for key, source in value.items():
             if isinstance(source, str):
                 yield join_path(path, field or "", key), source
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            if isinstance(part, dict) and isinstance(when := part.get("when"), str):
+                yield join_path(path, field or "", index, "when"), when

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from actions import registry
 from actions.base import Json
 from actions.paths import cut
+from workflows.definitions import routes
 from workflows.definitions.complaints import shown
 from workflows.definitions.definition import STEP_ID, Definition, StepDefinition
 from workflows.definitions.errors import Found, Problem, join_path, nearest
@@ -68,13 +70,35 @@ def read_steps(given: Json, *, path: str, draft: Draft) -> list[dict[str, Json]]
     by_name = _give_ids(steps, path=path, draft=draft)
     for step in steps:
         _follow_names(step, by_name=by_name)
+    routed = _routed(steps)
     if not any("needs" in step for step in steps):
-        _put_in_sequence(steps, path=path, draft=draft)
+        _put_in_sequence(steps, routed, path=path, draft=draft)
     else:
-        _warn_of_roots(steps, path=path, draft=draft)
+        _warn_of_roots(steps, routed, path=path, draft=draft)
     for step in steps:
+        _lead_to(step, routed.get(str(step["id"])))
         step.setdefault("needs", [])
     return steps
+
+
+def _routed(steps: list[dict[str, Json]]) -> dict[str, str]:
+    """Return the steps that routes of a switch lead to, each with that switch: the first one, if there are several."""
+    found: dict[str, str] = {}
+    for step in steps:
+        for _, target in routes.targets(step.get("action"), step.get("with")):
+            if target != step["id"]:
+                found.setdefault(target, str(step["id"]))
+    return found
+
+
+def _lead_to(step: dict[str, Json], switch: str | None) -> None:
+    """Let the target of a route need its switch, and run only if the route was taken."""
+    if switch is None:
+        return
+    step["needs"] = step.get("needs") or [switch]
+    needs = step["needs"]
+    if isinstance(needs, list) and switch in needs:
+        step["if"] = routes.guarded(step.get("if"), switch, str(step["id"]))
 
 
 def sequence_needs(steps: list[dict[str, Json]]) -> list[list[Json]]:
@@ -177,11 +201,13 @@ def _follow_names(step: dict[str, Json], *, by_name: dict[str, str]) -> None:
         step["needs"] = [by_name.get(need, need) if isinstance(need, str) else need for need in needs]
     if target is not None:
         step["on_error"] = _GOTO + by_name.get(target, target)
+    if step.get("action") == routes.SWITCH and isinstance(config := step.get("with"), dict):
+        step["with"] = routes.renamed(config, by_name)
 
 
-def _warn_of_roots(steps: list[dict[str, Json]], *, path: str, draft: Draft) -> None:
+def _warn_of_roots(steps: list[dict[str, Json]], routed: Mapping[str, str], *, path: str, draft: Draft) -> None:
     """Warn of steps that begin together with the first one only because another step has `needs`."""
-    targets = {_goto(step) for step in steps}
+    targets = {_goto(step) for step in steps} | routed.keys()
     roots = [at for at, step in enumerate(steps) if not step.get("needs") and step["id"] not in targets]
     unsaid = [at for at in roots[1:] if "needs" not in steps[at]]
     if unsaid:
@@ -196,13 +222,25 @@ def _warn_of_roots(steps: list[dict[str, Json]], *, path: str, draft: Draft) -> 
         )
 
 
-def _put_in_sequence(steps: list[dict[str, Json]], *, path: str, draft: Draft) -> None:
+def _put_in_sequence(steps: list[dict[str, Json]], routed: Mapping[str, str], *, path: str, draft: Draft) -> None:
+    """Let each step need the one before. The step after the routes of a switch needs them all, and the switch."""
     position = {str(step["id"]): index for index, step in enumerate(steps)}
     for index, step in enumerate(steps):
         if position.get(_goto(step) or "", index + 1) < index:
             draft.refuse(f"{path}[{index}].on_error", "jumps backwards; a goto leads to a step further down")
-    for step, needs in zip(steps, sequence_needs(steps), strict=True):
-        step["needs"] = list(needs)
+        for place, target in routes.targets(step.get("action"), step.get("with")):
+            if position.get(target, index + 1) < index:
+                draft.refuse(f"{path}[{index}].with.{place}", "leads backwards; a route leads to a step further down")
+    plain = [step for step in steps if step["id"] not in routed]
+    led_to: dict[str, list[str]] = {}
+    for target, switch in routed.items():
+        if target in position:
+            led_to.setdefault(switch, []).append(target)
+    for step, needs in zip(plain, sequence_needs(plain), strict=True):
+        behind = led_to.get(str(needs[0]), []) if needs else []
+        step["needs"] = [*needs, *behind]
+        if behind:
+            step.setdefault("join", "none_failed")
 
 
 def _goto(step: dict[str, Json]) -> str | None:

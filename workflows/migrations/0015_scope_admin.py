@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('workflows', '0013_scope_use'),
+        ('workflows', '0014_variables'),
     ]
 
     operations = [

@@ -2,7 +2,18 @@
 
 from workflows.models.aliases import WorkflowAlias
 from workflows.models.credentials import Credential
+from workflows.models.variables import Variable
 from workflows.models.workflows import Step, Version, Workflow
 from workflows.models.workspaces import ApiToken, Scope, Workspace
 
-__all__ = ["ApiToken", "Credential", "Scope", "Step", "Version", "Workflow", "WorkflowAlias", "Workspace"]
+__all__ = [
+    "ApiToken",
+    "Credential",
+    "Scope",
+    "Step",
+    "Variable",
+    "Version",
+    "Workflow",
+    "WorkflowAlias",
+    "Workspace",
+]

@@ -19,6 +19,7 @@ from workflows.publishing.jobs import JOBS_WORKFLOW, job_definition
 from workflows.publishing.names import by_alias, taken
 from workflows.publishing.references import credential_warnings, unknown_sub_workflows
 from workflows.publishing.validate import Checked, validate
+from workflows.publishing.variables import variable_warnings
 from workflows.workspaces import permissions
 from workflows.workspaces.permissions import Caller, Right
 
@@ -121,6 +122,7 @@ def _publish(workflow: Workflow, checked: Checked, *, by: User, workflow_created
         *checked.warnings,
         *unknown_sub_workflows(definition, workspace=workflow.workspace),
         *credential_warnings(definition, workspace=workflow.workspace),
+        *variable_warnings(definition, workspace=workflow.workspace),
     )
     return Published(workflow, version, workflow_created, created, checked.start_input, warnings)
 

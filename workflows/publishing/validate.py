@@ -37,6 +37,7 @@ from workflows.definitions.labels import label_problems
 from workflows.definitions.names import name_fault
 from workflows.definitions.output_reads import MOST_WARNINGS as MOST_OUTPUT_WARNINGS
 from workflows.definitions.output_reads import output_warnings
+from workflows.definitions.routes import route_problems
 from workflows.definitions.secrets import marker_problems
 from workflows.definitions.timeouts import own_timeout_problems, timeout_problems, timeout_warnings
 from workflows.formats.normalise import Normalised, located, normalise
@@ -124,9 +125,11 @@ def _parse_steps(document: dict[str, Json]) -> Iterator[Problem]:
 def _definition_problems(definition: Definition, *, clock: Clock) -> Iterator[Problem]:
     main = {step.id for step in definition.steps}
     yield from graph_problems(definition.steps, path="steps", elsewhere=frozenset())
+    yield from route_problems(definition.steps, path="steps")
     taken = main
     for path, steps in (("on_failure", definition.on_failure), ("finally", definition.finally_)):
         yield from graph_problems(steps, path=path, elsewhere=frozenset(taken))
+        yield from route_problems(steps, path=path)
         taken = taken | {step.id for step in steps}
     yield from _top_problems(definition)
     yield from timeout_problems(definition)

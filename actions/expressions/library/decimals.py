@@ -24,7 +24,8 @@ _context = Context(
 )
 
 
-def _decimal(value: Any, *, what: str) -> Decimal:
+def exact(value: Any, *, what: str) -> Decimal:
+    """Return a number, or a text of one, as an exact decimal. Raises Refused for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise Refused(f"{what} needs a decimal such as '19.99', not {kind(value)}")
     text = str(value)
@@ -43,7 +44,8 @@ def _short(found: Decimal, *, what: str) -> Decimal:
     return found
 
 
-def _written(found: Decimal, *, what: str) -> str:
+def written(found: Decimal, *, what: str) -> str:
+    """Return a decimal as a text, without an exponent. Raises Refused for one of too many digits."""
     text = format(_short(found, what=what), "f")
     charge(len(text))
     return text
@@ -51,7 +53,7 @@ def _written(found: Decimal, *, what: str) -> str:
 
 def _of_two(what: str, work: Callable[[Decimal, Decimal], Decimal]) -> Callable[[Any, Any], str]:
     def worked_out(value: Any, other: Any) -> str:
-        return _written(work(_decimal(value, what=what), _decimal(other, what=what)), what=what)
+        return written(work(exact(value, what=what), exact(other, what=what)), what=what)
 
     return worked_out
 
@@ -76,32 +78,37 @@ def _rounded(found: Decimal, digits: Any, rounding: Any, *, what: str) -> Decima
         raise Refused(f"{what} has more than {MOST_DIGITS} digits") from None
 
 
+def added(total: Decimal, value: Any, *, what: str) -> Decimal:
+    """Return the exact sum of a decimal and a value. Raises Refused for a value that is none, or too many digits."""
+    return _short(_context.add(total, exact(value, what=what)), what=what)
+
+
 def decimal_divide(value: Any, other: Any, digits: Any = 2, rounding: Any = "half_even") -> str:
     """Divide, and round to so many digits behind the point."""
     what = "decimal_divide"
-    left, right = _decimal(value, what=what), _decimal(other, what=what)
+    left, right = exact(value, what=what), exact(other, what=what)
     if not right:
         raise Refused(f"{what} divides by zero")
-    return _written(_rounded(_context.divide(left, right), digits, rounding, what=what), what=what)
+    return written(_rounded(_context.divide(left, right), digits, rounding, what=what), what=what)
 
 
 def decimal_round(value: Any, digits: Any = 2, rounding: Any = "half_even") -> str:
     """Round to so many digits behind the point: half_even as banks do, or half_up as at school."""
     what = "decimal_round"
-    return _written(_rounded(_decimal(value, what=what), digits, rounding, what=what), what=what)
+    return written(_rounded(exact(value, what=what), digits, rounding, what=what), what=what)
 
 
 def decimal_sum(value: Any, attribute: Any = None) -> str:
     """Add up the decimals of a list, or those at a path of its items."""
     total = Decimal(0)
     for item in each(plucked(value, attribute, what="decimal_sum")):
-        total = _short(_context.add(total, _decimal(item, what="decimal_sum")), what="decimal_sum")
-    return _written(total, what="decimal_sum")
+        total = added(total, item, what="decimal_sum")
+    return written(total, what="decimal_sum")
 
 
 def decimal_compare(value: Any, other: Any) -> int:
     """Return -1, 0 or 1 for a decimal that is less than another one, equal to it, or more."""
-    left, right = _decimal(value, what="decimal_compare"), _decimal(other, what="decimal_compare")
+    left, right = exact(value, what="decimal_compare"), exact(other, what="decimal_compare")
     return int(left > right) - int(left < right)
 
 
@@ -113,7 +120,7 @@ def format_number(
     between, dot = text_of(thousands, what=what), text_of(point, what=what)
     if len(between) > 1 or len(dot) != 1:
         raise Refused(f"{what} needs one character for the point, and at most one between thousands")
-    text = _written(_rounded(_decimal(value, what=what), decimals, rounding, what=what), what=what)
+    text = written(_rounded(exact(value, what=what), decimals, rounding, what=what), what=what)
     whole, _, fraction = text.partition(".")
     sign, whole = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
     grouped = f"{int(whole):,}".replace(",", between)
@@ -124,7 +131,7 @@ def _round_as(rounding: str) -> Callable[..., int | float]:
     what = f"round_{rounding}"
 
     def rounded(value: Any, digits: Any = 0) -> int | float:
-        found = _rounded(_decimal(number_of(value, what=what), what=what), digits, rounding, what=what)
+        found = _rounded(exact(number_of(value, what=what), what=what), digits, rounding, what=what)
         return bounded(int(found)) if whole_of(digits, what=what) == 0 else float(found)
 
     return rounded

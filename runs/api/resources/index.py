@@ -9,7 +9,17 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-_LISTS = ("workflows", "runs", "jobs", "dead-letters", "approvals", "actions", "credentials", "tokens")
+_LISTS = (
+    "workflows",
+    "runs",
+    "jobs",
+    "dead-letters",
+    "approvals",
+    "actions",
+    "credentials",
+    "tokens",
+    "variables",
+)
 
 
 @extend_schema(exclude=True)

@@ -38,11 +38,11 @@ _EXPRESSIONS_HEAD = """# Expressions
 The tables are generated from `actions/expressions/reference.py` by `make docs`; tests evaluate each example.
 
 An expression stands between `{{` and `}}` in a text of a definition, or bare where only an expression may stand: in
-`if`, in a condition's `expression` and in a transform's `map`. What it may read, and what it may cost, is in
-[definitions.md](definitions.md). A text that is one expression and nothing else has the type of its value:
-`"{{ input.age }}"` is a number if the age is one. In a longer text, texts stand as they are and all else as JSON; but
-in a text that is an argument, such as a URL, null, lists and objects are refused. `{{ omit }}` leaves out the field,
-key or item whose value it is.
+`if`, in a condition's `expression`, in a filter's `where`, in `when` of a switch and in a transform's `map`. What it
+may read, and what it may cost, is in [definitions.md](definitions.md). A text that is one expression and nothing else
+has the type of its value: `"{{ input.age }}"` is a number if the age is one. In a longer text, texts stand as they are
+and all else as JSON; but in a text that is an argument, such as a URL, null, lists and objects are refused.
+`{{ omit }}` leaves out the field, key or item whose value it is.
 
 Values are those of JSON. `a.b`, `a['b']` and `a[0]` lead into objects and lists; a path that does not exist fails, with
 the names that are there, unless `|default(...)` follows. There are `+ - * / // % **`, `~` (joins as text), comparisons
