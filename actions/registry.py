@@ -15,6 +15,7 @@ ACTIONS: dict[str, str] = {
     "compute": "actions.catalogue.compute.Compute",
     "condition": "actions.catalogue.condition.Condition",
     "default": "actions.catalogue.default.Default",
+    "email": "actions.catalogue.email.Email",
     "fail": "actions.catalogue.fail.Fail",
     "flaky": "actions.catalogue.flaky.Flaky",
     "http_request": "actions.catalogue.http_request.HttpRequest",
