@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -90,10 +90,11 @@ class Output(BaseModel):
 class Example:
     """A step that shows what an action is for. It is documentation, and a test performs it.
 
-    `config` is the step's `with`, `input` the run's input, `steps` are the steps before it as a definition has them,
-    and `workflows` the definitions that have to be published. `payload` is that of the signal, or the decision, that
-    ends the step's wait. An object in `output` may leave out keys that the step's output has; all else is exact, and
-    None is compared with nothing. `error` is the kind of the failure that the step ends with, instead of an output.
+    `config` is the step's `with`, `input` the run's input, `steps` are the steps before it as a definition has them
+    (`needs`: those that it needs, unless that is the last one), and `workflows` the definitions that have to be
+    published. `payload` is that of the signal, or the decision, that ends the step's wait. An object in `output` may
+    leave out keys that the step's output has; all else is exact, and None is compared with nothing. `error` is the kind
+    of the failure that the step ends with, instead of an output.
     An address at `https://api.example.com` is answered by the tests' own server.
     """
 
@@ -102,6 +103,7 @@ class Example:
     input: Json = None
     output: Json = None
     steps: tuple[dict[str, Any], ...] = ()
+    needs: tuple[str, ...] = ()
     workflows: tuple[dict[str, Any], ...] = ()
     payload: Json = None
     error: str = ""
@@ -314,8 +316,11 @@ class Action(ABC, Generic[C]):
     config_class: ClassVar[type[Config]]
 
     @abstractmethod
-    def perform(self, config: C, context: Context) -> Json | Park | Spawn:
-        """Perform one attempt. Raises Retryable or Permanent; other exceptions count as Retryable of kind `error`."""
+    def perform(self, config: C, context: Context) -> Json | Park | Spawn | Coroutine[Any, Any, Json | Park | Spawn]:
+        """Perform one attempt. Raises Retryable or Permanent; other exceptions count as Retryable of kind `error`.
+
+        It may be an `async def`, if the action is effectful: it is performed on the event loop of its process.
+        """
 
     def woken(self, config: C, woken: Woken) -> Json:
         """Return the output of a step whose wait (see Park) has ended. Raises as `perform` does."""

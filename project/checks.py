@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's own name
 from django.db import connections
 
+from actions import registry
 from workflows.credentials import store
 from workflows.credentials.encryption import KeyMissing
 
@@ -73,6 +74,19 @@ def check_limits(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[C
             )
         )
     return found
+
+
+@register()
+def check_actions(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """W017: an action of another package cannot be used. A warning, so that it does not stop all the others."""
+    return [
+        Warning(
+            f"Package {fault.package} lists the action {fault.action[:100]!r}, which cannot be used: {fault.message}",
+            hint="Install a mended version of the package, or remove it. Steps with the action wait until then.",
+            id="stepwise.W017",
+        )
+        for fault in registry.faults()
+    ]
 
 
 @register(Tags.database)

@@ -95,8 +95,13 @@ def forget() -> None:
     _files.cache_clear()
 
 
+# The names of all settings that were asked for.
+_asked: set[str] = set()
+
+
 def lookup(name: str) -> str | None:
     """Return a setting's text from the first place that has it, or None. An empty value counts as set."""
+    _asked.add(name)
     return os.environ[name] if name in os.environ else _files().get(name)
 
 
@@ -161,6 +166,40 @@ def lines_of(path: str, *, name: str) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(f"{name}={path} cannot be read ({error}); mend or unset it") from None
     return [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+
+
+def env_references(name: str) -> list[tuple[str, str]]:
+    """Return the entries of a list such as `default=env:CRM_TOKEN,*=file:/run/secrets`: workspace, and what it may use.
+
+    Raises SettingError for what is no such entry, and for what leads to a setting: one that was asked for before this,
+    or is in credentials.env, and the files of STEPWISE_HOME.
+    """
+    found: list[tuple[str, str]] = []
+    for entry in env_list(name):
+        workspace, equals, place = entry.partition("=")
+        kind, _, what = place.partition(":")
+        if not equals or not workspace or kind not in ("env", "file") or not what:
+            raise SettingError(f"{name}: {entry!r} must be WORKSPACE=env:NAME or WORKSPACE=file:/DIRECTORY")
+        if kind == "env" and (what in _asked or what in _files() or what.startswith(("STEPWISE_", "DJANGO_"))):
+            raise SettingError(f"{name}: {entry!r} names a setting of Stepwise; give the secret a name of its own")
+        if kind == "file" and (fault := _directory_fault(what)) is not None:
+            raise SettingError(f"{name}: {entry!r} {fault}")
+        found.append((workspace, f"{kind}:{what}"))
+    return found
+
+
+def _directory_fault(directory: str) -> str | None:
+    path = Path(directory)
+    if not path.is_absolute() or ".." in path.parts:
+        return "must name a directory by its absolute path"
+    real = path.resolve()
+    ours = [home().resolve(), BASE_DIR, dotenv_path().resolve(), Path("/proc"), Path("/etc")]
+    keys = lookup("CREDENTIAL_KEYS_FILE")
+    ours += [(BASE_DIR / keys).resolve()] if keys else []
+    # A directory of ours, one inside it, and one that it is in.
+    if any(real == one or one in real.parents or real in one.parents for one in ours):
+        return "would reach the files of Stepwise or of the system; use a directory that has nothing else in it"
+    return None
 
 
 def env_choice(name: str, *, default: str, choices: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Take secrets out of what is logged: signed links, query strings, the user and password of URLs, and tokens.
+"""Take secrets out of what is logged: signed links, query strings, the user and password of URLs, tokens, credentials.
 
 Every line of our processes passes `redact_event`, whoever logs it: Django with the path of a refused request, Granian
 with its access log, a library with the URL that it could not reach. A secret in the path of another site's URL, or in a
@@ -12,6 +12,8 @@ import re
 from typing import Any
 
 from structlog.typing import EventDict
+
+from actions.redaction import hide
 
 REDACTED = "[redacted]"
 _WORD = re.compile(r"\S+")
@@ -72,6 +74,7 @@ def redact_value(value: Any, *, key: str = "") -> Any:
 
 def redact(text: str) -> str:
     """Return a text without secrets: `GET http://u:p@host/x?key=1` becomes `GET http://[redacted]@host/x?[redacted]`."""
+    text = hide(text)
     if not _MARK.search(text):
         return text
     if "?" in text or "@" in text:

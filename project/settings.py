@@ -121,6 +121,14 @@ try:
     PASSWORD_LENGTH = env_int("PASSWORD_LENGTH", default=12, minimum=8, maximum=100)
     # For how long a browser remembers to use https only.
     HSTS_SECONDS = env_int("HSTS_SECONDS", default=31_536_000)
+    # What credentials may refer to instead of having a value: WORKSPACE=env:NAME or WORKSPACE=file:/DIRECTORY, * for
+    # every workspace. The last setting, because it may name none of the others.
+    CREDENTIAL_REFERENCES = env.env_references("CREDENTIAL_REFERENCES")
+    CREDENTIAL_ENVIRONMENT_SECRETS = {
+        name: os.environ[name]
+        for _, place in CREDENTIAL_REFERENCES
+        if place.startswith("env:") and (name := place.removeprefix("env:")) in os.environ
+    }
 except env.SettingError as error:
     raise ImproperlyConfigured(str(error)) from None
 
@@ -288,6 +296,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "ENABLE_DJANGO_DEPLOY_CHECK": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "runs.api.http.openapi.with_actions",
+    ],
 }
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Stepwise",

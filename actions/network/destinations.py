@@ -10,18 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
 
 from actions.base import Permanent
 from actions.credentials import Credential
 from actions.network.urls import Url
 
 
-class Sender(NamedTuple):
-    """Whose requests these are: a workspace, and the credentials that were opened for them."""
+class Sender:
+    """Whose requests these are: a workspace, and the credentials that were opened for them.
 
-    workspace: str = ""
-    credentials: tuple[Credential, ...] = ()
+    One object for an attempt, so that its threads and tasks, which copy the variable, all see what one of them opened.
+    """
+
+    def __init__(self, workspace: str) -> None:
+        self.workspace = workspace
+        self.credentials: tuple[Credential, ...] = ()
 
     @property
     def key(self) -> str:
@@ -29,7 +32,8 @@ class Sender(NamedTuple):
         return "|".join((self.workspace, *sorted(one.id for one in self.credentials)))
 
 
-_NOBODY = Sender()
+# Outside of attempts nothing is opened.
+_NOBODY = Sender("")
 _sender: ContextVar[Sender] = ContextVar("sender", default=_NOBODY)
 
 
@@ -46,7 +50,11 @@ def sending(workspace: str) -> Iterator[None]:
 def bind(credential: Credential) -> None:
     """Hold all requests that follow, of this attempt, to the places where the credential may be sent."""
     now = _sender.get()
-    _sender.set(Sender(now.workspace, (*now.credentials, credential)))
+    if now is _NOBODY:
+        now = Sender("")
+        _sender.set(now)
+    if credential not in now.credentials:
+        now.credentials = (*now.credentials, credential)
 
 
 def sender() -> Sender:

@@ -4,6 +4,7 @@ from django.urls import path, re_path
 
 import runs.api.http.openapi  # noqa: F401 - registers itself
 from runs.api.http.base import Nowhere
+from runs.api.resources.actions import Actions, OneAction
 from runs.api.resources.approvals import Approvals, ApproveStep, RejectStep
 from runs.api.resources.archiving import ArchiveWorkflow, DeleteWorkflow, RestoreWorkflow
 from runs.api.resources.bulk_start import StartedInBulk
@@ -74,6 +75,8 @@ urlpatterns = [
     path("credentials", Credentials.as_view(), name="api-credentials"),
     path("credentials/<str:key>", OneCredential.as_view(), name="api-credential"),
     path("signals", Signals.as_view(), name="api-signals"),
+    path("actions", Actions.as_view(), name="api-actions"),
+    path("actions/<str:key>", OneAction.as_view(), name="api-action"),
     path("approvals", Approvals.as_view(), name="api-approvals"),
     path("dead-letters", DeadLetters.as_view(), name="api-dead-letters"),
     path("dead-letters/retry", RetryDeadLetters.as_view(), name="api-dead-letters-retry"),

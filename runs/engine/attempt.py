@@ -223,9 +223,10 @@ def _blocked(step: PlannedStep, work: Work) -> StepResult:
 
     This does not count as an attempt. runs.maintenance.sweep checks again every BLOCKED_SECONDS.
     """
+    reason = f" ({step.missing_reason})" if step.missing_reason else ""
     message = (
-        f"action {step.missing_action!r} of step {step.id!r} is not known to this worker; the step waits, and goes on "
-        "by itself once code that has the action is deployed"
+        f"action {step.missing_action!r} of step {step.id!r} is not known to this worker{reason}; the step waits, and "
+        "goes on by itself once code that has the action is deployed"
     )
     return StepResult(
         step=step.id,

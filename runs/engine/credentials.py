@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import CoroutineType
 from typing import Any, Protocol
 from uuid import UUID
 
 from actions import network
 from actions.base import Json, Park, Permanent, Spawn
 from actions.credentials import Credential
+from runs.engine import event_loop
 from runs.engine.config import fitted, rendered
 from runs.engine.thread_pool import borrowed_connection
 from runs.planning.steps import PlannedStep
@@ -53,7 +55,11 @@ def perform(step: PlannedStep, context: Any, used: Json, *, given: Json) -> Json
     with network.sending(str(step.workspace_id or "")):
         if step.config.secrets:
             used = rendered(step, {**context.scope, "secrets": _values(step, context)}, given=given)
-        return step.action.perform(fitted(step, used), context)
+        answer: Any = step.action.perform(fitted(step, used), context)
+        if isinstance(answer, CoroutineType):
+            answer = event_loop.perform(answer, step=step.id, timeout_seconds=step.timeout_seconds)
+        found: Json | Park | Spawn = answer
+        return found
 
 
 def _values(step: PlannedStep, context: Attempt) -> dict[str, Json]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from io import StringIO
 
 import pytest
+import yaml
 from django.core.management import call_command
 from pydantic import ValidationError
 
 from actions import registry
+from runs.management.commands.write_docs import ACTIONS, action_pages
 from tests.actions.contexts import perform
 
 
@@ -57,8 +60,32 @@ def test_command_lists_every_action_for_people_and_for_programs() -> None:
     assert [action["name"] for action in listed] == registry.names()
     assert all(f"\n{name}" in "\n" + text.getvalue() for name in registry.names())
     [http] = [action for action in listed if action["name"] == "http_request"]
-    assert (http["aliases"], http["pure"], http["config"]["properties"]["url"]["type"]) == (
-        ["http_call"],
-        False,
-        "string",
-    )
+    assert (http["aliases"], http["pure"], http["package"]) == (["http_call"], False, "stepwise")
+    assert http["config"]["properties"]["url"]["type"] == "string"
+    assert http["output_schema"]["additionalProperties"] is False
+    assert http["examples"][0]["with"]["url"].startswith("https://api.example.com")
+
+
+def test_command_shows_config_output_and_examples_of_one_action() -> None:
+    for name in ("http_request", "http_call"):
+        text = StringIO()
+        call_command("actions", name, stdout=text)
+        assert all(f"## {part}\n" in text.getvalue() for part in ("Config", "Output", "Examples"))
+        assert "- `url` (text, required): http or https" in text.getvalue()
+    data = StringIO()
+    call_command("actions", "compute", "--json", stdout=data)
+    assert json.loads(data.getvalue())["output_schema"]["required"] == ["iterations", "result"]
+    said = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("actions", "http_requset", stderr=said)
+    assert "did you mean 'http_request'" in said.getvalue()
+
+
+def test_pages_of_docs_actions_are_those_of_the_declarations() -> None:
+    pages = action_pages()
+    assert {path: path.read_text() for path in sorted(ACTIONS.glob("*.md"))} == pages, "run `make docs`"
+    for name in registry.ACTIONS:
+        found = re.findall(r"```yaml\n(- .*?)```", pages[ACTIONS / f"{name}.md"], re.DOTALL)
+        steps = [yaml.safe_load(block)[-1] for block in found]
+        examples = registry.get(name).examples
+        assert [step["with"] for step in steps] == [example.config for example in examples]

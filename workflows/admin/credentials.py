@@ -88,7 +88,7 @@ class _Form(CredentialForm):
         if self.errors:
             return found
         try:
-            store.check(self.wanted())
+            store.check(self.wanted(), workspace=str(found.get("workspace") or self.instance.workspace))
         except (DefinitionError, KeyMissing) as error:
             raise forms.ValidationError([str(one) for one in getattr(error, "problems", (error,))]) from None
         return found

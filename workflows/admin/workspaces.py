@@ -52,7 +52,7 @@ class ApiTokenAdmin(AsksPermissions, ModelAdmin):
     Django's permissions let them do at the admin, too.
     """
 
-    list_display = ("name", "prefix", "workspace", "user", "scope_names", "last_used_at", "expires_at", "rest")
+    list_display = ("name", "prefix", "workspace", "user", "scope_names", "last_used_at", "expires_at", "remaining")
     list_select_related = ("workspace", "user")
     list_filter = ("workspace",)
     fields = ("workspace", "user", "name", "scopes", "expires_at")
@@ -62,8 +62,8 @@ class ApiTokenAdmin(AsksPermissions, ModelAdmin):
         """The scopes in one line."""
         return ", ".join(obj.scopes)
 
-    @admin.display(description="rest")
-    def rest(self, obj: ApiToken) -> str:
+    @admin.display(description="remaining")
+    def remaining(self, obj: ApiToken) -> str:
         """How long the token is still valid."""
         if obj.expires_at is None:
             return "never ends"

@@ -15,7 +15,7 @@ from django.db.models.functions import Cast, Now
 
 from actions.base import Json
 from actions.credentials import MOST_HOST, parse_host
-from workflows.credentials import encryption, kinds, rates
+from workflows.credentials import encryption, kinds, rates, references
 from workflows.credentials.encryption import KeyMissing, Owner, Sealed
 from workflows.definitions.errors import DefinitionError, Problem
 from workflows.models import Credential, Workflow, Workspace
@@ -27,6 +27,7 @@ MOST_IN_WORKSPACE = 1000
 MOST_NAMED = 20
 _BATCH = 100
 _NOWHERE = UUID(int=0)
+_STAND_IN = "stands-in-for-a-reference-0"
 
 
 class InUse(Exception):
@@ -46,7 +47,7 @@ class Wanted:
 
 def create(wanted: Wanted, *, workspace: Workspace, by: User | None) -> Credential:
     """Store a new credential. Raises DefinitionError, which never shows a value, and KeyMissing."""
-    values = _checked(wanted)
+    values = _checked(wanted, workspace=workspace.name)
     row = Credential(workspace=workspace, name=wanted.name, kind=wanted.kind, created_by=by)
     _fill(row, wanted, values)
     try:
@@ -68,7 +69,7 @@ def replace(row: Credential, wanted: Wanted) -> Credential:
     if wanted.kind != row.kind:
         message = f"is {row.kind} and stays so; delete the credential, or make another one"
         raise DefinitionError([Problem("kind", message)])
-    values = _checked(wanted)
+    values = _checked(wanted, workspace=row.workspace.name)
     _fill(row, wanted, values)
     row.token = row.token_expires_at = row.renewing_until = None
     row.token_key_id = ""
@@ -94,9 +95,9 @@ def delete(row: Credential, *, force: bool = False) -> list[str]:
     return names
 
 
-def check(wanted: Wanted) -> None:
+def check(wanted: Wanted, *, workspace: str) -> None:
     """Raise DefinitionError, which never shows a value, for a credential that cannot be stored; and KeyMissing."""
-    _checked(wanted)
+    _checked(wanted, workspace=workspace)
     encryption.seal(b"", owner=Owner(_NOWHERE, _NOWHERE, wanted.kind))
 
 
@@ -167,7 +168,7 @@ def _encrypt_anew(row: Credential, *, first: str) -> None:
         Credential.objects.filter(pk=row.pk, token_key_id=row.token_key_id).update(token=None, token_key_id="")
 
 
-def _checked(wanted: Wanted) -> dict[str, Json]:
+def _checked(wanted: Wanted, *, workspace: str) -> dict[str, Json]:
     problems: list[Problem] = []
     if not NAME.fullmatch(wanted.name):
         message = "must be 1 to 64 letters, digits, _ and -, and not begin with a digit or -"
@@ -182,10 +183,15 @@ def _checked(wanted: Wanted) -> dict[str, Json]:
     if kind.needs_hosts() and not wanted.hosts:
         message = f"is required for kind {kind.name}: where the credential may be sent, as in api.example.com"
         problems.append(Problem("hosts", message))
-    values, more = kinds.checked(kind, wanted.values)
+    named = {key: value for key, value in wanted.values.items() if references.is_reference(value)}
+    # A reference stands for a value of the right form; whether it has one is seen when it is opened.
+    values, more = kinds.checked(kind, {**wanted.values, **dict.fromkeys(named, _STAND_IN)})
+    for key, value in named.items():
+        if not references.is_listed(str(value), workspace=workspace):
+            problems.append(Problem(f"values.{key[:40]}", references.UNLISTED))
     if problems or more:
         raise DefinitionError([*problems, *more])
-    return values
+    return {**values, **named}
 
 
 def _host_problems(wanted: Wanted) -> Iterator[Problem]:

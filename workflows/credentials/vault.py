@@ -11,13 +11,15 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import orjson
 
+from actions import redaction
 from actions.base import Permanent
 from actions.credentials import Credential, parse_host
-from workflows.credentials import encryption, kinds, oauth2, store
+from workflows.credentials import encryption, kinds, oauth2, references, store
 from workflows.credentials.encryption import KeyMissing, Sealed
 from workflows.models import Credential as Row
 
@@ -64,7 +66,7 @@ def opened(workspace: UUID, name: str) -> Credential:
         data = encryption.unseal(Sealed(row.key_id, bytes(row.sealed)), owner=store.owner_of(row))
     except KeyMissing as error:
         raise Permanent(f"credential {name!r} cannot be opened: {error}", kind=KIND) from None
-    values = orjson.loads(data)
+    values = _resolved(row, orjson.loads(data))
     secrets = kinds.secrets_of(row.kind, values)
     hosts = kinds.servers_of(row.kind, values) + tuple(map(parse_host, row.hosts))
     rejected: Callable[[], bool] = _keeps_nothing
@@ -81,11 +83,29 @@ def opened(workspace: UUID, name: str) -> Credential:
         secrets=secrets,
         rejected=rejected,
     )
+    redaction.remember(name, found.secrets)
     with _kept.lock:
         if len(_kept.open) >= _MOST_KEPT:
             _kept.open.clear()
         _kept.open[workspace, name] = (time.monotonic(), found)
     return found
+
+
+def _resolved(row: Row, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values with what their references lead to, checked as values are. Raises Permanent."""
+    named = {key: value for key, value in values.items() if references.is_reference(value)}
+    if not named:
+        return values
+    found = dict(values)
+    for key, value in named.items():
+        try:
+            found[key] = references.resolved(value, workspace=row.workspace.name)
+        except references.Unreadable as error:
+            raise Permanent(f"credential {row.name!r}: values.{key} {error}", kind=KIND) from None
+    checked, problems = kinds.checked(kinds.find(row.kind), found)
+    if problems:
+        raise Permanent(f"credential {row.name!r}: {'; '.join(map(str, problems))}", kind=KIND)
+    return checked
 
 
 def _keeps_nothing() -> bool:
