@@ -26,8 +26,10 @@ _KIND = "smtp"
 _MOST_RECIPIENTS = 100
 _MOST_ATTACHMENTS = 20
 _MOST_BYTES = 10 * 1024 * 1024
+_LONGEST_ADDRESS = 500
 _LONGEST_SUBJECT = 998  # of a line, RFC 5322
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_LOCAL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+")
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 _POLICY = policy.SMTP.clone(max_line_length=78)
 
@@ -47,10 +49,15 @@ def _address(text: str) -> str:
 def _parsed(text: str) -> Address:
     """Return the one address in a text such as `Ann <ann@example.com>`. Raises ValueError."""
     _one_line(text)
+    if len(text) > _LONGEST_ADDRESS:
+        raise ValueError(f"has {len(text):,} characters; an address with its name has at most {_LONGEST_ADDRESS}")
     if not text.rpartition("@")[0].rpartition("<")[2].isascii():
         raise ValueError(f"has an address whose part before the @ is not ASCII: {text[:100]!r}")
-    found: Any = _POLICY.header_factory("To", text)
-    if found.defects or len(found.addresses) != 1 or not found.addresses[0].domain:
+    try:
+        found: Any = _POLICY.header_factory("To", text)
+    except RecursionError:
+        raise ValueError(f"is not one mail address: {text[:100]!r}") from None
+    if found.defects or len(found.addresses) != 1 or not _plain(found.addresses[0]):
         raise ValueError(f"is not one mail address: {text[:100]!r}; write ann@example.com or Ann <ann@example.com>")
     one: Address = found.addresses[0]
     try:
@@ -58,6 +65,11 @@ def _parsed(text: str) -> Address:
     except UnicodeError:
         raise ValueError(f"has no valid domain: {text[:100]!r}") from None
     return Address(one.display_name, one.username, domain)
+
+
+def _plain(address: Address) -> bool:
+    """Whether an address is as the forms of the web take it (html.spec.whatwg.org): without quotes and comments."""
+    return bool(address.domain) and bool(_LOCAL.fullmatch(address.username))
 
 
 def _addresses(given: TextOrTexts) -> TextOrTexts:
@@ -128,13 +140,13 @@ class EmailConfig(Config):
 
 
 class Refused(Output):
-    address: str
+    address: str = Field(description="The recipient's address")
     code: int = Field(description="The server's answer, such as 550")
-    message: str
+    message: str = Field(description="The server's words")
 
 
 class EmailOutput(Output):
-    message_id: str
+    message_id: str = Field(description="The Message-ID of the mail, the same for each attempt")
     accepted: list[str] = Field(description="The addresses that the mail server took")
     refused: list[Refused] = Field(description="Those that it did not take, with its answer")
 

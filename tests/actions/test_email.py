@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import socket
 import ssl
 import threading
@@ -16,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from django.conf import settings
 from pydantic import ValidationError
 
@@ -25,61 +24,43 @@ from actions import network, registry
 from actions.base import ActionError, Cancelled, Json, Permanent, Retryable
 from actions.catalogue.email import EmailConfig
 from actions.credentials import Credential, Host
+from runs.engine import lease
+from tests.actions import mail_server
 from tests.actions.contexts import context
+from tests.actions.mail_server import PASSWORD, Mailbox, free_port
 from tests.actions.test_tls import believe
 from tests.actions.test_tls import context as certificate
+from tests.engine import drain
+from tests.flows import begun, published, steps, workspace
+from workflows.credentials import store
+from workflows.credentials.store import Wanted
 
 __all__ = ["certificate"]
 
 MAIL = {"credential": "mail", "from": "Shop <shop@shop.test>", "to": "ann@ann.test", "subject": "Hi", "text": "Hello"}
-PASSWORD = "a password of the mail server"
 
 
-class Mailbox:
-    """Takes mails, and refuses recipients by their names: `no-550@x.test`, and `full@x.test` once it has all of it."""
-
-    def __init__(self) -> None:
-        self.mails: list[tuple[Envelope, bool, str]] = []
-
-    async def handle_RCPT(self, _: SMTP, session: Session, envelope: Envelope, address: str, __: Any) -> str:  # noqa: N802
-        if address.startswith("no-"):
-            return f"{address[3:6]} refused\tas its name says"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, _: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        if envelope.rcpt_tos[0].startswith("full"):
-            return "452 4.3.1 mailbox is full"
-        self.mails.append((envelope, session.ssl is not None, str(session.host_name)))
-        return "250 taken"
-
-
-def login(_: SMTP, __: Session, ___: Envelope, ____: str, given: Any) -> AuthResult:
-    right = isinstance(given, LoginPassword) and given.password == PASSWORD.encode()
-    return AuthResult(success=right, handled=False)
+@pytest.fixture(scope="module")
+def one_server() -> Iterator[tuple[Mailbox, int]]:
+    """A mail server without encryption, and its port."""
+    box = Mailbox()
+    with mail_server.plain(box) as found:
+        yield box, found
 
 
 @pytest.fixture
-def box() -> Mailbox:
-    return Mailbox()
+def box(one_server: tuple[Mailbox, int]) -> Mailbox:
+    """What the server took in this test."""
+    one_server[0].mails.clear()
+    return one_server[0]
 
 
 @pytest.fixture
-def port(box: Mailbox) -> Iterator[int]:
-    """The port of a mail server without encryption; the guard permits it."""
+def port(one_server: tuple[Mailbox, int]) -> Iterator[int]:
+    """The port of the server, which the guard permits."""
     network.configure(["127.0.0.0/8"])
-    # It tries to connect to a port that must be known, so it cannot be given 0.
-    controller = Controller(box, hostname="127.0.0.1", port=free_port(), authenticator=login, auth_require_tls=False)
-    controller.start()
-    yield controller.port
-    controller.stop()
+    yield one_server[1]
     network.configure(settings.OUTBOUND_ALLOW)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def server_of(port: int, *, security: str = "none", host: str = "127.0.0.1", **values: str) -> Credential:
@@ -260,10 +241,8 @@ def test_the_connection_is_encrypted_and_the_certificate_is_looked_at(
     box: Mailbox, certificate: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, security: str
 ) -> None:
     how = {"ssl_context": certificate} if security == "tls" else {"tls_context": certificate, "require_starttls": True}
-    controller = Controller(box, hostname="127.0.0.1", port=free_port(), **how)
-    controller.start()
-    try:
-        credential = server_of(controller.port, security=security)
+    with mail_server.serving(box, **how) as port:
+        credential = server_of(port, security=security)
         with pytest.raises(Retryable, match="has a certificate that is not trusted"):
             send(credential)
         assert box.mails == []
@@ -271,8 +250,6 @@ def test_the_connection_is_encrypted_and_the_certificate_is_looked_at(
         send(credential)
         # aiosmtpd knows of TLS only where it began it itself.
         assert [encrypted for _, encrypted, _ in box.mails] == [security == "starttls"]
-    finally:
-        controller.stop()
 
 
 @pytest.mark.parametrize(
@@ -302,3 +279,21 @@ def test_what_no_mail_can_be_is_refused_before_anything_is_sent(field: str, valu
     with pytest.raises(ValidationError) as refusal:
         EmailConfig.model_validate({**MAIL, field: value})
     assert words in str(refusal.value)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_sends_a_mail_over_a_stored_credential_whose_password_is_nowhere(box: Mailbox, port: int) -> None:
+    values: dict[str, Json] = {"host": "127.0.0.1", "port": port, "security": "none", "username": "shop"}
+    wanted = Wanted(name="mail", kind="smtp", values={**values, "password": PASSWORD})
+    store.create(wanted, workspace=workspace(), by=None)
+    config = {**MAIL, "to": "{{ input.email }}", "text": "{{ input.text }}"}
+    found = published(json.dumps({"name": "tell", "steps": [{"id": "a", "action": "email", "with": config}]}))
+    [run_id] = begun(found, {"email": "ann@ann.test", "text": "Hello"})
+    drain()
+    row = steps(run_id)["a"]
+    assert (row.state, row.error) == ("succeeded", None)
+    assert row.output == {
+        "message_id": read(box)["Message-ID"], "accepted": ["ann@ann.test"], "refused": []
+    }  # fmt: skip
+    assert PASSWORD not in str((row.config, row.output))
+    lease.give_up()
