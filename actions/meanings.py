@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 _WORDS = {
-    "notify": "email mail gmail smtp sendgrid slack teams discord telegram sms twilio message log print echo alert",
+    "notify": "sms slack teams discord telegram twilio message log print echo alert",
+    "email": "mail gmail smtp sendgrid mailgun outlook imap sendmail",
     "wait": "delay pause timer hold",
     "http_request": "http https request fetch get post put patch delete api rest graphql curl wget url respond",
     "condition": "if branch when else decision",

@@ -25,6 +25,7 @@ ACTIONS: dict[str, str] = {
     "condition": "actions.catalogue.condition.Condition",
     "dedupe": "actions.catalogue.dedupe.Dedupe",
     "default": "actions.catalogue.default.Default",
+    "email": "actions.catalogue.email.Email",
     "fail": "actions.catalogue.fail.Fail",
     "filter": "actions.catalogue.filter.Filter",
     "flaky": "actions.catalogue.flaky.Flaky",

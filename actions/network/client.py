@@ -114,6 +114,11 @@ def configure(allow: Sequence[str], *, connections: int = 50) -> None:
     _settings.pool = Pool(connections)
 
 
+def allowed() -> tuple[Allowed, ...]:
+    """Return the targets that are allowed although they are not public."""
+    return _settings.allowed
+
+
 def request(
     call: Call,
     *,

@@ -64,8 +64,13 @@ def sender() -> Sender:
 
 def check(url: Url) -> None:
     """Raise Permanent of kind `blocked` for a URL to which one of the bound credentials may not be sent."""
+    check_place(url.scheme, url.host, url.port)
+
+
+def check_place(scheme: str, host: str, port: int) -> None:
+    """Raise Permanent of kind `blocked` for a place to which one of the bound credentials may not be sent."""
     for one in _sender.get().credentials:
-        one.check(url.scheme, url.host, url.port)
+        one.check(scheme, host, port)
 
 
 def permits(url: Url) -> bool:

@@ -43,6 +43,17 @@ def trusted() -> tuple[tuple[int, str | None], ...]:
     return (pycurl.CAINFO, str(file) if file else None), (pycurl.CAPATH, str(directory) if _hashed(directory) else None)
 
 
+def tls() -> ssl.SSLContext:
+    """Return how Python's own TLS verifies servers: by the same certificates."""
+    found = dict(trusted())
+    return _verifying(found[pycurl.CAINFO], found[pycurl.CAPATH])
+
+
+@cache
+def _verifying(file: str | None, directory: str | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=file, capath=directory)
+
+
 def _hashed(directory: Path) -> int:
     """Return how many certificates a directory has by their hashes."""
     return sum(1 for one in directory.iterdir() if _HASHED.fullmatch(one.name)) if directory.is_dir() else 0

@@ -11,7 +11,6 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
@@ -129,17 +128,20 @@ def resume(held: Held, work: Work) -> Json:
     return known
 
 
-def checked(
-    step: str, data: Json, *, hide: Callable[[Json], Json], done: int | None, failed: int | None, total: int | None
-) -> Checkpoint:
-    """Return the checkpoint, with its data as `hide` leaves it. Raises Permanent for data that is no JSON or too large, and for counts that are none."""
+def cleaned(step: str, data: Json) -> Json:
+    """Return the data of a checkpoint as JSON. Raises Permanent for data that is none."""
+    try:
+        return payload.clean(data)
+    except ActionError as error:
+        raise _refused(step, f"its data is no JSON: {error}") from None
+
+
+def checked(step: str, data: Json, *, done: int | None, failed: int | None, total: int | None) -> Checkpoint:
+    """Return the checkpoint of data that is clean. Raises Permanent if it is too large, and for counts that are none."""
     for name, count in (("done", done), ("failed", failed), ("total", total)):
         if count is not None and (isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= _MOST):
             raise _refused(step, f"{name} is {str(count)[:40]!r}, and must be a whole number from 0")
-    try:
-        text = orjson.dumps(hide(payload.clean(data)))
-    except (ActionError, orjson.JSONEncodeError) as error:
-        raise _refused(step, f"its data is no JSON: {error}") from None
+    text = orjson.dumps(data)
     if len(text) > MAX_BYTES:
         size = f"{len(text):,} bytes of JSON, and {MAX_BYTES:,} are allowed"
         raise _refused(step, f"its data is {size}; keep where to go on, not what was done")

@@ -140,7 +140,8 @@ class AttemptContext:
                 "is pure, waits, or is performed in the transaction of its record",
                 kind="checkpoint",
             )
-        kept = checkpoints.checked(self._step.id, data, hide=self.hidden, done=done, failed=failed, total=total)
+        shown = self.hidden(checkpoints.cleaned(self._step.id, data))
+        kept = checkpoints.checked(self._step.id, shown, done=done, failed=failed, total=total)
         if checkpoints.save(self._held, self._work, kept):
             journal.begin()
 

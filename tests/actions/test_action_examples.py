@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from django.conf import settings
 
-from actions import registry
-from actions.base import Output
+from actions import network, registry
+from actions.base import Action, Output
 from runs.engine import lease
+from tests.actions import mail_server
 from tests.actions.conftest import server
 from tests.actions.examples import covers, performed
 from tests.actions.http_server import Server
+from tests.actions.mail_server import Mailbox
+from tests.workflows.credentials.test_store import VALUES, made
 
 __all__ = ["server"]
 
@@ -22,10 +27,26 @@ def _no_lease_is_left() -> Iterator[None]:
     lease.give_up()
 
 
+@pytest.fixture
+def mail_port() -> Iterator[int]:
+    """The port of a mail server."""
+    with mail_server.plain(Mailbox()) as port:
+        yield port
+
+
+def _make_credentials(action: Action[Any], mail_port: int) -> None:
+    """Make the credentials that the examples name, which lead to the servers of the tests."""
+    values = {**VALUES, "smtp": {"host": "127.0.0.1", "port": mail_port, "security": "none"}}
+    for name in {str(one.config["credential"]) for one in action.examples if "credential" in one.config}:
+        made(name, action.credential_kinds[0], values=values[action.credential_kinds[0]], hosts=[])
+        network.configure([*settings.OUTBOUND_ALLOW, f"127.0.0.1:{mail_port}"])
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", registry.ACTIONS)
-def test_examples_of_an_action_do_what_they_say(name: str, server: Server) -> None:
+def test_examples_of_an_action_do_what_they_say(name: str, server: Server, mail_port: int) -> None:
     action = registry.get(name)
+    _make_credentials(action, mail_port)
     assert len(action.description) > 100, "say in several sentences what it is for"
     assert action.examples, "give an example"
     assert action.output_class is not None, "declare the fields of its output"
