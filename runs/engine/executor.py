@@ -18,7 +18,7 @@ from django.db import Error, OperationalError, connection
 from runs.domain.candidates import Candidate, Key
 from runs.domain.outcomes import Outcome
 from runs.domain.requests import Preloaded
-from runs.engine import lease, record, recorder, tickets, transactional
+from runs.engine import lease, long_links, record, recorder, tickets, transactional
 from runs.engine.inline import Inline
 from runs.engine.onward import NOWHERE, Onward, claimed, held
 from runs.engine.preload import NONE
@@ -77,6 +77,7 @@ def advance(
     `chain` are the heads to which the message continues. Inputs that are `preloaded` are not loaded again. Raises
     django.db.Error if the database fails or refuses; what could be recorded is recorded then.
     """
+    long_links.seen(plan.workspace_id)
     return _Delivery(candidates, plan=plan, chain=chain, callbacks=callbacks, preloaded=preloaded).perform()
 
 
@@ -180,14 +181,26 @@ class _Delivery:
     def _round(self) -> None:
         if self._inline:
             inline, self._inline = self._inline, []
-            self._perform_inline(inline)
+            self._in_turn(inline, self._perform_inline)
         self._claim()
         if self._under_way():
             self._record_ended(self._own_walker())
         elif self._claimable:
             self._keep()
         elif self._transactional and not self._inline:
-            self._perform_transactional()
+            waiting, self._transactional = self._transactional, []
+            self._in_turn(waiting, self._perform_transactional)
+
+    def _in_turn(self, candidates: Sequence[Candidate], perform: Callable[[Sequence[Candidate]], None]) -> None:
+        """Perform candidates in this thread, or leave them to other children (runs.engine.long_links)."""
+        lock = long_links.begin(self._plan.workspace_id)
+        if lock is None:
+            tickets.hand_back(candidates, least_seconds=recorder.HAND_BACK_SECONDS)
+            return
+        try:
+            perform(candidates)
+        finally:
+            long_links.end(lock)
 
     # -- inline links -------------------------------------------------------------------------------------------------
 
@@ -271,13 +284,13 @@ class _Delivery:
 
     # -- transactional steps ------------------------------------------------------------------------------------------
 
-    def _perform_transactional(self) -> None:
-        """Claim, perform and record a transactional step, with its own deadline; after the budget, hand all back."""
-        if time.monotonic() - self._began > BUDGET_SECONDS:
-            tickets.hand_back(self._transactional)
-            self._transactional = []
+    def _perform_transactional(self, candidates: Sequence[Candidate]) -> None:
+        """Claim, perform and record the first one, with its own deadline; after the budget, hand all back."""
+        began = time.monotonic()
+        if began - self._began > BUDGET_SECONDS:
+            tickets.hand_back(candidates)
             return
-        one = self._transactional.pop(0)
+        one, *self._transactional = candidates
         process = lease.current()
         work = with_values(self._plan, claimed([one], plan=self._plan, process=process))
         self._stale += not work
@@ -289,6 +302,7 @@ class _Delivery:
             recorded = transactional.perform(ones, plan=self._plan, step=step, process=process, onward=onward)
         finally:
             lease.let_go(mine)
+            long_links.took(self._plan.workspace_id, time.monotonic() - began)
         self._callbacks.after(recorded)
         self._note(recorded.handed_on, walks=False)
 
