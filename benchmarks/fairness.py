@@ -75,6 +75,10 @@ def floods() -> dict[str, Flood]:
             f"name: flood-effect-bombs\nsteps: [{{id: a, action: sleep, {_ONCE}, with: {{seconds: {_BOMB}}}}}]",
             200,
         ),
+        "output_bombs": Flood(
+            f"name: flood-output-bombs\nsteps: [{{id: a, action: default}}]\noutput: {{n: {_BOMB}}}",
+            200,
+        ),
         "large": Flood(
             'name: flood-large\nsteps: [{id: a, action: transform, with: {set: {n: "{{ input.text|length }}"}}}]',
             10,
@@ -137,6 +141,7 @@ _TITLES = {
     "for_each": "a `for_each` of 100,000",
     "bombs": "200 live runs of one expression each that takes two seconds of processor time, and is refused then",
     "effect_bombs": "200 live runs of a `sleep` whose length is such an expression",
+    "output_bombs": "200 live runs whose `output` is such an expression",
     "large": "10 live runs with inputs of 9 MB",
     "slow_servers": "2,000 requests to a server that does not answer",
 }

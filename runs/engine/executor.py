@@ -207,7 +207,8 @@ class _Delivery:
     def _perform_inline(self, candidates: Sequence[Candidate]) -> None:
         """Load, perform and record candidates at inline heads."""
         preloaded, self._preloaded = self._preloaded, NONE
-        performed = Inline(self._plan, is_late=self._late_from(time.monotonic() + INLINE_SECONDS))
+        is_late = self._late_from(time.monotonic() + INLINE_SECONDS)
+        performed = Inline(self._plan, is_late=is_late)
         outcomes = performed.outcomes(candidates, preloaded=preloaded)
         self._stale += len(candidates) - len(outcomes) - len(performed.left)
         if performed.left:
@@ -218,11 +219,13 @@ class _Delivery:
         walks, last = not self._over(), not (self._left() or self._under_way())
         onward = self._onward(outcomes, walks=walks, carried=self._carried(walks=walks, last=last))
         try:
-            recorded = record.record(outcomes, plan=self._plan, onward=onward)
+            recorded = record.record(outcomes, plan=self._plan, onward=onward, is_late=is_late)
         except BaseException:
             if onward.places:
                 self._own_walker().give_up(onward)
             raise
+        if recorded.left and is_late():
+            tickets.hand_back([outcome.candidate for outcome in recorded.left])
         self._callbacks.after(recorded)
         self._note(recorded.handed_on, walks=walks)
         if onward.places:
