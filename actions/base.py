@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -70,6 +70,40 @@ def _use_of(config: type[Config], key: str) -> Use:
 
 
 C = TypeVar("C", bound=Config)
+
+
+class Output(BaseModel):
+    """The fields of what an action gives: for its documentation, its JSON Schema, and the check of expressions.
+
+    With `extra="forbid"` (the default) an output never has other fields, so publishing warns about an expression that
+    reads one. An output whose fields depend on the run says `model_config = ConfigDict(extra="allow")`. A field that
+    not every output has gets a default. What an attempt returns is not validated by it; the action's examples are.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A step that shows what an action is for. It is documentation, and a test performs it.
+
+    `config` is the step's `with`, `input` the run's input, `steps` are the steps before it as a definition has them
+    (`needs`: those that it needs, unless that is the last one), and `workflows` the definitions that have to be
+    published. `payload` is that of the signal, or the decision, that ends the step's wait. An object in `output` may
+    leave out keys that the step's output has; all else is exact, and None is compared with nothing. `error` is the kind
+    of the failure that the step ends with, instead of an output.
+    An address at `https://api.example.com` is answered by the tests' own server.
+    """
+
+    title: str
+    config: dict[str, Any]
+    input: Json = None
+    output: Json = None
+    steps: tuple[dict[str, Any], ...] = ()
+    needs: tuple[str, ...] = ()
+    workflows: tuple[dict[str, Any], ...] = ()
+    payload: Json = None
+    error: str = ""
 
 
 class ActionError(Exception):
@@ -241,12 +275,19 @@ class Action(ABC, Generic[C]):
     - `signal_field`: the config field with the name of the signal that the action's steps wait for.
     - `payload_words`: keys of a `payload` that mean a config field, as in `{"message": "text"}`, unless that is given.
     - `payload_defaults`: config fields that a `payload` need not give, although `with` must.
+    - `summary` is one line, `description` several sentences in Markdown, `output` one line for people on what
+      `output_class` declares. All of them, and `examples`, are in docs/actions and in the API.
+    - `credential_kinds`: kinds of stored credentials that the config field `credential` may name.
     """
 
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     summary: ClassVar[str]
+    description: ClassVar[str] = ""
     output: ClassVar[str]
+    output_class: ClassVar[type[Output] | None] = None
+    examples: ClassVar[tuple[Example, ...]] = ()
+    credential_kinds: ClassVar[tuple[str, ...]] = ()
     pure: ClassVar[bool] = False
     parks: ClassVar[bool] = False
     repeatable: ClassVar[bool] = True
@@ -263,8 +304,11 @@ class Action(ABC, Generic[C]):
     config_class: ClassVar[type[Config]]
 
     @abstractmethod
-    def perform(self, config: C, context: Context) -> Json | Park | Spawn:
-        """Perform one attempt. Raises Retryable or Permanent; other exceptions count as Retryable of kind `error`."""
+    def perform(self, config: C, context: Context) -> Json | Park | Spawn | Coroutine[Any, Any, Json | Park | Spawn]:
+        """Perform one attempt. Raises Retryable or Permanent; other exceptions count as Retryable of kind `error`.
+
+        It may be an `async def`, if the action is effectful: it is performed on the event loop of its process.
+        """
 
     def woken(self, config: C, woken: Woken) -> Json:
         """Return the output of a step whose wait (see Park) has ended. Raises as `perform` does."""

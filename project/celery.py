@@ -98,6 +98,7 @@ app = Celery("stepwise")
 app.config_from_object(_configuration())
 app.autodiscover_tasks(["runs.worker"])
 # By name, because the modules need Django to be set up, which the worker does before it builds its boot steps.
+app.steps["worker"].add("runs.worker.other_actions:OtherActions")
 app.steps["worker"].add("runs.worker.sweep_thread:SweepStep")
 app.steps["worker"].add("runs.worker.retention_thread:RetentionStep")
 app.steps["consumer"].add("project.task_events:TaskEvents")

@@ -10,6 +10,10 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's own name
 from django.db import connections
 
+from actions import registry
+from workflows.credentials import store
+from workflows.credentials.encryption import KeyMissing
+
 OLDEST_POSTGRES = 15
 _SHORTEST_SECRET = 50
 
@@ -70,6 +74,35 @@ def check_limits(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[C
             )
         )
     return found
+
+
+@register()
+def check_actions(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """W017: an action of another package cannot be used. A warning, so that it does not stop all the others."""
+    return [
+        Warning(
+            f"Package {fault.package} lists the action {fault.action[:100]!r}, which cannot be used: {fault.message}",
+            hint="Install a mended version of the package, or remove it. Steps with the action wait until then.",
+            id="stepwise.W017",
+        )
+        for fault in registry.faults()
+    ]
+
+
+@register(Tags.database)
+def check_credential_keys(*, databases: Sequence[str] | None, **_: Any) -> list[CheckMessage]:
+    """E018: a key is none. W019: credentials that no key opens, by name. Runs in `check --database default`."""
+    if not databases or "workflows_credential" not in connections["default"].introspection.table_names():
+        return []
+    try:
+        names = store.locked()
+    except KeyMissing as error:
+        return [Error(str(error), hint="Mend CREDENTIAL_KEYS.", id="stepwise.E018")]
+    if not names:
+        return []
+    text = f"No key of CREDENTIAL_KEYS opens these credentials: {', '.join(names)}."
+    hint = "Add the lost key, or give them their values anew (manage.py set_credential)."
+    return [Warning(text, hint=hint, id="stepwise.W019")]
 
 
 @register(Tags.database)

@@ -149,6 +149,20 @@ def env_list(name: str, *, default: tuple[str, ...] = ()) -> list[str]:
     return list(default) if raw is None else [part.strip() for part in raw.split(",") if part.strip()]
 
 
+def lines_of(path: str, *, name: str) -> list[str]:
+    """Return the lines of the file that a setting names, without blank ones and comments; none for an empty path.
+
+    Raises SettingError if it cannot be read.
+    """
+    if not path:
+        return []
+    try:
+        text = (BASE_DIR / Path(path).expanduser()).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{name}={path} cannot be read ({error}); mend or unset it") from None
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+
+
 def env_choice(name: str, *, default: str, choices: tuple[str, ...]) -> str:
     """Return a setting that must be one of `choices`. Raises SettingError, which lists them."""
     value = lookup(name) or default

@@ -98,6 +98,11 @@ try:
     # Hosts, host:port or CIDR that http_request may reach besides public addresses.
     OUTBOUND_ALLOW = env_list("OUTBOUND_ALLOW")
 
+    # Keys that encrypt credentials: base64 of 32 bytes each. The first one encrypts, every one decrypts. Those of the
+    # file, one in each line, come behind.
+    CREDENTIAL_KEYS_FILE = env_str("CREDENTIAL_KEYS_FILE", default="")
+    CREDENTIAL_KEYS = [*env_list("CREDENTIAL_KEYS"), *env.lines_of(CREDENTIAL_KEYS_FILE, name="CREDENTIAL_KEYS_FILE")]
+
     # Late acknowledgement is correct too, but takes longer to recover from a lost worker. The tests run with both.
     CELERY_ACKS_LATE = env_bool("CELERY_ACKS_LATE", default=False)
     # When workers send Celery's events of tasks, which only Flower reads: while Flower is open, or always.
@@ -283,6 +288,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "ENABLE_DJANGO_DEPLOY_CHECK": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "runs.api.http.openapi.with_actions",
+    ],
 }
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Stepwise",

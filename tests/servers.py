@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import base64
 import os
 import secrets
 import shutil
@@ -46,6 +47,7 @@ def _environment(home: Path) -> dict[str, str]:
         # Nothing of the developer's own settings reaches the tests.
         "STEPWISE_ENV_FILE": os.devnull,
         "SECRET_KEY": secrets.token_urlsafe(48),
+        "CREDENTIAL_KEYS": base64.b64encode(secrets.token_bytes(32)).decode(),
         "INSTALLATION_ID": f"test-{secrets.token_hex(4)}",
     }
 

@@ -7,7 +7,22 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from actions.base import ACCEPTED, ONCE, Action, Config, Context, Json, Park, Permanent, Retry, Retryable, Use, Woken
+from actions.base import (
+    ACCEPTED,
+    ONCE,
+    Action,
+    Config,
+    Context,
+    Example,
+    Json,
+    Output,
+    Park,
+    Permanent,
+    Retry,
+    Retryable,
+    Use,
+    Woken,
+)
 from actions.moments import UntilConfig, iso
 from actions.texts import Text
 
@@ -45,10 +60,33 @@ class ApprovalConfig(UntilConfig):
     )
 
 
+class ApprovalOutput(Output):
+    approved: bool = Field(description="The decision")
+    by: str | None = Field(description="Who decided; null where nobody did in time")
+    comment: str = Field(description="What they wrote, or that nobody decided")
+    at: str = Field(description="When, in ISO 8601 UTC")
+
+
 class Approval(Action[ApprovalConfig]):
     name: ClassVar[str] = "approval"
     summary: ClassVar[str] = "Wait until somebody approves or rejects, without occupying a worker"
+    description: ClassVar[str] = (
+        "The step waits as a row. The question is shown in the admin, in `GET /api/v1/approvals`, and on the page "
+        "of a signed link (`approve_url`), which can be sent to whoever is to decide. A rejection fails the step "
+        "unless `on_reject` is `continue`; what happens if nobody decides by `timeout` or `until` is said by "
+        "`on_expiry`."
+    )
     output: ClassVar[str] = '{"approved": bool, "by": name or null, "comment": text, "at": the time in ISO 8601 UTC}'
+    output_class: ClassVar[type[Output] | None] = ApprovalOutput
+    examples: ClassVar[tuple[Example, ...]] = (
+        Example(
+            title="Ask before a large order is sent",
+            config={"message": "Send order {{ input.order }}?", "timeout": "2d", "on_reject": "continue"},
+            input={"order": 4711},
+            payload={"approved": False, "by": "ada", "comment": "too large"},
+            output={"approved": False, "by": "ada", "comment": "too large"},
+        ),
+    )
     parks: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE
     own_input: ClassVar[bool] = False

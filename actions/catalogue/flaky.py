@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from actions.base import Action, Config, Context, Json, Retryable
+from actions.base import Action, Config, Context, Example, Json, Output, Retryable
 
 
 class FlakyConfig(Config):
@@ -16,10 +16,23 @@ class FlakyConfig(Config):
     )
 
 
+class FlakyOutput(Output):
+    attempt: int = Field(description="The number of the attempt that succeeded, from 1")
+
+
 class Flaky(Action[FlakyConfig]):
     name: ClassVar[str] = "flaky"
     summary: ClassVar[str] = "Fail a given share of attempts; a retry may succeed"
+    description: ClassVar[str] = (
+        "It is for demonstrations and tests of `retry`. Chance depends on the run, the step, the item and the "
+        "attempt only, so an attempt that failed fails again when it is repeated, and the next one may succeed."
+    )
     output: ClassVar[str] = '{"attempt": the attempt that succeeded}'
+    output_class: ClassVar[type[Output] | None] = FlakyOutput
+    examples: ClassVar[tuple[Example, ...]] = (
+        Example(title="Fail never", config={"failure_rate": 0}, output={"attempt": 1}),
+        Example(title="Fail every attempt", config={"failure_rate": 1}, error="flaky"),
+    )
     error_kinds: ClassVar[frozenset[str]] = frozenset({"flaky"})
     own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = FlakyConfig

@@ -11,9 +11,9 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from actions import expressions, network, payload
-from actions.base import Action, Config, Context, Json, Permanent, Retryable, Use
+from actions.base import Action, Config, Context, Example, Json, Output, Permanent, Retryable, Use
 from actions.durations import Seconds
-from actions.network import Answer, forms, media
+from actions.network import Answer, forms, media, outputs
 from actions.texts import Text, TextOrTexts, as_text
 
 _OURS = frozenset({"connection", "content-length", "host", "transfer-encoding"})
@@ -113,11 +113,19 @@ class HttpRequest(Action[HttpRequestConfig]):
     name: ClassVar[str] = "http_request"
     aliases: ClassVar[tuple[str, ...]] = ("http_call",)
     summary: ClassVar[str] = "Send an HTTP request and read the response"
+    description: ClassVar[str] = (
+        "Addresses that are not public are refused, unless the installation lists them (`OUTBOUND_ALLOW`); up to 3 "
+        "redirects are followed. A response of 2xx is the output; 408, 425, 429 and 5xx fail the attempt, which is "
+        "retried, later if the response has a `Retry-After`; any other status fails the step. Each attempt sends "
+        "the same `Idempotency-Key`."
+    )
     output: ClassVar[str] = (
         '{"status": number, "headers": {lower-case name: text}, "header_values": {lower-case name: [text]}, '
         '"body": JSON, text, base64 or null, "body_type": "json", "text", "base64" or "none", '
         '"replaced": characters of a text that could not be read}'
     )
+    output_class: ClassVar[type[Output] | None] = outputs.HttpOutput
+    examples: ClassVar[tuple[Example, ...]] = outputs.EXAMPLES
     timeout_seconds: ClassVar[float] = 30.0
     timeout_field: ClassVar[str | None] = "timeout"
     raw: ClassVar[frozenset[str]] = frozenset({"body_template"})

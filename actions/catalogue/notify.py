@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from actions.base import Action, Config, Context, Json, Use
+from actions.base import Action, Config, Context, Example, Json, Output, Use
 from actions.payload import dumps
 from actions.texts import Text
 
@@ -24,10 +24,28 @@ class NotifyConfig(Config):
     text: Any = Field(default="", description="The message; anything but a text is written as JSON")
 
 
+class NotifyOutput(Output):
+    channel: str = Field(description="The channel")
+    text: str = Field(description="The message as it was written")
+
+
 class Notify(Action[NotifyConfig]):
     name: ClassVar[str] = "notify"
     summary: ClassVar[str] = "Write a message for a channel to the log, as one line"
+    description: ClassVar[str] = (
+        "For now every channel is the worker's log: one line, without line breaks. A `text` that is no text is "
+        "written as JSON, so that a whole output can be told."
+    )
     output: ClassVar[str] = '{"channel": text, "text": text}'
+    output_class: ClassVar[type[Output] | None] = NotifyOutput
+    examples: ClassVar[tuple[Example, ...]] = (
+        Example(
+            title="Tell what an order costs",
+            config={"channel": "ops", "text": "order {{ input.order }} costs {{ input.total }}"},
+            input={"order": 4711, "total": "19.99"},
+            output={"channel": "ops", "text": "order 4711 costs 19.99"},
+        ),
+    )
     payload_words: ClassVar[Mapping[str, str]] = {"message": "text"}
     payload_defaults: ClassVar[Mapping[str, Json]] = {"channel": "log"}
     own_input: ClassVar[bool] = False

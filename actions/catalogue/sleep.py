@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from actions.base import Action, Cancelled, Config, Context, Json, Park, Retryable, Use, Woken
+from actions.base import Action, Cancelled, Config, Context, Example, Json, Output, Park, Retryable, Use, Woken
 from actions.durations import Seconds
 
 _LOOK_SECONDS = 0.25
@@ -23,10 +23,22 @@ class SleepConfig(Config):
     seconds: Seconds = Field(default=1.0, description="How long, such as 0.5 or 2s; over 1 s it waits as `wait` does")
 
 
+class SleepOutput(Output):
+    seconds: float = Field(description="How long it slept")
+
+
 class Sleep(Action[SleepConfig]):
     name: ClassVar[str] = "sleep"
     summary: ClassVar[str] = "Occupy a worker for up to a second; wait without one beyond that"
+    description: ClassVar[str] = (
+        "It is for demonstrations and tests of slow steps: up to a second it occupies a place of its worker, as a "
+        "slow request would. For a pause in a workflow use `wait`, which occupies nothing."
+    )
     output: ClassVar[str] = '{"seconds": number}'
+    output_class: ClassVar[type[Output] | None] = SleepOutput
+    examples: ClassVar[tuple[Example, ...]] = (
+        Example(title="Sleep for a hundredth of a second", config={"seconds": 0.01}, output={"seconds": 0.01}),
+    )
     own_input: ClassVar[bool] = False
     config_class: ClassVar[type[Config]] = SleepConfig
 

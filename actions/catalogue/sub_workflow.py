@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from actions.base import ONCE, Action, Config, Context, Json, Retry, Spawn, Use
+from actions.base import ONCE, Action, Config, Context, Example, Json, Output, Retry, Spawn, Use
 from actions.texts import Text, Whole
 
 
@@ -28,10 +28,39 @@ class SubWorkflowConfig(Config):
     labels: dict[str, Text] = Field(default_factory=dict, description="Labels for the run, added to the workflow's own")
 
 
+class SubWorkflowOutput(Output):
+    run: str = Field(description="The id of the run that was started")
+    state: str = Field(default="succeeded", description="Its end; not there without `wait`")
+    output: Any = Field(default=None, description="Its output; not there without `wait`")
+
+
 class SubWorkflow(Action[SubWorkflowConfig]):
     name: ClassVar[str] = "sub_workflow"
     summary: ClassVar[str] = "Start a run of another workflow and wait for its end, without occupying a worker"
+    description: ClassVar[str] = (
+        "The run is of the same workspace, and of the version that is current when the step begins, unless "
+        "`version` says another. While it goes on, the step waits as a row; a cancel of this run cancels it too. If "
+        "it fails, the step fails, and a retry of the step starts another run. In a `for_each` every item starts a "
+        "run of its own."
+    )
     output: ClassVar[str] = '{"run": its id, "state": "succeeded", "output": its output}; without wait {"run": its id}'
+    output_class: ClassVar[type[Output] | None] = SubWorkflowOutput
+    examples: ClassVar[tuple[Example, ...]] = (
+        Example(
+            title="Work out a price in another workflow",
+            config={"workflow": "price", "input": {"pieces": 3}},
+            workflows=(
+                {
+                    "name": "price",
+                    "steps": [
+                        {"id": "work", "action": "transform", "with": {"set": {"total": "{{ input.pieces * 2 }}"}}}
+                    ],
+                    "output": "{{ steps.work.output }}",
+                },
+            ),
+            output={"state": "succeeded", "output": {"total": 6}},
+        ),
+    )
     parks: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE
     config_class: ClassVar[type[Config]] = SubWorkflowConfig

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from actions import expressions, payload
-from actions.base import ONCE, Action, Config, Context, Json, Permanent, Retry
+from actions.base import ONCE, Action, Config, Context, Example, Json, Output, Permanent, Retry
 from actions.texts import Text
 
 _KEYS = frozenset({"select", "set", "rename", "map"})
@@ -48,6 +48,12 @@ class TransformConfig(Config):
         return {_last(path): path for path in self.select}
 
 
+class TransformOutput(Output):
+    """The fields that the config says; with a list as input, a list of such objects."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class Transform(Action[TransformConfig]):
     """The parts are applied to the input if it is an object, or to each object of it if it is a list.
 
@@ -56,7 +62,28 @@ class Transform(Action[TransformConfig]):
 
     name: ClassVar[str] = "transform"
     summary: ClassVar[str] = "Select, rename, compute and set fields"
+    description: ClassVar[str] = (
+        "`select`, `rename` and `map` work on the step's input, which is the output of the step before it: on the "
+        "object, or on each object of a list. `set` alone begins with an empty object. A field that is missing "
+        "fails the step and says where. In `map` the texts are bare expressions over `item`; everywhere else `{{ "
+        "}}` is written."
+    )
     output: ClassVar[str] = "an object; with a list as input and select, rename or map, a list of objects"
+    output_class: ClassVar[type[Output] | None] = TransformOutput
+    examples: ClassVar[tuple[Example, ...]] = (
+        Example(
+            title="Keep two fields, and add one",
+            config={"select": ["email", "address.city"], "set": {"source": "shop"}},
+            input={"email": "ada@example.com", "address": {"city": "Turin", "zip": "10100"}, "age": 36},
+            output={"email": "ada@example.com", "city": "Turin", "source": "shop"},
+        ),
+        Example(
+            title="Compute a field of each item of a list",
+            config={"map": {"sku": "item.sku", "total": "item.price * item.count"}},
+            input=[{"sku": "a", "price": 2, "count": 3}, {"sku": "b", "price": 5, "count": 1}],
+            output=[{"sku": "a", "total": 6}, {"sku": "b", "total": 5}],
+        ),
+    )
     pure: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE
     raw: ClassVar[frozenset[str]] = frozenset({"map"})

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from actions.base import ONCE, Action, Config, Context, Park, Retry, Use
+from actions.base import ONCE, Action, Config, Context, Example, Output, Park, Retry, Use
 from actions.durations import Seconds
 from actions.moments import ZonedConfig, iso
 
@@ -26,10 +26,27 @@ class WaitConfig(ZonedConfig):
         return self
 
 
+class WaitOutput(Output):
+    until: str = Field(description="The end of the wait, in ISO 8601 UTC")
+
+
 class Wait(Action[WaitConfig]):
     name: ClassVar[str] = "wait"
     summary: ClassVar[str] = "Wait for some time or until a point in time, without occupying a worker"
+    description: ClassVar[str] = (
+        "The step waits as a row in the database, for seconds or for months, and occupies no worker. Give exactly "
+        "one of `seconds`, `for` and `until`. A moment that has passed ends the wait at once. Whoever needs to end "
+        "it sooner uses `wait_for_signal` with a timeout."
+    )
     output: ClassVar[str] = '{"until": the end of the wait in ISO 8601 UTC}'
+    output_class: ClassVar[type[Output] | None] = WaitOutput
+    examples: ClassVar[tuple[Example, ...]] = (
+        Example(
+            title="Wait until a moment, which has passed",
+            config={"until": "2026-03-01T09:00", "timezone": "Europe/Berlin"},
+            output={"until": "2026-03-01T08:00:00Z"},
+        ),
+    )
     parks: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE
     own_input: ClassVar[bool] = False

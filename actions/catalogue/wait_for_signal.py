@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from actions.base import ONCE, Action, Config, Context, Json, Park, Retry, Retryable, Use, Woken
+from actions.base import ONCE, Action, Config, Context, Example, Json, Output, Park, Retry, Retryable, Use, Woken
 from actions.moments import UntilConfig, iso
 from actions.texts import Text
 
@@ -46,10 +46,32 @@ class SignalConfig(UntilConfig):
     )
 
 
+class SignalOutput(Output):
+    signal: str = Field(default="", description="The signal's name; not there if it did not come in time")
+    payload: Any = Field(default=None, description="What was sent with it; not there if it did not come in time")
+    at: str = Field(default="", description="When it came, in ISO 8601 UTC; not there if it did not come in time")
+    timed_out: bool = Field(default=False, description="true, if it did not come in time; else not there")
+
+
 class WaitForSignal(Action[SignalConfig]):
     name: ClassVar[str] = "wait_for_signal"
     summary: ClassVar[str] = "Wait until a signal is sent to the run, without occupying a worker"
+    description: ClassVar[str] = (
+        "The step waits as a row until somebody sends the signal to its run, by the run's id or by `key`: `POST "
+        "/api/v1/runs/{id}/signals`, `POST /api/v1/signals`, the page of the run, `manage.py send_signal`. A signal "
+        "that comes before the step is kept for it. Without `timeout` and `until` it waits for ever."
+    )
     output: ClassVar[str] = '{"signal": name, "payload": any, "at": the time in ISO 8601 UTC}, or {"timed_out": true}'
+    output_class: ClassVar[type[Output] | None] = SignalOutput
+    examples: ClassVar[tuple[Example, ...]] = (
+        Example(
+            title="Wait until an order is paid",
+            config={"name": "order.paid", "key": "{{ input.order }}", "timeout": "7d"},
+            input={"order": 4711},
+            payload={"amount": "19.99"},
+            output={"signal": "order.paid", "payload": {"amount": "19.99"}},
+        ),
+    )
     parks: ClassVar[bool] = True
     retry: ClassVar[Retry] = ONCE
     signal_field: ClassVar[str | None] = "name"

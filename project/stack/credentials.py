@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 from collections.abc import Mapping
@@ -60,4 +61,6 @@ def generated(known: Mapping[str, str]) -> dict[str, str]:
         "VALKEY_PASSWORD": secrets.token_urlsafe(24),
         "STEPWISE_FLOWER_PASSWORD": secrets.token_urlsafe(18),
     }
+    if not env.told("CREDENTIAL_KEYS_FILE"):
+        values["CREDENTIAL_KEYS"] = base64.b64encode(secrets.token_bytes(32)).decode()
     return {key: env.told(key) or value for key, value in values.items() if key not in known}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from runs.admin.confirmation import actor_of
+from runs.admin.confirmation import actor_of, sentences
 from runs.admin.forms import ReasonForm, WhyForm
 from runs.control import preconditions, verbs
 from runs.control.verbs import DeadLetterVerb, RunVerb, Verb
@@ -21,17 +21,26 @@ from runs.domain.actor import Actor
 Chosen = QuerySet[Any]
 
 
+_SHOWN_NOTES = 10
+
+
+def _no_notes(_: Iterable[Any]) -> Mapping[Any, str]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Bulk:
     """A verb as the list offers it.
 
-    `function` does it to the ids of rows; `narrow` leaves out rows that it would not change whatever their state.
+    `function` does it to the ids of rows; `narrow` leaves out rows that it would not change whatever their state;
+    `notes` says what there is to know of those that it changed.
     """
 
     verb: Verb
     function: OverRows
     form: type[WhyForm | ReasonForm] = WhyForm
     narrow: Callable[[Chosen], Chosen] = QuerySet.all
+    notes: Callable[[Iterable[Any]], Mapping[Any, str]] = _no_notes
 
     @property
     def action(self) -> str:
@@ -61,12 +70,13 @@ def action(bulk: Bulk) -> Action:
 
 def of_runs(verb: RunVerb) -> Action:
     """Return the action of the list of runs; it leaves out runs that the verb would not change."""
-    return action(Bulk(verb, verb.function, narrow=verb.narrow))
+    return action(Bulk(verb, verb.function, narrow=verb.narrow, notes=verb.notes))
 
 
 def of_dead_letters(verb: DeadLetterVerb) -> Action:
     """The action of the list of dead letters; a discard must be given a reason."""
-    return action(Bulk(verb, verb.function, ReasonForm if verb is verbs.DISCARD else WhyForm))
+    form = ReasonForm if verb is verbs.DISCARD else WhyForm
+    return action(Bulk(verb, verb.function, form, notes=verb.notes))
 
 
 def confirm(request: HttpRequest, chosen: QuerySet[Any], *, bulk: Bulk) -> HttpResponse | None:
@@ -79,6 +89,8 @@ def confirm(request: HttpRequest, chosen: QuerySet[Any], *, bulk: Bulk) -> HttpR
     if form.is_valid():
         won = bulk.function(ids, actor=actor_of(request, form.cleaned_data["why"]))
         _say(request, _counted(chosen, len(won)), left=len(ids) - len(won), bulk=bulk)
+        for note in sentences(bulk.notes(won))[:_SHOWN_NOTES]:
+            messages.info(request, note)
         return None
     context: dict[str, Any] = {
         **admin.site.each_context(request),

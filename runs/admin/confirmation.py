@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
@@ -84,6 +85,11 @@ def succeeded(request: HttpRequest, said: str, *, to: str) -> HttpResponse:
     """Back to a page that says what was done."""
     messages.success(request, said)
     return redirect(to)
+
+
+def sentences(notes: Mapping[UUID, str]) -> list[str]:
+    """Return what a verb noted of the rows that it changed, as sentences."""
+    return [f"{note[:1].upper()}{note[1:]}." for note in notes.values()]
 
 
 def show(request: HttpRequest, form: forms.Form, page: Page) -> HttpResponse:

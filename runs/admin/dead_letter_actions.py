@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from runs.admin.buttons import run_page
-from runs.admin.confirmation import Page, actor_of, ask, filled, refused, show, succeeded
+from runs.admin.confirmation import Page, actor_of, ask, filled, refused, sentences, show, succeeded
 from runs.admin.forms import EditedRetryForm, ReasonForm, WhyForm, as_json
 from runs.admin.permissions import CHANGE_DEAD_LETTERS, require, sees_secrets
 from runs.control import dead_letters, preconditions, verbs
@@ -70,7 +70,8 @@ def _retried(request: HttpRequest, key: UUID, shape: type[WhyForm], *, title: st
             form.add_error("input", f"{why_not}.")
             return show(request, form, page)
         return refused(request, why_not, to=page.back)
-    return succeeded(request, "The dead letter is retried.", to=run_page(dead_letter.run_id))
+    said = " ".join(["The dead letter is retried.", *sentences(verbs.RETRY_DEAD_LETTER.notes([key]))])
+    return succeeded(request, said, to=run_page(dead_letter.run_id))
 
 
 def _dead_letter(request: HttpRequest, key: UUID) -> DeadLetter:

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 
 from runs.admin.buttons import run_page
-from runs.admin.confirmation import Page, actor_of, ask, filled, refused, show, succeeded
+from runs.admin.confirmation import Page, actor_of, ask, filled, refused, sentences, show, succeeded
 from runs.admin.formatting import SHOWN_CHARACTERS, json_text
 from runs.admin.forms import ReplayForm, as_json
 from runs.admin.permissions import CHANGE_RUNS, require, sees_secrets
@@ -69,7 +69,7 @@ def replay(request: HttpRequest, key: UUID) -> HttpResponse:
 def _done(key: UUID, *, verb: RunVerb) -> str:
     """What the page says once it is done; a cancelled run may still have its `finally` steps to do."""
     ends_later = verb is verbs.CANCEL and preconditions.state_of(key) not in RUN_ENDED
-    return f"The run is {'being ' if ends_later else ''}{verb.past}."
+    return " ".join([f"The run is {'being ' if ends_later else ''}{verb.past}.", *sentences(verb.notes([key]))])
 
 
 def _steps(run: Run) -> list[tuple[str, str]]:

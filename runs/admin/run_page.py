@@ -14,7 +14,7 @@ from runs.admin.buttons import Button, approval_buttons, signal_buttons
 from runs.admin.formatting import colour, json_text, moment
 from runs.admin.item_tables import ItemsTable
 from runs.control import approvals, pauses
-from runs.history import masking, timeline
+from runs.history import masking, retried_below, timeline
 from runs.history.timeline import StepView
 from runs.history.waiting import WaitView
 from runs.history.words import duration, error_line, pause_line
@@ -48,9 +48,13 @@ class StepRow:
 
 
 def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
-    """Return the template's variables. Three queries, those for failed items, and one if the plan is not cached."""
+    """Return the template's variables.
+
+    Three queries, those for failed items, one if the plan is not cached, and one where a run below was retried by hand.
+    """
     views = masking.steps(timeline.timeline(run), secrets=permissions.sees_secrets(request))
     items = item_tables.tables(run, views[:SHOWN_STEPS])
+    by_hand = timeline.interventions(run)
     letters = list(run.dead_letters.order_by("id").only("id", "step", "state", "reason", "error"))
     return {
         "run": run,
@@ -72,7 +76,8 @@ def context(run: Run, *, request: HttpRequest) -> dict[str, Any]:
         ],
         "parent_run": _address(run.parent_id) if run.parent_id else "",
         "original_run": _address(run.replay_of_id) if run.replay_of_id else "",
-        "interventions": [_intervention(one) for one in timeline.interventions(run)],
+        "interventions": [_intervention(one) for one in by_hand],
+        "notes": retried_below.notes(run, steps=views, interventions=by_hand),
     }
 
 

@@ -4,9 +4,11 @@ from django.urls import path, re_path
 
 import runs.api.http.openapi  # noqa: F401 - registers itself
 from runs.api.http.base import Nowhere
+from runs.api.resources.actions import Actions, OneAction
 from runs.api.resources.approvals import Approvals, ApproveStep, RejectStep
 from runs.api.resources.archiving import ArchiveWorkflow, DeleteWorkflow, RestoreWorkflow
 from runs.api.resources.bulk_start import StartedInBulk
+from runs.api.resources.credentials import Credentials, OneCredential
 from runs.api.resources.dead_letter_verbs import (
     DiscardDeadLetters,
     DiscardOneDeadLetter,
@@ -70,7 +72,11 @@ urlpatterns = [
     path("runs/<str:key>", OneRun.as_view(), name="api-run"),
     path("jobs", Jobs.as_view(), name="api-jobs"),
     path("jobs/<str:key>", OneJob.as_view(), name="api-job"),
+    path("credentials", Credentials.as_view(), name="api-credentials"),
+    path("credentials/<str:key>", OneCredential.as_view(), name="api-credential"),
     path("signals", Signals.as_view(), name="api-signals"),
+    path("actions", Actions.as_view(), name="api-actions"),
+    path("actions/<str:key>", OneAction.as_view(), name="api-action"),
     path("approvals", Approvals.as_view(), name="api-approvals"),
     path("dead-letters", DeadLetters.as_view(), name="api-dead-letters"),
     path("dead-letters/retry", RetryDeadLetters.as_view(), name="api-dead-letters-retry"),

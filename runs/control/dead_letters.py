@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from django.db import transaction
 
 from actions.base import Json
-from runs.control import interventions, retries
+from runs.control import interventions, parents_again, retries
 from runs.domain.actor import Actor
 from runs.domain.states import DeadLetterState
 from runs.models import DeadLetter
@@ -29,6 +29,13 @@ def retry(dead_letter_ids: Sequence[UUID], *, actor: Actor, given: Json = None) 
     inputs = {(run_id, step): given for _, run_id, step in begun} if given is not None else {}
     won = retries.retry_steps(steps, actor=actor, inputs=inputs)
     return frozenset(letter_id for letter_id, run_id, _ in begun if run_id in won)
+
+
+def kept_above(dead_letter_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """Return, for dead letters that were retried: why a run above theirs does not wait for it again, if that is so."""
+    of_runs = dict(DeadLetter.objects.filter(id__in=list(dead_letter_ids)).values_list("id", "run_id"))
+    found = parents_again.kept(set(of_runs.values()))
+    return {letter_id: found[run_id] for letter_id, run_id in of_runs.items() if run_id in found}
 
 
 def discard(dead_letter_ids: Sequence[UUID], *, actor: Actor) -> frozenset[UUID]:

@@ -12,7 +12,7 @@ from actions.base import Json
 from runs.control import interventions, parents_again, preconditions
 from runs.dispatch import dispatcher
 from runs.domain.actor import Actor
-from runs.domain.states import RunState, StepState
+from runs.domain.states import StepState
 from runs.engine import endings, for_each, sub_workflows
 from runs.engine.marks import whole as marks_of_all
 from runs.planning import plan as plans
@@ -89,17 +89,16 @@ def _retry(
 ) -> frozenset[UUID]:
     with transaction.atomic():
         ways_up = parents_again.ways_up(run_ids)
-        lower, upper = list(run_ids), list({one.parent for one in ways_up} - set(run_ids))
+        lower, upper = list(run_ids), list({one.parent for one in ways_up})
         children = [row[0] for row in run(sub_workflow_queries.OF_ENDINGS, runs=lower + upper, undo=UNDO)]
-        failed = _lock(lower + upper, states=preconditions.RETRYABLE, children=children)
-        locked = {run_id: failed[run_id] for run_id in lower if run_id in failed}
+        locked, above = _lock(lower, above=upper, children=children)
         selection = _select(locked, choice=choice, inputs=inputs)
         won = _set_going(retries.RETRY, selection.work, inputs=inputs, actor=actor)
         won += _set_going(retries.RETRY_UNDO, selection.undoing, inputs=inputs, actor=actor)
         for_each.again([(one.run_id, step) for one in selection.work for step in one.steps])
         details = {one.run_id: one.details(inputs) for one in [*selection.work, *selection.undoing]}
         interventions.write("retry", details, actor=actor)
-        waiting = parents_again.let_wait(won, ways_up=ways_up, locked=failed, actor=actor) if ways_up else []
+        waiting = parents_again.let_wait(won, ways_up=ways_up, locked=locked | above, actor=actor) if ways_up else []
         if children and won:
             run(sub_workflow_queries.LET_GO, children=children, runs=[*won, *waiting])
         parents_again.supersede([(one.run_id, step) for one in selection.work for step in one.steps], actor=actor)
@@ -108,12 +107,20 @@ def _retry(
     return frozenset(won)
 
 
-def _lock(run_ids: Sequence[UUID], *, states: Iterable[RunState], children: Sequence[UUID]) -> dict[UUID, UUID]:
-    """Lock the runs and `children` in ascending order; return {run: version} for the runs in one of these states."""
-    wanted = [state.value for state in states]
-    found = run(retries.LOCK, runs=list(run_ids), states=wanted, children=list(children))
-    asked = set(run_ids)
-    return {run_id: version_id for run_id, version_id, state in found if run_id in asked and state in wanted}
+def _lock(
+    run_ids: Sequence[UUID], *, above: Sequence[UUID], children: Sequence[UUID]
+) -> tuple[dict[UUID, UUID], dict[UUID, UUID]]:
+    """Lock the runs, those `above` and `children` in ascending order; return two times {run: version}.
+
+    First those of the runs that have failed, then those of the runs above that have failed or whose work goes on.
+    """
+    failed = [state.value for state in preconditions.RETRYABLE]
+    found = run(retries.LOCK, runs=list(run_ids), states=failed, above=list(above), children=list(children))
+    first, second = set(run_ids), set(above)
+    return (
+        {run_id: version_id for run_id, version_id, state, _ in found if run_id in first and state in failed},
+        {run_id: version_id for run_id, version_id, _, goes_on in found if run_id in second and goes_on},
+    )
 
 
 def _select(locked: Mapping[UUID, UUID], *, choice: _Choice, inputs: Mapping[RunStep, Json]) -> _Selection:

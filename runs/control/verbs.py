@@ -6,7 +6,7 @@ in which it is legal and its function from here. ABSENT lists the doors that do 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -18,6 +18,7 @@ from runs.control import (
     approvals,
     archives,
     dead_letters,
+    parents_again,
     pauses,
     preconditions,
     replays,
@@ -101,6 +102,16 @@ class Verb:
         return self.command or f"{self.name}_{self.target.replace(' ', '_')}"
 
 
+class Notes(Protocol):
+    """Returns what there is to know of those of these rows that a verb has just changed, by id."""
+
+    def __call__(self, ids: Iterable[UUID], /) -> Mapping[UUID, str]: ...
+
+
+def _nothing(_: Iterable[UUID], /) -> Mapping[UUID, str]:
+    return {}
+
+
 class OverIds(Protocol):
     """A verb's function: does it to a set, and returns the ids that this call changed."""
 
@@ -112,13 +123,15 @@ class RunVerb(Verb):
     """A verb over a set of runs that needs nothing but a reason.
 
     `legal` narrows `states` down by the rest of the run; `why_not(run id, state)` says why a run was not changed.
-    `paused`: of the runs in these states, only those that are paused (or are not) can be changed; None: both.
+    `paused`: of the runs in these states, only those that are paused (or are not) can be changed; None: both. `notes`
+    is asked once it is done.
     """
 
     function: OverIds
     why_not: Callable[[UUID, str], str] = field(kw_only=True)
     legal: Callable[[Run], bool] = field(kw_only=True)
     paused: bool | None = None
+    notes: Notes = _nothing
 
     def narrow(self, runs: QuerySet[Run]) -> QuerySet[Run]:
         """Leave out runs that the verb would not change, whatever their state."""
@@ -132,6 +145,7 @@ class DeadLetterVerb(Verb):
     function: OverIds
     why_not: Callable[[DeadLetter], str] = field(kw_only=True)
     legal: Callable[[DeadLetter], bool] = field(kw_only=True)
+    notes: Notes = _nothing
 
 
 CANCEL = RunVerb(
@@ -195,6 +209,7 @@ RETRY = RunVerb(
     icon="refresh",
     why_not=preconditions.cannot_retry,
     legal=preconditions.can_retry,
+    notes=parents_again.kept,
 )
 REPLAY = Verb(
     "replay",
@@ -245,6 +260,7 @@ RETRY_DEAD_LETTER = DeadLetterVerb(
     icon="refresh",
     why_not=preconditions.cannot_retry_dead_letter,
     legal=preconditions.can_retry_dead_letter,
+    notes=dead_letters.kept_above,
 )
 DISCARD = DeadLetterVerb(
     "discard",

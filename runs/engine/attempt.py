@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import CoroutineType
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -13,7 +14,7 @@ from actions import expressions, payload
 from actions.base import Json, Park, Permanent, Spawn
 from runs.domain.outcomes import Child, HeldClaim, Outcome, StepResult, Streamed
 from runs.domain.states import StepState
-from runs.engine import memory_limit
+from runs.engine import event_loop, memory_limit
 from runs.engine.config import fitted, rendered
 from runs.engine.context import AttemptContext
 from runs.engine.failure import Tried, failed
@@ -85,6 +86,8 @@ def attempt(step: PlannedStep, work: Work, *, began: datetime | None = None) -> 
             return instead
         used = step.template if step.as_written else rendered(step, context.scope, given=given)
         answer = step.action.perform(fitted(step, used), context)
+        if isinstance(answer, CoroutineType):
+            answer = event_loop.perform(answer, step=step.id, timeout_seconds=step.timeout_seconds)
         if isinstance(answer, (Park, Spawn)):
             return _waiting_or_started(step, work, answer, used=used, started_at=started_at)
         output = payload.clean(answer)
@@ -218,9 +221,10 @@ def _blocked(step: PlannedStep, work: Work) -> StepResult:
 
     This does not count as an attempt. runs.maintenance.sweep checks again every BLOCKED_SECONDS.
     """
+    reason = f" ({step.missing_reason})" if step.missing_reason else ""
     message = (
-        f"action {step.missing_action!r} of step {step.id!r} is not known to this worker; the step waits, and goes on "
-        "by itself once code that has the action is deployed"
+        f"action {step.missing_action!r} of step {step.id!r} is not known to this worker{reason}; the step waits, and "
+        "goes on by itself once code that has the action is deployed"
     )
     return StepResult(
         step=step.id,

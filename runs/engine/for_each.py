@@ -281,7 +281,8 @@ def _results(results: Json, *, count: int, collect: bool) -> dict[str, Json]:
 
 
 def _finished(row: Row, *, plan: Plan) -> Outcome:
-    run_id, step_id, attempt, attempts, began, now, counted, given, started_at, generation, results, failures = row
+    run_id, step_id, attempt, attempts, began, now, counted, given, started_at, generation = row[:10]
+    results, failures, lettered = row[10:]
     step = plan.steps[step_id]
     facts = RunFacts(id=run_id, input=loads(given), began=started_at.timestamp(), generation=generation)
     progress = loads(counted)
@@ -291,14 +292,19 @@ def _finished(row: Row, *, plan: Plan) -> Outcome:
     if each is not None and each.on_item_error == "fail" and progress["failed"]:
         failed = loads(failures) or []
         why = failed[0]["error"] if failed else {}
+        pointer = {"dead_letter_run": why["details"]["dead_letter_run"]} if lettered else {}
         error = Permanent(
             f"step {step_id!r}: {progress['failed']} of {progress['count']} items failed; the first, "
             f"item {failed[0]['item'] if failed else '?'}: {why.get('message', '')}",
             kind="for_each",
-            details={**counts, "items": failed},
+            details={**counts, **pointer, "items": failed},
         )
         work = Work(run=facts, item=-1, steps={}, clock=Clock(at=now), attempt=attempt, attempts=tries)
-        result = failure.failed(step, work, error, failure.Tried(began))
+        tried = failure.Tried(began)
+        result = failure.failed(step, work, error, tried)
+        if lettered and result.dead_reason == tried.reason:
+            # One fault, one dead letter: those of the runs below, whose retry lets their items wait again.
+            result = result._replace(dead_reason=None)
     else:
         collect = each is None or each.collect
         output: Json = {**counts, **_results(loads(results), count=progress["count"], collect=collect)}

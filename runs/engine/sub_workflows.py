@@ -26,6 +26,8 @@ from workflows.publishing.inputs import check_input
 KIND = "sub_workflow"
 # The reason given for a sub-workflow run that is cancelled because its parent was cancelled or timed out.
 PARENT_STOPPED = "its parent run was stopped"
+# The resolution of the dead letters of a run in whose place the retry policy of its parent's step starts another one.
+RETRIED_ABOVE = "its parent's step was retried, and has started another run"
 
 
 def resolved(results: Sequence[StepResult], work: Sequence[Work], *, plan: Plan) -> list[StepResult]:
@@ -54,12 +56,18 @@ def resolved(results: Sequence[StepResult], work: Sequence[Work], *, plan: Plan)
 def spawn(live: Sequence[Outcome]) -> bool:
     """Insert the sub-workflow runs that these outcomes start, and return whether there were any.
 
-    Called in the transaction of the outcomes' record, for outcomes that won their fence.
+    The dead letters of runs that earlier attempts started are closed. Called in the transaction of the outcomes'
+    record, for outcomes that won their fence.
     """
     rows = [_row(outcome, r, r.child) for outcome in live for r in outcome.results if r.child is not None]
     if rows:
         names = ("ids", "parents", "steps", "items", "attempts", "versions", "labels", "inputs")
         run(sub_workflows.SPAWN, **dict(zip(names, columns(rows, len(names)), strict=True)))
+    again = [(o.run.id, r.step, o.item, r.attempt) for o in live for r in o.results if r.child and r.attempt > 1]
+    if again:
+        # One fault, one dead letter: that of the new run, if it fails as well.
+        keys = dict(zip(("runs", "steps", "items", "attempts"), columns(again, 4), strict=True))
+        run(sub_workflows.SUPERSEDE_ATTEMPTS, by=None, why=RETRIED_ABOVE, **keys)
     return bool(rows)
 
 

@@ -155,6 +155,11 @@ def current() -> Threads:
         return _Process.threads
 
 
+def join_pool() -> None:
+    """Let the calling thread count as one of the pool, so that it borrows its connections (`borrowed_connection`)."""
+    _local.threads = current()
+
+
 def worn_out() -> bool:
     """Whether IO_THREADS threads are stuck, so that this process should end and be replaced."""
     return _Process.threads is not None and _Process.threads.stuck >= settings.IO_THREADS

@@ -292,7 +292,7 @@ def _action(name: str) -> Action[Config]:
     try:
         return registry.get(name)
     except registry.UnknownAction:
-        return Unavailable(name)
+        return Unavailable(name, reason=str(registry.unusable(name) or ""))
 
 
 def _links(segment: Sequence[PlannedStep]) -> dict[str, Link]:

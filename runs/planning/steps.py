@@ -51,8 +51,9 @@ class Unavailable(Action[Config]):
     pure = True
     config_class = Config
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, reason: str = "") -> None:
         self.missing = name
+        self.reason = reason
 
     def perform(self, config: Config, context: Context) -> Json:
         """Raise Permanent. Not reached: runs.engine.attempt checks PlannedStep.missing_action first."""
@@ -109,6 +110,11 @@ class PlannedStep:
     def missing_action(self) -> str | None:
         """The action's name if this code does not have the action: a deploy removed it, or has yet to bring it."""
         return self.action.missing if isinstance(self.action, Unavailable) else None
+
+    @property
+    def missing_reason(self) -> str:
+        """Why another package's action cannot be used; an empty text if nobody lists it."""
+        return self.action.reason if isinstance(self.action, Unavailable) else ""
 
     @cached_property
     def template(self) -> Json:

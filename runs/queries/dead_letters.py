@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from runs.queries.database import Statement
 
+# The runs to which the error of a step that waited for a sub-workflow, or the error of its run, points as those that
+# have the dead letter: uuid[]. That of a for_each names them at its items. Only for errors that the engine writes.
+POINTED = """ARRAY(
+    SELECT p::uuid FROM (
+        SELECT jsonb_path_query({error}, '$.details.**{{0 to 4}}.dead_letter_run') #>> '{{}}' AS p
+        WHERE {error} ->> 'kind' IN ('sub_workflow', 'for_each')
+    ) pointed WHERE p ~ '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$')"""
+
 # Dead letters whose alert is due, oldest first, each with the workspace's alert workflow. That is NULL if a run above
 # the failed one is of this very workflow: it would otherwise alert about its own sub-workflows for ever. Index
 # dead_letter_alert_due.

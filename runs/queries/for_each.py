@@ -5,7 +5,7 @@ Lock order as in runs.queries.records. `open_items` and `progress` are changed o
 
 from __future__ import annotations
 
-from runs.queries import claims
+from runs.queries import claims, dead_letters
 from runs.queries.database import Statement
 from runs.queries.paused_tickets import PAUSE
 
@@ -202,18 +202,27 @@ BEGUN = Statement(
 )
 
 # What is needed to record a step whose items have all ended; with the results only if they are few and small. The size
-# is that of their text: runs_item_results looks at one item after the other, and no further than to the limit.
+# is that of their text: runs_item_results looks at one item after the other, and no further than to the limit. Last,
+# whether each failed item points to an open dead letter; those from `redo` on failed before the list was retried.
 FINISH = Statement(
     "finish_items",
-    """
+    f"""
     SELECT s.run_id, s.step, s.attempt, s.attempts, s.started_at, clock_timestamp(), s.progress, r.input, r.started_at,
            r.generation,
            CASE WHEN (s.progress ->> 'count')::int <= %(results)s
                 THEN runs_item_results(s.run_id, s.step, %(bytes)s) END,
            (SELECT jsonb_agg(jsonb_build_object('item', f.item, 'error', f.error) ORDER BY f.item) FROM (
                SELECT item, error FROM runs_steprun
-               WHERE run_id = s.run_id AND step = s.step AND item >= 0 AND state = 'failed' ORDER BY item LIMIT 10) f)
+               WHERE run_id = s.run_id AND step = s.step AND item >= 0 AND state = 'failed' ORDER BY item LIMIT 10) f),
+           (s.progress ->> 'failed')::int > 0 AND NOT EXISTS (
+               SELECT 1 FROM runs_steprun f
+               WHERE f.run_id = s.run_id AND f.step = s.step AND f.item >= 0 AND f.state = 'failed'
+                 AND f.item < coalesce((s.progress ->> 'redo')::int, f.item + 1)
+                 AND NOT EXISTS (
+                     SELECT 1 FROM runs_deadletter l
+                     WHERE l.run_id = ANY({dead_letters.POINTED.format(error="f.error")})
+                       AND l.state = 'open' AND l.workspace_id = r.workspace_id))
     FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id
     WHERE s.id = ANY(%(rows)s::bigint[])
-    """,
+    """,  # noqa: S608 - constant text only
 )

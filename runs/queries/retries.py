@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from runs.queries.database import Statement
 
-# Lock those of the runs that are in one of these states, and also `children`, their sub-workflow runs: together,
-# because runs are locked in the order of their ids.
+# Lock those of the runs that are in one of these states, also those `above` them that have failed or whose work goes
+# on, and `children`, their sub-workflow runs: together, because runs are locked in the order of their ids.
 LOCK = Statement(
     "lock_runs",
     """
-    SELECT id, version_id, state FROM runs_run
+    SELECT id, version_id, state, state = 'failed' OR (state IN ('running', 'waiting') AND ending IS NULL)
+    FROM runs_run
     WHERE (id = ANY(%(runs)s::uuid[]) AND state = ANY(%(states)s::text[])) OR id = ANY(%(children)s::uuid[])
+       OR (id = ANY(%(above)s::uuid[])
+           AND (state = 'failed' OR (state IN ('running', 'waiting') AND ending IS NULL)))
     ORDER BY id FOR NO KEY UPDATE
     """,
 )

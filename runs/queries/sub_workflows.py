@@ -7,8 +7,28 @@ transactions.
 
 from __future__ import annotations
 
+from runs.queries import dead_letters
 from runs.queries.database import Statement
 from runs.queries.starts import PAUSED_WITH_RECIPE
+
+
+def _supersede(arrays: str, names: str, which: str = "") -> str:
+    return f"""
+    WITH RECURSIVE below AS (
+        SELECT c.id FROM unnest({arrays}) AS d({names})
+        JOIN runs_run c ON c.parent_id = d.run_id AND c.parent_step = d.step AND c.state = 'failed' {which}
+        UNION ALL
+        SELECT c.id FROM below b JOIN runs_run c ON c.parent_id = b.id AND c.state = 'failed'
+    ),
+    mine AS MATERIALIZED (
+        SELECT l.id FROM runs_deadletter l WHERE l.run_id IN (SELECT id FROM below) AND l.state = 'open'
+        ORDER BY l.id FOR NO KEY UPDATE
+    )
+    UPDATE runs_deadletter l SET state = 'retried', resolved_at = clock_timestamp(), resolved_by_id = %(by)s,
+        resolution = %(why)s
+    FROM mine WHERE l.id = mine.id
+    """  # noqa: S608 - constant text only
+
 
 # Find the workflow in the parent's workspace, by name, by id, or by an old name, and its version. NULLs if there is
 # none. One row for each child requested; indexes workflow_name_once, workflow_alias_once and the primary keys.
@@ -102,21 +122,18 @@ ANSWERED = Statement(
 # The result of the child of each of these rows. Locks nothing: the record's fence decides.
 ANSWERS = Statement(
     "answers",
-    """
+    f"""
     SELECT s.run_id, s.item, s.step, s.attempt, s.attempts, s.config, s.started_at, clock_timestamp(), r.version_id,
            r.input, r.started_at, r.generation, c.id, w.name, c.state, c.input, c.output, c.error,
            (SELECT l.run_id FROM runs_deadletter l
-            WHERE l.run_id = CASE
-                WHEN c.error->>'kind' = 'sub_workflow'
-                     AND c.error #>> '{details,dead_letter_run}' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-                THEN (c.error #>> '{details,dead_letter_run}')::uuid ELSE c.id END
+            WHERE l.run_id = ANY(c.id || {dead_letters.POINTED.format(error="c.error")})
               AND c.state = 'failed' AND l.state = 'open' AND l.workspace_id = c.workspace_id LIMIT 1)
     FROM runs_steprun s JOIN runs_run r ON r.id = s.run_id
     LEFT JOIN runs_run c ON c.parent_id = s.run_id AND c.parent_step = s.step AND c.parent_item = s.item
                         AND c.parent_attempt = s.attempt
     LEFT JOIN workflows_workflow w ON w.id = c.workflow_id
     WHERE s.id = ANY(%(rows)s::bigint[]) AND s.state = 'waiting' AND s.awaits = 0 ORDER BY s.run_id, s.step, s.item
-    """,
+    """,  # noqa: S608 - constant text only
 )
 
 # Cancelled step rows whose children are not cancelled yet, and those children. Index step_run_orphans, normally empty.
@@ -188,42 +205,55 @@ LET_GO = Statement(
     "let_go", "UPDATE runs_run SET parent_id = NULL WHERE id = ANY(%(children)s::uuid[]) AND parent_id = ANY(%(runs)s)"
 )
 
-# The failed steps that these failed runs made fail, and those above them, up to the top: child, parent, step, attempt.
-# A parent whose work cannot go on (it timed out, was terminated, or is being compensated) ends the way up. Primary
-# keys; locks nothing.
+# The failed steps, and items of for_each steps, that these failed runs made fail, and those above them, up to the top:
+# child, parent, step, item, attempt. A parent whose work cannot go on (it timed out, was terminated, or is being
+# compensated) ends the way up, and so does one that has not ended. Primary keys; locks nothing.
 ABOVE = Statement(
     "above",
     """
     WITH RECURSIVE above AS (
-        SELECT c.id AS child, c.parent_id, c.parent_step, c.parent_attempt FROM runs_run c
-        WHERE c.id = ANY(%(runs)s::uuid[]) AND c.parent_id IS NOT NULL AND c.parent_item = -1
-        UNION ALL
-        SELECT p.id, p.parent_id, p.parent_step, p.parent_attempt FROM above a JOIN runs_run p ON p.id = a.parent_id
-        WHERE p.state = 'failed' AND p.parent_id IS NOT NULL AND p.parent_item = -1
+        SELECT c.id AS child, c.parent_id, c.parent_step, c.parent_item, c.parent_attempt FROM runs_run c
+        WHERE c.id = ANY(%(runs)s::uuid[]) AND c.parent_id IS NOT NULL
+        UNION
+        SELECT p.id, p.parent_id, p.parent_step, p.parent_item, p.parent_attempt
+        FROM above a JOIN runs_run p ON p.id = a.parent_id WHERE p.state = 'failed' AND p.parent_id IS NOT NULL
     )
-    SELECT a.child, a.parent_id, a.parent_step, a.parent_attempt FROM above a
-    JOIN runs_run p ON p.id = a.parent_id AND p.state = 'failed'
-    JOIN runs_steprun s ON s.run_id = p.id AND s.step = a.parent_step AND s.item = -1 AND s.state = 'failed'
-                       AND s.attempt = a.parent_attempt
+    SELECT a.child, a.parent_id, a.parent_step, a.parent_item, a.parent_attempt FROM above a
+    JOIN runs_run p ON p.id = a.parent_id
+                   AND (p.state = 'failed' OR (p.state IN ('running', 'waiting') AND p.ending IS NULL))
+    JOIN runs_steprun s ON s.run_id = p.id AND s.step = a.parent_step AND s.item = a.parent_item
+                       AND s.state = 'failed' AND s.attempt = a.parent_attempt
     WHERE coalesce(p.error->>'reason', '') <> 'timed_out' AND p.error->'terminated' IS NULL
       AND NOT EXISTS (SELECT 1 FROM runs_steprun u WHERE u.run_id = p.id AND starts_with(u.step, %(undo)s))
     """,
 )
 
-# Let the failed steps of these locked and failed runs wait again for the children that are retried. The rows of the
-# steps that they blocked are deleted, as by RETRY (runs.queries.retries).
+# Let the failed steps and items of these locked runs wait again for the children that are retried. The step of an item
+# goes on with its list, as by AGAIN (runs.queries.for_each), but for the other failed items; of those, the ones from
+# `redo` on are not counted as failed. The rows of the steps that were blocked are deleted, as by RETRY
+# (runs.queries.retries). A run that has not ended keeps its state, pause and deadline.
 AWAIT_RETRIED = Statement(
     "await_retried",
     """
     WITH again AS (
-        SELECT * FROM unnest(%(runs)s::uuid[], %(steps)s::text[], %(attempts)s::int[], %(children)s::uuid[])
-            AS d(run_id, step, attempt, child)
+        SELECT * FROM unnest(%(runs)s::uuid[], %(steps)s::text[], %(items)s::int[], %(attempts)s::int[],
+                             %(children)s::uuid[]) AS d(run_id, step, item, attempt, child)
     ),
-    steps AS (
+    rows AS (
         UPDATE runs_steprun s SET state = 'waiting', awaits = 1, wake_at = NULL, finished_at = NULL, error = NULL,
             output = jsonb_build_object('run', a.child)
-        FROM again a WHERE s.run_id = a.run_id AND s.step = a.step AND s.item = -1 AND s.state = 'failed'
+        FROM again a WHERE s.run_id = a.run_id AND s.step = a.step AND s.item = a.item AND s.state = 'failed'
             AND s.attempt = a.attempt
+        RETURNING s.run_id, s.step, s.item
+    ),
+    lists AS (
+        UPDATE runs_steprun s SET state = 'waiting', finished_at = NULL, error = NULL, wake_at = clock_timestamp(),
+            open_items = cardinality(i.items) + CASE WHEN s.state = 'waiting' THEN s.open_items ELSE 0 END,
+            progress = s.progress || jsonb_build_object('failed', (s.progress ->> 'failed')::int - (
+                SELECT count(*) FROM unnest(i.items) AS one(item)
+                WHERE one.item < coalesce((s.progress ->> 'redo')::int, one.item + 1)))
+        FROM (SELECT run_id, step, array_agg(item) AS items FROM rows WHERE item >= 0 GROUP BY run_id, step) i
+        WHERE s.run_id = i.run_id AND s.step = i.step AND s.item = -1 AND s.state IN ('failed', 'waiting')
         RETURNING s.run_id
     ),
     unblocked AS (
@@ -235,33 +265,69 @@ AWAIT_RETRIED = Statement(
         UPDATE runs_deadletter l SET state = 'retried', resolved_at = clock_timestamp(), resolved_by_id = %(by)s,
             resolution = %(why)s
         FROM (SELECT run_id, step FROM again
-              UNION ALL SELECT * FROM unnest(%(blocked_runs)s::uuid[], %(blocked_steps)s::text[])) AS a(run_id, step)
+              UNION SELECT * FROM unnest(%(blocked_runs)s::uuid[], %(blocked_steps)s::text[])) AS a(run_id, step)
         WHERE l.run_id = a.run_id AND l.step = a.step AND l.state = 'open' RETURNING 1
     )
-    UPDATE runs_run r SET state = 'waiting', finished_at = NULL, error = NULL, paused_at = NULL, paused_through = NULL,
-        deadline = clock_timestamp()
-        + (SELECT v.timeout FROM workflows_version v WHERE v.id = r.version_id) * interval '1 second'
-    WHERE r.id IN (SELECT run_id FROM steps) RETURNING r.id
+    UPDATE runs_run r SET
+        state = CASE WHEN r.id IN (SELECT run_id FROM lists) THEN 'running'
+                     WHEN r.state = 'failed' THEN 'waiting' ELSE r.state END,
+        finished_at = NULL, error = NULL,
+        paused_at = CASE WHEN r.state <> 'failed' THEN r.paused_at END,
+        paused_through = CASE WHEN r.state <> 'failed' THEN r.paused_through END,
+        deadline = CASE WHEN r.state <> 'failed' THEN r.deadline ELSE clock_timestamp()
+            + (SELECT v.timeout FROM workflows_version v WHERE v.id = r.version_id) * interval '1 second' END
+    WHERE r.id IN (SELECT run_id FROM rows) RETURNING r.id
+    """,
+)
+
+# For each of these runs: the first run above it that does not wait for it, because it failed by it and stays as it is.
+# Primary keys; locks nothing.
+KEPT_ABOVE = Statement(
+    "kept_above",
+    """
+    WITH RECURSIVE above AS (
+        SELECT c.id AS below, c.parent_id, c.parent_step, c.parent_item, c.parent_attempt FROM runs_run c
+        WHERE c.id = ANY(%(runs)s::uuid[]) AND c.parent_id IS NOT NULL
+        UNION ALL
+        SELECT a.below, p.parent_id, p.parent_step, p.parent_item, p.parent_attempt
+        FROM above a JOIN runs_run p ON p.id = a.parent_id
+        JOIN runs_steprun s ON s.run_id = p.id AND s.step = a.parent_step AND s.item = a.parent_item
+                           AND s.state = 'waiting' AND s.attempt = a.parent_attempt
+        WHERE p.parent_id IS NOT NULL
+    )
+    SELECT a.below, p.id, w.name, a.parent_step, s.attempt > a.parent_attempt, p.state, p.ending,
+           coalesce(p.error->>'reason', ''), p.error->'terminated' IS NOT NULL,
+           EXISTS (SELECT 1 FROM runs_steprun u WHERE u.run_id = p.id AND starts_with(u.step, %(undo)s))
+    FROM above a JOIN runs_run p ON p.id = a.parent_id JOIN workflows_workflow w ON w.id = p.workflow_id
+    JOIN runs_steprun s ON s.run_id = p.id AND s.step = a.parent_step AND s.item = a.parent_item
+                       AND (s.state = 'failed' OR s.attempt > a.parent_attempt)
+    """,
+)
+
+# The first ten children of this run that made a step or item of it fail, and were retried by hand since, so that they
+# go on or have succeeded, while this run stays as it is. Index run_child_once.
+RETRIED_BELOW = Statement(
+    "retried_below",
+    """
+    SELECT c.id, c.parent_step, c.parent_item, c.state FROM runs_run c
+    JOIN runs_steprun s ON s.run_id = c.parent_id AND s.step = c.parent_step AND s.item = c.parent_item
+                       AND s.attempt = c.parent_attempt AND s.state = 'failed'
+    WHERE c.parent_id = %(run)s AND c.state NOT IN ('failed', 'cancelled', 'compensated')
+      AND EXISTS (SELECT 1 FROM runs_intervention i WHERE i.run_id = c.id AND i.verb = 'retry')
+    ORDER BY c.parent_step, c.parent_item LIMIT 10
     """,
 )
 
 # Close the dead letters below these steps, which start new children: those of the failed children that they had, and of
 # the failed runs below these. Index run_child_once.
-SUPERSEDE_LETTERS = Statement(
-    "supersede_letters",
-    """
-    WITH RECURSIVE below AS (
-        SELECT c.id FROM unnest(%(runs)s::uuid[], %(steps)s::text[]) AS d(run_id, step)
-        JOIN runs_run c ON c.parent_id = d.run_id AND c.parent_step = d.step AND c.state = 'failed'
-        UNION ALL
-        SELECT c.id FROM below b JOIN runs_run c ON c.parent_id = b.id AND c.state = 'failed'
+SUPERSEDE_LETTERS = Statement("supersede_letters", _supersede("%(runs)s::uuid[], %(steps)s::text[]", "run_id, step"))
+
+# The same below steps and items that their retry policy starts anew: those of earlier attempts.
+SUPERSEDE_ATTEMPTS = Statement(
+    "supersede_attempts",
+    _supersede(
+        "%(runs)s::uuid[], %(steps)s::text[], %(items)s::int[], %(attempts)s::int[]",
+        "run_id, step, item, attempt",
+        "AND c.parent_item = d.item AND c.parent_attempt < d.attempt",
     ),
-    mine AS MATERIALIZED (
-        SELECT l.id FROM runs_deadletter l WHERE l.run_id IN (SELECT id FROM below) AND l.state = 'open'
-        ORDER BY l.id FOR NO KEY UPDATE
-    )
-    UPDATE runs_deadletter l SET state = 'retried', resolved_at = clock_timestamp(), resolved_by_id = %(by)s,
-        resolution = %(why)s
-    FROM mine WHERE l.id = mine.id
-    """,
 )

@@ -47,12 +47,21 @@ class Lost(Shape):
     state: str
 
 
+class BulkNote(Shape):
+    """What there is to know of a row that the verb changed."""
+
+    id: UUID
+    note: str
+
+
 class BulkResult(Shape):
     """The response to a verb over many rows: those that it changed (`won`) and those that it did not (`lost`).
 
-    `more` is how many further rows match the filter than one call handles; if it is not 0, call again.
+    `more` is how many further rows match the filter than one call handles; if it is not 0, call again. After a retry,
+    `notes` say which runs above do not wait for a run again, and why.
     """
 
     won: list[UUID]
     lost: list[Lost]
     more: int
+    notes: list[BulkNote] = Field(default_factory=list)

@@ -40,12 +40,16 @@ class DeadLetterDetail(DeadLetterSummary):
 
 
 class DeadLetterStateShape(Shape):
-    """The states of a dead letter and of its run after a retry or discard."""
+    """The states of a dead letter and of its run after a retry or discard.
+
+    After a retry, `notes` say which run above does not wait for the run again, and why.
+    """
 
     id: UUID
     state: DeadLetterState
     run: UUID
     run_state: RunState
+    notes: list[str]
 
 
 def dead_letter_summary(dead_letter: DeadLetter) -> DeadLetterSummary:

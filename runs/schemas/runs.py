@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from runs.control import concurrency, pauses
 from runs.control.pauses import Paused
 from runs.domain.states import RUN_ENDED, Pause, RunState, StepState
-from runs.history import masking
+from runs.history import masking, retried_below
 from runs.history.timeline import StepView
 from runs.models import Intervention, Run
 from runs.schemas.base import Shape, Site
@@ -126,7 +126,8 @@ class RunDetail(RunSummary):
 
     `ending` is the outcome of the run's work while compensation, `on_failure` or `finally` are still to be done, else
     null. A run that has not ended at its `deadline` fails. A step `undo:<step>` is the compensation of that step. An
-    `output` that is large, or was left out, is null, and `output_url` is its address.
+    `output` that is large, or was left out, is null, and `output_url` is its address. `notes` say where a sub-workflow
+    run was retried by hand, and the run above does not wait for it again.
     """
 
     ending: RunState | None
@@ -140,12 +141,21 @@ class RunDetail(RunSummary):
     pause: PauseShape | None
     parent: ParentShape | None
     interventions: list[InterventionShape]
+    notes: list[str]
 
 
 class OutputShape(Shape):
     """The output of a run or of a step; null while there is none."""
 
     output: Any
+
+
+class RunRetried(Shape):
+    """The state of a run after a retry; `notes` say which run above does not wait for it again, and why."""
+
+    id: UUID
+    state: RunState
+    notes: list[str]
 
 
 class RunStarted(Shape):
@@ -200,6 +210,7 @@ def run_detail(  # noqa: PLR0913 - everything that decides what an answer shows
     Secrets in the steps' configs are masked unless `secrets`.
     """
     output, address = outputs.split(run.output, step=None) if outputs else (run.output, None)
+    views, by_hand = list(steps), list(interventions)
     return RunDetail(
         **_run(run),
         ending=RunState(run.ending) if run.ending else None,
@@ -207,12 +218,13 @@ def run_detail(  # noqa: PLR0913 - everything that decides what an answer shows
         input=masking.run_input(run, secrets=secrets),
         output=output,
         output_url=address,
-        steps=[step(view, site=site, outputs=outputs) for view in masking.steps(steps, secrets=secrets)],
+        steps=[step(view, site=site, outputs=outputs) for view in masking.steps(views, secrets=secrets)],
         replay_of=run.replay_of_id,
         concurrency_key=concurrency.key_of(run),
         pause=pause_shape(pauses.of_run(run)),
         parent=parent(run),
-        interventions=[intervention(one) for one in interventions],
+        interventions=[intervention(one) for one in by_hand],
+        notes=retried_below.notes(run, steps=views, interventions=by_hand),
     )
 
 

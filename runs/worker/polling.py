@@ -17,7 +17,7 @@ from runs.engine import tickets
 from runs.maintenance import suspects, sweep
 from runs.maintenance.sweep import INTERVAL_SECONDS, TICK_SECONDS
 from runs.planning import plan as plans
-from runs.worker import delivery
+from runs.worker import delivery, other_actions
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ def work(stopping: threading.Event) -> None:
 
     A round that fails is logged, and the next one tries again.
     """
+    other_actions.log_faults()
     pause = 0.0
     while not stopping.wait(pause):
         try:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -120,6 +123,19 @@ def test_a_request_is_cut_off_in_the_handshake_of_tls(serve: Serve, method: str)
             cancelled=after(0.1),
             patience_seconds=math.inf,
         )
+
+
+def test_a_cancel_and_a_timeout_end_a_request_whose_name_server_answers_nothing() -> None:
+    """A request that was not sent yet is not waited for, whatever its method; see tests.actions.hanging_resolver."""
+    command = ["unshare", "-rmn", sys.executable, "-m", "tests.actions.hanging_resolver"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    if "unshare failed" in found.stderr:
+        pytest.skip(f"this machine allows no namespaces: {found.stderr.strip()}")
+    assert found.returncode == 0, found.stderr
+    told = json.loads(found.stdout)
+    assert told["asked"], "the name server was asked"
+    assert [kind for kind, _ in told["ended"]] == ["Cancelled"] * 4 + ["Retryable"] * 2
+    assert max(seconds for _, seconds in told["ended"]) < SOON_SECONDS
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from io import StringIO
 
 import pytest
+import yaml
 from django.core.management import call_command
+from pydantic import ValidationError
 
 from actions import registry
+from runs.management.commands.write_docs import ACTIONS, action_pages
+from tests.actions.contexts import perform
 
 
 def test_known_action_is_found_by_name_and_alias() -> None:
@@ -35,6 +40,18 @@ def test_listed_action_says_what_it_is(name: str) -> None:
     assert not (action.pure and action.parks)
 
 
+def test_output_model_refuses_fields_that_no_output_has() -> None:
+    action = registry.get("compute")
+    assert action.description
+    assert action.output_class is not None
+    [example] = action.examples
+    given = perform(action.name, example.config, example.input)
+    assert given == example.output
+    assert action.output_class.model_validate(given).model_dump() == given
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        action.output_class.model_validate({"iterations": 2, "result": "", "seconds": 1})
+
+
 def test_command_lists_every_action_for_people_and_for_programs() -> None:
     text, data = StringIO(), StringIO()
     call_command("actions", stdout=text)
@@ -43,8 +60,32 @@ def test_command_lists_every_action_for_people_and_for_programs() -> None:
     assert [action["name"] for action in listed] == registry.names()
     assert all(f"\n{name}" in "\n" + text.getvalue() for name in registry.names())
     [http] = [action for action in listed if action["name"] == "http_request"]
-    assert (http["aliases"], http["pure"], http["config"]["properties"]["url"]["type"]) == (
-        ["http_call"],
-        False,
-        "string",
-    )
+    assert (http["aliases"], http["pure"], http["package"]) == (["http_call"], False, "stepwise")
+    assert http["config"]["properties"]["url"]["type"] == "string"
+    assert http["output_schema"]["additionalProperties"] is False
+    assert http["examples"][0]["with"]["url"].startswith("https://api.example.com")
+
+
+def test_command_shows_config_output_and_examples_of_one_action() -> None:
+    for name in ("http_request", "http_call"):
+        text = StringIO()
+        call_command("actions", name, stdout=text)
+        assert all(f"## {part}\n" in text.getvalue() for part in ("Config", "Output", "Examples"))
+        assert "- `url` (text, required): http or https" in text.getvalue()
+    data = StringIO()
+    call_command("actions", "compute", "--json", stdout=data)
+    assert json.loads(data.getvalue())["output_schema"]["required"] == ["iterations", "result"]
+    said = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("actions", "http_requset", stderr=said)
+    assert "did you mean 'http_request'" in said.getvalue()
+
+
+def test_pages_of_docs_actions_are_those_of_the_declarations() -> None:
+    pages = action_pages()
+    assert {path: path.read_text() for path in sorted(ACTIONS.glob("*.md"))} == pages, "run `make docs`"
+    for name in registry.ACTIONS:
+        found = re.findall(r"```yaml\n(- .*?)```", pages[ACTIONS / f"{name}.md"], re.DOTALL)
+        steps = [yaml.safe_load(block)[-1] for block in found]
+        examples = registry.get(name).examples
+        assert [step["with"] for step in steps] == [example.config for example in examples]

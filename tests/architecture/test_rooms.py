@@ -36,9 +36,10 @@ WORKFLOWS: dict[str, tuple[str, ...]] = {
     "definitions": (),
     "formats": ("definitions",),
     "workspaces": ("models",),
-    "publishing": ("models", "definitions", "formats", "workspaces"),
-    "admin": ("models", "definitions", "formats", "workspaces", "publishing"),
-    "management": ("models", "definitions", "formats", "workspaces", "publishing"),
+    "credentials": ("models", "definitions", "workspaces"),
+    "publishing": ("models", "definitions", "formats", "workspaces", "credentials"),
+    "admin": ("models", "definitions", "formats", "workspaces", "credentials", "publishing"),
+    "management": ("models", "definitions", "formats", "workspaces", "credentials", "publishing"),
 }
 ACTIONS: dict[str, tuple[str, ...]] = {
     "expressions": (),
@@ -52,6 +53,9 @@ BESIDE = {
     "workflows": {"apps"},
     "actions": {
         "base",
+        "credentials",
+        "declarations",
+        "described",
         "durations",
         "meanings",
         "moments",
@@ -59,6 +63,7 @@ BESIDE = {
         "paths",
         "payload",
         "registry",
+        "sources",
         "texts",
         "timezones",
     },

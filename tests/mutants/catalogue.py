@@ -258,6 +258,22 @@ MUTANTS = (
         (_CHILDREN,),
     ),
     Mutant(
+        "retried-item-miscounted",
+        "an item of a for_each that waits again for its retried run counts as open, and no longer as failed",
+        "runs/queries/sub_workflows.py",
+        "CASE WHEN s.state = 'waiting' THEN s.open_items ELSE 0 END",
+        "0",
+        ("tests/runs/control/test_nested_lists.py",),
+    ),
+    Mutant(
+        "list-has-a-letter-too",
+        "a fault below an item of a for_each leaves no dead letter at the list",
+        "runs/engine/for_each.py",
+        "if lettered and result.dead_reason == tried.reason:",
+        "if False:",
+        ("tests/runs/control/test_nested_lists.py",),
+    ),
+    Mutant(
         "cancel-leaves-children",
         "a cancel also cancels the sub-workflow runs that the cancelled steps wait for",
         "runs/engine/sub_workflows.py",

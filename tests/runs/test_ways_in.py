@@ -34,7 +34,7 @@ from tests.engine import drain
 from tests.flows import begun, owner, published, steps, workspace
 from tests.runs.api.test_api_signals import asking
 from tests.runs.doors import posted
-from workflows.models import ApiToken, Scope, Workflow
+from workflows.models import ApiToken, Credential, Scope, Workflow
 from workflows.workspaces import permissions, tokens
 from workflows.workspaces.permissions import SCOPE_OF, WAYS, Right
 
@@ -52,6 +52,12 @@ BODIES: dict[str, Any] = {
     },
     "signals_send": {"name": "paid", "key": "4711"},
     "runs_signal": {"name": "paid"},
+    "credentials_create": {
+        "name": "crm",
+        "kind": "bearer",
+        "values": {"token": "a-secret-4711"},
+        "hosts": ["api.example.com"],
+    },
 }
 LOOKS = {"api: read", "api: see the links of approvals"}
 API = [name.removeprefix("api: ") for name in WAYS if name.startswith("api: ") and name not in LOOKS]
@@ -108,7 +114,7 @@ def body(operation: str, run: Run) -> Any:
 def in_default() -> list[int]:
     """How much there is in the default workspace."""
     mine = {"workspace": workspace()}
-    return [model.objects.filter(**mine).count() for model in (Run, Workflow, Signal)]
+    return [model.objects.filter(**mine).count() for model in (Run, Workflow, Signal, Credential)]
 
 
 def bearer(scopes: Iterable[str] | None = None, *, of: str = "default") -> dict[str, str]:
@@ -117,12 +123,19 @@ def bearer(scopes: Iterable[str] | None = None, *, of: str = "default") -> dict[
     return {"Authorization": f"Bearer {token}"}
 
 
+@cache
+def session(user: User) -> Client:
+    """A browser in which this user has logged in."""
+    client = Client()
+    client.force_login(user)
+    return client
+
+
 def asked(caller: str, path: str, sent: Any) -> tuple[int, Any]:
     """Status and body of a POST by this kind of caller."""
     if "session" in caller:
-        client = Client()
-        client.force_login(User.objects.get_or_create(username=caller, is_superuser="superuser" in caller)[0])
-        answer = client.post(path, sent, content_type="application/json")
+        user = User.objects.get_or_create(username=caller, is_superuser="superuser" in caller)[0]
+        answer = session(user).post(path, sent, content_type="application/json")
         return answer.status_code, answer.json()
     headers = {}
     if "token" in caller and caller != "no token":
@@ -146,7 +159,9 @@ def allowed(caller: str, operation: str, run: Run) -> bool:
 @pytest.mark.parametrize("caller", ["token", "another workspace's token", "no token", "superuser's session", "session"])
 def test_who_may_over_the_api(caller: str, run: Run) -> None:
     may = {operation: allowed(caller, operation, run) for operation in API}
-    assert may == dict.fromkeys(API, caller in ("token", "superuser's session"))
+    # Without other words a token has every scope but `admin`.
+    usual = {name: caller == "token" and Scope.ADMIN not in scopes_of(name) for name in API}
+    assert may == (dict.fromkeys(API, True) if caller == "superuser's session" else usual)
 
 
 # What takes more than the scope of its own right.
@@ -162,7 +177,7 @@ def scopes_of(operation: str) -> set[Scope]:
     return ALSO.get(operation, {SCOPE_OF[WAYS[f"api: {operation}"].right]})
 
 
-@pytest.mark.parametrize("scope", [Scope.START, Scope.OPERATE, Scope.PUBLISH])
+@pytest.mark.parametrize("scope", [Scope.START, Scope.OPERATE, Scope.PUBLISH, Scope.ADMIN])
 def test_each_way_over_the_api_asks_for_its_own_scope(scope: Scope, run: Run) -> None:
     headers = bearer(one for one in Scope if one is not scope)
     refused = {}
@@ -174,7 +189,7 @@ def test_each_way_over_the_api_asks_for_its_own_scope(scope: Scope, run: Run) ->
     assert all(f"this takes the scope {scope.value};" in detail for detail in refused.values())
 
 
-@pytest.mark.parametrize("scope", [Scope.START, Scope.OPERATE, Scope.PUBLISH])
+@pytest.mark.parametrize("scope", [Scope.START, Scope.OPERATE, Scope.PUBLISH, Scope.ADMIN])
 def test_a_scope_alone_opens_what_takes_it_and_nothing_else(scope: Scope, run: Run) -> None:
     headers = bearer([scope])
     opened = {name for name in API if posted(address(name, run), body(name, run), headers=headers).status != 403}

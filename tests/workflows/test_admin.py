@@ -76,6 +76,16 @@ def test_pages_escape_what_authors_write(browser: Client, workflow: Workflow) ->
         assert "&lt;b&gt;bold" in text
 
 
+def test_the_page_of_a_draft_says_what_each_step_s_action_takes(browser: Client, workflow: Workflow) -> None:
+    Step.objects.create(workflow=workflow, position=8, key="c", action="compute")
+    Step.objects.create(workflow=workflow, position=9, key="d", action="comptue")
+    page = browser.get(reverse("admin:workflows_workflow_change", args=[workflow.pk])).content.decode()
+    assert "compute: Compute a chain of" in page
+    assert "- iterations (whole number, default 1000): How many hashes to chain" in page
+    assert "there is no action &#x27;comptue&#x27;; did you mean &#x27;compute&#x27;?" in page
+    assert "One of approval, compute, condition" in page
+
+
 def test_a_version_s_page_shows_its_yaml_and_nothing_can_be_changed(browser: Client, workflow: Workflow) -> None:
     url = reverse("admin:workflows_version_change", args=[workflow.current_id])
     assert "- id: a\n" in browser.get(url).content.decode()
@@ -216,7 +226,7 @@ ADD, READS = reverse_lazy("admin:workflows_apitoken_add"), (
 def test_a_new_token_s_form_offers_the_usual_scopes_and_a_year(browser: Client, workspace: Workspace) -> None:
     page = browser.get(ADD).content.decode()
     ticked = {scope for scope in Scope.values if re.search(rf'value="{scope}"[^>]*\schecked[\s>]', page)}
-    assert ticked == {"read", "start", "operate", "publish"}
+    assert ticked == {"read", "start", "operate", "publish", "use"}
     form = form_of(page)
     assert form["expires_at_0"] in {(timezone.now() + timedelta(days=days)).date().isoformat() for days in (364, 365)}
 

@@ -71,14 +71,14 @@ def documents(draw: st.DrawFn) -> Json:
     return {**document(*steps), "labels": labels, "description": draw(texts)}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(documents())
 def test_what_is_exported_loads_back_to_the_same_hash(given: Json) -> None:
     definition = validate(given).definition
     assert read(export_yaml(definition)).definition.hash() == definition.hash()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(documents())
 def test_what_is_stored_is_the_same_definition_again(given: Json) -> None:
     definition = validate(given).definition

@@ -1,5 +1,5 @@
-"""The admin's pages for workflows, workspaces, users and schedules. Imports them, so that Django registers them."""
+"""The admin's pages for workflows, workspaces, credentials, users and schedules. Django registers what it imports."""
 
-from workflows.admin import periodic_tasks, users, workflows, workspaces
+from workflows.admin import credentials, periodic_tasks, users, workflows, workspaces
 
-__all__ = ["periodic_tasks", "users", "workflows", "workspaces"]
+__all__ = ["credentials", "periodic_tasks", "users", "workflows", "workspaces"]

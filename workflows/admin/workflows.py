@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
@@ -13,6 +14,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from actions import described, registry
 from actions.base import Json
 from workflows.admin.base import AsksPermissions
 from workflows.admin.fields import StrictJson
@@ -90,6 +92,7 @@ class StepInline(StackedInline):
     fields = (
         ("key", "action"),
         ("label", "position"),
+        "takes",
         "config",
         ("needs", "join"),
         ("condition", "on_error"),
@@ -104,7 +107,12 @@ class StepInline(StackedInline):
         return tuple(_MASKED.get(field, field) if isinstance(field, str) else field for field in self.fields)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Workflow | None = None) -> tuple[str, ...]:
-        return () if sees_secrets(at_admin(request.user)) else tuple(_MASKED.values())
+        return ("takes", *(() if sees_secrets(at_admin(request.user)) else _MASKED.values()))
+
+    @admin.display(description="the action takes")
+    def takes(self, step: Step) -> SafeString:
+        """What the step's action is for, and the fields of its config."""
+        return format_html("<div style='white-space: pre-wrap'>{}</div>", _takes(step.action))
 
     @admin.display(description="config")
     def masked_config(self, step: Step) -> SafeString:
@@ -117,6 +125,8 @@ class StepInline(StackedInline):
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         """Make the text areas small, so that a step fits on a screen; users can drag them larger."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and db_field.name == "action":
+            field.help_text = f"One of {', '.join(registry.names())}; docs/actions/ has them all."
         if field is not None and isinstance(db_field, (JSONField, TextField)):
             field.widget.attrs["rows"] = 4 if db_field.name == "config" else 2
         return field
@@ -234,6 +244,17 @@ class VersionAdmin(AsksPermissions, ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Version | None = None) -> bool:
         return False
+
+
+@lru_cache(maxsize=256)
+def _takes(name: str) -> str:
+    """Return what an action is for, and its config's fields, as lines; for an unknown name, what is wrong with it."""
+    try:
+        action = registry.get(name)
+    except registry.UnknownAction as error:
+        return str(error) if name else "Choose an action, and save."
+    lines = [line.replace("`", "") for line in described.fields(described.as_json(action)["config"], required=True)]
+    return "\n".join([f"{action.name}: {action.summary}", *lines])
 
 
 def _as_json(value: Json) -> SafeString:

@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from workflows.admin.base import AsksPermissions
 from workflows.models import ApiToken, Scope, Workspace
-from workflows.models.workspaces import usual_scopes
+from workflows.models.workspaces import new_scopes
 from workflows.workspaces import permissions, tokens
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class ApiTokenAdmin(AsksPermissions, ModelAdmin):
     Django's permissions let them do at the admin, too.
     """
 
-    list_display = ("name", "prefix", "workspace", "user", "scope_names", "last_used_at", "expires_at", "rest")
+    list_display = ("name", "prefix", "workspace", "user", "scope_names", "last_used_at", "expires_at", "remaining")
     list_select_related = ("workspace", "user")
     list_filter = ("workspace",)
     fields = ("workspace", "user", "name", "scopes", "expires_at")
@@ -62,8 +62,8 @@ class ApiTokenAdmin(AsksPermissions, ModelAdmin):
         """The scopes in one line."""
         return ", ".join(obj.scopes)
 
-    @admin.display(description="rest")
-    def rest(self, obj: ApiToken) -> str:
+    @admin.display(description="remaining")
+    def remaining(self, obj: ApiToken) -> str:
         """How long the token is still valid."""
         if obj.expires_at is None:
             return "never ends"
@@ -86,7 +86,7 @@ class ApiTokenAdmin(AsksPermissions, ModelAdmin):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """A new token has the usual scopes and ends after a year, unless the form says otherwise."""
-        usual = {"scopes": usual_scopes(), "expires_at": tokens.end_after()}
+        usual = {"scopes": new_scopes(), "expires_at": tokens.end_after()}
         return {**usual, **super().get_changeform_initial_data(request)}
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **options: Any) -> Any:

@@ -1,7 +1,8 @@
-"""The tables of definitions: workspaces, API tokens, workflows, the steps of their drafts, and frozen versions."""
+"""The tables of definitions: workspaces, tokens, credentials, workflows, the steps of their drafts, frozen versions."""
 
 from workflows.models.aliases import WorkflowAlias
+from workflows.models.credentials import Credential
 from workflows.models.workflows import Step, Version, Workflow
 from workflows.models.workspaces import ApiToken, Scope, Workspace
 
-__all__ = ["ApiToken", "Scope", "Step", "Version", "Workflow", "WorkflowAlias", "Workspace"]
+__all__ = ["ApiToken", "Credential", "Scope", "Step", "Version", "Workflow", "WorkflowAlias", "Workspace"]

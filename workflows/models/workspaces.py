@@ -67,10 +67,16 @@ class Scope(models.TextChoices):
     START = "start", "start: start runs and jobs"
     OPERATE = "operate", "operate: cancel, retry, replay, pause, signal, approve, discard"
     PUBLISH = "publish", "publish: publish workflows"
-    ADMIN = "admin", "admin: change the workspace itself (nothing over the API asks for it yet)"
+    USE = "use", "use: publish workflows that use credentials"
+    ADMIN = "admin", "admin: change the workspace itself: its credentials"
 
 
 def usual_scopes() -> list[str]:
+    """What the migration of scopes gives to tokens that were there before. It must not change with Scope."""
+    return ["read", "start", "operate", "publish"]
+
+
+def new_scopes() -> list[str]:
     """The scopes of a token for which nothing else was asked: all but `admin`."""
     return [scope.value for scope in Scope if scope is not Scope.ADMIN]
 
@@ -85,7 +91,7 @@ class ApiToken(models.Model):
     sha256 = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     # Which of its workspace's ways in the token opens: see workflows.workspaces.permissions.SCOPE_OF.
-    scopes = ArrayField(models.CharField(max_length=10, choices=Scope.choices), default=usual_scopes)
+    scopes = ArrayField(models.CharField(max_length=10, choices=Scope.choices), default=new_scopes)
     expires_at = models.DateTimeField(
         "ends", null=True, blank=True, help_text="From then on the token is refused; empty: it never ends."
     )

@@ -35,6 +35,8 @@ from workflows.definitions.foreign_names import name_warnings
 from workflows.definitions.graph import Upstream, graph_problems
 from workflows.definitions.labels import label_problems
 from workflows.definitions.names import name_fault
+from workflows.definitions.output_reads import MOST_WARNINGS as MOST_OUTPUT_WARNINGS
+from workflows.definitions.output_reads import output_warnings
 from workflows.definitions.secrets import marker_problems
 from workflows.definitions.timeouts import own_timeout_problems, timeout_problems, timeout_warnings
 from workflows.formats.normalise import Normalised, located, normalise
@@ -283,6 +285,7 @@ def _warnings(definition: Definition) -> Iterator[str]:
         yield from schema.schema_warnings(definition.inputs, path="inputs")
     yield from islice(brace_warnings(definition), MOST_WARNINGS)
     yield from islice(name_warnings(definition), MOST_WARNINGS)
+    yield from islice(output_warnings(definition), MOST_OUTPUT_WARNINGS)
     yield from _unsupported(definition)
     yield from _never_reached(definition)
     yield from timeout_warnings(definition)

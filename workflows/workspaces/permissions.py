@@ -32,6 +32,8 @@ class Right(StrEnum):
     CHANGE_RUNS = "change runs"
     CHANGE_DEAD_LETTERS = "change dead letters"
     DECIDE = "decide approvals"
+    USE_CREDENTIALS = "publish workflows that use credentials"
+    CHANGE_CREDENTIALS = "change credentials"
 
 
 # Which of Django's permissions gives the right at the admin. Who may look at rows is decided by may_at_admin.
@@ -41,6 +43,8 @@ _AT_ADMIN: Mapping[Right, str] = {
     Right.CHANGE_DEAD_LETTERS: "runs.change_deadletter",
     Right.DECIDE: "runs.change_run",
     Right.PUBLISH: "workflows.change_workflow",
+    Right.USE_CREDENTIALS: "workflows.use_credential",
+    Right.CHANGE_CREDENTIALS: "workflows.change_credential",
 }
 
 # The scope that a token needs for a right in its own workspace. No right is left out, so a new one must name its scope.
@@ -51,6 +55,8 @@ SCOPE_OF: Mapping[Right, Scope] = {
     Right.CHANGE_DEAD_LETTERS: Scope.OPERATE,
     Right.DECIDE: Scope.OPERATE,
     Right.PUBLISH: Scope.PUBLISH,
+    Right.USE_CREDENTIALS: Scope.USE,
+    Right.CHANGE_CREDENTIALS: Scope.ADMIN,
 }
 
 # What a user of the admin has to be allowed before they may give a token this scope: else a token would be a way
@@ -60,6 +66,7 @@ _TO_GIVE: Mapping[Scope, tuple[str, ...]] = {
     Scope.START: ("runs.add_run",),
     Scope.OPERATE: ("runs.change_run", "runs.change_deadletter"),
     Scope.PUBLISH: ("workflows.add_workflow", "workflows.change_workflow"),
+    Scope.USE: ("workflows.use_credential",),
 }
 
 # The rule for tokens once more, as SQL, for statements that look again in their own snapshot (START_AUTHORIZED): the

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from workflows.models import ApiToken, Workspace
-from workflows.models.workspaces import usual_scopes
+from workflows.models.workspaces import new_scopes
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def issue(
 
     `scopes`: values of Scope; None: all but `admin`. `days`: after how many it ends; None: never.
     """
-    token = ApiToken(workspace=workspace, user=user, name=name, scopes=sorted(scopes or usual_scopes()))
+    token = ApiToken(workspace=workspace, user=user, name=name, scopes=sorted(scopes or new_scopes()))
     token.expires_at = None if days is None else end_after(days)
     plaintext = give_secret(token)
     token.save()

@@ -17,7 +17,7 @@ from runs.api.http.filters import Filters
 from runs.api.http.problems import bad
 from runs.control.preconditions import AT_ONCE, UNKNOWN
 from runs.control.verbs import Target, Verb
-from runs.schemas.bulk import BulkResult, Lost
+from runs.schemas.bulk import BulkNote, BulkResult, Lost
 from runs.schemas.requests import Bulk as BulkRequest
 from workflows.workspaces import permissions
 
@@ -97,14 +97,17 @@ def choose(wanted: BulkRequest, *, bulk: Bulk, matching: Callable[[Filters], Que
     return _first(matching(Filters(given.values, states, given.labels)))
 
 
-def result(chosen: Chosen, *, won: Iterable[UUID], states: Callable[[Sequence[UUID]], States]) -> BulkResult:
-    """The answer; `states` looks up how those stand that were not won."""
+def result(
+    chosen: Chosen, *, won: Iterable[UUID], states: Callable[[Sequence[UUID]], States], notes: Mapping[UUID, str]
+) -> BulkResult:
+    """The answer; `states` looks up how those stand that were not won, `notes` tell of those that were."""
     winners = set(won)
     losers = [key for key in chosen.ids if key not in winners]
     found = states(losers) if losers else {}
     lost = [Lost(id=key, state=found.get(key, UNKNOWN)) for key in losers]
     lost += [Lost(id=key, state=UNKNOWN) for key in chosen.unknown]
-    return BulkResult(won=[key for key in chosen.ids if key in winners], lost=lost, more=chosen.more)
+    told = [BulkNote(id=key, note=notes[key]) for key in chosen.ids if key in notes]
+    return BulkResult(won=[key for key in chosen.ids if key in winners], lost=lost, more=chosen.more, notes=told)
 
 
 def _named(ids: list[UUID], *, among: QuerySet[M]) -> Chosen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rest_framework.request import Request
@@ -43,7 +44,7 @@ class RetryOneDeadLetter(ScopedView):
                 run=str(dead_letter.run_id),
                 run_state=dead_letter.run.state,
             )
-        return _state(found)
+        return _state(found, notes=list(verbs.RETRY_DEAD_LETTER.notes([found.pk]).values()))
 
 
 @described(verbs.DISCARD, request=DiscardDeadLetter, responses=DONE, more="The reason is required.")
@@ -72,7 +73,8 @@ class ManyDeadLetters(ScopedView):
         bulk = bulk_verbs.Bulk(self.verb, listed.FILTERS, DeadLetterState)
         chosen = choose(asked, bulk=bulk, matching=lambda given: listed.matching(given, workspace=self.workspace))
         won = self.verb.function(chosen.ids, actor=Actor(self.user.pk, asked.why))
-        return Response(result(chosen, won=won, states=preconditions.dead_letter_states).as_json())
+        notes = self.verb.notes(won)
+        return Response(result(chosen, won=won, states=preconditions.dead_letter_states, notes=notes).as_json())
 
 
 @described_many(verbs.RETRY_DEAD_LETTER)
@@ -96,9 +98,13 @@ def _again(dead_letter: DeadLetter) -> DeadLetter:
     return slim.get(pk=dead_letter.pk)
 
 
-def _state(found: DeadLetter) -> Response:
+def _state(found: DeadLetter, *, notes: Sequence[str] = ()) -> Response:
     dead_letter = _again(found)
     shape = dead_letters_schemas.DeadLetterStateShape(
-        id=dead_letter.pk, state=dead_letter.state, run=dead_letter.run_id, run_state=dead_letter.run.state
+        id=dead_letter.pk,
+        state=dead_letter.state,
+        run=dead_letter.run_id,
+        run_state=dead_letter.run.state,
+        notes=list(notes),
     )
     return Response(shape.as_json())

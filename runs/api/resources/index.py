@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-_LISTS = ("workflows", "runs", "jobs", "dead-letters", "approvals")
+_LISTS = ("workflows", "runs", "jobs", "dead-letters", "approvals", "actions", "credentials")
 
 
 @extend_schema(exclude=True)

@@ -64,7 +64,8 @@ class VerbOnRuns(ScopedView):
 
         chosen = choose(asked, bulk=Bulk(self.verb, listed.FILTERS, RunState), matching=matching)
         won = self.verb.function(chosen.ids, actor=Actor(self.user.pk, asked.why))
-        return Response(result(chosen, won=won, states=preconditions.run_states).as_json())
+        notes = self.verb.notes(won)
+        return Response(result(chosen, won=won, states=preconditions.run_states, notes=notes).as_json())
 
 
 @described(verbs.CANCEL, request=ByHand, responses=DONE)
@@ -95,7 +96,12 @@ class ResumeRun(VerbOnRun):
     verb = verbs.RESUME
 
 
-@described(verbs.RETRY, request=RetryRun, responses=DONE, more="`inputs` gives failed steps other inputs.")
+@described(
+    verbs.RETRY,
+    request=RetryRun,
+    responses={200: runs.RunRetried, **VERB},
+    more="`inputs` gives failed steps other inputs.",
+)
 class RetryOneRun(ScopedView):
     """The retry of one run."""
 
@@ -107,7 +113,8 @@ class RetryOneRun(ScopedView):
         if not retries.retry([run_id], actor=Actor(self.user.pk, asked.why), inputs=inputs):
             state = preconditions.state_of(run_id)
             raise conflict(preconditions.cannot_retry(run_id, state, edited=asked.inputs), state=state)
-        return _state(run_id)
+        notes = list(verbs.RETRY.notes([run_id]).values())
+        return Response(runs.RunRetried(id=run_id, state=preconditions.state_of(run_id), notes=notes).as_json())
 
 
 @described(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -84,13 +84,21 @@ def read_json(command: BaseCommand, given: str, *, name: str) -> Json:
         _common.leave(command, [f"{name}: {error.path + ': ' if error.path else ''}{error}"])
 
 
-def tell(
-    command: BaseCommand, ids: Iterable[UUID], *, won: frozenset[UUID], verb: str, why_not: dict[UUID, str]
+def tell(  # noqa: PLR0913 - all that there is to say of each id
+    command: BaseCommand,
+    ids: Iterable[UUID],
+    *,
+    won: frozenset[UUID],
+    verb: str,
+    why_not: Mapping[UUID, str],
+    notes: Mapping[UUID, str] | None = None,
 ) -> None:
-    """Print a line for each id; leave with status 1 where nothing was changed."""
+    """Print a line for each id, and one for each note; leave with status 1 where nothing was changed."""
     for run_id in ids:
         if run_id in won:
             command.stdout.write(f"{run_id}  {verb}")
+            if notes and run_id in notes:
+                command.stderr.write(f"{run_id}  note: {notes[run_id]}")
         else:
             command.stderr.write(f"{run_id}  {why_not[run_id]}")
     if not won:

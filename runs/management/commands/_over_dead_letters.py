@@ -32,7 +32,8 @@ class OverDeadLetters(BaseCommand):
         lost = [key for key in ids if key not in won]
         rows = DeadLetter.objects.select_related("run").only("id", "step", "state", "run__state").in_bulk(lost)
         why_not = {key: self.why_not(rows[key], options=options) if key in rows else _NONE for key in lost}
-        _by_hand.tell(self, ids, won=won, verb=self.control_verb.past, why_not=why_not)
+        notes = self.control_verb.notes(won)
+        _by_hand.tell(self, ids, won=won, verb=self.control_verb.past, why_not=why_not, notes=notes)
 
     def verb(self, ids: Sequence[UUID], *, actor: Actor, options: dict[str, Any]) -> frozenset[UUID]:
         """Do it, and return the dead letters that this call changed."""

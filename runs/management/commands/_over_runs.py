@@ -30,4 +30,5 @@ class OverRuns(BaseCommand):
             for run_id in ids
             if run_id not in won
         }
-        _by_hand.tell(self, ids, won=won, verb=self.control_verb.past, why_not=why_not)
+        notes = self.control_verb.notes(won)
+        _by_hand.tell(self, ids, won=won, verb=self.control_verb.past, why_not=why_not, notes=notes)

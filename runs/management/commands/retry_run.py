@@ -40,7 +40,7 @@ class Command(BaseCommand):
             for run_id in ids
             if run_id not in won
         }
-        _by_hand.tell(self, ids, won=won, verb=verbs.RETRY.past, why_not=told)
+        _by_hand.tell(self, ids, won=won, verb=verbs.RETRY.past, why_not=told, notes=verbs.RETRY.notes(won))
 
     def _inputs(self, given: list[str]) -> dict[str, Json]:
         found = {}

@@ -10,7 +10,7 @@ import orjson
 from django.core.management.base import BaseCommand, CommandParser
 
 from runs.control import approvals
-from runs.history import timeline, words
+from runs.history import retried_below, timeline, words
 from runs.management.commands import _report
 from runs.models import DeadLetter, Run
 from runs.schemas import runs
@@ -33,7 +33,8 @@ class Command(BaseCommand):
             text = orjson.dumps(told.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
             self.stdout.write(text)
             return
-        for line in [*_report.timeline(run), *_facts(run)]:
+        notes = retried_below.notes(run, steps=timeline.timeline(run), interventions=timeline.interventions(run))
+        for line in [*_report.timeline(run), *_facts(run), *(words.printable(f"note    {note}") for note in notes)]:
             self.stdout.write(line)
 
     def _find(self, key: str) -> Run:

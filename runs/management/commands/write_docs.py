@@ -1,4 +1,4 @@
-"""The command that generates docs/states.md and docs/expressions.md from the code."""
+"""The command that generates docs/states.md, docs/expressions.md and docs/actions/ from the code."""
 
 from __future__ import annotations
 
@@ -9,12 +9,24 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from actions import described, registry
 from actions.expressions import reference
 from runs.domain.states import PENDING, RUN_TRANSITIONS, STEP_TRANSITIONS, DeadLetterState
 
 _DOCS = Path(__file__).resolve().parents[3] / "docs"
 STATES = _DOCS / "states.md"
 EXPRESSIONS = _DOCS / "expressions.md"
+ACTIONS = _DOCS / "actions"
+_ACTIONS_HEAD = """# Actions
+
+Generated from the declarations in `actions/catalogue/` by `make docs`; a test performs each example.
+`manage.py actions` lists them, with those of other packages that are installed; `manage.py actions http_request` prints
+the page of one. `GET /api/v1/actions` has the same as JSON, with the JSON Schema of each config and output. How to
+write an action: [writing-an-action.md](../writing-an-action.md).
+
+| action | what it does |
+|---|---|
+"""
 _HEAD = """# States
 
 Generated from `runs/domain/states.py` by `make docs`; a test compares the two. Every transition is a guarded statement
@@ -59,13 +71,19 @@ _TESTS_HEAD = """A test stands behind `is` or `is not`: `input.age is number`. `
 class Command(BaseCommand):
     """`manage.py write_docs`"""
 
-    help = "Write docs/states.md and docs/expressions.md from the code."
+    help = "Write docs/states.md, docs/expressions.md and docs/actions/ from the code."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Overwrite the pages, and print their names."""
-        for page, text in ((STATES, markdown()), (EXPRESSIONS, expressions_markdown())):
+        """Overwrite the pages, remove those of actions that are gone, and print their names."""
+        ACTIONS.mkdir(exist_ok=True)
+        pages = {STATES: markdown(), EXPRESSIONS: expressions_markdown(), **action_pages()}
+        for page, text in pages.items():
             page.write_text(text)
-            self.stdout.write(f"wrote {page.name}")
+            self.stdout.write(f"wrote {page.relative_to(_DOCS)}")
+        for page in ACTIONS.glob("*.md"):
+            if page not in pages:
+                page.unlink()
+                self.stdout.write(f"removed {page.relative_to(_DOCS)}")
 
 
 def markdown() -> str:
@@ -94,6 +112,16 @@ def expressions_markdown() -> str:
     parts = [_EXPRESSIONS_HEAD]
     parts += [f"### {title}\n\n{reference.table(entries)}" for title, entries in reference.SECTIONS.items()]
     return "\n".join([*parts, f"## Tests\n\n{_TESTS_HEAD}\n{reference.table(reference.TESTS_SECTION)}"])
+
+
+def action_pages() -> dict[Path, str]:
+    """Return the text of each page of docs/actions: one for each of our own actions, and an index."""
+    own = [registry.get(name) for name in sorted(registry.ACTIONS)]
+    rows = [f"| [`{action.name}`]({action.name}.md) | {action.summary} |\n" for action in own]
+    return {
+        ACTIONS / "README.md": _ACTIONS_HEAD + "".join(rows),
+        **{ACTIONS / f"{action.name}.md": described.page(action) for action in own},
+    }
 
 
 def _diagram(transitions: Mapping[Any, frozenset[Any]]) -> str:

@@ -56,7 +56,7 @@ def test_many_are_paused_and_resumed_by_ids_or_by_a_filter() -> None:
     status, told = api().post("runs/pause", {"ids": [str(first)]})
     assert (status, told["won"], told["lost"]) == (200, [str(first)], [])
     _, told = api().post("runs/pause", {"filter": {"workflow": "nap"}})
-    assert told == {"won": [str(second), str(third)], "lost": [], "more": 0}
+    assert told == {"won": [str(second), str(third)], "lost": [], "more": 0, "notes": []}
     _, told = api().post("runs/pause", {"ids": [str(first)]})
     assert told["lost"] == [{"id": str(first), "state": "running"}]
     assert len(api().get("runs", paused="true")[1]["results"]) == 3

@@ -88,7 +88,7 @@ def test_a_run_that_has_not_ended_is_neither_retried_nor_replayed() -> None:
 def test_a_retry_with_another_input_lets_the_run_go_on() -> None:
     [run_id] = failed()
     answer = api().post(f"runs/{run_id}/retry", {"why": "typo", "inputs": {"b": GOOD}})
-    assert answer == (200, {"id": str(run_id), "state": "running"})
+    assert answer == (200, {"id": str(run_id), "state": "running", "notes": []})
     drain()
     _, run = api().get(f"runs/{run_id}")
     assert run["state"] == "succeeded"
@@ -162,7 +162,7 @@ def test_a_dead_letter_is_retried_with_another_input() -> None:
     dead_letter = letter_of(run_id)
     status, told = api().post(f"dead-letters/{dead_letter}/retry", {"input": GOOD, "why": "typo"})
     assert status == 200
-    assert told == {"id": str(dead_letter), "state": "retried", "run": str(run_id), "run_state": "running"}
+    assert told == {"id": str(dead_letter), "state": "retried", "run": str(run_id), "run_state": "running", "notes": []}
     drain()
     assert (the_run(run_id).state, steps(run_id)["b"].output) == ("succeeded", GOOD)
     status, problem = api().post(f"dead-letters/{dead_letter}/retry", {})
@@ -241,7 +241,7 @@ def test_bulk_verbs_do_not_reach_another_workspace() -> None:
         _, told = theirs.post(path, {"ids": [str(key)], "why": "x"})
         assert (told["won"], told["lost"]) == ([], [{"id": str(key), "state": "unknown"}])
         _, told = theirs.post(path, {"filter": {"workflow": "fails"}, "why": "x"})
-        assert told == {"won": [], "lost": [], "more": 0}
+        assert told == {"won": [], "lost": [], "more": 0, "notes": []}
     assert not Intervention.objects.exists()
 
 
@@ -250,7 +250,7 @@ def test_a_bulk_verb_by_filter_takes_those_that_match_and_may_be_changed() -> No
     [good] = begun(published(FAILS), GOOD, labels={"team": "shop"})
     client = api()
     by_label = {"filter": {"workflow": "fails", "label.team": "shop"}}
-    assert client.post("runs/retry", by_label)[1] == {"won": [str(shop[0])], "lost": [], "more": 0}
+    assert client.post("runs/retry", by_label)[1] == {"won": [str(shop[0])], "lost": [], "more": 0, "notes": []}
     assert client.post("runs/cancel", by_label)[1]["won"] == [str(shop[0]), str(good)]
     assert client.post("runs/cancel", {"filter": {"state": "queued,running"}})[1]["won"] == []
     assert the_run(other[0]).state == "failed"
