@@ -193,14 +193,13 @@ class _Delivery:
 
     def _in_turn(self, candidates: Sequence[Candidate], perform: Callable[[Sequence[Candidate]], None]) -> None:
         """Perform candidates in this thread, or leave them to other children (runs.engine.long_links)."""
-        lock = long_links.begin(self._plan.workspace_id)
-        if lock is None:
+        if not long_links.begin(self._plan.workspace_id):
             tickets.hand_back(candidates, least_seconds=recorder.HAND_BACK_SECONDS)
             return
         try:
             perform(candidates)
         finally:
-            long_links.end(lock)
+            long_links.end()
 
     # -- inline links -------------------------------------------------------------------------------------------------
 

@@ -16,8 +16,8 @@ import mmap
 import os
 import struct
 import tempfile
+import threading
 import time
-from collections.abc import Iterable
 from uuid import UUID
 
 from runs.engine import now_inline
@@ -38,6 +38,8 @@ _SLOTS = 512
 _LAST, _OTHER, _FIRST_SLOT = (_CHILDREN.size + number * _SLOT.size for number in range(3))
 _shared = mmap.mmap(-1, _FIRST_SLOT + _SLOTS * _SLOT.size)
 _NOBODY = bytes(16)
+# What a process holds that performs links without a lock.
+_NO_LOCK = -1
 
 
 def _unnamed_file() -> int:
@@ -48,8 +50,21 @@ def _unnamed_file() -> int:
 
 
 _locks = _unnamed_file()
-# What `begin` returns where no lock is needed.
-NO_LOCK = -1
+
+
+class _Own:
+    """What this process holds: a lock, _NO_LOCK, or None while it performs no links. Two threads may change it."""
+
+    held: int | None = None
+    guard = threading.Lock()
+
+
+def _forget() -> None:
+    """A forked child performs nothing yet, and has none of its parent's locks."""
+    _Own.held, _Own.guard = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def seen(workspace: UUID | None) -> None:
@@ -60,43 +75,52 @@ def seen(workspace: UUID | None) -> None:
     _SLOT.pack_into(_shared, _LAST, mine, time.monotonic())
 
 
-def begin(workspace: UUID | None) -> int | None:
-    """Return a lock under which this process may perform links of a workspace; None if it must leave them to others.
+def begin(workspace: UUID | None) -> bool:
+    """Whether this process may perform links of a workspace now, up to `end`; else it must leave them to others.
 
-    The lock must be given to `end`. For the one thread of a process that performs links.
+    For the one thread of a process that performs links.
     """
     mine = _bytes(workspace)
     known, until = _SLOT.unpack_from(_shared, _slot(mine))
     if known != mine or (now := time.monotonic()) >= until or not _others(mine, since=now - _LATELY_SECONDS):
-        return NO_LOCK
-    (children,) = _CHILDREN.unpack_from(_shared, 0)
-    if children < 2:
-        return NO_LOCK
-    return next((lock for lock in range(children - 1) if _locked(lock)), None)
+        _Own.held = _NO_LOCK
+    else:
+        _Own.held = _lock()
+    return _Own.held is not None
 
 
-def end(lock: int) -> None:
-    """Give a lock back."""
-    if lock != NO_LOCK:
-        fcntl.lockf(_locks, fcntl.LOCK_UN, 1, lock)
+def end() -> None:
+    """Note that this process performs no links any more."""
+    with _Own.guard:
+        if _Own.held is not None and _Own.held != _NO_LOCK:
+            fcntl.lockf(_locks, fcntl.LOCK_UN, 1, _Own.held)
+        _Own.held = None
 
 
 def took(workspace: UUID | None, seconds: float) -> None:
-    """Note how long a link of a workspace took, or has taken by now."""
+    """Note how long a link of a workspace took, or has taken by now.
+
+    If this process performs it without a lock, because nobody knew that it takes long, it takes one now, if it can.
+    """
     if seconds < LONG_SECONDS:
         return
+    with _Own.guard:
+        if _Own.held == _NO_LOCK and (lock := _lock()) is not None:
+            _Own.held = lock
     mine, until = _bytes(workspace), time.monotonic() + _KNOWN_TIMES * seconds
     known, before = _SLOT.unpack_from(_shared, _slot(mine))
     _SLOT.pack_into(_shared, _slot(mine), mine, max(until, before) if known == mine else until)
 
 
-def look(pids: Iterable[int]) -> None:
-    """Note how many children there are, and how long their links have taken by now. For a worker's main process."""
-    children, now = list(pids), time.monotonic()
-    _CHILDREN.pack_into(_shared, 0, len(children))
-    for pid in children:
-        if (one := now_inline.of(pid)) is not None:
-            took(one.workspace_id, now - one.since)
+def beat() -> None:
+    """Note how long this process's link has taken by now. For another thread than the one that performs it."""
+    if (one := now_inline.of(os.getpid())) is not None:
+        took(one.workspace_id, time.monotonic() - one.since)
+
+
+def count(children: int) -> None:
+    """Note how many children there are. For a worker's main process."""
+    _CHILDREN.pack_into(_shared, 0, children)
 
 
 def _others(mine: bytes, *, since: float) -> bool:
@@ -104,6 +128,12 @@ def _others(mine: bytes, *, since: float) -> bool:
     last, at = _SLOT.unpack_from(_shared, _LAST)
     other, before = (last, at) if last != mine else _SLOT.unpack_from(_shared, _OTHER)
     return bool(other != mine and before > max(since, 0.0))
+
+
+def _lock() -> int | None:
+    """Take one of the locks, and return it: _NO_LOCK if there are none, None if others have them all."""
+    (children,) = _CHILDREN.unpack_from(_shared, 0)
+    return _NO_LOCK if children < 2 else next((lock for lock in range(children - 1) if _locked(lock)), None)
 
 
 def _locked(lock: int) -> bool:

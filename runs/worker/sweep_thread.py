@@ -80,7 +80,7 @@ class SweepStep(bootsteps.StartStopStep):
         children = _children(self.pool)
         self.pulses.end_hanging(children)
         self.burning.end(children)
-        long_links.look(children)
+        long_links.count(len(children))
         self.alone.reap()
         coming = sweeping.sweep(alone=self.alone.start).next_seconds
         # Last, because it is slow in a big database, and then delays none of the work above.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 from uuid import UUID, uuid4
@@ -87,7 +87,7 @@ def _theirs(text: str = PURE) -> Published:
 def _heavy() -> UUID:
     """The default workspace, known for links of ten seconds in a worker of two children; another one has work too."""
     mine = workspace().pk
-    long_links._CHILDREN.pack_into(long_links._shared, 0, 2)
+    long_links.count(2)
     long_links.seen(workspace("other").pk)
     long_links.seen(mine)
     long_links.took(mine, 10.0)
@@ -95,14 +95,17 @@ def _heavy() -> UUID:
 
 
 @contextmanager
-def _another_child(of: UUID | None) -> Iterator[int]:
+def _another_child(of: UUID | None, *, beats: bool = False) -> Iterator[int]:
     """Another child, which performs a link of this workspace for as long as the block."""
     connection.close()
     pid = os.fork()
     if pid == 0:
         try:
-            if long_links.begin(of) is not None:
+            if long_links.begin(of):
                 now_inline.begin(1, uuid4(), of)
+                while beats:
+                    time.sleep(long_links.LONG_SECONDS)
+                    long_links.beat()
                 signal.pause()
         finally:
             os._exit(0)
@@ -140,9 +143,9 @@ def test_nothing_is_handed_back_where_it_would_only_idle() -> None:
 
     with _another_child(_heavy()):
         assert not runs()
-        long_links._CHILDREN.pack_into(long_links._shared, 0, 3)
+        long_links.count(3)
         assert runs(), "of three children, two may"
-        long_links._CHILDREN.pack_into(long_links._shared, 0, 1)
+        long_links.count(1)
         assert runs(), "of one child nothing is kept free: somebody must perform the links"
         _heavy()
         long_links._SLOT.pack_into(long_links._shared, long_links._OTHER, workspace("other").pk.bytes, 0.0)
@@ -169,16 +172,24 @@ def test_a_workspace_is_known_once_a_link_of_it_took_long_and_for_ten_times_as_l
     assert _known_for(workspace("other").pk) == 0.0
 
 
-def test_the_main_process_sees_a_long_link_before_it_ends() -> None:
-    mine = workspace("other").pk
-    with _another_child(mine) as pid:
-
-        def looked() -> bool:
-            long_links.look([pid])
-            return _known_for(mine) > 0
-
-        wait_for(looked, what="the link to take long")
-        assert long_links._CHILDREN.unpack_from(long_links._shared, 0) == (1,)
+def test_a_link_that_nobody_knew_is_known_and_has_its_lock_before_it_ends() -> None:
+    mine, other = workspace().pk, workspace("other").pk
+    long_links.count(2)
+    long_links.seen(other)
+    long_links.seen(mine)
+    with _another_child(mine, beats=True):
+        wait_for(lambda: _known_for(mine) > 0, what="the link to take long")
+        assert not long_links.begin(mine), "the other child has the only lock by now"
+        assert long_links.begin(other)
+        long_links.end()
+    assert long_links.begin(mine)
+    assert not _in_another_process(lambda: long_links.begin(mine))
+    long_links.end()
+    assert _in_another_process(lambda: long_links.begin(mine))
+    assert long_links.begin(other), "nobody knows it for long links"
+    long_links.took(other, 5.0)
+    assert not _in_another_process(lambda: long_links.begin(mine)), "it got the lock when it turned out to be one"
+    long_links.end()
 
 
 def test_who_else_had_work_is_the_last_workspace_that_is_another_one() -> None:
@@ -193,6 +204,14 @@ def test_who_else_had_work_is_the_last_workspace_that_is_another_one() -> None:
     assert long_links._others(one, since=now - 1)
     assert long_links._others(two, since=now - 1)
     assert not long_links._others(two, since=time.monotonic() + 1)
+
+
+def _in_another_process(asks: Callable[[], bool]) -> bool:
+    connection.close()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if asks() else 1)
+    return os.waitpid(pid, 0)[1] == 0
 
 
 def _ended(run_id: UUID) -> bool:
