@@ -23,10 +23,13 @@ class Turn:
     def __init__(self, workspace: UUID | None) -> None:
         self.workspace = workspace
         self.since = 0.0
-        self._mine = threading.Event()
+        # Made when it is needed: most attempts never take a turn, and this takes longer than the rest.
+        self._mine: threading.Event | None = None
 
     def take(self) -> None:
         """Wait for the turn; if it has been this one's for a moment, let those of other workspaces go first."""
+        if self._mine is None:
+            self._mine = threading.Event()
         if _Process.turns.ask(self):
             self._mine.wait()
             self._mine.clear()
@@ -38,7 +41,8 @@ class Turn:
     def begin(self) -> None:
         """Called for a turn that waits, when it is this one's."""
         self.since = time.monotonic()
-        self._mine.set()
+        if self._mine is not None:
+            self._mine.set()
 
 
 class _Turns:
