@@ -27,9 +27,14 @@ ALONE, HONEST = "alone", "honest"
 # Runs of a flood that are live at any time are topped up to its number this often.
 LOOK_SECONDS = 0.2
 MOST_AT_ONCE = 200
+# How long it may take until a flood is there.
+LONGEST_BEGIN_SECONDS = 120.0
 
-_NEVER = 'with: {url: "{{ input.url }}"}, retry: none'
-_BOMB = "\"{{ input.items|map(attribute='a')|unique|sort|join(',')|length }}\""
+_ONCE = "retry: none"
+_NEVER = f'with: {{url: "{{{{ input.url }}}}"}}, {_ONCE}'
+# Takes longer than the two seconds of processor time that an expression has, whatever the machine.
+_COUNT = "(range(10000)|select('in', range(10000)|list|reverse)|list|length)"
+_BOMB = f'"{{{{ {" + ".join([_COUNT] * 8)} }}}}"'
 
 
 @dataclass(frozen=True)
@@ -58,13 +63,21 @@ def floods() -> dict[str, Flood]:
         "fan_out": Flood(_wide(10_000), 1),
         "for_each": Flood(
             "name: flood-for-each\n"
-            'steps: [{id: a, for_each: {items: "{{ range(100000)|list }}", batch: 1000}, action: default}]',
+            'steps: [{id: a, for_each: {items: "{{ input.items }}", batch: 1000}, action: default}]',
             1,
+            lambda _: {"items": list(range(100_000))},
         ),
         "bombs": Flood(
-            f"name: flood-bombs\nsteps: [{{id: a, action: transform, with: {{set: {{n: {_BOMB}}}}}}}]",
+            f"name: flood-bombs\nsteps: [{{id: a, action: transform, {_ONCE}, with: {{set: {{n: {_BOMB}}}}}}}]",
             200,
-            lambda _: {"items": [{"a": str(n)} for n in range(20_000)]},
+        ),
+        "effect_bombs": Flood(
+            f"name: flood-effect-bombs\nsteps: [{{id: a, action: sleep, {_ONCE}, with: {{seconds: {_BOMB}}}}}]",
+            200,
+        ),
+        "output_bombs": Flood(
+            f"name: flood-output-bombs\nsteps: [{{id: a, action: default}}]\noutput: {{n: {_BOMB}}}",
+            200,
         ),
         "large": Flood(
             'name: flood-large\nsteps: [{id: a, action: transform, with: {set: {n: "{{ input.text|length }}"}}}]',
@@ -126,7 +139,9 @@ _TITLES = {
     "sleeps": "20,000 runs that sleep for a second",
     "fan_out": "a fan-out of 10,000",
     "for_each": "a `for_each` of 100,000",
-    "bombs": "200 live runs of one expensive expression each",
+    "bombs": "200 live runs of one expression each that takes two seconds of processor time, and is refused then",
+    "effect_bombs": "200 live runs of a `sleep` whose length is such an expression",
+    "output_bombs": "200 live runs whose `output` is such an expression",
     "large": "10 live runs with inputs of 9 MB",
     "slow_servers": "2,000 requests to a server that does not answer",
 }
@@ -167,10 +182,12 @@ def _window(flood: Flood | None, *, home: Path, seconds: float, url: str) -> dic
     with systems.stepwise_worker(home / "fairness.log"):
         for _ in range(WARM):
             neighbours._finished([good()], until=time.monotonic() + LONGEST_SECONDS)
-        over = threading.Event()
-        thread = threading.Thread(target=_keep_up, args=(flood, url, over), name="flood")
+        over, full = threading.Event(), threading.Event()
+        thread = threading.Thread(target=_keep_up, args=(flood, url, over, full), name="flood")
         if flood is not None:
             thread.start()
+            if not full.wait(LONGEST_BEGIN_SECONDS):
+                raise TimeoutError(f"{flood.live:,} runs of a flood were not started in {LONGEST_BEGIN_SECONDS:g} s")
             time.sleep(min(5.0, seconds / 2))
         begun = neighbours._started(good, seconds=seconds)
         times: Times = neighbours._times(begun)
@@ -182,8 +199,8 @@ def _window(flood: Flood | None, *, home: Path, seconds: float, url: str) -> dic
     return figures(times, {})
 
 
-def _keep_up(flood: Flood, url: str, over: threading.Event) -> None:
-    """Keep so many runs of a flood live, until `over` is set."""
+def _keep_up(flood: Flood, url: str, over: threading.Event, full: threading.Event) -> None:
+    """Keep so many runs of a flood live, until `over` is set. `full` is set once so many were started."""
     from django.db import connection
 
     from runs.models import Run
@@ -194,6 +211,7 @@ def _keep_up(flood: Flood, url: str, over: threading.Event) -> None:
         missing = flood.live - live.count()
         while missing > 0 and not over.is_set():
             missing -= len(start(min(missing, MOST_AT_ONCE)))
+        full.set()
         over.wait(LOOK_SECONDS)
     connection.close()
 

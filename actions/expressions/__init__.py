@@ -14,6 +14,7 @@ from actions.expressions.language import (
     truthy,
 )
 from actions.expressions.rendering import Template, evaluate, render
+from actions.expressions.turns import in_turn
 from actions.expressions.values import WEB_CPU_MILLISECONDS, shared
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "evaluate",
     "expression_references",
     "has_expression",
+    "in_turn",
     "names_in",
     "references",
     "render",

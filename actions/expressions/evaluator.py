@@ -11,7 +11,7 @@ from minijinja import Environment, TemplateError
 from actions.base import Json
 from actions.expressions import filters, hints, operators, step_results
 from actions.expressions.syntax import OMIT_PATH, Path
-from actions.expressions.values import TESTS, Refused, kind, refill, weigh
+from actions.expressions.values import TESTS, Refused, end, kind, refill, weigh
 from actions.nearest import shortened
 from actions.payload import PayloadError
 from actions.payload import check as check_json
@@ -66,7 +66,10 @@ def look_up(path: Path, names: Mapping[str, Json]) -> Json:
 def within_budget(function: Callable[[Json], T], value: Json) -> T:
     """Call a function that charges the evaluation budget, with a fresh budget for this call. Raises Refused."""
     refill()
-    return function(value)
+    try:
+        return function(value)
+    finally:
+        end()
 
 
 _NOTHING = object()
@@ -216,6 +219,8 @@ def _run(expression: Expression, names: Mapping[str, Json]) -> Json:
         raise Refused(_message(error)) from None
     except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise Refused(f"cannot be worked out: {shortened(str(error))}") from None
+    finally:
+        end()
     return _checked(_plain(value))
 
 

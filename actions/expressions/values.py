@@ -29,7 +29,7 @@ MADE = 2_000_000
 MEMORY_BYTES = 64 * 1024 * 1024
 # How much processor time an evaluation may take; or all evaluations of a rendering together.
 CPU_MILLISECONDS = 2_000
-# The same for everything that one request to the web process evaluates.
+# The same for what one request to the web process evaluates.
 WEB_CPU_MILLISECONDS = 50
 
 # Bytes of an empty list, besides its items, and of a short text, besides its characters.
@@ -37,8 +37,7 @@ LIST_BYTES = 64
 TEXT_BYTES = 72
 
 _BYTES = 16
-_SLICE = 20_000
-_ITEMS = 1_000
+_SLICE, _ITEMS = 20_000, 1_000
 _INT_LIMIT = 2**63
 # A text is searched in windows of this many characters, and the time is looked at between them.
 _WINDOW = 500_000
@@ -68,9 +67,17 @@ class _Budget(threading.local):
     cpu_milliseconds = CPU_MILLISECONDS
     until: float | None = None
     shared = False
+    # How to take the turn (actions.expressions.turns) and to give it back; and whether it was taken.
+    turn: tuple[Callable[[], None], Callable[[], None]] | None = None
+    is_taken = False
 
 
 _budget = _Budget()
+
+
+def let_others_go_first(turn: tuple[Callable[[], None], Callable[[], None]] | None) -> None:
+    """Call the first before each slice of work but the first of this thread's evaluations, the second after them."""
+    _budget.turn, _budget.is_taken = turn, False
 
 
 def refill() -> None:
@@ -101,6 +108,14 @@ def shared(*, cpu_milliseconds: int = CPU_MILLISECONDS) -> Iterator[None]:
         yield
     finally:
         _budget.shared = False
+        end()
+
+
+def end() -> None:
+    """Let other threads compute: an evaluation has ended. Inside `shared` others may follow it."""
+    if _budget.turn is not None and _budget.is_taken and not _budget.shared:
+        _budget.is_taken = False
+        _budget.turn[1]()
 
 
 def begin_item() -> None:
@@ -135,6 +150,9 @@ def work(units: int) -> None:
 def _look_at_the_clock() -> None:
     _budget.slices += _SLICE - _budget.slice
     _budget.slice = _SLICE
+    if _budget.turn is not None:
+        _budget.is_taken = True
+        _budget.turn[0]()
     now = time.thread_time()
     if _budget.until is None:
         _budget.until = now + _budget.cpu_milliseconds / 1000

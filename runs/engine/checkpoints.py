@@ -137,7 +137,7 @@ def cleaned(step: str, data: Json) -> Json:
 
 
 def checked(step: str, data: Json, *, done: int | None, failed: int | None, total: int | None) -> Checkpoint:
-    """Return the checkpoint of data that is clean. Raises Permanent if it is too large, and for counts that are none."""
+    """Return the checkpoint of clean data. Raises Permanent if it is too large, and for counts that are none."""
     for name, count in (("done", done), ("failed", failed), ("total", total)):
         if count is not None and (isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= _MOST):
             raise _refused(step, f"{name} is {str(count)[:40]!r}, and must be a whole number from 0")

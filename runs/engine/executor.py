@@ -18,7 +18,7 @@ from django.db import Error, OperationalError, connection
 from runs.domain.candidates import Candidate, Key
 from runs.domain.outcomes import Outcome
 from runs.domain.requests import Preloaded
-from runs.engine import lease, record, recorder, tickets, transactional
+from runs.engine import lease, long_links, record, recorder, tickets, transactional
 from runs.engine.inline import Inline
 from runs.engine.onward import NOWHERE, Onward, claimed, held
 from runs.engine.preload import NONE
@@ -77,6 +77,7 @@ def advance(
     `chain` are the heads to which the message continues. Inputs that are `preloaded` are not loaded again. Raises
     django.db.Error if the database fails or refuses; what could be recorded is recorded then.
     """
+    long_links.seen(plan.workspace_id)
     return _Delivery(candidates, plan=plan, chain=chain, callbacks=callbacks, preloaded=preloaded).perform()
 
 
@@ -180,21 +181,33 @@ class _Delivery:
     def _round(self) -> None:
         if self._inline:
             inline, self._inline = self._inline, []
-            self._perform_inline(inline)
+            self._in_turn(inline, self._perform_inline)
         self._claim()
         if self._under_way():
             self._record_ended(self._own_walker())
         elif self._claimable:
             self._keep()
         elif self._transactional and not self._inline:
-            self._perform_transactional()
+            waiting, self._transactional = self._transactional, []
+            self._in_turn(waiting, self._perform_transactional)
+
+    def _in_turn(self, candidates: Sequence[Candidate], perform: Callable[[Sequence[Candidate]], None]) -> None:
+        """Perform candidates in this thread, or leave them to other children (runs.engine.long_links)."""
+        if not long_links.begin(self._plan.workspace_id):
+            tickets.hand_back(candidates, least_seconds=recorder.HAND_BACK_SECONDS)
+            return
+        try:
+            perform(candidates)
+        finally:
+            long_links.end()
 
     # -- inline links -------------------------------------------------------------------------------------------------
 
     def _perform_inline(self, candidates: Sequence[Candidate]) -> None:
         """Load, perform and record candidates at inline heads."""
         preloaded, self._preloaded = self._preloaded, NONE
-        performed = Inline(self._plan, is_late=self._late_from(time.monotonic() + INLINE_SECONDS))
+        is_late = self._late_from(time.monotonic() + INLINE_SECONDS)
+        performed = Inline(self._plan, is_late=is_late)
         outcomes = performed.outcomes(candidates, preloaded=preloaded)
         self._stale += len(candidates) - len(outcomes) - len(performed.left)
         if performed.left:
@@ -205,11 +218,13 @@ class _Delivery:
         walks, last = not self._over(), not (self._left() or self._under_way())
         onward = self._onward(outcomes, walks=walks, carried=self._carried(walks=walks, last=last))
         try:
-            recorded = record.record(outcomes, plan=self._plan, onward=onward)
+            recorded = record.record(outcomes, plan=self._plan, onward=onward, is_late=is_late)
         except BaseException:
             if onward.places:
                 self._own_walker().give_up(onward)
             raise
+        if recorded.left and is_late():
+            tickets.hand_back([outcome.candidate for outcome in recorded.left])
         self._callbacks.after(recorded)
         self._note(recorded.handed_on, walks=walks)
         if onward.places:
@@ -271,13 +286,13 @@ class _Delivery:
 
     # -- transactional steps ------------------------------------------------------------------------------------------
 
-    def _perform_transactional(self) -> None:
-        """Claim, perform and record a transactional step, with its own deadline; after the budget, hand all back."""
-        if time.monotonic() - self._began > BUDGET_SECONDS:
-            tickets.hand_back(self._transactional)
-            self._transactional = []
+    def _perform_transactional(self, candidates: Sequence[Candidate]) -> None:
+        """Claim, perform and record the first one, with its own deadline; after the budget, hand all back."""
+        began = time.monotonic()
+        if began - self._began > BUDGET_SECONDS:
+            tickets.hand_back(candidates)
             return
-        one = self._transactional.pop(0)
+        one, *self._transactional = candidates
         process = lease.current()
         work = with_values(self._plan, claimed([one], plan=self._plan, process=process))
         self._stale += not work
@@ -289,6 +304,7 @@ class _Delivery:
             recorded = transactional.perform(ones, plan=self._plan, step=step, process=process, onward=onward)
         finally:
             lease.let_go(mine)
+            long_links.took(self._plan.workspace_id, time.monotonic() - began)
         self._callbacks.after(recorded)
         self._note(recorded.handed_on, walks=False)
 

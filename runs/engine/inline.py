@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from runs.domain.candidates import Candidate, Key, heads_of
 from runs.domain.outcomes import HeldTicket, Outcome, StepResult
 from runs.domain.requests import Preloaded
 from runs.engine import attempt as performing
-from runs.engine import for_each, now_inline, sub_workflows, tickets
+from runs.engine import for_each, long_links, now_inline, sub_workflows, tickets
 from runs.engine.preload import loaded, remember_clock
 from runs.engine.variables import with_variables
 from runs.engine.work import Work, clock_of, work_of
@@ -73,8 +74,9 @@ class Inline:
             for (link, one), ticket in zip(work, held_, strict=True):
                 if self._stops():
                     break
-                now_inline.begin(ticket.id, one.run.id)
+                began = now_inline.begin(ticket.id, one.run.id, plan.workspace_id)
                 walked.append(performing.walk(plan, link, one))
+                long_links.took(plan.workspace_id, time.monotonic() - began)
                 self._is_first = False
         finally:
             now_inline.end()

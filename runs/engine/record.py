@@ -6,7 +6,7 @@ Nothing else writes the results of steps.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -14,16 +14,15 @@ import orjson
 from django.db import DatabaseError, transaction
 
 from runs.domain.candidates import Candidate
-from runs.domain.outcomes import HeldClaim, HeldTicket, HeldWait, LoadedSteps, Outcome, Recorded, StepResult
+from runs.domain.outcomes import HeldClaim, HeldTicket, HeldWait, Outcome, Recorded, StepResult
 from runs.domain.releases import Release
 from runs.domain.states import RUN_ENDED, RunState
-from runs.engine import columns, endings, failure, fences, for_each, run_letters, sub_workflows, waits
+from runs.engine import columns, endings, failure, fences, for_each, run_letters, run_outputs, sub_workflows, waits
 from runs.engine import marks as engine_marks
 from runs.engine import release as releasing
 from runs.engine.onward import NOWHERE, Onward
 from runs.planning.plan import Plan
 from runs.queries import database, records
-from runs.queries import marks as mark_queries
 from runs.queries.database import copy, run
 from runs.queries.dead_letters import INSERT_DEAD_LETTERS
 
@@ -35,14 +34,18 @@ _COPIED_ROWS = 30
 _StepRow = tuple[UUID, int, StepResult]
 
 
-def record(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward = NOWHERE) -> Recorded:
+def record(
+    outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward = NOWHERE, is_late: Callable[[], bool] = lambda: False
+) -> Recorded:
     """Write outcomes, and release what follows, in one transaction. An outcome that lost its fence is ignored.
 
     A set may have several outcomes of the same run. `onward` is what the caller takes further itself. If a set fails,
     its outcomes are recorded one by one: one with values that the database refuses is recorded as failed, with reason
-    `unrecordable`; one that a lock kept out is returned in `left`. Raises django.db.Error if the database cannot be
-    reached, or refuses for another reason than the values.
+    `unrecordable`; one that a lock kept out is returned in `left`. If the outputs of runs that end take long, the set
+    is recorded in parts, and what is left when `is_late` is returned in `left`. Raises django.db.Error if the database
+    cannot be reached, or refuses for another reason than the values.
     """
+    size = 1
     if not outcomes:
         return Recorded()
     onward.begin()
@@ -60,9 +63,13 @@ def record(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward = NOWHERE)
         if len(outcomes) == 1:
             return _record_refused(outcomes[0], error, plan=plan, onward=onward)
         log.warning("set_split", extra={"count": len(outcomes), "error": str(error)})
+    except run_outputs.TakesLong as error:
+        onward, size = onward.without_claims(), error.done
     found = Recorded()
-    for outcome in outcomes:
-        found = found.joined(record([outcome], plan=plan, onward=onward))
+    for at in range(0, len(outcomes), size):
+        if at and is_late():
+            return found.joined(Recorded(left=tuple(outcomes[at:])))
+        found = found.joined(record(outcomes[at : at + size], plan=plan, onward=onward, is_late=is_late))
     return found
 
 
@@ -325,7 +332,7 @@ def _record_refused(outcome: Outcome, error: Exception, *, plan: Plan, onward: O
 
 def _release_linear(outcomes: Sequence[Outcome], *, plan: Plan, onward: Onward) -> list[Release]:
     """Return what follows in a linear plan, where an outcome alone decides that."""
-    return _with_outputs(plan, [releasing.release_along(plan, o, carried=onward.carried) for o in outcomes])
+    return run_outputs.completed(plan, [releasing.release_along(plan, o, carried=onward.carried) for o in outcomes])
 
 
 def _release_graph(fenced: fences.Fenced, live: Sequence[Outcome], *, plan: Plan, onward: Onward) -> list[Release]:
@@ -341,7 +348,7 @@ def _release_graph(fenced: fences.Fenced, live: Sequence[Outcome], *, plan: Plan
         releasing.release(plan, outcome, marks[outcome.run.id], carried=onward.carried, ending=fenced.ending(outcome))
         for outcome in live
     ]
-    releases = endings.followed(plan, _with_outputs(plan, releases), marks=marks)
+    releases = endings.followed(plan, run_outputs.completed(plan, releases), marks=marks)
     if skipped := _skipped(releases):
         run(records.INSERT_STEPS, **columns.steps(skipped))
     if any(found.tickets or found.state for found in releases):
@@ -361,14 +368,3 @@ def _one_for_each_run(live: Sequence[Outcome]) -> Sequence[Outcome]:
             else outcome._replace(results=other.results + outcome.results, steps={**other.steps, **outcome.steps})
         )
     return live if len(found) == len(live) else list(found.values())
-
-
-def _with_outputs(plan: Plan, releases: Sequence[Release]) -> list[Release]:
-    """Return the releases with output and error of runs that end, after reading the steps that these are made of."""
-    wanting = [found for found in releases if found.missing]
-    fetched: dict[UUID, LoadedSteps] = {}
-    if wanting:
-        reads = sorted(frozenset[str]().union(*(found.missing for found in wanting)))
-        answer = run(mark_queries.OUTPUTS, runs=[found.run.id for found in wanting], reads=reads)
-        fetched = {run_id: orjson.loads(steps) for run_id, steps in answer}
-    return [releasing.finished(plan, found, fetched=fetched.get(found.run.id, {})) for found in releases]

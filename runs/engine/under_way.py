@@ -8,11 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from actions import expressions
 from actions.base import Retryable
 from runs.domain.outcomes import StepResult
 from runs.engine import attempt as performing
 from runs.engine import journal, lease, thread_pool
 from runs.engine.failure import Tried, failed
+from runs.engine.turns import Turn
 from runs.engine.work import Work
 from runs.planning.plan import Plan
 from runs.planning.steps import PlannedStep
@@ -40,7 +42,8 @@ class Attempt:
     def perform(self) -> None:
         """Make the attempt, and keep its result."""
         try:
-            result = performing.attempt(self.step, self.work)
+            with expressions.in_turn(Turn(self.plan.workspace_id)):
+                result = performing.attempt(self.step, self.work)
         except BaseException as error:  # even sys.exit() in an action must not end the thread without a result
             result = failed(self.step, self.work, error, Tried(self.work.clock.at))
         self.settle()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from runs.domain.outcomes import Recorded
 from runs.engine import for_each, record, sub_workflows
@@ -11,6 +12,15 @@ from runs.engine.report import report
 from runs.planning import plan as plans
 
 log = logging.getLogger(__name__)
+
+# How long one record takes with the outputs of runs that end; what is left of its set comes with the next round.
+_LATE_SECONDS = 1.0
+
+
+def late_from_now() -> Callable[[], bool]:
+    """Return a function that says whether a record that begins now has taken long enough. What is left stays due."""
+    ends = time.monotonic() + _LATE_SECONDS
+    return lambda: time.monotonic() >= ends
 
 
 def wake(row_ids: Sequence[int]) -> int:
@@ -26,7 +36,7 @@ def wake(row_ids: Sequence[int]) -> int:
             try:
                 plan = plans.load(version_id)
                 outcomes = [sub_workflows.outcome(row, plan=plan) for row in rows]
-                recorded = recorded.joined(record.record(outcomes, plan=plan))
+                recorded = recorded.joined(record.record(outcomes, plan=plan, is_late=late_from_now()))
             except Exception:
                 # A version that this code cannot read must not stop the others.
                 log.exception("wake_failed", extra={"version_id": str(version_id), "step": step})
@@ -53,7 +63,8 @@ def _turn(row_ids: Sequence[int]) -> tuple[int, Recorded]:
     for (version_id, step), over in turned.over.items():
         try:
             plan = plans.load(version_id)
-            recorded = recorded.joined(record.record(for_each.finish(over, plan=plan, step=step), plan=plan))
+            outcomes = for_each.finish(over, plan=plan, step=step)
+            recorded = recorded.joined(record.record(outcomes, plan=plan, is_late=late_from_now()))
         except Exception:
             log.exception("wake_failed", extra={"version_id": str(version_id), "step": step})
     return turned.opened, recorded

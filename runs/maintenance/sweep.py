@@ -211,7 +211,8 @@ def _record_grouped(found: Iterable[tuple[UUID, str, Row]], *, outcome: Callable
     won = 0
     for (version_id, step), group in groups.items():
         try:
-            recorded = record.record([outcome(row) for row in group], plan=plans.load(version_id))
+            outcomes, plan = [outcome(row) for row in group], plans.load(version_id)
+            recorded = record.record(outcomes, plan=plan, is_late=waking.late_from_now())
         except Exception:
             # A version that this code cannot read must not stop the sweep for all others.
             log.exception("sweep_group_failed", extra={"version_id": str(version_id), "step": step})

@@ -18,6 +18,8 @@ from collections.abc import Iterable
 
 from django.conf import settings
 
+from runs.engine import long_links
+
 log = logging.getLogger(__name__)
 
 _SECONDS = 0.5
@@ -67,6 +69,7 @@ def _beat(pid: int) -> None:
     while True:
         time.sleep(_SECONDS)
         _write(pid)
+        long_links.beat()
 
 
 def _write(pid: int) -> None:

@@ -11,6 +11,7 @@ from celery import bootsteps
 from django.db import DatabaseError, InterfaceError, connection
 
 from runs.control import signals
+from runs.engine import long_links
 from runs.maintenance import invariants
 from runs.maintenance import sweep as sweeping
 from runs.maintenance.burning import Burning
@@ -79,6 +80,7 @@ class SweepStep(bootsteps.StartStopStep):
         children = _children(self.pool)
         self.pulses.end_hanging(children)
         self.burning.end(children)
+        long_links.count(len(children))
         self.alone.reap()
         coming = sweeping.sweep(alone=self.alone.start).next_seconds
         # Last, because it is slow in a big database, and then delays none of the work above.

@@ -146,4 +146,20 @@ SLOW_STEPS = (
         "ip_address(address.addr[0])",
         ("tests/actions/test_network.py",),
     ),
+    Mutant(
+        "every-child-computes",
+        "a child leaves long links to the others, if it is the last one that is free",
+        "runs/engine/long_links.py",
+        "for lock in range(children - 1)",
+        "for lock in range(children)",
+        ("tests/runs/engine/test_long_links.py",),
+    ),
+    Mutant(
+        "own-workspace-first",
+        "a long expression lets those of other workspaces go first",
+        "runs/engine/turns.py",
+        "self._waiting[turn.workspace] = self._waiting.pop(turn.workspace)",
+        "pass",
+        ("tests/runs/engine/test_turns.py",),
+    ),
 )
