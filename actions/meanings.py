@@ -6,7 +6,7 @@ import re
 
 _WORDS = {
     "notify": "sms slack teams discord telegram twilio message log print echo alert",
-    "email": "mail gmail smtp sendgrid mailgun outlook imap sendmail",
+    "email": "email mail gmail smtp sendgrid mailgun outlook imap sendmail",
     "wait": "delay pause timer hold",
     "http_request": "http https request fetch get post put patch delete api rest graphql curl wget url respond",
     "condition": "if branch when else decision",

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -47,14 +47,6 @@ _SHORT = 100
 
 class Refused(Exception):
     """An operation that is refused for these values; the message says which operation, and why."""
-
-
-class Spent(NamedTuple):
-    """What this thread's last evaluation was charged: units looked at or made, units made, bytes."""
-
-    work: int
-    made: int
-    memory: int
 
 
 class _Budget(threading.local):
@@ -169,12 +161,6 @@ def each(items: Sequence[Any]) -> Iterator[Any]:
         part = items[at : at + _ITEMS]
         work(len(part))
         yield from part
-
-
-def spent() -> Spent:
-    """Return what was charged since this thread's last evaluation, or `shared`, began."""
-    worked = _budget.slices + _SLICE - _budget.slice
-    return Spent(work=worked, made=MADE - _budget.made, memory=MEMORY_BYTES - _budget.memory)
 
 
 def made(text: str) -> str:

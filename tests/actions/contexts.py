@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from actions import registry
-from actions.base import Json, Park, Spawn
+from actions.base import Json, Park, Permanent, Spawn
 from actions.credentials import Credential
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -33,6 +33,8 @@ class Given:
     database: Any = None
 
     def credential(self, name: str, /) -> Credential:
+        if name not in self.credentials:
+            raise Permanent(f"there is no credential {name!r}", kind="credential")
         return self.credentials[name]
 
     def once(self, _name: str, effect: Callable[[], Json], /) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -13,8 +13,25 @@ from actions.base import Permanent
 from actions.catalogue.transform import Transform, TransformConfig
 from actions.expressions import ExpressionError, operators, values
 from actions.expressions.filters import FILTERS, LIST_FILTERS
-from actions.expressions.values import TESTS, Spent
+from actions.expressions.values import TESTS
 from tests.actions.contexts import context as given
+
+
+class Spent(NamedTuple):
+    """What this thread's last evaluation was charged: units looked at or made, units made, bytes."""
+
+    work: int
+    made: int
+    memory: int
+
+
+def spent() -> Spent:
+    """Return what was charged since this thread's last evaluation, or `shared`, began."""
+    worked = values._budget.slices + values._SLICE - values._budget.slice
+    return Spent(
+        work=worked, made=values.MADE - values._budget.made, memory=values.MEMORY_BYTES - values._budget.memory
+    )
+
 
 MOMENT = "2026-03-01T00:00:00Z"
 Arguments = Callable[[int], tuple[Any, ...]]
@@ -224,7 +241,7 @@ def test_what_is_twice_as_large_is_charged_twice(name: str, grows: str, argument
 def _charged(name: str, arguments: tuple[Any, ...]) -> Spent:
     values.refill()
     FUNCTIONS[name](*arguments)
-    return values.spent()
+    return spent()
 
 
 def test_a_text_is_not_copied_for_each_time_that_it_is_read() -> None:

@@ -85,8 +85,9 @@ def test_names_of_ours_are_listed_before_the_keys_of_the_input() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("email", "; for this use 'notify'"),
-        ("sendEmail", "; for this use 'notify'"),
+        ("sms", "; for this use 'notify'"),
+        ("sendMail", "; for this use 'email'"),
+        ("emailReadImap", "; for this use 'email'"),
         ("slack_message", "; for this use 'notify'"),
         ("delay", "; for this use 'wait'"),
         ("http", "; for this use 'http_request'"),

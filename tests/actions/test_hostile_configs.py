@@ -44,6 +44,7 @@ def test_hostile_values_are_refused_or_performed(name: str) -> None:
         "wait_for_signal": {"name": "n"},
         "sub_workflow": {"workflow": "w"},
         "notify": {"channel": "c"},
+        "email": {"credential": "c", "from": "a@a.test", "to": "a@a.test", "subject": "s", "text": "t"},
         "webhook": {"url": "http://127.0.0.1:1/", "type": "t", "secret": "whsec_" + "A" * 32},
         "aggregate": {"fields": {"n": {"op": "count"}}, "items": [{"a": 1}, 2]},
         "dedupe": {"items": [{"a": 1}, 2]},

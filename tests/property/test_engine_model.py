@@ -152,11 +152,22 @@ def _call_faults(world: World, run_id: UUID) -> Iterator[str]:
                 yield f"{step} tells of a run that its attempt {row.attempt} did not start"
 
 
+def _is_replaced(run: Run) -> bool:
+    """Whether the step that called a run, or one of those above it, has made another attempt since."""
+    while run.parent is not None and run.parent_item is not None and run.parent_attempt is not None:
+        called = StepRun.objects.get(run=run.parent, step=run.parent_step, item=run.parent_item)
+        if called.attempt > run.parent_attempt:
+            return True
+        run = run.parent
+    return False
+
+
 def _letter_faults(document: Mapping[str, Any], run_id: UUID, marks: dict[str, str]) -> Iterator[str]:
     """There is an open dead letter for each failure that nothing handled, and no other.
 
     A step that failed because of a run below, which has one, has none. A run that failed without a failed step has one
-    of its own, whose step is empty; but not if it timed out while a step had one.
+    of its own, whose step is empty; but not if it timed out while a step had one. The retry of a step that called runs
+    closes the letters that these have by then.
     """
     steps = [one for name in ("steps", "on_failure", "finally") for one in document.get(name, [])]
     handled = {one["id"] for one in steps if one["on_error"] != "fail"}
@@ -170,9 +181,11 @@ def _letter_faults(document: Mapping[str, Any], run_id: UUID, marks: dict[str, s
     failed = {name for name, mark in marks.items() if mark == "failed" and name not in handled}
     found = sorted(DeadLetter.objects.filter(run=run_id, state="open").values_list("step", flat=True))
     wanted = sorted(name for name in failed if name.startswith("undo:") or name not in below)
+    run = Run.objects.get(pk=run_id)
+    if not found and _is_replaced(run):
+        return
     if [name for name in found if name] != wanted:
         yield f"dead letters for {found}, and failures of {wanted}"
-    run = Run.objects.get(pk=run_id)
     by_itself = run.state in ("failed", "compensated") and "step" not in (run.error or {})
     if found.count("") > by_itself or (by_itself and not found):
         yield f"dead letters for {found}, and the run's error is {run.error}"

@@ -49,7 +49,7 @@ def test_a_label_that_the_input_does_not_give_is_refused(text: str, given: Json,
     [
         ("{{ steps.a.output }}", "looks at `steps`, but is rendered when the run is started"),
         ("{{ run.id }}", "looks at `run`"),
-        ("{{ input.a ~ secrets.b }}", "looks at `secrets`"),
+        ("{{ input.a ~ secrets.b }}", "has a value only in `with` of steps that reach outside"),
         ("{{ item }}", "looks at `item`"),
         ("{{ vars.region }}", "looks at `vars`"),
         ("{{ input. }}", "expression `input.`"),
