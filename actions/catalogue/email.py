@@ -28,7 +28,8 @@ _MOST_ATTACHMENTS = 20
 _MOST_BYTES = 10 * 1024 * 1024
 _LONGEST_ADDRESS = 500
 _LONGEST_SUBJECT = 998  # of a line, RFC 5322
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Of Unicode, too: Python counts its line separators as line breaks.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LOCAL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+")
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 _POLICY = policy.SMTP.clone(max_line_length=78)

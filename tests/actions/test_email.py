@@ -266,6 +266,7 @@ def test_the_connection_is_encrypted_and_the_certificate_is_looked_at(
         ("from", "", "is not one mail address"),
         ("subject", "Hi\r\nX-Spam: no", "line break"),
         ("subject", "Hi\nthere", "line break"),
+        ("subject", "Hi\u2028there", "line break"),
         ("subject", "", "at least 1 character"),
         ("reply_to", "<>", "is not one mail address"),
         ("attachments", [{"text": "x"}], "attachments[0] needs a filename"),
