@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from actions import expressions, network, payload
 from actions.base import Action, Config, Context, Example, Json, Output, Permanent, Retryable, Use
 from actions.durations import Seconds
-from actions.network import Answer, authorization, forms, media, outputs
+from actions.network import Answer, authorization, forms, media, outputs, statuses
 from actions.network.authorization import Authorization
 from actions.texts import Text, TextOrTexts, as_text
 
@@ -81,6 +81,11 @@ class HttpRequestConfig(Config):
     big_integers: Literal["refuse", "text"] = Field(
         default="refuse", description="Integers beyond 64 bits in a JSON response: fail the step, or become texts"
     )
+    ok_statuses: statuses.Statuses = Field(
+        default_factory=list,
+        description="Statuses besides 2xx with which the response is the output, such as 404 or 4xx",
+        examples=[[404]],
+    )
     follow_redirects: bool = Field(default=True, description="Whether to follow up to 3 redirects")
     forward_body: bool = Field(
         default=False, description="Whether a redirect that keeps the body (307, 308) may take it to another origin"
@@ -121,8 +126,8 @@ class HttpRequest(Action[HttpRequestConfig]):
     description: ClassVar[str] = (
         "Addresses that are not public are refused, unless the installation lists them (`OUTBOUND_ALLOW`); up to 3 "
         "redirects are followed. A response of 2xx is the output; 408, 425, 429 and 5xx fail the attempt, which is "
-        "retried, later if the response has a `Retry-After`; any other status fails the step. Each attempt sends "
-        "the same `Idempotency-Key`."
+        "retried, later if the response has a `Retry-After`; any other status fails the step, unless `ok_statuses` "
+        "has it. Each attempt sends the same `Idempotency-Key`."
     )
     output: ClassVar[str] = (
         '{"status": number, "headers": {lower-case name: text}, "header_values": {lower-case name: [text]}, '
@@ -287,6 +292,8 @@ def _refuse_failure(answer: Answer, config: HttpRequestConfig, *, now: datetime)
     """Raise Retryable for a status that may pass (408, 425, 429, 5xx), Permanent for any other that is not 2xx."""
     redirect = answer.status in network.REDIRECTS
     if 200 <= answer.status < 300 or (redirect and not config.follow_redirects):
+        return
+    if statuses.holds(config.ok_statuses, answer.status):
         return
     message = f"{config.method} {network.shown(config.url)} answered {answer.status} {answer.reason}".rstrip()
     kind = f"http:{answer.status}"

@@ -69,6 +69,21 @@ def test_other_answers_fail_for_good(server: Server, status: int) -> None:
     assert "s3cret" not in str(failure.value)
 
 
+def test_statuses_that_are_named_are_success(server: Server) -> None:
+    for status, ok in ((404, [404]), (410, ["4xx"]), (503, [404, "5XX"]), (201, [404])):
+        found = answer(server, f"/status/{status}", ok_statuses=ok)
+        assert (found["status"], found["body"]) == (status, "the reason")
+    with pytest.raises(Permanent, match="410"):
+        answer(server, "/status/410", ok_statuses=[404, "5xx"])
+
+
+@pytest.mark.parametrize("status", [200, 600, 0, True, None, "404", "2xx", "4x", "4xxx", 404.0, [404]])
+def test_what_is_no_status_is_refused(server: Server, status: Any) -> None:
+    with pytest.raises(ValueError, match="must be a status from 300 to 599, or 3xx, 4xx or 5xx, not"):
+        answer(server, "/status/404", ok_statuses=[status])
+    assert server.asked == []
+
+
 @pytest.mark.parametrize(
     ("header", "delay"),
     [

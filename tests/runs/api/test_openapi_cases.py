@@ -23,6 +23,7 @@ from schemathesis.core.result import Ok
 from runs.models import DeadLetter, Run
 from tests.engine import drain
 from tests.flows import begun, owner, published, workspace
+from workflows.models import Scope
 from workflows.workspaces import tokens
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -49,7 +50,7 @@ def known() -> dict[str, list[str]]:
 
 
 def test_no_request_is_answered_by_a_server_error(known: dict[str, list[str]]) -> None:
-    _, secret = tokens.issue(workspace(), owner(), "cases")
+    _, secret = tokens.issue(workspace(), owner(), "cases", scopes=list(Scope))
     client = Client(raise_request_exception=False, headers={"authorization": f"Bearer {secret}"})
     found: Counter[int] = Counter()
     faults: list[str] = []
