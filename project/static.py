@@ -47,6 +47,7 @@ class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]  # whitenoise has
 
     # The files of the installed packages, by address. A process has several of these middlewares, and tests thousands.
     _found: ClassVar[dict[str, Any]] = {}
+    files: dict[str, Any]
 
     def add_files_from_finders(self) -> None:
         """Look for the files once in a process, which takes 50 ms: installed packages stay as they are."""
