@@ -34,6 +34,8 @@ connection.settings_dict["OPTIONS"]["options"] += "".join(
 # became of it. Tests of slow steps set their own limit; workers, and whoever names one in the environment, have theirs.
 if "QUICK_STEP_MILLISECONDS" not in os.environ:
     settings.QUICK_STEP_MILLISECONDS = 5000
+# To make or check a password takes half a second of processor time, on purpose, and many tests make a user.
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Processes of pytest-xdist inherit the environment, and pytest-django would read the settings there before this
 # file has given the process a queue prefix of its own.
 del os.environ["DJANGO_SETTINGS_MODULE"]

@@ -13,7 +13,7 @@ from tests.hostile import corpus, results
 from tests.hostile.case import MEGABYTES, MILLISECONDS
 
 # `make test` performs one case in so many, always the same ones.
-_SHARE = 24
+_SHARE = 36
 
 
 def test_a_share_of_the_corpus_is_held_off() -> None:

@@ -13,7 +13,7 @@ _COMMON = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
 )
-settings.register_profile("short", _COMMON, max_examples=25)
+settings.register_profile("short", _COMMON, max_examples=15)
 settings.register_profile("long", _COMMON, max_examples=2000)
 # For mutants: a story that fails is enough, and nobody reads it.
 settings.register_profile("teeth", _COMMON, max_examples=150, phases=[Phase.generate])

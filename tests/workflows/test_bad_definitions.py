@@ -260,7 +260,7 @@ def test_the_most_steps_that_there_may_be_are_checked_in_a_couple_of_seconds() -
         steps.append({"id": f"s{n}", "action": "notify", "with": look, "needs": [f"s{n - 1}"]})
     begin = time.process_time()
     assert len(validate(document(*steps)).definition.steps) == Definition.MAX_STEPS
-    assert time.process_time() - begin < 5
+    assert time.process_time() - begin < 10, "3 s on a machine that has nothing else to do"
     assert "steps" in faults(document(*steps, step("one_more", needs=["s0"])))
 
 

@@ -28,7 +28,7 @@ from workflows.workspaces import tokens
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-_CASES = int(os.environ.get("STEPWISE_API_CASES", "150"))
+_CASES = int(os.environ.get("STEPWISE_API_CASES", "80"))
 _ENDED = "{name: ended, steps: [{id: a, action: transform, with: {set: {n: '{{ input.n }}'}}}]}"
 _WAITING = "{name: waiting, steps: [{id: a, action: wait_for_signal, with: {name: go}}, {id: b, action: default}]}"
 _ASKING = "{name: asking, steps: [{id: a, action: approval, with: {message: ok?}}]}"
