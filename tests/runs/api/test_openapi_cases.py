@@ -28,7 +28,7 @@ from workflows.workspaces import tokens
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-_CASES = int(os.environ.get("STEPWISE_API_CASES", "80"))
+_CASES = int(os.environ.get("STEPWISE_API_CASES", "150"))
 _ENDED = "{name: ended, steps: [{id: a, action: transform, with: {set: {n: '{{ input.n }}'}}}]}"
 _WAITING = "{name: waiting, steps: [{id: a, action: wait_for_signal, with: {name: go}}, {id: b, action: default}]}"
 _ASKING = "{name: asking, steps: [{id: a, action: approval, with: {message: ok?}}]}"
@@ -46,7 +46,7 @@ def known() -> dict[str, list[str]]:
     assert letters
     runs = [str(key) for key in Run.objects.values_list("id", flat=True)]
     names = list(Run.objects.values_list("workflow__name", flat=True).distinct())
-    return {"workflows": names, "runs": runs, "dead-letters": letters, "jobs": runs}
+    return {"workflows": names, "runs": runs, "dead-letters": letters, "jobs": runs, "actions": ["default", "email"]}
 
 
 def test_no_request_is_answered_by_a_server_error(known: dict[str, list[str]]) -> None:
